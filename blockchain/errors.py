@@ -1,0 +1,202 @@
+"""Every error the project raises on purpose, in one tree.
+
+A peer or a user being wrong is an exception that is expected: it carries data and a stable `code`, which logs, API
+and tests all use. The node itself being wrong is an assert and a crash, and has no class here.
+
+BlockchainError
+├── MalformedMessage          bytes that are not the canonical encoding of what they claim to be
+├── InvalidSignature          a signature that does not verify
+├── InvalidProof              a Merkle, state or VRF proof that does not verify
+├── InvalidKey                a key, or a key file, that cannot be used
+├── InvalidAddress            text that is not an address
+├── UnsafeLibrary             an installed library answers differently from the written rule
+├── InvalidTransaction        a transaction that does not apply (the code says why)
+├── InvalidBlock              a block that breaks a rule (its forger's fault)
+├── InvalidCertificate        a certificate that proves nothing (the fault of whoever serves it)
+├── InvalidEvidence           evidence that accuses nobody
+├── InvalidGenesis            a genesis that is wrong, unsafe or could never be live
+├── PeerFault                 a peer broke a rule of the wire
+│   └── HandshakeFailed       a connection that never came to be, and why
+├── ChannelClosed             an encrypted channel that ended
+├── SigningRefused            the signer's record forbids this signature
+├── StoreError                the store cannot be opened or is damaged
+├── ConfigError               a setting that cannot be used
+├── PortInUse                 a port is taken by somebody else
+├── KeyFileError              a key file that is missing, unreadable, or of another kind
+└── NodeUnreachable           a client found no node, or got an answer it cannot read
+"""
+
+from __future__ import annotations
+
+
+class BlockchainError(Exception):
+    """What all expected errors share: `code`, stable and machine-readable, and a one-line message."""
+
+    code: str = "error"
+
+
+class MalformedMessage(BlockchainError):
+    """Bytes that are not the canonical encoding of what they claim to be, or exceed a limit."""
+
+    code = "malformed"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"malformed message: {why}")
+        self.why = why
+
+
+class InvalidSignature(BlockchainError):
+    code = "invalid_signature"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the signature of {what} does not verify")
+        self.what = what
+
+
+class InvalidProof(BlockchainError):
+    code = "invalid_proof"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the proof does not verify: {what}")
+        self.what = what
+
+
+class InvalidKey(BlockchainError):
+    code = "invalid_key"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"unusable key: {what}")
+        self.what = what
+
+
+class InvalidAddress(BlockchainError):
+    code = "invalid_address"
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(f"not an address: {text[:80]!r}: {why}")
+        self.text = text
+        self.why = why
+
+
+class UnsafeLibrary(BlockchainError):
+    code = "unsafe_library"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"an installed library breaks the rules of this chain: {what}")
+        self.what = what
+
+
+class InvalidTransaction(BlockchainError):
+    """A transaction that does not apply. `code` is one of the stable codes of docs/protocol.md §3."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+        self.why = why
+
+
+class InvalidBlock(BlockchainError):
+    """A block that breaks a rule; `field` names the part that does."""
+
+    code = "invalid_block"
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"invalid block: {field}: {why}")
+        self.field = field
+        self.why = why
+
+
+class InvalidCertificate(BlockchainError):
+    code = "invalid_certificate"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"invalid certificate: {why}")
+        self.why = why
+
+
+class InvalidEvidence(BlockchainError):
+    code = "invalid_evidence"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"invalid evidence: {why}")
+        self.why = why
+
+
+class InvalidGenesis(BlockchainError):
+    code = "invalid_genesis"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"invalid genesis: {why}")
+        self.why = why
+
+
+class PeerFault(BlockchainError):
+    """A peer broke a rule that it must keep; `reason` is stable, `why` is for people."""
+
+    code = "peer_fault"
+
+    def __init__(self, reason: str, why: str) -> None:
+        super().__init__(f"{reason}: {why}")
+        self.reason = reason
+        self.why = why
+
+
+class HandshakeFailed(PeerFault):
+    """A connection that never came to be: another chain, another version, a stolen identity, garbage."""
+
+    code = "handshake_failed"
+
+
+class ChannelClosed(BlockchainError):
+    code = "channel_closed"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"channel closed: {why}")
+        self.why = why
+
+
+class SigningRefused(BlockchainError):
+    """The signer's record forbids this signature: it would contradict one already made."""
+
+    code = "signing_refused"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"refused to sign: {why}")
+        self.why = why
+
+
+class StoreError(BlockchainError):
+    """The store cannot be opened, belongs to another chain, is of a newer version, or is damaged."""
+
+    code = "store"
+
+
+class ConfigError(BlockchainError):
+    code = "config"
+
+
+class PortInUse(BlockchainError):
+    code = "port_in_use"
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"port {port} on {host} is already in use: stop what uses it, or choose another port")
+        self.host = host
+        self.port = port
+
+
+class KeyFileError(BlockchainError):
+    code = "key_file"
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"key file {path}: {why}")
+        self.path = path
+        self.why = why
+
+
+class NodeUnreachable(BlockchainError):
+    code = "node_unreachable"
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(f"no answer from {url}: {why}")
+        self.url = url
+        self.why = why

@@ -1,0 +1,51 @@
+"""The one canonical encoding: MessagePack arrays through msgspec.
+
+Ingress caps the size, decodes into a type, and checks that encoding the value again gives the same bytes. Decoders
+accept non-minimal integers, extra array elements, duplicate keys and trailing bytes; an id must not be malleable,
+so nothing that is not canonical gets past this module (docs/protocol.md §1).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TypeVar
+
+import msgspec
+
+from blockchain.errors import MalformedMessage
+
+T = TypeVar("T")
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def encode(value: object) -> bytes:
+    """The canonical bytes of a struct, tuple or plain value of this package."""
+    return _ENCODER.encode(value)
+
+
+def decode(raw: bytes, kind: type[T], *, bytes_max: int) -> T:
+    """Decode canonical bytes into `kind`.
+
+    Raises MalformedMessage when `raw` is longer than `bytes_max`, is not MessagePack, does not fit the type and its
+    bounds, or is not the canonical encoding of what it holds. Deep nesting and bad UTF-8, which the decoder reports
+    as other errors than its own, come out as the same clean error.
+    """
+    if len(raw) > bytes_max:
+        raise MalformedMessage(f"{len(raw)} bytes, more than the {bytes_max} allowed")
+    try:
+        value = _decoder(kind).decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
+        raise MalformedMessage(f"not a {_name(kind)}: {error}") from None
+    if _ENCODER.encode(value) != raw:
+        raise MalformedMessage(f"not the canonical encoding of a {_name(kind)}")
+    return value
+
+
+@lru_cache(maxsize=128)  # one per message type of the wire and the store: a few dozen
+def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
+    return msgspec.msgpack.Decoder(kind)
+
+
+def _name(kind: object) -> str:
+    return getattr(kind, "__name__", str(kind))

@@ -1,0 +1,1 @@
+"""The shell: asyncio, sockets, files, keys, clocks and logs. It performs the core's effects, in order."""
