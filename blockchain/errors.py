@@ -179,7 +179,9 @@ class PortInUse(BlockchainError):
     code = "port_in_use"
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__(f"port {port} on {host} is already in use: stop what uses it, or choose another port")
+        super().__init__(
+            f"port {port} on {host} is already in use: stop what uses it, or choose another port"
+        )
         self.host = host
         self.port = port
 

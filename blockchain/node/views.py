@@ -1,0 +1,155 @@
+"""What the core tells its readers: frozen pictures of one moment, for the API and the command line.
+
+A view is taken between two inputs, so it is always consistent; it holds no reference into the core.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from blockchain.primitives.chain import ChainSpec
+from blockchain.primitives.crypto import Address, Hash32, PublicKey
+from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.primitives.vote import Step
+from blockchain.seams import FinalBlock, PeerId, RefusedTransaction, SubmissionResult
+
+
+class PoolView(Struct, frozen=True):
+    """`ready` counts what a block could take now (capped at the block's maximum); `pending` all in the pool."""
+
+    pending: int
+    ready: int
+    bytes: int
+    threshold: int
+
+
+class ConsensusView(Struct, frozen=True):
+    """Where agreement stands: stakes are of those whose vote of this round this node holds."""
+
+    height: int
+    round: int
+    step: Step
+    forger: Address
+    has_proposal: bool
+    locked_round: int
+    locked_block: Hash32 | None
+    valid_round: int
+    valid_block: Hash32 | None
+    total_stake: int
+    prevote_stake: int
+    precommit_stake: int
+    missing_prevotes: tuple[Address, ...]
+    missing_precommits: tuple[Address, ...]
+    waiting_for: str  # a sentence: "pool holds 1 of 2", "prevotes of more than two thirds", …
+
+
+class StatusView(Struct, frozen=True):
+    height: int
+    head: Hash32
+    head_time_ms: int
+    best_peer_height: int
+    is_syncing: bool
+    is_halted: str  # why, or ""
+    validator: Address | None
+    is_active: bool  # this node's validator is in the set of the height in progress
+    peers: int
+    pool: PoolView
+    consensus: ConsensusView
+
+
+class AccountView(Struct, frozen=True):
+    """`nonce` is the next one on the final state; `next_nonce` counts this node's pending transactions too."""
+
+    address: Address
+    balance: int
+    nonce: int
+    next_nonce: int
+    stake: int  # counts at the height in progress
+    stake_waiting: int  # will count after stake_delay
+    validator_key: PublicKey | None
+
+
+class PeerView(Struct, frozen=True):
+    id: PeerId
+    address: str
+    inbound: bool
+    height: int
+    round: int
+
+
+class DialView(Struct, frozen=True):
+    """An address this node tries to reach, and why the last attempt failed ("" connected or not yet tried)."""
+
+    address: str
+    attempts: int
+    last_error: str
+    is_connected: bool
+
+
+class TransactionView(Struct, frozen=True):
+    """`state` is "pending", "final" or "refused"."""
+
+    id: Hash32
+    state: str
+    raw: bytes | None
+    height: int | None = None
+    position: int | None = None
+    refusal: RefusedTransaction | None = None
+
+
+class LotteryReceipt(Struct, frozen=True):
+    """Why `forger` won (height, round): checkable offline against the headers (docs/protocol.md §7.5)."""
+
+    genesis_hash: Hash32
+    height: int
+    round: int
+    seed: Hash32
+    reference: Hash32
+    point: int
+    total_stake: int
+    left_out: tuple[Address, ...]
+    forger: Address
+    interval: tuple[int, int]  # the forger's lots: point is at or after the first and before the second
+    validators: tuple[tuple[Address, PublicKey, int], ...]
+    vrf_proof: bytes | None  # of the final block of this height, when it was built in this round
+
+
+class NodeReader(Protocol):
+    """Everything the API may ask of a running node. Implemented by `runtime.service.NodeService`."""
+
+    @property
+    def spec(self) -> ChainSpec: ...
+
+    @property
+    def genesis_hash(self) -> Hash32: ...
+
+    @property
+    def node_id(self) -> PeerId: ...
+
+    def status(self) -> StatusView: ...
+
+    def peers(self) -> list[PeerView]: ...
+
+    def dials(self) -> list[DialView]: ...
+
+    def pending(self) -> list[VerifiedTransaction]:
+        """The pool, oldest first."""
+
+    def account(self, address: Address) -> AccountView: ...
+
+    def validators(self, height: int | None = None) -> ValidatorSet:
+        """The set of the height in progress, or None's; raises LookupError for one that this node does not hold."""
+
+    def transaction(self, transaction_id: Hash32) -> TransactionView | None: ...
+
+    def block(self, height: int) -> FinalBlock | None: ...
+
+    def height_of(self, block_id: Hash32) -> int | None: ...
+
+    def lottery(self, height: int, round: int) -> LotteryReceipt | None: ...
+
+    async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
+        """Verify and add transactions; returns once those accepted are durable. Codes as in docs/protocol.md §3."""
