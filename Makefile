@@ -1,0 +1,76 @@
+# make demo    three nodes and the sample, until Ctrl-C (ONCE=1: until they agree)
+# make test    lint, types, security lint and tests: what CI runs
+#
+# Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
+# Without make, on Windows for one, CONTRIBUTING.md has the same steps.
+
+SHELL = /bin/sh
+VENV = .venv
+BIN = $(VENV)/bin
+PYTEST_WORKERS = 2
+CODE = blockchain run_node.py sample_transactions.py benchmarks
+COVERED = blockchain/primitives/*,blockchain/ledger/*,blockchain/consensus/*
+COVERED_TESTS = $(wildcard tests/primitives tests/ledger tests/consensus)
+
+# An environment that somebody activated, or settings that send packages elsewhere, are not ours.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONSAFEPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
+
+.PHONY: demo test lint typecheck security coverage setup setup-run lock clean
+
+demo: setup-run
+	@$(BIN)/python -m blockchain demo $(if $(ONCE),--once)
+
+test: lint
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
+	@echo "All passed. Branch coverage of the rules: make coverage"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml -ll --recursive $(CODE)
+
+coverage: setup
+	$(BIN)/coverage run -m pytest $(COVERED_TESTS)
+	$(BIN)/coverage report --include='$(COVERED)' --fail-under=100
+
+# $(call install,LOCK): make the environment if there is none that works, and install LOCK unless it is there already.
+# The stamp holds the checksum of the lock, so a checkout that changes the lock installs again, and nothing else does.
+define install
+@set -e; \
+version='import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))'; \
+stamp=$(VENV)/$(1).stamp; sum=`cksum < $(1)`; \
+if [ "`cat $$stamp 2>/dev/null`" = "$$sum" ] && $(BIN)/python -c "$$version" 2>/dev/null; then exit 0; fi; \
+if ! $(BIN)/python -c "$$version; import pip" 2>/dev/null; then \
+  found=; \
+  for python in $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3 python); do \
+    if "$$python" -c "$$version" >/dev/null 2>&1; then found=$$python; break; fi; \
+  done; \
+  if [ -z "$$found" ]; then \
+    echo "make: no usable Python: needs CPython 3.11 to 3.14 with its venv module (name one with PYTHON=...)" >&2; exit 1; \
+  fi; \
+  echo "Making $(VENV) with `$$found --version`"; \
+  "$$found" -m venv --clear $(VENV); \
+fi; \
+echo "Installing $(1)"; \
+$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all: -r $(1); \
+echo "$$sum" > $$stamp
+endef
+
+# The demo needs no tools of development, so it is there sooner.
+setup-run:
+	$(call install,requirements.lock)
+
+setup:
+	$(call install,requirements-dev.lock)
+
+# Newest versions that fit pyproject.toml, for every platform at once. Needs uv on PATH or in .venv.
+lock:
+	@set -e; uv=`command -v uv || echo $(BIN)/uv`; \
+	options="--upgrade --universal --generate-hashes --python-version 3.11 --only-binary :all: --no-header --quiet"; \
+	"$$uv" pip compile pyproject.toml $$options -o requirements.lock >/dev/null; \
+	"$$uv" pip compile pyproject.toml --group dev -c requirements.lock $$options -o requirements-dev.lock >/dev/null
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find blockchain tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
