@@ -18,7 +18,7 @@ from blockchain.primitives.block import Header, VerifiedBlock
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Announcement, Certificate, Evidence, Proposal, Signable, Step, Vote
+from blockchain.primitives.vote import Certificate, Evidence, Proposal, Signable, Step, Vote
 
 PeerId = NewType("PeerId", bytes)  # the node id of a connected peer: its Ed25519 public key, 32 bytes
 Token = NewType("Token", int)  # ties a submission to the reply that its driver waits for

@@ -7,8 +7,7 @@ so nothing that is not canonical gets past this module (docs/protocol.md §1).
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -16,7 +15,8 @@ from blockchain.errors import MalformedMessage
 
 T = TypeVar("T")
 
-_ENCODER = msgspec.msgpack.Encoder()
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODERS: Final[dict[Any, msgspec.msgpack.Decoder[Any]]] = {}  # one a message type: a few dozen, named in the code
 
 
 def encode(value: object) -> bytes:
@@ -34,7 +34,7 @@ def decode(raw: bytes, kind: type[T], *, bytes_max: int) -> T:
     if len(raw) > bytes_max:
         raise MalformedMessage(f"{len(raw)} bytes, more than the {bytes_max} allowed")
     try:
-        value = _decoder(kind).decode(raw)
+        value: T = _decoder(kind).decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
         raise MalformedMessage(f"not a {_name(kind)}: {error}") from None
     if _ENCODER.encode(value) != raw:
@@ -42,10 +42,12 @@ def decode(raw: bytes, kind: type[T], *, bytes_max: int) -> T:
     return value
 
 
-@lru_cache(maxsize=128)  # one per message type of the wire and the store: a few dozen
 def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
-    return msgspec.msgpack.Decoder(kind)
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.msgpack.Decoder(kind)
+    return decoder
 
 
 def _name(kind: object) -> str:
-    return getattr(kind, "__name__", str(kind))
+    return str(getattr(kind, "__name__", kind))

@@ -26,9 +26,6 @@ from blockchain.primitives.scalars import (
     TimeMs,
 )
 
-_VOTE_TAG: Final = "vote"
-_PROPOSAL_TAG: Final = "proposal"
-_ANNOUNCEMENT_TAG: Final = "announcement"
 _CERTIFICATE_TAG: Final = "certificate"
 
 
@@ -85,6 +82,7 @@ class Announcement(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 Signable = Vote | Proposal | Announcement
+_TAGS: Final[dict[type, str]] = {Vote: "vote", Proposal: "proposal", Announcement: "announcement"}
 
 
 class CommitSignature(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -139,14 +137,7 @@ def verify_message(message: Signable, key: PublicKey, genesis_hash: bytes) -> bo
 
 def signed_bytes(message: Signable, genesis_hash: bytes) -> bytes:
     """What the signature covers: the tag of its type, the genesis hash, and every field before the signature."""
-    match message:
-        case Vote():
-            tag = _VOTE_TAG
-        case Proposal():
-            tag = _PROPOSAL_TAG
-        case Announcement():
-            tag = _ANNOUNCEMENT_TAG
-    return tagged(tag, genesis_hash, codec.encode(message)[:-SIGNATURE_TAIL_BYTES])
+    return tagged(_TAGS[type(message)], genesis_hash, codec.encode(message)[:-SIGNATURE_TAIL_BYTES])
 
 
 def precommit_of(certificate: Certificate, validator: AddressField, signature: Signature) -> Vote:

@@ -1,0 +1,103 @@
+"""The state: records by key, and the authenticated tree over them.
+
+The final state is a flat base; what a block changes is an overlay on it, so that several blocks can be tried on the
+same head and one of them kept. Records are small byte strings; what they mean is the ledger's business. The key of a
+record in the tree is its hash, so that nobody chooses its place (docs/protocol.md §3.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+
+from blockchain.ledger.smt import SparseMerkleTree, Speculation
+from blockchain.primitives.crypto import Hash32
+
+
+def tree_key(key: bytes) -> bytes:
+    """Where a record stands in the tree."""
+    return sha256(key).digest()
+
+
+class FinalState:
+    """The records after the newest final block, grouped by the first byte of their keys, with their tree."""
+
+    def __init__(self, records: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self._records: dict[bytes, dict[bytes, bytes]] = {}
+        for key, value in records:
+            self._records.setdefault(key[:1], {})[key] = value
+        self.tree = SparseMerkleTree(
+            (tree_key(key), value) for group in self._records.values() for key, value in group.items()
+        )
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._records.get(key[:1], {}).get(key)
+
+    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted(self._records.get(prefix, {}).items()))
+
+    def speculate(self, changes: Mapping[bytes, bytes | None]) -> Speculation:
+        """What the tree would be with these changes; nothing changes."""
+        return self.tree.speculate({tree_key(key): value for key, value in changes.items()})
+
+    def commit(self, overlay: Overlay) -> None:
+        """Make an overlay on this very state part of it."""
+        self.tree.commit(overlay.speculation())
+        for key, value in overlay.changes().items():
+            group = self._records.setdefault(key[:1], {})
+            if value is None:
+                group.pop(key, None)
+            else:
+                group[key] = value
+
+
+class Overlay:
+    """Changes on top of the final state, or of another overlay: what a block, or one transaction, does."""
+
+    def __init__(self, base: FinalState, parent: Overlay | None = None) -> None:
+        self._base = base
+        self._parent = parent
+        self._changes: dict[bytes, bytes | None] = {}
+        self._speculation: Speculation | None = None  # dropped whenever something changes
+
+    def get(self, key: bytes) -> bytes | None:
+        if key in self._changes:
+            return self._changes[key]
+        return self._base.get(key) if self._parent is None else self._parent.get(key)
+
+    def set(self, key: bytes, value: bytes | None) -> None:
+        assert len(key) > 0, "a record without a key"
+        self._changes[key] = value
+        self._speculation = None
+
+    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every record whose key begins with this one byte, in key order."""
+        assert len(prefix) == 1, "records are grouped by the first byte of their key"
+        records: dict[bytes, bytes | None] = dict(self._base.items(prefix))
+        records.update((key, value) for key, value in self.changes().items() if key[:1] == prefix)
+        return ((key, value) for key, value in sorted(records.items()) if value is not None)
+
+    def child(self) -> Overlay:
+        return Overlay(self._base, self)
+
+    def absorb(self, child: Overlay) -> None:
+        """Take over what a child changed."""
+        assert child._parent is self, "only a child is absorbed"
+        self._changes.update(child._changes)
+        self._speculation = None
+
+    def changes(self) -> dict[bytes, bytes | None]:
+        """Everything that differs from the final state, parents' changes included."""
+        if self._parent is None:
+            return self._changes
+        return {**self._parent.changes(), **self._changes}
+
+    def root(self) -> Hash32:
+        """The root of the tree with these changes."""
+        return self.speculation().root
+
+    def speculation(self) -> Speculation:
+        """The tree's nodes that these changes touch; computed once, for the root and for the commit."""
+        if self._speculation is None:
+            self._speculation = self._base.speculate(self.changes())
+        return self._speculation
