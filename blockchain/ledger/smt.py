@@ -7,9 +7,8 @@ Theory. The top `depth` levels, about log2 of the number of leaves, lie flat in 
 children of node i are 2i and 2i + 1): `_pairs` holds, for each parent, the 65 bytes 01 ‖ left ‖ right that its hash
 is of, and `_kinds` whether a node is empty, a lone leaf (which stands for its whole subtree), or a branch. Below
 each of the 2^depth bottom nodes, the slots, lie the leaves with that prefix, about one: a lone one in `_keys`,
-several packed as bytes in `_buckets`. So there is no Python object per node for the garbage collector to visit.
-A slot for which somebody ground many keys (2^depth hashes each) is a real subtree of `Branch`es, copied on write, so
-that a change there costs its depth and not the size of the slot.
+several in `_buckets`, in a form that `smt_subtree` knows. So there is no Python object per node, and a batch costs
+little more than its hashes.
 
 A batch of changes becomes a `Speculation` on the unchanged base: the touched slots first, then level by level
 upwards, each touched node hashed once. Any number of them may compete; `commit` writes one into the base and makes
@@ -18,9 +17,9 @@ the others useless. A node's hash does not depend on `depth`, so growing and shr
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from blockchain.ledger.smt_proof import (
@@ -28,36 +27,37 @@ from blockchain.ledger.smt_proof import (
     EMPTY_HASH,
     KEY_BITS,
     KEY_BYTES,
-    LEAF_PREFIX,
     Query,
     StateProof,
-    branch_hash,
     heap_index,
     leaf_hash,
 )
-from blockchain.primitives.crypto import Hash32
+from blockchain.ledger.smt_subtree import (
+    RECORD_BYTES,
+    Branch,
+    Change,
+    Content,
+    Node,
+    bit_of,
+    changed,
+    content_of,
+    hash_of,
+    leaves_in,
+    node_of,
+    split,
+    united,
+)
+from blockchain.primitives.crypto import HASH_BYTES, Hash32
 
-RECORD_BYTES: Final = KEY_BYTES + 32  # a leaf: its key, its hash
 PAIR_BYTES: Final = 65  # what a branch's hash is of: 01 ‖ left ‖ right
 DEPTH_MIN: Final = 4  # 16 slots, 1.6 KB: small enough for any chain, and growing from there is soon tested
-DEPTH_MAX: Final = 32  # 4 billion slots, 400 GB: memory ends before
-BUCKET_LEAVES_MAX: Final = 16  # above, a slot is a subtree: with one leaf a slot, honest keys get there once in 10^14
-EMPTY, LEAF, BRANCH = 0, 1, 2  # kinds of node; two children make a branch exactly if their kinds add up to 2 or more
+SPARSE: Final = 8  # slots a leaf at which the flat part shrinks; far from the 1 at which it grows, so it never swings
+EMPTY, LEAF, BRANCH = (
+    0,
+    1,
+    2,
+)  # kinds of node; two children make a branch exactly if their kinds add up to 2 or more
 _EMPTY_PAIR: Final = BRANCH_PREFIX + EMPTY_HASH + EMPTY_HASH
-
-
-class Branch(NamedTuple):
-    """A node of a subtree below the flat part."""
-
-    hash: bytes
-    left: Node
-    right: Node
-    leaves: int
-
-
-Node = bytes | Branch  # no bytes: empty; one record: a leaf; never more
-Content = bytes | Branch  # what a slot holds: up to BUCKET_LEAVES_MAX records in key order, or a subtree
-Change = tuple[bytes, bytes]  # a key, and its new record or no bytes to delete it
 
 
 class _Level(NamedTuple):
@@ -74,7 +74,7 @@ class Speculation(NamedTuple):
     root: Hash32
     leaves: int
     version: int  # of the base it stands on
-    contents: list[tuple[int, Content]]
+    contents: list[tuple[int, Content]]  # of slots, by heap index
     levels: list[_Level]
 
 
@@ -87,7 +87,7 @@ class SparseMerkleTree:
         self._leaves = len(records)
         self._version = 0
         self._depth = DEPTH_MIN
-        while 1 << self._depth < self._leaves and self._depth < DEPTH_MAX:
+        while 1 << self._depth < self._leaves:
             self._depth += 1
         slots = 1 << self._depth
         self._pairs = bytearray(_EMPTY_PAIR * slots)
@@ -105,6 +105,11 @@ class SparseMerkleTree:
         """The state root; EMPTY_HASH if there are no leaves."""
         return Hash32(self._hash(1))
 
+    @property
+    def slots(self) -> int:
+        """How many nodes the bottom level of the flat part has; about 100 bytes of memory each."""
+        return 1 << self._depth
+
     def speculate(self, changes: Mapping[bytes, bytes | None]) -> Speculation:
         """The root that new values (None: deleted, if there) would give. The tree stays as it is.
 
@@ -112,10 +117,9 @@ class SparseMerkleTree:
         """
         contents, level, leaves = self._changed_slots(changes)
         levels = [level]
-        while level.indices and level.indices[0] > 1:
-            level = self._level_above(*level)
-            levels.append(level)
-        root = Hash32(level.hashes[0]) if changes else self.root
+        for _ in range(self._depth):
+            levels.append(self._level_above(*levels[-1]))
+        root = Hash32(levels[-1].hashes[0]) if changes else self.root
         return Speculation(root, self._leaves + leaves, self._version, contents, levels)
 
     def commit(self, speculation: Speculation) -> None:
@@ -123,13 +127,13 @@ class SparseMerkleTree:
         assert speculation.version == self._version, "the base of this speculation is gone"
         self._version += 1
         self._leaves = speculation.leaves
-        for slot, content in speculation.contents:
-            self._set_content(slot, content)
+        for index, content in speculation.contents:
+            self._set_content(index, content)
         pairs, kinds = self._pairs, self._kinds
         for level in speculation.levels:
             for index, digest, kind in zip(*level, strict=True):
-                at = PAIR_BYTES * (index >> 1) + (33 if index & 1 else 1)
-                pairs[at : at + 32] = digest
+                at = PAIR_BYTES * (index >> 1) + (33 if index & 1 else 1)  # _offset, inlined
+                pairs[at : at + HASH_BYTES] = digest
                 kinds[index] = kind
         self._resize()
 
@@ -159,23 +163,181 @@ class SparseMerkleTree:
         needed = sorted(siblings.keys() - path, key=lambda index: (-index.bit_length(), index))
         return StateProof(tuple(Hash32(siblings[index]) for index in needed), tuple(queries))
 
-    # --- one batch, from the slots upwards
+    # --- a batch, from the slots upwards
 
-    def _changed_slots(
-        self, changes: Mapping[bytes, bytes | None]
-    ) -> tuple[list[tuple[int, Content]], _Level, int]:
+    def _changed_slots(self, changes: Mapping[bytes, bytes | None]) -> tuple[list[tuple[int, Content]], _Level, int]:
         """The new contents of the touched slots, the bottom level that they make, and how many leaves come."""
-        first, shift = 1 << self._depth, 64 - self._depth
+        first, depth, shift = 1 << self._depth, self._depth, KEY_BITS - self._depth
         contents: list[tuple[int, Content]] = []
         level = _Level([], [], bytearray())
-        added, slot, pending = 0, -1, list[Change]()
-        for key in sorted(changes):
-            value = changes[key]
-            assert len(key) == KEY_BYTES, "a key has 32 bytes"
-            if (slot_of_key := int.from_bytes(key[:8], "big") >> shift) != slot:
-                added += self._change_slot(slot, pending, contents, level)
-                slot, pending = slot_of_key, []
-            pending.append((key, b"" if value is None else key + leaf_hash(key, value)))
-        return contents, level, added
+        coming = 0
+        for slot, keys in groupby(sorted(changes), key=lambda key: int.from_bytes(key, "big") >> shift):
+            records = [_change(key, changes[key]) for key in keys]
+            before = self._content(first + slot)
+            content, node = changed(before, depth, records)
+            contents.append((first + slot, content))
+            coming += leaves_in(content) - leaves_in(before)
+            level.indices.append(first + slot)
+            level.hashes.append(hash_of(node))
+            level.kinds.append(_kind(node))
+        return contents, level, coming
 
-    # --- the rest is below
+    def _level_above(self, indices: list[int], hashes: list[bytes], kinds: bytearray) -> _Level:
+        """The parents of the touched nodes of a level."""
+        pairs, base_kinds = self._pairs, self._kinds
+        above = _Level([], [], bytearray())
+        at, end = 0, len(indices)
+        while at < end:
+            index, left_kind = indices[at], kinds[at]
+            left: bytes | bytearray = hashes[at]
+            pair = PAIR_BYTES * (index >> 1)
+            at += 1
+            if index & 1:  # the left sibling is untouched: else it would have taken this one along
+                right: bytes | bytearray = left
+                right_kind = left_kind
+                left, left_kind = pairs[pair + 1 : pair + 33], base_kinds[index - 1]
+            elif at < end and indices[at] == index + 1:
+                right, right_kind = hashes[at], kinds[at]
+                at += 1
+            else:
+                right, right_kind = pairs[pair + 33 : pair + 65], base_kinds[index + 1]
+            above.indices.append(index >> 1)
+            if left_kind + right_kind >= BRANCH:
+                above.hashes.append(sha256(BRANCH_PREFIX + left + right).digest())
+                above.kinds.append(BRANCH)
+            else:  # a lone leaf rises, two empty nodes make one
+                above.hashes.append(bytes(left if left_kind else right))
+                above.kinds.append(left_kind + right_kind)
+        return above
+
+    # --- the flat part
+
+    def _hash(self, index: int) -> bytes:
+        at = _offset(index)
+        return bytes(self._pairs[at : at + HASH_BYTES])
+
+    def _content(self, index: int) -> Content:
+        """What lies below a slot, by its heap index."""
+        kind = self._kinds[index]
+        if kind == BRANCH:
+            return self._buckets[index]
+        return self._key(index) + self._hash(index) if kind == LEAF else b""
+
+    def _key(self, index: int) -> bytes:
+        """The key of the lone leaf of a slot."""
+        at = KEY_BYTES * _slot(index)
+        return bytes(self._keys[at : at + KEY_BYTES])
+
+    def _set_content(self, index: int, content: Content) -> None:
+        """Store what lies below a slot; its node is set apart."""
+        if isinstance(content, Branch) or len(content) > RECORD_BYTES:
+            self._buckets[index] = content
+            return
+        self._buckets.pop(index, None)
+        if content:
+            at = KEY_BYTES * _slot(index)
+            self._keys[at : at + KEY_BYTES] = content[:KEY_BYTES]
+
+    def _set_slot(self, index: int, content: Content) -> None:
+        """Store what lies below a slot, and its node."""
+        self._set_content(index, content)
+        node = node_of(content, index.bit_length() - 1)
+        at = _offset(index)
+        self._pairs[at : at + HASH_BYTES] = hash_of(node)
+        self._kinds[index] = _kind(node)
+
+    def _place(self, records: list[bytes]) -> None:
+        """Fill the empty slots with records, which are in key order."""
+        first, shift = 1 << self._depth, KEY_BITS - self._depth
+        for slot, group in groupby(records, key=lambda r: int.from_bytes(r[:KEY_BYTES], "big") >> shift):
+            self._set_slot(first + slot, content_of(list(group), self._depth))
+
+    def _hash_all(self) -> None:
+        """Every node of the flat part above the slots, bottom up."""
+        pairs, kinds = self._pairs, self._kinds
+        for index in range((1 << self._depth) - 1, 0, -1):
+            kind = kinds[2 * index] + kinds[2 * index + 1]
+            pair, at = PAIR_BYTES * index, _offset(index)
+            if kind >= BRANCH:
+                pairs[at : at + HASH_BYTES] = sha256(pairs[pair : pair + PAIR_BYTES]).digest()
+                kinds[index] = BRANCH
+            elif kind == LEAF:
+                child = pair + (1 if kinds[2 * index] else 33)
+                pairs[at : at + HASH_BYTES] = pairs[child : child + HASH_BYTES]
+                kinds[index] = LEAF
+
+    def _resize(self) -> None:
+        """Keep the leaves between one in SPARSE slots and one a slot (a level less costs 15 % of the speed)."""
+        while self._leaves > 1 << self._depth:
+            self._grow()
+        while self._depth > DEPTH_MIN and self._leaves * SPARSE < 1 << self._depth:
+            self._shrink()
+
+    def _grow(self) -> None:
+        """Twice the slots. The nodes above stay as they are; each leaf moves one level down."""
+        slots = 1 << self._depth
+        self._pairs += _EMPTY_PAIR * slots
+        self._kinds += bytes(2 * slots)
+        self._keys += bytes(KEY_BYTES * slots)
+        for index in range(2 * slots - 1, slots - 1, -1):  # downwards: no key is overwritten before it has moved
+            if self._kinds[index] != EMPTY:
+                left, right = split(self._content(index), self._depth)
+                self._buckets.pop(index, None)
+                self._set_slot(2 * index, left)
+                self._set_slot(2 * index + 1, right)
+        self._depth += 1
+
+    def _shrink(self) -> None:
+        """Half the slots. The nodes above stay as they are; what was below two neighbours comes together."""
+        self._depth -= 1
+        slots = 1 << self._depth
+        for index in range(slots, 2 * slots):  # upwards: no key is overwritten before it has moved
+            content = united(self._content(2 * index), self._content(2 * index + 1), self._depth)
+            self._buckets.pop(2 * index, None)
+            self._buckets.pop(2 * index + 1, None)
+            self._set_content(index, content)
+        del self._pairs[PAIR_BYTES * slots :]
+        del self._kinds[2 * slots :]
+        del self._keys[KEY_BYTES * slots :]
+
+    # --- proofs
+
+    def _walk(self, key: bytes) -> tuple[bytes, list[bytes]]:
+        """The key of the leaf where the way to `key` ends (no bytes: at an empty place), and the siblings passed."""
+        siblings: list[bytes] = []
+        slots = 1 << self._depth
+        index = 1
+        while index < slots and self._kinds[index] == BRANCH:
+            index = 2 * index + bit_of(key, len(siblings))
+            siblings.append(self._hash(index ^ 1))
+        if self._kinds[index] == EMPTY:
+            return b"", siblings
+        while index < slots and self._kinds[index] == LEAF:  # a lone leaf has risen: look for it below
+            index = 2 * index + (self._kinds[2 * index] == EMPTY)
+        node = node_of(self._content(index), self._depth)
+        while isinstance(node, Branch):
+            turn = bit_of(key, len(siblings))
+            siblings.append(hash_of(node.left if turn else node.right))
+            node = node.right if turn else node.left
+        return node[:KEY_BYTES], siblings
+
+
+def _kind(node: Node) -> int:
+    if isinstance(node, Branch):
+        return BRANCH
+    return LEAF if node else EMPTY
+
+
+def _offset(index: int) -> int:
+    """Where the hash of a node stands in the pairs."""
+    return PAIR_BYTES * (index >> 1) + (33 if index & 1 else 1)
+
+
+def _slot(index: int) -> int:
+    """The number of a slot, from its heap index: the bits behind the first."""
+    return index ^ (1 << (index.bit_length() - 1))
+
+
+def _change(key: bytes, value: bytes | None) -> Change:
+    assert len(key) == KEY_BYTES, "a key has 32 bytes"
+    return key, b"" if value is None else key + leaf_hash(key, value)

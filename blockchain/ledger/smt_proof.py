@@ -13,7 +13,7 @@ A node is named by its heap index: 1 is the root, 2i and 2i + 1 are the children
 followed by the first d bits of the key.
 
 LIP-0039 lets some proofs be written in several ways. Here one proof has one writing: leftover hashes, a sibling
-given as the hash of nothing, and bitmaps that disagree where two paths have met are refused. The vectors agree.
+given as the hash of nothing, an empty place under another key than the one asked for, and bitmaps that disagree where two paths have met are refused. The vectors agree.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from blockchain.errors import InvalidProof
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import HASH_BYTES, Hash32
 from blockchain.primitives.scalars import HashField
 
 KEY_BITS: Final = 256
 KEY_BYTES: Final = KEY_BITS // 8
-HASH_BYTES: Final = 32
 LEAF_PREFIX: Final = b"\x00"  # LIP-0039: two prefixes, so that no leaf is ever read as a branch
 BRANCH_PREFIX: Final = b"\x01"
 EMPTY_HASH: Final = Hash32(sha256().digest())
@@ -95,6 +94,8 @@ def _proven_value(key: bytes, query: Query) -> bytes | None:
         raise InvalidProof("a query's key is not 32 bytes, or its bitmap longer, or begins with a zero byte")
     if query.key == key:
         return query.value or None
+    if not query.value:
+        raise InvalidProof("an empty place is shown with another key than its own")
     depth = int.from_bytes(query.bitmap, "big").bit_length()
     if heap_index(query.key, depth) != heap_index(key, depth):
         raise InvalidProof("a query's place is not on the way to its key")
