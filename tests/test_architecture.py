@@ -45,7 +45,7 @@ FORBIDDEN_TEXT = re.compile(
     r"[p]ypi\.org|python[h]osted|[n]pmjs\.|anaconda\.[o]rg|crates\.[i]o"  # a registry's host
     r"|(?<![\w.~/$}-])/(?:home|root|Users|work|opt)/\w"  # a path of somebody's machine
 )
-SKIPPED_FOLDERS = frozenset({"build", "dist", "htmlcov", "data", "node_modules"})
+SKIPPED_FOLDERS = frozenset({"build", "dist", "htmlcov", "data"})
 TEXT_BYTES_MAX = 2_000_000  # larger files are not written by hand
 
 
