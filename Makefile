@@ -66,7 +66,7 @@ setup:
 
 # Newest versions that fit pyproject.toml, for every platform at once. Needs uv on PATH or in .venv.
 lock:
-	@set -e; uv=`command -v uv || echo $(BIN)/uv`; \
+	@set -e; uv=`command -v uv || command -v $(BIN)/uv` || { echo "make: lock needs uv on PATH" >&2; exit 1; }; \
 	options="--upgrade --universal --generate-hashes --python-version 3.11 --only-binary :all: --no-header --quiet"; \
 	"$$uv" pip compile pyproject.toml $$options -o requirements.lock >/dev/null; \
 	"$$uv" pip compile pyproject.toml --group dev -c requirements.lock $$options -o requirements-dev.lock >/dev/null
