@@ -482,6 +482,10 @@ class Application(Protocol):
         """The set of the height in progress."""
 
     @property
+    def parent_validators(self) -> ValidatorSet:
+        """The set of the head: whose precommits its certificate holds."""
+
+    @property
     def parent_certificate(self) -> Certificate:
         """This node's own certificate of the head."""
 
@@ -503,7 +507,7 @@ class Engine(Protocol):
 
     def handle(self, given: EngineInput, now: int) -> list[Effect]: ...
 
-    def verify_seal(self, header: Header, certificate: Certificate, validators: ValidatorSet) -> None:
+    def verify_seal(self, block: VerifiedBlock, certificate: Certificate, validators: ValidatorSet) -> None:
         """Lets sync check blocks without running rounds. Raises InvalidCertificate."""
 
 

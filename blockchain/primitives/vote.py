@@ -44,7 +44,7 @@ class VoteStep(IntEnum):
     PRECOMMIT = 2
 
 
-class Vote(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Vote(Struct, frozen=True, array_like=True, tag="vote", forbid_unknown_fields=True):
     """A prevote or precommit for a block id, or for nil (None).
 
     `polka_round` is the paper's justification made explicit: a prevote for a value carries the larger of the
@@ -61,7 +61,7 @@ class Vote(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     signature: SignatureField = NO_SIGNATURE
 
 
-class Proposal(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Proposal(Struct, frozen=True, array_like=True, tag="proposal", forbid_unknown_fields=True):
     """The forger of (height, round) proposes a block; `valid_round` ≥ 0 when it is proposed again (L19)."""
 
     height: Height
@@ -72,7 +72,7 @@ class Proposal(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
     signature: SignatureField = NO_SIGNATURE
 
 
-class Announcement(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Announcement(Struct, frozen=True, array_like=True, tag="announcement", forbid_unknown_fields=True):
     """A validator says that it is on line: its address, the number its process drew at start, its wall time."""
 
     validator: AddressField

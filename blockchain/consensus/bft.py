@@ -1,0 +1,559 @@
+"""The BFT engine: Tendermint's rules joined with keys, blocks, time-outs and the trigger (docs/protocol.md §5).
+
+Theory of operation. `Tendermint` (the algorithm) says what must be done; this engine does it by effects. A vote or
+proposal is first written down (`Write`), then signed (`Sign`), and counts and leaves only when the signature comes
+back. A round in which there is nothing to do waits: its forger proposes when the trigger comes to hold, and the
+propose time-out runs only where there is a reason to expect a proposal. When a height is decided the chain makes its
+block final, and the next height begins.
+
+Who forges is a parameter (`pos.py`); what a block may hold is the chain's business, asked through `Application`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, assert_never
+
+from msgspec.structs import replace
+
+from blockchain.consensus.pos import Forgers
+from blockchain.consensus.record import RoundRecord, encode_record
+from blockchain.consensus.tendermint import (
+    Action,
+    Candidate,
+    CastVote,
+    Decide,
+    LockedOn,
+    RoundStarted,
+    ScheduleTimeout,
+    Tendermint,
+    ValidNow,
+)
+from blockchain.consensus.votes import Added
+from blockchain.errors import InvalidBlock, InvalidCertificate
+from blockchain.primitives import codec
+from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.chain import Parameters
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.scalars import NO_SIGNATURE
+from blockchain.primitives.validators import ValidatorSet, verify_certificate
+from blockchain.primitives.vote import (
+    Certificate,
+    CommitSignature,
+    ConflictingProposals,
+    ConflictingVotes,
+    Evidence,
+    ForgottenLock,
+    Proposal,
+    Step,
+    Vote,
+    VoteStep,
+)
+from blockchain.seams import (
+    Application,
+    Batch,
+    BlockRejected,
+    Broadcast,
+    Effect,
+    Emit,
+    EngineInput,
+    EvidenceFound,
+    ForgerDrawn,
+    HeadMoved,
+    HeightBegun,
+    Locked,
+    Penalize,
+    PoolChanged,
+    ProposalReceived,
+    Proposed,
+    ProveVrf,
+    RoundTimedOut,
+    SetTimer,
+    Sign,
+    SignatureRefused,
+    Signed,
+    SigningRecord,
+    SignRefused,
+    Started,
+    TimerFired,
+    TimerKey,
+    TimerKind,
+    VoteReceived,
+    VrfProved,
+    Write,
+)
+
+PROPOSALS_AHEAD_MAX: Final = 2  # rounds ahead of one's own of which a proposal is kept; others come again
+_STEP_TIMERS: Final = {
+    Step.PROPOSE: TimerKind.PROPOSE,
+    Step.PREVOTE: TimerKind.PREVOTE,
+    Step.PRECOMMIT: TimerKind.PRECOMMIT,
+}
+_TIMER_STEPS: Final = {kind: step for step, kind in _STEP_TIMERS.items()}
+
+
+class HeightInProgress:
+    """Everything about one height that is forgotten when it is decided."""
+
+    def __init__(self, height: int, validators: ValidatorSet, forgers: Forgers) -> None:
+        self.height = height
+        self.validators = validators
+        self.forgers = forgers
+        self.rules = Tendermint(validators)
+        self.proposals: dict[int, Proposal] = {}
+        self.blocks: dict[Hash32, VerifiedBlock] = {}
+        self.asked: list[Proposal | Vote] = []  # unsigned, in the order in which signatures were asked for
+        self.signed: list[Proposal | Vote] = []
+        self.recorded_blocks: set[Hash32] = set()
+        self.vrf_proof: bytes | None = None
+        self.is_vrf_asked = False
+        self.forges_round = -1  # the round that this node must propose in, until it has
+        self.unarmed_round = -1  # the round whose propose time-out does not run yet
+        self.is_commit_wait_set = False
+        self.is_commit_wait_over = False
+
+
+class BftEngine:
+    """Implements `seams.Engine`. `validator` is the address that this node signs for; None follows without voting."""
+
+    def __init__(
+        self,
+        app: Application,
+        forgers: Callable[[Hash32, int, ValidatorSet], Forgers],
+        genesis_hash: Hash32,
+        parameters: Parameters,
+        validator: Address | None,
+    ) -> None:
+        self._app = app
+        self._forgers = forgers
+        self._genesis_hash = genesis_hash
+        self._parameters = parameters
+        self._validator = validator
+        self._silent_until = 0  # no new signature up to this height: the store is older than the signer's record
+        self._is_halted = False
+        self._out: list[Effect] = []
+        self.current = self._new_height()
+        self._commit_validators = app.parent_validators
+        self._commit = app.parent_certificate
+
+    @property
+    def commit(self) -> Certificate:
+        """The head's certificate with every precommit that has come since."""
+        return self._commit
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this node's validator is in the set of the height in progress."""
+        return self._validator is not None and self._validator in self.current.validators.index
+
+    def handle(self, given: EngineInput, now: int) -> list[Effect]:
+        """React to one input. `now`: wall time in ms, for block times alone."""
+        self._out = []
+        match given:
+            case Started(record=record):
+                self._on_started(record, now)
+            case ProposalReceived():
+                self._on_proposal(given, now)
+            case VoteReceived(vote=vote):
+                self._on_vote(vote, now)
+            case TimerFired(key=key):
+                self._on_timer(key, now)
+            case Signed(message=message):
+                self._on_signed(message, now) if isinstance(message, Proposal | Vote) else None
+            case VrfProved():
+                self._on_vrf_proved(given)
+            case SignRefused(message=message, why=why):
+                self._on_sign_refused(message, why) if isinstance(message, Proposal | Vote) else None
+            case PoolChanged():
+                pass  # the trigger is looked at below
+            case HeadMoved():
+                self._begin_height(now)
+            case _:
+                assert_never(given)
+        self._propose_if_due(now)
+        self._arm_propose_timeout(now)
+        return self._out
+
+    def halt(self) -> None:
+        """Sign nothing any more: something that must never happen did."""
+        self._is_halted = True
+
+    def verify_seal(self, block: VerifiedBlock, certificate: Certificate, validators: ValidatorSet) -> None:
+        if certificate.height != block.header.height or certificate.block_id != block.id:
+            raise InvalidCertificate(f"it is for another block than {block.id.hex()[:8]}")
+        verify_certificate(certificate, validators, self._genesis_hash)
+
+    # ------------------------------------------------------------------------------------------------ beginning
+
+    def restore(self, record: RoundRecord, blocks: dict[Hash32, VerifiedBlock]) -> None:
+        """Take up the recorded place of the height in progress; called before `Started` (protocol §5.6)."""
+        assert record.height == self.current.height, "a round record of another height"
+        current = self.current
+        rules = current.rules
+        rules.round, rules.step = record.round, record.step
+        rules.locked_value, rules.locked_round = record.locked_value, record.locked_round
+        rules.valid_value, rules.valid_round = record.valid_value, record.valid_round
+        current.blocks.update(blocks)
+        current.recorded_blocks.update(blocks)
+        current.asked.extend(record.asked)
+        current.signed.extend(record.signed)
+        own = [message for message in record.signed if isinstance(message, Proposal)]
+        for proposal in (*record.proposals, *own):
+            self._restore_proposal(proposal)
+        for vote in (*record.prevotes, *record.signed):
+            if isinstance(vote, Vote):
+                rules.book.add(vote, rules.round)
+
+    def _restore_proposal(self, proposal: Proposal) -> None:
+        block = self.current.blocks[proposal.block_id]
+        is_valid = self._check(proposal, block)
+        self.current.proposals[proposal.round] = proposal
+        candidate = Candidate(proposal.block_id, proposal.valid_round, is_valid)
+        self.current.rules.proposals[proposal.round] = candidate
+
+    def _on_started(self, record: SigningRecord | None, now: int) -> None:
+        """Begin, or go on in the restored place with what the signer remembers of it."""
+        rules = self.current.rules
+        if record is not None:
+            self._take_signing_record(record)
+        self._emit_height()
+        if rules.round < 0:
+            self._perform(rules.start_round(0), now)
+            return
+        asked = list(self.current.asked)
+        for message in self.current.signed:
+            self._publish(message)
+        self._perform(rules.resume(), now)
+        signed = {_unsigned(message) for message in self.current.signed}
+        self._out.extend(Sign(message) for message in asked if message not in signed)
+
+    def _take_signing_record(self, record: SigningRecord) -> None:
+        """The last signature may be known to the signer only; a store that is behind it must not vote (§5.6)."""
+        last = record.message
+        if last is None or record.height < self.current.height:
+            return
+        if record.height > self.current.height or _unsigned(last) not in self.current.asked:
+            self._silent_until = record.height
+        elif last not in self.current.signed:
+            self.current.signed.append(last)
+            if isinstance(last, Vote):
+                self.current.rules.book.add(last, self.current.rules.round)
+            else:
+                self._restore_proposal(last)
+
+    def _begin_height(self, now: int) -> None:
+        self._commit_validators = self._app.parent_validators
+        self._commit = self._app.parent_certificate
+        self.current = self._new_height()
+        self._emit_height()
+        self._perform(self.current.rules.start_round(0), now)
+
+    def _new_height(self) -> HeightInProgress:
+        app = self._app
+        return HeightInProgress(app.height, app.validators, self._forgers(app.seed, app.height, app.validators))
+
+    def _emit_height(self) -> None:
+        current = self.current
+        self._emit(HeightBegun(current.height, len(current.validators), current.validators.total))
+
+    # ------------------------------------------------------------------------------------------------ facts
+
+    def _on_proposal(self, given: ProposalReceived, now: int) -> None:
+        proposal, block = given.proposal, given.block
+        current = self.current
+        if proposal.height != current.height or proposal.round > current.rules.round + PROPOSALS_AHEAD_MAX:
+            return
+        if proposal.forger != current.forgers.forger(proposal.round):
+            if given.peer is not None:
+                self._out.append(Penalize(given.peer, "wrong_forger", "a proposal of somebody who was not drawn"))
+            return
+        known = current.proposals.get(proposal.round)
+        if known is not None:
+            if known != proposal and _unsigned(known) != _unsigned(proposal):
+                self._accuse(ConflictingProposals(known, proposal))
+            return
+        is_valid = self._check(proposal, block)
+        drift = self._parameters.clock_drift_ms
+        is_timely = proposal.valid_round >= 0 or block.header.time_ms <= now + drift  # protocol §4.5
+        self._accept_proposal(proposal, block, Candidate(block.id, proposal.valid_round, is_valid, is_timely), now)
+
+    def _accept_proposal(self, proposal: Proposal, block: VerifiedBlock, candidate: Candidate, now: int) -> None:
+        self.current.proposals[proposal.round] = proposal
+        self.current.blocks[block.id] = block
+        self._out.append(Broadcast(proposal, block))
+        self._perform(self.current.rules.on_proposal(proposal.round, candidate), now)
+
+    def _check(self, proposal: Proposal, block: VerifiedBlock) -> bool:
+        """Whether the proposal fits its block and the block the chain. An invalid one is its forger's fault."""
+        try:
+            _check_fit(proposal, block)
+            self._app.check_block(block)
+        except InvalidBlock as error:
+            self._emit(BlockRejected(proposal.height, proposal.round, proposal.block_id, str(error)))
+            return False
+        return True
+
+    def _on_vote(self, vote: Vote, now: int) -> None:
+        if vote.height == self.current.height - 1:
+            self._add_late_precommit(vote)
+        if vote.height != self.current.height:
+            return
+        added, evidence, actions = self.current.rules.on_vote(vote)
+        for item in evidence:
+            self._accuse(item)
+        if added is Added.COUNTED:
+            self._out.append(Broadcast(vote))
+        self._perform(actions, now)
+
+    def _add_late_precommit(self, vote: Vote) -> None:
+        """A precommit for the head that came after the decision: its voter is not absent (protocol §4.4)."""
+        commit = self._commit
+        index = self._commit_validators.index.get(vote.validator)
+        fits = (vote.round, vote.step, vote.block_id) == (commit.round, VoteStep.PRECOMMIT, commit.block_id)
+        if not fits or index is None or any(entry.index == index for entry in commit.precommits):
+            return
+        entries = sorted((*commit.precommits, CommitSignature(index, vote.signature)), key=lambda entry: entry.index)
+        self._commit = replace(commit, precommits=tuple(entries))
+        self._out.append(Broadcast(vote))
+
+    def _on_timer(self, key: TimerKey, now: int) -> None:
+        rules = self.current.rules
+        if key.height != self.current.height:
+            return
+        if key.kind is TimerKind.COMMIT_WAIT:
+            self.current.is_commit_wait_over = True
+        step = _TIMER_STEPS.get(key.kind)
+        if step is None:
+            return
+        actions = rules.on_timeout(step, key.round)
+        if actions:
+            self._emit(RoundTimedOut(key.height, key.round, step))
+        self._perform(actions, now)
+
+    def _on_vrf_proved(self, given: VrfProved) -> None:
+        if given.height == self.current.height:
+            self.current.vrf_proof = given.proof
+
+    def _on_signed(self, message: Proposal | Vote, now: int) -> None:
+        """The vote counts now. An answer for a height that is over is dropped."""
+        current = self.current
+        if _unsigned(message) not in current.asked or message in current.signed:
+            return
+        current.signed.append(message)
+        if isinstance(message, Proposal):
+            self._emit(Proposed(message.height, message.round, message.valid_round, message.block_id))
+            block = current.blocks[message.block_id]
+            self._accept_proposal(message, block, Candidate(block.id, message.valid_round, is_valid=True), now)
+        else:
+            self._on_vote(message, now)
+
+    def _on_sign_refused(self, message: Proposal | Vote, why: str) -> None:
+        step = Step.PROPOSE if isinstance(message, Proposal) else Step(message.step)
+        self._emit(SignatureRefused(message.height, message.round, step, why))
+
+    # ------------------------------------------------------------------------------------------------ actions
+
+    def _perform(self, actions: list[Action], now: int) -> None:
+        for action in actions:
+            match action:
+                case RoundStarted():
+                    self._enter_round(action.round)
+                case CastVote():
+                    self._cast(action)
+                case ScheduleTimeout(step=step, round=round):
+                    self._schedule(step, round)
+                case LockedOn(round=round, value=value):
+                    self._emit(Locked(self.current.height, round, value))
+                case ValidNow():
+                    pass  # the rules remember it; nothing leaves
+                case Decide():
+                    self._finalize(action, now)
+                case _:
+                    assert_never(action)
+
+    def _enter_round(self, round: int) -> None:
+        current = self.current
+        forger = current.forgers.forger(round)
+        self._emit(ForgerDrawn(current.height, round, forger))
+        asked = any(isinstance(message, Proposal) and message.round == round for message in current.asked)
+        if forger == self._validator and not asked:
+            current.forges_round = round
+
+    def _schedule(self, step: Step, round: int) -> None:
+        if step is Step.PROPOSE:
+            self.current.unarmed_round = round  # runs when there is a reason (protocol §5.3)
+        else:
+            self._set_timer(step, round)
+
+    def _set_timer(self, step: Step, round: int) -> None:
+        parameters = self._parameters
+        base, delta = {
+            Step.PROPOSE: (parameters.propose_timeout_ms, parameters.propose_delta_ms),
+            Step.PREVOTE: (parameters.prevote_timeout_ms, parameters.prevote_delta_ms),
+            Step.PRECOMMIT: (parameters.precommit_timeout_ms, parameters.precommit_delta_ms),
+        }[step]
+        delay = min(base + delta * round, parameters.timeout_max_ms)
+        self._out.append(SetTimer(TimerKey(_STEP_TIMERS[step], self.current.height, round), delay))
+
+    def _cast(self, action: CastVote) -> None:
+        if self._validator is None or not self._may_sign():
+            return
+        height = self.current.height
+        self._ask(Vote(height, action.round, action.step, action.value, action.polka_round, self._validator))
+
+    def _finalize(self, decision: Decide, now: int) -> None:
+        current = self.current
+        votes = current.rules.book.of(decision.round).precommits.votes.values()
+        entries = (
+            CommitSignature(current.validators.index[vote.validator], vote.signature)
+            for vote in votes
+            if vote.block_id == decision.value
+        )
+        precommits = tuple(sorted(entries, key=lambda entry: entry.index))
+        certificate = Certificate(current.height, decision.round, decision.value, precommits)
+        self._out.extend(self._app.finalize(current.blocks[decision.value], certificate, now))
+        self._begin_height(now)
+
+    # ------------------------------------------------------------------------------------------------ proposing
+
+    def _propose_if_due(self, now: int) -> None:
+        """Propose when it is this node's turn: the valid value again, or a new block once the trigger holds."""
+        current = self.current
+        rules = current.rules
+        if current.forges_round != rules.round or rules.step is not Step.PROPOSE or not self._may_sign():
+            return
+        if rules.valid_value is not None:  # L16
+            self._propose(current.blocks[rules.valid_value], rules.valid_round)
+        elif self._app.is_block_due(now) and self._has_waited_for_precommits() and self._has_vrf_proof():
+            assert current.vrf_proof is not None
+            block = self._app.build_block(rules.round, current.vrf_proof, self._commit, now)  # L18
+            current.blocks[block.id] = block
+            self._propose(block, -1)
+
+    def _propose(self, block: VerifiedBlock, valid_round: int) -> None:
+        current = self.current
+        assert self._validator is not None
+        current.forges_round = -1
+        self._ask(Proposal(current.height, current.rules.round, valid_round, block.id, self._validator))
+
+    def _has_waited_for_precommits(self) -> bool:
+        """Before it builds, a forger waits at most `commit_wait` for precommits still missing (protocol §4.4)."""
+        current = self.current
+        is_complete = len(self._commit.precommits) == len(self._commit_validators) or current.height == 1
+        if is_complete or current.is_commit_wait_over or self._parameters.commit_wait_ms == 0:
+            return True
+        if not current.is_commit_wait_set:
+            current.is_commit_wait_set = True
+            key = TimerKey(TimerKind.COMMIT_WAIT, current.height)
+            self._out.append(SetTimer(key, self._parameters.commit_wait_ms))
+        return False
+
+    def _has_vrf_proof(self) -> bool:
+        """The proof is over seed and height, without the round: one a height, asked for once."""
+        current = self.current
+        if current.vrf_proof is None and not current.is_vrf_asked:
+            current.is_vrf_asked = True
+            self._out.append(ProveVrf(current.height, current.rules.round, self._app.seed))
+        return current.vrf_proof is not None
+
+    def _arm_propose_timeout(self, now: int) -> None:
+        """A propose time-out runs only where there is a reason to expect a proposal (protocol §5.3)."""
+        current = self.current
+        rules = current.rules
+        if current.unarmed_round != rules.round or rules.step is not Step.PROPOSE:
+            return
+        if (
+            rules.valid_value is not None
+            or any(candidate.is_valid for candidate in rules.proposals.values())
+            or current.validators.is_honest_minority(rules.book.stake_from(rules.round))
+            or self._app.is_block_due(now)
+        ):
+            current.unarmed_round = -1
+            self._set_timer(Step.PROPOSE, rules.round)
+
+    # ------------------------------------------------------------------------------------------------ signing
+
+    def _may_sign(self) -> bool:
+        return self.is_active and not self._is_halted and self.current.height > self._silent_until
+
+    def _ask(self, message: Proposal | Vote) -> None:
+        """Write down everything that this message depends on, then ask for its signature (protocol §5.6)."""
+        current = self.current
+        current.asked.append(message)
+        record = self._record()
+        new_blocks = sorted(record.block_ids() & current.blocks.keys() - current.recorded_blocks)
+        current.recorded_blocks.update(new_blocks)
+        bodies = tuple((block_id, current.blocks[block_id].raw) for block_id in new_blocks)
+        self._out.append(Write(Batch(round_record=encode_record(record), round_blocks=bodies)))
+        self._out.append(Sign(message))
+
+    def _record(self) -> RoundRecord:
+        current = self.current
+        rules = current.rules
+        kept_rounds = {rules.round, rules.locked_round, rules.valid_round}
+        own = {message.round for message in current.signed if isinstance(message, Proposal)}
+        prevotes = rules.book.of(rules.valid_round).prevotes.votes.values()
+        return RoundRecord(
+            height=current.height,
+            round=rules.round,
+            step=rules.step,
+            locked_value=rules.locked_value,
+            locked_round=rules.locked_round,
+            valid_value=rules.valid_value,
+            valid_round=rules.valid_round,
+            asked=tuple(current.asked),
+            signed=tuple(current.signed),
+            proposals=tuple(p for r, p in sorted(current.proposals.items()) if r in kept_rounds - own),
+            prevotes=tuple(vote for vote in prevotes if vote.validator != self._validator),
+        )
+
+    # ------------------------------------------------------------------------------------------------ words
+
+    def _publish(self, message: Proposal | Vote) -> None:
+        block = self.current.blocks[message.block_id] if isinstance(message, Proposal) else None
+        self._out.append(Broadcast(message, block))
+
+    def _accuse(self, evidence: Evidence) -> None:
+        """Keep what proves a validator's fault, and tell the others."""
+        height, validator = accused(evidence)
+        self._emit(EvidenceFound(type(evidence).__name__, height, validator))
+        self._out.append(Write(Batch(evidence=(codec.encode(evidence),))))
+        self._out.append(Broadcast(evidence))
+
+    def _emit(
+        self,
+        event: HeightBegun
+        | ForgerDrawn
+        | Proposed
+        | RoundTimedOut
+        | Locked
+        | BlockRejected
+        | EvidenceFound
+        | SignatureRefused,
+    ) -> None:
+        self._out.append(Emit(event))
+
+
+def accused(evidence: Evidence) -> tuple[int, Address]:
+    """The height of the offence and the validator that evidence accuses."""
+    match evidence:
+        case ConflictingProposals(first=proposal):
+            return proposal.height, proposal.forger
+        case ConflictingVotes(first=vote) | ForgottenLock(precommit=vote):
+            return vote.height, vote.validator
+        case _:
+            assert_never(evidence)
+
+
+def _check_fit(proposal: Proposal, block: VerifiedBlock) -> None:
+    """A new proposal carries its own round's block; one proposed again a block of a round ≤ its valid round (§5.2)."""
+    header = block.header
+    if proposal.valid_round == -1:
+        if (header.round, header.forger) != (proposal.round, proposal.forger):
+            raise InvalidBlock("round", "a new proposal carries a block of another round or forger")
+    elif not header.round <= proposal.valid_round < proposal.round:
+        raise InvalidBlock("round", "proposed again from a round in which it cannot have been valid")
+
+
+def _unsigned(message: Proposal | Vote) -> Proposal | Vote:
+    return replace(message, signature=NO_SIGNATURE)

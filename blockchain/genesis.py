@@ -1,0 +1,136 @@
+"""Genesis: loading and checking what all nodes of a chain share; and which engines and ledgers there are.
+
+Adding an engine or a ledger is one file and one line in a table here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import asdict
+
+from blockchain.consensus.pos import ProofOfStake
+from blockchain.errors import InvalidAddress, InvalidGenesis
+from blockchain.ledger.accounts import AccountLedger
+from blockchain.primitives.address import format_address, parse_address
+from blockchain.primitives.chain import ChainSpec, GenesisValidator, Parameters
+from blockchain.primitives.crypto import Address, Hash32, PublicKey
+from blockchain.seams import Ledger
+
+GENESIS_BYTES_MAX: Final = 256 * 1024 * 1024  # a million accounts are about 120 MiB of JSON
+STAKE_DELAY_MIN: Final = 8  # below, a forger that moves stake can choose its successor (protocol §6.2)
+ROUND_MS_MIN: Final = 50  # time-outs below this are shorter than a durable write on a slow disk
+
+ENGINES: Final[dict[str, Callable[[Hash32], ProofOfStake]]] = {"pos": ProofOfStake}
+LEDGERS: Final[dict[str, Callable[[ChainSpec], Ledger]]] = {"accounts": AccountLedger}
+
+
+def load_genesis(raw: bytes, source: PurePath | str = "genesis") -> ChainSpec:
+    """Read a genesis file (JSON) and check it. Raises InvalidGenesis with what is wrong and where."""
+    if len(raw) > GENESIS_BYTES_MAX:
+        raise InvalidGenesis(f"{source} has {len(raw)} bytes, more than {GENESIS_BYTES_MAX}")
+    try:
+        plain = msgspec.json.decode(raw)
+        spec = msgspec.convert(_with_keys(plain), ChainSpec)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidGenesis(f"{source}: {error}") from None
+    check_genesis(spec)
+    return spec
+
+
+def dump_genesis(spec: ChainSpec) -> bytes:
+    """The JSON form of a genesis: what `load_genesis` reads, addresses in their text form."""
+    plain = {
+        "version": spec.version,
+        "chain_id": spec.chain_id,
+        "time_ms": spec.time_ms,
+        "demo": spec.demo,
+        "engine": spec.engine,
+        "ledger": spec.ledger,
+        "parameters": asdict(spec.parameters),
+        "issuer": None if spec.issuer is None else format_address(spec.issuer),
+        "accounts": [{"address": format_address(a.address), "balance": a.balance} for a in spec.accounts],
+        "validators": [_plain_validator(validator) for validator in spec.validators],
+    }
+    return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
+
+
+def check_genesis(spec: ChainSpec) -> None:
+    """Refuse what would make a chain unsafe, or stuck for ever. Raises InvalidGenesis with the reason."""
+    if spec.engine not in ENGINES:
+        raise InvalidGenesis(f"no engine {spec.engine!r}; there is: {', '.join(ENGINES)}")
+    if spec.ledger not in LEDGERS:
+        raise InvalidGenesis(f"no ledger {spec.ledger!r}; there is: {', '.join(LEDGERS)}")
+    _check_unique("account", [account.address for account in spec.accounts])
+    _check_unique("validator", [validator.address for validator in spec.validators])
+    _check_unique("validator key", [validator.key or PublicKey(validator.address) for validator in spec.validators])
+    supply = sum(account.balance for account in spec.accounts) + sum(v.stake for v in spec.validators)
+    if supply > spec.parameters.supply_max:
+        raise InvalidGenesis(f"it hands out {supply}, more than supply_max, {spec.parameters.supply_max}")
+    _check_parameters(spec.parameters, is_demo=spec.demo)
+
+
+def _check_parameters(parameters: Parameters, *, is_demo: bool) -> None:
+    if parameters.block_threshold > parameters.block_max_transactions:
+        raise InvalidGenesis(
+            f"block_threshold {parameters.block_threshold} can never be reached: "
+            f"a block holds at most {parameters.block_max_transactions} (block_max_transactions)"
+        )
+    if parameters.stake_delay < STAKE_DELAY_MIN and not is_demo:
+        raise InvalidGenesis(
+            f"stake_delay {parameters.stake_delay} lets a forger choose its successor by moving stake; "
+            f"at least {STAKE_DELAY_MIN}, or say demo"
+        )
+    for name in ("propose_timeout_ms", "prevote_timeout_ms", "precommit_timeout_ms"):
+        base = getattr(parameters, name)
+        if base < ROUND_MS_MIN:
+            raise InvalidGenesis(f"{name} {base} is shorter than a durable write may take; at least {ROUND_MS_MIN}")
+        if base > parameters.timeout_max_ms:
+            raise InvalidGenesis(f"{name} {base} is above timeout_max_ms, {parameters.timeout_max_ms}")
+    if parameters.propose_delta_ms + parameters.prevote_delta_ms + parameters.precommit_delta_ms == 0:
+        raise InvalidGenesis("time-outs that never grow may never be long enough: give a delta")
+
+
+def _check_unique(what: str, keys: list[Any]) -> None:
+    if len(set(keys)) != len(keys):
+        raise InvalidGenesis(f"the same {what} stands twice")
+
+
+def _plain_validator(validator: GenesisValidator) -> dict[str, Any]:
+    plain: dict[str, Any] = {"address": format_address(validator.address), "stake": validator.stake}
+    if validator.key is not None:
+        plain["key"] = validator.key.hex()
+    return plain
+
+
+def _with_keys(plain: Any) -> Any:
+    """The decoded JSON with addresses as bytes; anything of another shape is left for the schema to refuse."""
+    if not isinstance(plain, dict):
+        return plain
+    fixed = dict(plain)
+    if isinstance(plain.get("issuer"), str):
+        fixed["issuer"] = _address(plain["issuer"])
+    for name in ("accounts", "validators"):
+        rows = plain.get(name)
+        if isinstance(rows, list):
+            fixed[name] = [_row_with_keys(row) for row in rows]
+    return fixed
+
+
+def _row_with_keys(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    return {
+        name: _address(value) if name in ("address", "key") and isinstance(value, str) else value
+        for name, value in row.items()
+    }
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except InvalidAddress as error:
+        raise InvalidGenesis(str(error)) from None
