@@ -1,0 +1,92 @@
+"""Small files that are there whole or not at all: key files and signing records.
+
+The content goes into a temporary file of the same folder, mode 0600 from its creation, is forced to the disk, and
+only then gets its name, and the folder is forced to the disk too. A crash leaves at most a temporary file behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+if sys.platform == "darwin":
+    import fcntl
+
+_PRIVATE: Final = 0o600
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def create_file(path: Path, content: bytes) -> None:
+    """Write a file that must not exist yet. Raises FileExistsError, or another OSError; then nothing is there."""
+    temporary = _write_temporary(path, content)
+    try:
+        _publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in the place of the one that may be there.
+
+    Once this returns, the new content is on the disk. When it raises OSError, the old one or the new one is.
+    """
+    temporary = _write_temporary(path, content)
+    try:
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _write_temporary(path: Path, content: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, _CREATE, _PRIVATE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            _sync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give the file its name, unless something has that name. A link does so in one step, a rename would overwrite."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links (FAT, some network shares): take the name first, then fill it
+        os.close(os.open(path, _CREATE, _PRIVATE))
+        os.replace(temporary, path)
+
+
+def _sync(descriptor: int) -> None:
+    """Past the cache of the disk too, which fsync alone does not promise on macOS."""
+    if sys.platform == "darwin":
+        with suppress(OSError):  # a file system without it, some network shares: what is left is fsync
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is durable when its folder is. Windows has no such call: it keeps names in a journal."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # POSIX: this file system cannot do it for folders
+            raise
+    finally:
+        os.close(descriptor)
