@@ -1,0 +1,57 @@
+"""Puts the application together: routes, problem documents, documentation, access log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import FastAPI
+from msgspec import Struct
+
+from blockchain import __version__
+from blockchain.api.access import AccessLog
+from blockchain.api.body import BodyLimits
+from blockchain.api.docs import add_docs
+from blockchain.api.problems import UnexpectedErrors, answer_with_problems
+from blockchain.api.routes.chain import chain_routes
+from blockchain.api.routes.health import health_routes
+from blockchain.api.routes.state import state_routes
+from blockchain.api.routes.transactions import transaction_routes
+from blockchain.node.views import NodeReader
+
+PREFIX: Final = "/api/v1"
+_DESCRIPTION: Final = (
+    "A proof-of-stake validator node. Amounts are integers of the smallest unit, times milliseconds since 1970, "
+    "addresses bech32m, ids and keys hex. Errors are RFC 9457 problem documents with a stable `code`."
+)
+
+
+class ApiSettings(Struct, frozen=True):
+    """What may differ between nodes."""
+
+    body_limits: BodyLimits = BodyLimits()
+
+
+def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI:
+    """The API over one node. No CORS header is ever sent: pages of other origins may not read it."""
+    app = FastAPI(
+        title="Blockchain node",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # the framework's page loads its script from a CDN
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        # Logs are this project's own; spans nobody collects would cost every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.node = node
+    app.state.body_limits = (settings or ApiSettings()).body_limits
+    app.include_router(health_routes())
+    for router in (chain_routes(), transaction_routes(), state_routes()):
+        app.include_router(router, prefix=PREFIX)
+    add_docs(app, PREFIX)
+    answer_with_problems(app)
+    app.add_middleware(UnexpectedErrors)
+    app.add_middleware(AccessLog)  # the last one added is the outermost: it sees the 500 as well
+    return app

@@ -1,0 +1,179 @@
+"""What the OpenAPI document shows: one small chain, seen from several paths. Tests check that each fits its schema.
+
+The signed transaction is real: account A's key is the seed 00 01 … 1f, and the genesis hash is the one below.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+Example = dict[str, Any]
+
+GENESIS_HASH: Final = "50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c"
+ADDRESS_A: Final = "pos1qwss00lnecgtu8tsm5vwwj7qn9n7f43snwjs6hcamjrxgyj4xxuqjqx76z"
+ADDRESS_B: Final = "pos10x64vt50ue20jsrckyfw32vt57gplpf6u62ma4lquwgshtgyjejqs48zrl"
+KEY_A: Final = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"
+TRANSACTION_ID: Final = "071bcd2d5199fe9881dc5754d6a76f2585484312261cad7c2bdb731880d085da"
+BLOCK_ID: Final = "8f1f3d0a5d6c6f60a7d2cc55b7a6b4f5a3f0b0f2c3d6e9887766554433221100"
+_HASH: Final = "c1" * 32
+_SIGNATURE: Final = (
+    "214edf81f353829f18263b4bef68d3456cf37003e559acb5aee108137e35b989"
+    "4ac41b1317ac5fd961c668fc5ee8fcbf68eca86c16034866761e4d66ba185f0e"
+)
+_TIME_MS: Final = 1_767_225_600_000
+
+PING: Final[Example] = {"success": "pong!"}
+LIVE: Final[Example] = {"status": "live"}
+READY: Final[Example] = {
+    "status": "ready",
+    "checks": {"not_halted": {"ok": True, "why": ""}, "synced": {"ok": True, "why": ""}},
+}
+PROBLEM: Final[Example] = {
+    "type": "about:blank",
+    "title": "Unprocessable Content",
+    "status": 422,
+    "detail": "amount is zero, which has no meaning here",
+    "code": "amount_zero",
+}
+
+SIGNED_TRANSACTION: Final[Example] = {
+    "version": 1,
+    "kind": "TRANSFER",
+    "sender": ADDRESS_A,
+    "nonce": 2,
+    "fee": 0,
+    "expiry": None,
+    "payload": {"recipient": ADDRESS_B, "amount": 1},
+    "signature": _SIGNATURE,
+}
+POOLED_TRANSACTION: Final[Example] = {"id": TRANSACTION_ID, **SIGNED_TRANSACTION}
+SUBMISSION: Final[Example] = {
+    "message": "Received transaction",
+    "ids": [TRANSACTION_ID],
+    "results": [{"id": TRANSACTION_ID, "is_accepted": True, "code": "", "why": ""}],
+}
+TRANSACTION: Final[Example] = {
+    "id": TRANSACTION_ID,
+    "state": "final",
+    "height": 3,
+    "position": 0,
+    "transaction": SIGNED_TRANSACTION,
+    "refusal": None,
+}
+
+BLOCK: Final[Example] = {
+    "id": BLOCK_ID,
+    "version": 1,
+    "height": 3,
+    "round": 0,
+    "seed": _HASH,
+    "time_ms": _TIME_MS,
+    "parent": _HASH,
+    "forger": ADDRESS_A,
+    "vrf_proof": "b2" * 80,
+    "transaction_root": _HASH,
+    "state_root": _HASH,
+    "validators_hash": _HASH,
+    "next_validators_hash": _HASH,
+    "evidence_root": _HASH,
+    "parent_certificate_hash": _HASH,
+    "transaction_count": 1,
+    "evidence_count": 0,
+    "transactions": [POOLED_TRANSACTION],
+    "evidence": [],
+}
+BLOCKS: Final[Example] = {"blocks": [BLOCK], "next": 3}
+_CERTIFICATE: Final[Example] = {
+    "height": 3,
+    "round": 0,
+    "block_id": BLOCK_ID,
+    "precommits": [{"index": 0, "signature": _SIGNATURE}],
+}
+FULL_BLOCK: Final[Example] = {
+    **BLOCK,
+    "parent_certificate": {**_CERTIFICATE, "height": 2, "block_id": _HASH},
+    "certificate": _CERTIFICATE,
+}
+GENESIS: Final[Example] = {
+    "hash": GENESIS_HASH,
+    "account_count": 1,
+    "version": 1,
+    "chain_id": "demo",
+    "time_ms": _TIME_MS,
+    "demo": True,
+    "engine": "pos",
+    "ledger": "accounts",
+    "parameters": {"block_threshold": 2, "block_max_transactions": 2, "block_max_wait_ms": None, "stake_delay": 0},
+    "issuer": ADDRESS_B,
+    "accounts": [{"address": ADDRESS_A, "balance": 100}],
+    "validators": [{"address": ADDRESS_A, "stake": 1, "key": None}],
+}
+
+STATUS: Final[Example] = {
+    "version": "0.1.0",
+    "chain_id": "demo",
+    "genesis_hash": GENESIS_HASH,
+    "node_id": _HASH,
+    "height": 3,
+    "head": BLOCK_ID,
+    "head_time_ms": _TIME_MS,
+    "best_peer_height": 3,
+    "is_syncing": False,
+    "is_halted": "",
+    "validator": ADDRESS_A,
+    "is_active": True,
+    "peers": 2,
+    "pool": {"pending": 1, "ready": 1, "bytes": 150, "threshold": 2},
+    "waiting_for": "pool holds 1 of 2",
+}
+CONSENSUS: Final[Example] = {
+    "height": 4,
+    "round": 0,
+    "step": "propose",
+    "forger": ADDRESS_A,
+    "has_proposal": False,
+    "locked_round": -1,
+    "locked_block": None,
+    "valid_round": -1,
+    "valid_block": None,
+    "total_stake": 26,
+    "quorum_stake": 18,
+    "prevote_stake": 0,
+    "precommit_stake": 0,
+    "missing_prevotes": [{"validator": ADDRESS_A, "stake": 1}, {"validator": ADDRESS_B, "stake": 25}],
+    "missing_precommits": [{"validator": ADDRESS_A, "stake": 1}, {"validator": ADDRESS_B, "stake": 25}],
+    "waiting_for": "pool holds 1 of 2",
+}
+ACCOUNT: Final[Example] = {
+    "address": ADDRESS_A,
+    "public_key": KEY_A,
+    "balance": 74,
+    "nonce": 2,
+    "next_nonce": 3,
+    "stake": 1,
+    "stake_waiting": 0,
+    "validator_key": KEY_A,
+}
+_VALIDATOR: Final[Example] = {"address": ADDRESS_A, "key": KEY_A, "stake": 1}
+VALIDATORS: Final[Example] = {"height": 4, "hash": _HASH, "total_stake": 1, "validators": [_VALIDATOR]}
+PEERS: Final[Example] = {
+    "peers": [{"id": _HASH, "address": "localhost:8011", "inbound": False, "height": 3, "round": 0}],
+    "dials": [
+        {"address": "localhost:8011", "attempts": 1, "last_error": "", "is_connected": True},
+        {"address": "localhost:8012", "attempts": 4, "last_error": "connection refused", "is_connected": False},
+    ],
+}
+LOTTERY: Final[Example] = {
+    "genesis_hash": GENESIS_HASH,
+    "height": 3,
+    "round": 0,
+    "seed": _HASH,
+    "reference": _HASH,
+    "point": 0,
+    "total_stake": 1,
+    "left_out": [],
+    "forger": ADDRESS_A,
+    "interval": [0, 1],
+    "validators": [_VALIDATOR],
+    "vrf_proof": "b2" * 80,
+}

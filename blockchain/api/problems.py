@@ -1,0 +1,135 @@
+"""Errors as RFC 9457 problem documents: every answer of 400 and above is one, and carries the error's stable code.
+
+`type` is "about:blank" and `title` the status's own phrase (RFC 9457 §4.2.1); which problem it is stands in `code`,
+an extension member, because logs, client and tests use the same codes.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from blockchain.errors import BlockchainError, InvalidAddress, InvalidTransaction
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+_LOGGER: Final = logging.getLogger("blockchain.api")
+_CODES: Final = {  # what the framework itself answers
+    HTTPStatus.BAD_REQUEST: "bad_request",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+}
+_DETAILS: Final = {
+    HTTPStatus.NOT_FOUND: "there is nothing at this path; /api/v1/docs lists what there is",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take this method",
+}
+
+
+class Refusal(BlockchainError):
+    """A request that is answered with a problem document; `members` are extension members of it."""
+
+    def __init__(self, status: int, code: str, detail: str, **members: object) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.members = members
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    members: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The document itself, as a response."""
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **(members or {}),
+    }
+    return Response(msgspec.json.encode(document), status, headers, PROBLEM_MEDIA_TYPE)
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Make every expected error of this application a problem document."""
+    app.add_exception_handler(Refusal, _on_refusal)
+    app.add_exception_handler(InvalidTransaction, _on_invalid_value)
+    app.add_exception_handler(InvalidAddress, _on_invalid_value)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid_parameter)
+
+
+async def _on_refusal(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return problem(error.status, error.code, error.detail, error.members)
+
+
+async def _on_invalid_value(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, BlockchainError)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error))
+
+
+async def _on_http_exception(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    code = _CODES.get(status, f"http_{status.value}")
+    return problem(status, code, _DETAILS.get(status, error.detail), None, error.headers)
+
+
+async def _on_invalid_parameter(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [{"where": ".".join(map(str, item["loc"])), "why": str(item["msg"])} for item in error.errors()]
+    detail = "; ".join(f"{item['where']}: {item['why']}" for item in found)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameter", detail, {"errors": found})
+
+
+class UnexpectedErrors:
+    """The outermost layer: an error that nobody expected becomes one log event and a problem document of 500.
+
+    The document does not say what went wrong: that is for the operator, in the log.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:
+            _log_unexpected(error)
+            if has_started:
+                raise  # too late for another answer: the server closes the connection
+            response = problem(500, "internal_error", "the node failed to answer; its log says why")
+            await response(scope, receive, send)
+
+
+def _log_unexpected(error: Exception) -> None:
+    _LOGGER.error(
+        "a request failed: %s",
+        type(error).__name__,
+        extra={
+            "error.kind": type(error).__name__,
+            "error.message": str(error),
+            "error.stack": "".join(traceback.format_exception(error)),
+        },
+    )

@@ -1,0 +1,199 @@
+"""Views of the node as JSON objects: addresses bech32m, ids and keys hex. Pure, and free to run in a thread.
+
+What is long to write down (a bech32m address takes tens of microseconds) is rendered away from the loop that runs
+the node; the views themselves are taken on it, because they are pictures of one moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from blockchain.errors import InvalidTransaction
+from blockchain.node.views import (
+    AccountView,
+    ConsensusView,
+    DialView,
+    LotteryReceipt,
+    PeerView,
+    StatusView,
+    TransactionView,
+)
+from blockchain.primitives import codec
+from blockchain.primitives.address import format_address
+from blockchain.primitives.block import BLOCK_BYTES_MAX, decode_block
+from blockchain.primitives.chain import ChainSpec
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.jsonform import (
+    JsonObject,
+    block_to_json,
+    certificate_to_json,
+    chain_to_json,
+    hex_or_none,
+    transaction_to_json,
+    validators_to_json,
+)
+from blockchain.primitives.transaction import VerifiedTransaction, decode_transaction
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.primitives.vote import Certificate
+from blockchain.seams import FinalBlock, RefusedTransaction, SubmissionResult
+
+GENESIS_ACCOUNTS_LISTED_MAX: Final = 1_000  # a genesis may have a million; the answer says how many there are
+
+
+def status(view: StatusView, spec: ChainSpec, genesis_hash: Hash32, node_id: bytes, version: str) -> JsonObject:
+    return {
+        "version": version,
+        "chain_id": spec.chain_id,
+        "genesis_hash": genesis_hash.hex(),
+        "node_id": node_id.hex(),
+        "height": view.height,
+        "head": view.head.hex(),
+        "head_time_ms": view.head_time_ms,
+        "best_peer_height": view.best_peer_height,
+        "is_syncing": view.is_syncing,
+        "is_halted": view.is_halted,
+        "validator": _address_or_none(view.validator),
+        "is_active": view.is_active,
+        "peers": view.peers,
+        "pool": msgspec.structs.asdict(view.pool),
+        "waiting_for": view.consensus.waiting_for,
+    }
+
+
+def consensus(view: ConsensusView, validators: ValidatorSet) -> JsonObject:
+    """`quorum_stake` is the least that is more than two thirds."""
+    return {
+        "height": view.height,
+        "round": view.round,
+        "step": view.step.name.lower(),
+        "forger": format_address(view.forger),
+        "has_proposal": view.has_proposal,
+        "locked_round": view.locked_round,
+        "locked_block": hex_or_none(view.locked_block),
+        "valid_round": view.valid_round,
+        "valid_block": hex_or_none(view.valid_block),
+        "total_stake": view.total_stake,
+        "quorum_stake": 2 * view.total_stake // 3 + 1,
+        "prevote_stake": view.prevote_stake,
+        "precommit_stake": view.precommit_stake,
+        "missing_prevotes": _stakes(view.missing_prevotes, validators),
+        "missing_precommits": _stakes(view.missing_precommits, validators),
+        "waiting_for": view.waiting_for,
+    }
+
+
+def account(view: AccountView) -> JsonObject:
+    return {
+        "address": format_address(view.address),
+        "public_key": view.address.hex(),
+        "balance": view.balance,
+        "nonce": view.nonce,
+        "next_nonce": view.next_nonce,
+        "stake": view.stake,
+        "stake_waiting": view.stake_waiting,
+        "validator_key": hex_or_none(view.validator_key),
+    }
+
+
+def peers(connected: Sequence[PeerView], dials: Sequence[DialView]) -> JsonObject:
+    return {
+        "peers": [{**msgspec.structs.asdict(peer), "id": peer.id.hex()} for peer in connected],
+        "dials": [msgspec.structs.asdict(dial) for dial in dials],
+    }
+
+
+def validators(height: int, chosen: ValidatorSet, genesis_hash: Hash32) -> JsonObject:
+    return {
+        "height": height,
+        "hash": chosen.hash(genesis_hash).hex(),
+        "total_stake": chosen.total,
+        "validators": validators_to_json(chosen),
+    }
+
+
+def transaction(view: TransactionView) -> JsonObject:
+    refusal = view.refusal
+    return {
+        "id": view.id.hex(),
+        "state": view.state,
+        "height": view.height,
+        "position": view.position,
+        "transaction": None if view.raw is None else transaction_to_json(decode_transaction(view.raw)),
+        "refusal": None if refusal is None else _refusal(refusal),
+    }
+
+
+def pool(pending: Sequence[VerifiedTransaction]) -> list[JsonObject]:
+    return [{"id": one.id.hex(), **transaction_to_json(one.transaction)} for one in pending]
+
+
+def block(final: FinalBlock) -> JsonObject:
+    """A page's form of a block: without the certificates, which grow with the number of validators."""
+    return block_to_json(final.id, decode_block(final.raw), final.transaction_ids)
+
+
+def full_block(final: FinalBlock) -> JsonObject:
+    """A block with the certificate that made it final, and its parent's."""
+    decoded = decode_block(final.raw)
+    own = codec.decode(final.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)
+    return {
+        **block_to_json(final.id, decoded, final.transaction_ids),
+        "parent_certificate": certificate_to_json(decoded.parent_certificate),
+        "certificate": certificate_to_json(own),
+    }
+
+
+def page(blocks: Sequence[FinalBlock]) -> JsonObject:
+    """Ascending; `next` is what `before` has to be for the page of older blocks, or null."""
+    lowest = blocks[0].height if blocks else 1
+    return {"blocks": [block(final) for final in blocks], "next": lowest if lowest > 1 else None}
+
+
+def genesis(spec: ChainSpec, genesis_hash: Hash32) -> JsonObject:
+    listed = msgspec.structs.replace(spec, accounts=spec.accounts[:GENESIS_ACCOUNTS_LISTED_MAX])
+    return {"hash": genesis_hash.hex(), "account_count": len(spec.accounts), **chain_to_json(listed)}
+
+
+def lottery(receipt: LotteryReceipt) -> JsonObject:
+    first, end = receipt.interval
+    return {
+        "genesis_hash": receipt.genesis_hash.hex(),
+        "height": receipt.height,
+        "round": receipt.round,
+        "seed": receipt.seed.hex(),
+        "reference": receipt.reference.hex(),
+        "point": receipt.point,
+        "total_stake": receipt.total_stake,
+        "left_out": [format_address(address) for address in receipt.left_out],
+        "forger": format_address(receipt.forger),
+        "interval": [first, end],
+        "validators": [
+            {"address": format_address(address), "key": key.hex(), "stake": stake}
+            for address, key, stake in receipt.validators
+        ],
+        "vrf_proof": None if receipt.vrf_proof is None else receipt.vrf_proof.hex(),
+    }
+
+
+def submission_result(result: SubmissionResult) -> JsonObject:
+    return {"id": result.id.hex(), "is_accepted": not result.code, "code": result.code, "why": result.why}
+
+
+def unread_result(error: InvalidTransaction) -> JsonObject:
+    """Of one that could not be read, so that it has no id."""
+    return {"id": None, "is_accepted": False, "code": error.code, "why": error.why}
+
+
+def _refusal(refusal: RefusedTransaction) -> JsonObject:
+    return {"code": refusal.code, "why": refusal.why, "time_ms": refusal.time_ms}
+
+
+def _stakes(missing: Sequence[Address], chosen: ValidatorSet) -> list[JsonObject]:
+    return [{"validator": format_address(one), "stake": chosen.stake_of(one)} for one in missing]
+
+
+def _address_or_none(address: Address | None) -> str | None:
+    return None if address is None else format_address(address)

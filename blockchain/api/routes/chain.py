@@ -1,0 +1,104 @@
+"""Final blocks, what genesis says, and the parent project's page of the chain."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Response
+from starlette.concurrency import run_in_threadpool
+
+from blockchain.api import render
+from blockchain.api.problems import Refusal
+from blockchain.api.routes.paths import add_path, answer_json, node_of
+from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer
+from blockchain.node.views import NodeReader
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.scalars import INTEGER_MAX
+from blockchain.seams import FinalBlock
+
+PAGE_BLOCKS: Final = 20
+PAGE_BLOCKS_MAX: Final = 100
+PAGE_BYTES_MAX: Final = 1024 * 1024  # of blocks as they are stored; as JSON a page is two to three times that
+_HEIGHT: Final = re.compile(r"[0-9]{1,16}")
+_ID: Final = re.compile(r"[0-9a-fA-F]{64}")
+
+Node = Annotated[NodeReader, Depends(node_of)]
+
+
+async def list_blocks(
+    node: Node,
+    before: Annotated[int | None, Query(ge=1, le=INTEGER_MAX, description="only blocks below this height")] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_BLOCKS_MAX)] = PAGE_BLOCKS,
+) -> Response:
+    """A page of final blocks.
+
+    The newest ones, lowest height first. `next` is the `before` of the page of older blocks, or null at the
+    beginning of the chain. A page ends early, after at least one block, where the blocks are large.
+    """
+    blocks = _collect(node, before, limit)
+    return await run_in_threadpool(lambda: answer_json(render.page(blocks)))
+
+
+async def get_block(node: Node, reference: str) -> Response:
+    """One final block, by its height or by its id.
+
+    With the certificate that made it final, and its parent's.
+    """
+    height = _height(node, reference)
+    found = None if height is None else node.block(height)
+    if found is None:
+        raise Refusal(HTTPStatus.NOT_FOUND, "block_not_found", f"this node has no final block {reference}")
+    return await run_in_threadpool(lambda: answer_json(render.full_block(found)))
+
+
+async def get_genesis(node: Node) -> Response:
+    """What all nodes of this chain share.
+
+    At most 1,000 accounts are listed; `account_count` says how many there are.
+    """
+    spec, genesis_hash = node.spec, node.genesis_hash
+    return await run_in_threadpool(lambda: answer_json(render.genesis(spec, genesis_hash)))
+
+
+def chain_routes() -> APIRouter:
+    router = APIRouter(tags=["chain"])
+    add_path(router, "/blockchain/", list_blocks, BlocksAnswer, problems={422: "invalid_parameter"})
+    add_path(
+        router,
+        "/blocks/{reference}/",
+        get_block,
+        BlockAnswer,
+        problems={404: "block_not_found", 422: "invalid_block_reference"},
+    )
+    add_path(router, "/genesis/", get_genesis, GenesisAnswer)
+    return router
+
+
+def _collect(node: NodeReader, before: int | None, limit: int) -> list[FinalBlock]:
+    head = node.status().height
+    top = head if before is None else min(head, before - 1)
+    blocks: list[FinalBlock] = []
+    taken_bytes = 0
+    for height in range(top, max(top - limit, 0), -1):
+        found = node.block(height)
+        if found is None:
+            break
+        taken_bytes += len(found.raw)
+        if blocks and taken_bytes > PAGE_BYTES_MAX:
+            break
+        blocks.append(found)
+    return blocks[::-1]
+
+
+def _height(node: NodeReader, reference: str) -> int | None:
+    if _HEIGHT.fullmatch(reference):
+        return int(reference)
+    if _ID.fullmatch(reference):
+        return node.height_of(Hash32(bytes.fromhex(reference)))
+    raise Refusal(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_block_reference",
+        "a block is named by its height or its 64 hex digits",
+    )

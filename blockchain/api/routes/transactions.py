@@ -1,0 +1,133 @@
+"""The pool, handing in transactions, and what became of one."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from blockchain.api import examples, render
+from blockchain.api.body import BodyLimits, Submission, read_submission
+from blockchain.api.problems import Refusal
+from blockchain.api.routes.paths import add_path, answer_json, body_limits_of, node_of
+from blockchain.api.schemas import PooledTransaction, SignedTransaction, SubmissionAnswer, TransactionAnswer
+from blockchain.errors import InvalidTransaction
+from blockchain.node.views import NodeReader
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.jsonform import JsonObject
+
+POOL_LISTED_MAX: Final = 1_000  # as JSON about half a megabyte
+_ID: Final = re.compile(r"[0-9a-fA-F]{64}")
+_ONE_SCHEMA: Final = SignedTransaction.model_json_schema()
+
+Node = Annotated[NodeReader, Depends(node_of)]
+
+
+async def list_pool(node: Node, limit: Annotated[int, Query(ge=1, le=POOL_LISTED_MAX)] = POOL_LISTED_MAX) -> Response:
+    """The transactions that wait for a block, oldest first.
+
+    At most `limit` of them; the header `X-Total-Count` says how many there are.
+    """
+    pending = node.pending()
+    headers = {"X-Total-Count": str(len(pending))}
+    listed = pending[:limit]
+    return await run_in_threadpool(lambda: answer_json(render.pool(listed), headers=headers))
+
+
+async def create_transactions(
+    request: Request, node: Node, limits: Annotated[BodyLimits, Depends(body_limits_of)]
+) -> Response:
+    """Hand in signed transactions.
+
+    One, or a list of at most 1,000: as JSON, or as canonical bytes (`application/msgpack`: one transaction, or a
+    MessagePack array of bin). 202 when they are durable in this node's pool, with their ids, in the order of the
+    request; handing one in twice gives the same answer. Of a list, what is refused has a code and a reason in
+    `results`; when all is refused the answer is 422.
+    """
+    submission = await read_submission(request, limits)
+    results = await _submit(node, submission)
+    ids = [result["id"] for result in results if result["is_accepted"]]
+    if not ids:
+        raise _all_refused(results, is_list=submission.is_list)
+    answer = {"message": "Received transaction", "ids": ids, "results": results}
+    return answer_json(answer, HTTPStatus.ACCEPTED)
+
+
+async def get_transaction(node: Node, transaction_id: str) -> Response:
+    """What became of a transaction: pending, final or refused.
+
+    A refused one was acknowledged and left the pool without becoming final; `refusal` says why.
+    """
+    if not _ID.fullmatch(transaction_id):
+        raise Refusal(422, "invalid_transaction_id", "a transaction's id has 64 hex digits")
+    view = node.transaction(Hash32(bytes.fromhex(transaction_id)))
+    if view is None:
+        raise Refusal(404, "transaction_not_found", "this node does not know this transaction")
+    return answer_json(render.transaction(view))
+
+
+async def _submit(node: NodeReader, submission: Submission) -> list[JsonObject]:
+    raws = [item for item in submission.items if isinstance(item, bytes)]
+    answers = iter(await node.submit(raws) if raws else [])
+    return [
+        render.unread_result(item) if isinstance(item, InvalidTransaction) else render.submission_result(next(answers))
+        for item in submission.items
+    ]
+
+
+def _all_refused(results: list[JsonObject], *, is_list: bool) -> Refusal:
+    if len(results) == 1:
+        (result,) = results
+        members = {"results": results} if is_list else {}
+        return Refusal(422, str(result["code"]), str(result["why"]), **members)
+    return Refusal(422, "transactions_refused", "every transaction was refused", results=results)
+
+
+def transaction_routes() -> APIRouter:
+    router = APIRouter(tags=["transactions"])
+    add_path(
+        router,
+        "/transaction/transaction_pool/",
+        list_pool,
+        list[PooledTransaction],
+        problems={422: "invalid_parameter"},
+    )
+    add_path(
+        router,
+        "/transaction/create/",
+        create_transactions,
+        SubmissionAnswer,
+        method="POST",
+        status=HTTPStatus.ACCEPTED,
+        problems={
+            400: "malformed_json",
+            408: "body_too_slow",
+            413: "body_too_large",
+            415: "unsupported_media_type",
+            422: "amount_zero",
+        },
+        request_body=_REQUEST_BODY,
+    )
+    add_path(
+        router,
+        "/transactions/{transaction_id}/",
+        get_transaction,
+        TransactionAnswer,
+        problems={404: "transaction_not_found", 422: "invalid_transaction_id"},
+    )
+    return router
+
+
+_REQUEST_BODY: Final[dict[str, object]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"oneOf": [_ONE_SCHEMA, {"type": "array", "items": _ONE_SCHEMA, "maxItems": 1_000}]},
+            "example": examples.SIGNED_TRANSACTION,
+        },
+        "application/msgpack": {"schema": {"type": "string", "format": "binary"}},
+    },
+}

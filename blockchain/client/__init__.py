@@ -1,0 +1,52 @@
+"""HTTP client of a node's API: `Client` for threads, `AsyncClient` for asyncio, with the same methods.
+
+`calls` says what is asked and how an answer is read, once for both; `answers` are the shapes; `http` sends. Nothing
+here knows more of a node than its API tells.
+"""
+
+from __future__ import annotations
+
+from blockchain.client.answers import (
+    Account,
+    Block,
+    BlockPage,
+    Consensus,
+    Dial,
+    Genesis,
+    Lottery,
+    MissingVote,
+    Peer,
+    Peers,
+    Pool,
+    Refusal,
+    Status,
+    Submission,
+    TransactionState,
+    Validator,
+    ValidatorList,
+)
+from blockchain.client.calls import RequestRefused
+from blockchain.client.http import AsyncClient, Client
+
+__all__ = [
+    "Account",
+    "AsyncClient",
+    "Block",
+    "BlockPage",
+    "Client",
+    "Consensus",
+    "Dial",
+    "Genesis",
+    "Lottery",
+    "MissingVote",
+    "Peer",
+    "Peers",
+    "Pool",
+    "Refusal",
+    "RequestRefused",
+    "Status",
+    "Submission",
+    "TransactionState",
+    "Validator",
+    "ValidatorList",
+]

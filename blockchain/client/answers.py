@@ -1,0 +1,231 @@
+"""What a node answers, as frozen values. Ids, keys and signatures are hex text, addresses bech32m, as in the JSON.
+
+Fields that a newer node adds are ignored; a field that is missing or of another type makes the answer unreadable.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Pool(Struct, frozen=True):
+    pending: int
+    ready: int
+    bytes: int
+    threshold: int
+
+
+class Status(Struct, frozen=True):
+    version: str
+    chain_id: str
+    genesis_hash: str
+    node_id: str
+    height: int
+    head: str
+    head_time_ms: int
+    best_peer_height: int
+    is_syncing: bool
+    is_halted: str
+    validator: str | None
+    is_active: bool
+    peers: int
+    pool: Pool
+    waiting_for: str
+
+
+class SignedTransaction(Struct, frozen=True):
+    """`payload` depends on the kind: recipient and amount, or amount and validator_key."""
+
+    version: int
+    kind: str
+    sender: str
+    nonce: int
+    fee: int
+    expiry: int | None
+    payload: dict[str, str | int | None]
+    signature: str
+    id: str = ""  # the node gives it wherever several transactions are listed
+
+
+class Precommit(Struct, frozen=True):
+    index: int
+    signature: str
+
+
+class Certificate(Struct, frozen=True):
+    height: int
+    round: int
+    block_id: str
+    precommits: tuple[Precommit, ...]
+
+
+class Block(Struct, frozen=True):
+    """A page leaves both certificates out."""
+
+    id: str
+    version: int
+    height: int
+    round: int
+    seed: str
+    time_ms: int
+    parent: str
+    forger: str
+    vrf_proof: str
+    transaction_root: str
+    state_root: str
+    validators_hash: str
+    next_validators_hash: str
+    evidence_root: str
+    parent_certificate_hash: str
+    transaction_count: int
+    evidence_count: int
+    transactions: tuple[SignedTransaction, ...]
+    evidence: tuple[dict[str, object], ...]
+    parent_certificate: Certificate | None = None
+    certificate: Certificate | None = None
+
+
+class BlockPage(Struct, frozen=True):
+    """Lowest height first; `next` is the `before` of the page of older blocks."""
+
+    blocks: tuple[Block, ...]
+    next: int | None
+
+
+class Refusal(Struct, frozen=True):
+    code: str
+    why: str
+    time_ms: int
+
+
+class TransactionState(Struct, frozen=True):
+    """ "unknown" is what `wait_final` says of a transaction that the node never knew, or could not be asked about."""
+
+    id: str
+    state: Literal["pending", "final", "refused", "unknown"]
+    height: int | None = None
+    position: int | None = None
+    transaction: SignedTransaction | None = None
+    refusal: Refusal | None = None
+
+
+class Account(Struct, frozen=True):
+    """`next_nonce` is the one for the next transaction; it counts those pending at this node."""
+
+    address: str
+    public_key: str
+    balance: int
+    nonce: int
+    next_nonce: int
+    stake: int
+    stake_waiting: int
+    validator_key: str | None
+
+
+class Validator(Struct, frozen=True):
+    address: str
+    key: str
+    stake: int
+
+
+class ValidatorList(Struct, frozen=True):
+    height: int
+    hash: str
+    total_stake: int
+    validators: tuple[Validator, ...]
+
+
+class Peer(Struct, frozen=True):
+    id: str
+    address: str
+    inbound: bool
+    height: int
+    round: int
+
+
+class Dial(Struct, frozen=True):
+    address: str
+    attempts: int
+    last_error: str
+    is_connected: bool
+
+
+class Peers(Struct, frozen=True):
+    peers: tuple[Peer, ...]
+    dials: tuple[Dial, ...]
+
+
+class GenesisAccount(Struct, frozen=True):
+    address: str
+    balance: int
+
+
+class GenesisValidator(Struct, frozen=True):
+    address: str
+    stake: int
+    key: str | None
+
+
+class Genesis(Struct, frozen=True):
+    hash: str
+    account_count: int
+    version: int
+    chain_id: str
+    time_ms: int
+    demo: bool
+    engine: str
+    ledger: str
+    parameters: dict[str, int | None]
+    issuer: str | None
+    accounts: tuple[GenesisAccount, ...]
+    validators: tuple[GenesisValidator, ...]
+
+
+class MissingVote(Struct, frozen=True):
+    validator: str
+    stake: int
+
+
+class Consensus(Struct, frozen=True):
+    height: int
+    round: int
+    step: str
+    forger: str
+    has_proposal: bool
+    locked_round: int
+    locked_block: str | None
+    valid_round: int
+    valid_block: str | None
+    total_stake: int
+    quorum_stake: int
+    prevote_stake: int
+    precommit_stake: int
+    missing_prevotes: tuple[MissingVote, ...]
+    missing_precommits: tuple[MissingVote, ...]
+    waiting_for: str
+
+
+class Lottery(Struct, frozen=True):
+    genesis_hash: str
+    height: int
+    round: int
+    seed: str
+    reference: str
+    point: int
+    total_stake: int
+    left_out: tuple[str, ...]
+    forger: str
+    interval: tuple[int, int]
+    validators: tuple[Validator, ...]
+    vrf_proof: str | None
+
+
+class Submission(Struct, frozen=True):
+    """What the node said of one transaction: `id` is None for one it could not read; `code` is "" when accepted."""
+
+    id: str | None
+    is_accepted: bool
+    code: str
+    why: str

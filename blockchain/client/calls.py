@@ -1,0 +1,234 @@
+"""What can be asked of a node: each call is a request and a reader of its answer; nothing is sent here.
+
+Both clients use these, so that there is one place that knows the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from blockchain.client import answers
+from blockchain.errors import BlockchainError, InvalidTransaction, NodeUnreachable
+from blockchain.primitives import codec
+from blockchain.primitives.transaction import VerifiedTransaction
+
+T = TypeVar("T")
+
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024  # the largest block, as JSON, stays well below
+SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # what a node takes in one request
+_PREFIX: Final = "/api/v1"
+
+
+class RequestRefused(BlockchainError):
+    """The node answered with a problem document; `code` is the problem's."""
+
+    def __init__(self, status: int, code: str, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.code = code
+        self.why = why
+
+
+class Answer(Struct, frozen=True):
+    """A response as it came."""
+
+    url: str
+    status: int
+    body: bytes
+
+
+class Call(Struct, Generic[T], frozen=True):
+    """One request, and how to read what comes back."""
+
+    path: str
+    read: Callable[[Answer], T]
+    parameters: dict[str, str] = {}
+    body: bytes | None = None  # canonical bytes of transactions; None asks by GET
+
+
+class _Problem(Struct, frozen=True):
+    status: int
+    code: str
+    detail: str
+    results: tuple[answers.Submission, ...] = ()
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def _read(kind: type[T]) -> Callable[[Answer], T]:
+    def read(answer: Answer) -> T:
+        if answer.status >= 400:
+            raise _refused(answer)
+        return _decode(answer, kind)
+
+    return read
+
+
+def _read_or_none(kind: type[T]) -> Callable[[Answer], T | None]:
+    """None where the node says that it has no such thing."""
+
+    def read(answer: Answer) -> T | None:
+        if answer.status == 404:
+            _problem(answer)  # a 404 of something that is no node is unreadable, not "no such thing"
+            return None
+        return _read(kind)(answer)
+
+    return read
+
+
+def _decode(answer: Answer, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise NodeUnreachable(answer.url, f"answered {answer.status} with something unreadable: {error}") from None
+
+
+def _problem(answer: Answer) -> _Problem:
+    try:
+        return msgspec.json.decode(answer.body, type=_Problem)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise NodeUnreachable(answer.url, f"answered {answer.status}, and is it a node?") from None
+
+
+def _refused(answer: Answer) -> BlockchainError:
+    problem = _problem(answer)
+    return RequestRefused(problem.status, problem.code, problem.detail)
+
+
+# ------------------------------------------------------------------------------------------------------ calls
+
+
+class _Pong(Struct, frozen=True):
+    success: str
+
+
+def ping() -> Call[_Pong]:
+    return Call("/ping/", _read(_Pong))
+
+
+def status() -> Call[answers.Status]:
+    return Call(f"{_PREFIX}/status/", _read(answers.Status))
+
+
+def blocks(before: int | None, limit: int | None) -> Call[answers.BlockPage]:
+    parameters = {"before": before, "limit": limit}
+    return Call(f"{_PREFIX}/blockchain/", _read(answers.BlockPage), _given(parameters))
+
+
+def block(reference: int | str) -> Call[answers.Block | None]:
+    return Call(f"{_PREFIX}/blocks/{_segment(reference)}/", _read_or_none(answers.Block))
+
+
+def transaction(transaction_id: str) -> Call[answers.TransactionState | None]:
+    path = f"{_PREFIX}/transactions/{_segment(transaction_id)}/"
+    return Call(path, _read_or_none(answers.TransactionState))
+
+
+def account(address: str) -> Call[answers.Account]:
+    return Call(f"{_PREFIX}/accounts/{_segment(address)}/", _read(answers.Account))
+
+
+def validators(height: int | None) -> Call[answers.ValidatorList | None]:
+    return Call(f"{_PREFIX}/validators/", _read_or_none(answers.ValidatorList), _given({"height": height}))
+
+
+def peers() -> Call[answers.Peers]:
+    return Call(f"{_PREFIX}/peers/", _read(answers.Peers))
+
+
+def genesis() -> Call[answers.Genesis]:
+    return Call(f"{_PREFIX}/genesis/", _read(answers.Genesis))
+
+
+def consensus() -> Call[answers.Consensus]:
+    return Call(f"{_PREFIX}/consensus/", _read(answers.Consensus))
+
+
+def lottery(height: int, round: int) -> Call[answers.Lottery | None]:
+    return Call(f"{_PREFIX}/lottery/{height}/{round}/", _read_or_none(answers.Lottery))
+
+
+def pool(limit: int | None) -> Call[tuple[answers.SignedTransaction, ...]]:
+    read = _read(tuple[answers.SignedTransaction, ...])
+    return Call(f"{_PREFIX}/transaction/transaction_pool/", read, _given({"limit": limit}))
+
+
+def submissions(transactions: Iterable[VerifiedTransaction]) -> Iterable[Call[tuple[answers.Submission, ...]]]:
+    """One call for every thousand transactions, in their order."""
+    waiting = iter(transactions)
+    while batch := tuple(islice(waiting, SUBMISSION_TRANSACTIONS_MAX)):
+        body = codec.encode([one.raw for one in batch])
+        yield Call(f"{_PREFIX}/transaction/create/", _read_submission, body=body)
+
+
+def check_accepted(results: Sequence[answers.Submission]) -> list[str]:
+    """The ids; raises InvalidTransaction for the first that was refused."""
+    ids = []
+    for result in results:
+        if not result.is_accepted or result.id is None:
+            raise InvalidTransaction(result.code, result.why)
+        ids.append(result.id)
+    return ids
+
+
+class _Accepted(Struct, frozen=True):
+    results: tuple[answers.Submission, ...]
+
+
+def _read_submission(answer: Answer) -> tuple[answers.Submission, ...]:
+    """What the node said of each; all refused is an answer like any other."""
+    if answer.status == 422 and (results := _problem(answer).results):
+        return results
+    return _read(_Accepted)(answer).results
+
+
+def _given(parameters: dict[str, int | None]) -> dict[str, str]:
+    return {name: str(value) for name, value in parameters.items() if value is not None}
+
+
+def _segment(value: int | str) -> str:
+    """One segment of a path; what is no letter or digit is no id, height or address, and must not make a path."""
+    text = str(value)
+    if not (text.isascii() and text.isalnum()):
+        raise RequestRefused(422, "invalid_reference", f"neither a height, an id nor an address: {text[:80]!r}")
+    return text
+
+
+# ---------------------------------------------------------------------------------------------------- waiting
+
+_FIRST_PAUSE_SECONDS: Final = 0.05  # a block is final in tens of milliseconds where transactions flow
+_PAUSE_GROWTH: Final = 1.5
+_PAUSE_SECONDS_MAX: Final = 1.0
+
+
+class Wait:
+    """Waiting for a transaction to become final or refused: when to ask again, and what is known at the end.
+
+    A node that cannot be asked for a while is waited for like one that has no answer yet. What is known when the time
+    is over is the answer: "pending" means what it says, and not that anything failed.
+    """
+
+    def __init__(self, transaction_id: str, now: float, timeout_seconds: float) -> None:
+        self.last = answers.TransactionState(transaction_id, "unknown")
+        self._deadline = now + timeout_seconds
+        self._pause = _FIRST_PAUSE_SECONDS
+
+    def is_over(self, now: float, seen: answers.TransactionState | None) -> bool:
+        """Take what the node said (None: it does not know it, or did not answer)."""
+        self.last = seen or self.last
+        return self.last.state in ("final", "refused") or now >= self._deadline
+
+    def remaining(self, now: float) -> float:
+        """What one request may take; never so little that it cannot succeed."""
+        return max(self._deadline - now, _FIRST_PAUSE_SECONDS)
+
+    def pause(self, now: float) -> float:
+        pause = min(self._pause, max(self._deadline - now, 0.0))
+        self._pause = min(self._pause * _PAUSE_GROWTH, _PAUSE_SECONDS_MAX)
+        return pause

@@ -1,0 +1,105 @@
+"""Builds and signs transactions without a node: a key, the chain's genesis hash, and nothing else.
+
+Nonces are the caller's: a node's `account` answer has the next one. Values are checked before anything is signed, so
+that a float, a bool or a zero never becomes a signature; whether the transaction applies is for the ledger to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blockchain.primitives import codec, jsonform
+from blockchain.primitives.address import format_address
+from blockchain.primitives.crypto import HASH_BYTES, PUBLIC_KEY_BYTES, Address, Hash32, PublicKey, SigningKey
+from blockchain.primitives.transaction import (
+    Exchange,
+    Payload,
+    Stake,
+    Transaction,
+    Transfer,
+    VerifiedTransaction,
+    sign_transaction,
+    transaction_id,
+)
+from blockchain.primitives.values import check_address, check_bytes, check_integer
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """One account on one chain. A recipient is given as 32 bytes, as bech32m text or as hex.
+
+    Every method returns the signed transaction with its canonical bytes (`raw`) and its id, ready to be sent, and
+    raises InvalidTransaction with a code that names the value: `amount_zero`, `amount_negative`,
+    `amount_not_integer`, `amount_too_large`, the same for `nonce`, `fee` and `expiry`, and `recipient_invalid`.
+    """
+
+    key: SigningKey
+    genesis_hash: Hash32
+
+    def __post_init__(self) -> None:
+        assert len(self.genesis_hash) == HASH_BYTES
+
+    @property
+    def address(self) -> Address:
+        return Address(self.key.public_key)
+
+    @property
+    def address_text(self) -> str:
+        """The address as people write it, `pos1…`."""
+        return format_address(self.address)
+
+    def transfer(
+        self, recipient: Address | str, amount: int, nonce: int, fee: int = 0, expiry: int | None = None
+    ) -> VerifiedTransaction:
+        """Move `amount` from this account to `recipient`."""
+        return self._sign(Transfer(_recipient(recipient), _amount(amount)), nonce, fee, expiry)
+
+    def exchange(
+        self, recipient: Address | str, amount: int, nonce: int, fee: int = 0, expiry: int | None = None
+    ) -> VerifiedTransaction:
+        """Mint `amount` to `recipient`: applies only when this account is the issuer that genesis names."""
+        return self._sign(Exchange(_recipient(recipient), _amount(amount)), nonce, fee, expiry)
+
+    def stake(
+        self,
+        amount: int,
+        nonce: int,
+        fee: int = 0,
+        expiry: int | None = None,
+        validator_key: PublicKey | None = None,
+    ) -> VerifiedTransaction:
+        """Lock `amount` as stake; `validator_key` signs the votes (None: the account's own key)."""
+        if validator_key is not None:
+            validator_key = PublicKey(check_bytes("validator_key", validator_key, PUBLIC_KEY_BYTES))
+        return self._sign(Stake(_amount(amount), validator_key), nonce, fee, expiry)
+
+    def _sign(self, payload: Payload, nonce: int, fee: int, expiry: int | None) -> VerifiedTransaction:
+        unsigned = Transaction(
+            version=1,
+            sender=self.address,
+            nonce=check_integer("nonce", nonce),
+            fee=check_integer("fee", fee),
+            expiry=None if expiry is None else check_integer("expiry", expiry),
+            payload=payload,
+        )
+        signed = sign_transaction(unsigned, self.key, self.genesis_hash)
+        raw = codec.encode(signed)
+        return VerifiedTransaction(transaction_id(self.genesis_hash, raw), raw, signed)
+
+
+def to_json(transaction: Transaction) -> jsonform.JsonObject:
+    """The JSON form of a signed transaction."""
+    return jsonform.transaction_to_json(transaction)
+
+
+def from_json(value: object) -> Transaction:
+    """A signed transaction from its JSON form; raises InvalidTransaction. The signature is not checked."""
+    return jsonform.transaction_from_json(value)
+
+
+def _recipient(value: Address | str) -> Address:
+    return check_address("recipient", value)
+
+
+def _amount(value: int) -> int:
+    return check_integer("amount", value, minimum=1)
