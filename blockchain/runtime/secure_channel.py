@@ -1,0 +1,122 @@
+"""An encrypted, ordered, two-way channel: one libsodium `crypto_secretstream` each way, a frame a message; no
+I/O.
+
+A stream's header goes in front of its first frame. The position of a frame in its stream is part of what is
+authenticated, so a frame that is altered, repeated, left out or moved does not open, and the channel is
+closed for good (docs/protocol.md, Peers and wire). Before a side closes it sends a last frame tagged final; a
+connection that ends without one was cut, by the network or by somebody in between.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nacl import bindings as sodium
+from nacl.exceptions import CryptoError
+
+from blockchain.errors import ChannelClosed
+
+OVERHEAD_BYTES: Final = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
+HEADER_BYTES: Final = sodium.crypto_secretstream_xchacha20poly1305_HEADERBYTES
+TAG_MESSAGE: Final = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
+TAG_FINAL: Final = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+WHY_BYTES_MAX: Final = 128  # the reason in a final frame: a line for the other side's logs
+_SCRATCH_BYTES_MAX: Final = 64 * 1024  # the binding keeps its largest buffer, one a direction
+
+
+StreamState = sodium.crypto_secretstream_xchacha20poly1305_state
+
+
+class SecureChannel:
+    """One side of a channel; what one side seals, in that order, the other opens, in that order."""
+
+    def __init__(self, *, send_key: bytes, receive_key: bytes) -> None:
+        self._sending = StreamState()
+        self._header = sodium.crypto_secretstream_xchacha20poly1305_init_push(self._sending, send_key)
+        self._receiving: StreamState | None = None
+        self._receive_key = receive_key
+        self._closed_why: str | None = None
+        self._has_sent_final = False
+        self.is_finished_by_peer = False
+
+    def seal(self, message: bytes) -> bytes:
+        """The frame of a message: OVERHEAD_BYTES longer, the first one HEADER_BYTES more; raises
+        ChannelClosed.
+        """
+        if self._closed_why is not None or self._has_sent_final:
+            raise ChannelClosed(self._closed_why or "this side has said its last")
+        return self._push(message, TAG_MESSAGE)
+
+    def final(self, why: str = "") -> bytes:
+        """The frame that ends this side's stream and says why, in at most WHY_BYTES_MAX printable ASCII
+        characters.
+
+        It may follow whatever closed the channel, once: it tells the other side. Raises ChannelClosed a
+        second time.
+        """
+        if self._has_sent_final:
+            raise ChannelClosed("this side has said its last")
+        self._has_sent_final = True
+        return self._push(printable(why.encode("ascii", "replace")).encode("ascii"), TAG_FINAL)
+
+    def open(self, frame: bytes) -> bytes:
+        """The message of the next frame.
+
+        Raises ChannelClosed when the frame is not the next one as the peer sealed it, when the peer ended its
+        stream (`is_finished_by_peer` then), and from then on.
+        """
+        if self._closed_why is not None:
+            raise ChannelClosed(self._closed_why)
+        try:
+            message, tag = self._pull(frame)
+        except (CryptoError, _TooShort):
+            raise self._close("a frame is not what the peer sealed at this place") from None
+        if tag == TAG_MESSAGE:
+            return message
+        if tag == TAG_FINAL:
+            self.is_finished_by_peer = True
+            raise self._close(printable(message) or "the peer closed")
+        raise self._close("a frame carries a tag that this protocol does not use")
+
+    def _close(self, why: str) -> ChannelClosed:
+        self._closed_why = why
+        return ChannelClosed(why)
+
+    def _push(self, message: bytes, tag: int) -> bytes:
+        header, self._header = self._header, b""
+        frame = header + sodium.crypto_secretstream_xchacha20poly1305_push(self._sending, message, tag=tag)
+        _drop_large_scratch(self._sending)
+        return frame
+
+    def _pull(self, frame: bytes) -> tuple[bytes, int]:
+        if self._receiving is None:
+            self._receiving, frame = self._start_receiving(frame[:HEADER_BYTES]), frame[HEADER_BYTES:]
+        if len(frame) < OVERHEAD_BYTES:
+            raise _TooShort
+        opened = sodium.crypto_secretstream_xchacha20poly1305_pull(self._receiving, frame)
+        _drop_large_scratch(self._receiving)
+        return opened
+
+    def _start_receiving(self, header: bytes) -> StreamState:
+        if len(header) < HEADER_BYTES:
+            raise _TooShort
+        state = StreamState()
+        sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, header, self._receive_key)
+        self._receive_key = b""
+        return state
+
+
+class _TooShort(Exception):
+    """A frame that has no room for header and authenticator; never leaves this module."""
+
+
+def printable(text: bytes) -> str:
+    """What a peer says, made safe to write in a line: at most WHY_BYTES_MAX bytes, the unprintable ones as
+    '?'.
+    """
+    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in text[:WHY_BYTES_MAX])
+
+
+def _drop_large_scratch(state: StreamState) -> None:
+    if state.rawbuf is not None and len(state.rawbuf) > _SCRATCH_BYTES_MAX:
+        state.rawbuf = None
