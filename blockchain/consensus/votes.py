@@ -1,6 +1,10 @@
 """The vote book of one height: who voted for what in which round, and what stake stands behind it.
 
-The first vote of a validator in a (round, step) counts; a different second one is evidence and counts for nothing.
+The first vote of a validator in a (round, step) is its vote there. A second one for another value is evidence; it
+still counts for its own value, as in the paper, once more than a third of the stake voted for that value first. Else a
+validator that prevotes nil to one node and v to the others could hide from that node for ever the polka for v that
+they locked on. At most two values have more than a third, so that a validator has at most three votes in one place.
+
 Votes of rounds later than the node's own are kept for one round a validator, its latest (at most two votes): enough
 to skip ahead (L55), and no validator can fill the memory with rounds that never come. What is dropped comes again
 with the gossip of the current height.
@@ -20,9 +24,9 @@ NIL = None  # what a vote for nil is for
 class Added(Enum):
     """What became of a vote that was handed to the book."""
 
-    COUNTED = auto()
+    COUNTED = auto()  # though there may be evidence too: a second vote that counts for its own value
     KNOWN = auto()  # exactly this vote is here already
-    CONFLICT = auto()  # the validator voted otherwise before: evidence
+    CONFLICT = auto()  # the validator voted otherwise before; not counted
     TOO_EARLY = auto()  # a later vote of the validator is kept instead
 
 
@@ -30,17 +34,22 @@ class StepVotes:
     """The votes of one (round, step), with the stake behind each value."""
 
     def __init__(self) -> None:
-        self.votes: dict[Address, Vote] = {}
+        self.votes: dict[tuple[Address, Hash32 | None], Vote] = {}  # all that count
+        self.firsts: dict[Address, Vote] = {}
         self.stakes: dict[Hash32 | None, int] = {}
-        self.stake = 0
+        self.stake = 0  # of those with any vote here
 
     def add(self, vote: Vote, stake: int) -> None:
-        self.votes[vote.validator] = vote
+        if vote.validator not in self.firsts:
+            self.firsts[vote.validator] = vote
+            self.stake += stake
+        self.votes[vote.validator, vote.block_id] = vote
         self.stakes[vote.block_id] = self.stakes.get(vote.block_id, 0) + stake
-        self.stake += stake
 
     def remove(self, vote: Vote, stake: int) -> None:
-        del self.votes[vote.validator]
+        """Forget a validator's only vote."""
+        del self.firsts[vote.validator]
+        del self.votes[vote.validator, vote.block_id]
         self.stakes[vote.block_id] -= stake
         self.stake -= stake
 
@@ -57,7 +66,7 @@ class RoundVotes:
         self.stake = 0  # of those with any vote in this round
 
     def voted(self, validator: Address) -> bool:
-        return validator in self.prevotes.votes or validator in self.precommits.votes
+        return validator in self.prevotes.firsts or validator in self.precommits.firsts
 
     def add(self, vote: Vote, stake: int) -> None:
         if not self.voted(vote.validator):
@@ -66,7 +75,7 @@ class RoundVotes:
 
     def remove(self, validator: Address, stake: int) -> None:
         for step in (self.prevotes, self.precommits):
-            vote = step.votes.get(validator)
+            vote = step.firsts.get(validator)
             if vote is not None:
                 step.remove(vote, stake)
         self.stake -= stake
@@ -92,11 +101,13 @@ class VoteBook:
 
     def add(self, vote: Vote, current_round: int) -> tuple[Added, list[Evidence]]:
         """Count a vote; returns what became of it, and the evidence it makes against its validator."""
-        known = self.of(vote.round).of(vote.step).votes.get(vote.validator)
+        votes = self.of(vote.round).of(vote.step)
+        known = votes.votes.get((vote.validator, vote.block_id))
         if known is not None:
-            if known.block_id == vote.block_id and known.polka_round == vote.polka_round:
-                return Added.KNOWN, []
-            return Added.CONFLICT, [] if known.block_id == vote.block_id else [ConflictingVotes(known, vote)]
+            return (Added.KNOWN if known.polka_round == vote.polka_round else Added.CONFLICT), []
+        first = votes.firsts.get(vote.validator)
+        if first is not None:
+            return self._add_second(vote, votes, current_round), [ConflictingVotes(first, vote)]
         if vote.round > current_round and not self._make_room(vote, current_round):
             return Added.TOO_EARLY, []
         stake = self.validators.stake_of(vote.validator)
@@ -126,6 +137,13 @@ class VoteBook:
     def rounds_after(self, round: int) -> list[int]:
         """The later rounds with votes, highest first: at most one a validator."""
         return sorted((number for number in self.rounds if number > round), reverse=True)
+
+    def _add_second(self, vote: Vote, votes: StepVotes, current_round: int) -> Added:
+        """Votes of later rounds are kept one a step: a second one comes again when the round has come."""
+        if vote.round > current_round or not self.validators.is_honest_minority(votes.stake_for(vote.block_id)):
+            return Added.CONFLICT
+        votes.add(vote, self.validators.stake_of(vote.validator))
+        return Added.COUNTED
 
     def _quorum_value(self, votes: StepVotes) -> Hash32 | None:
         for value, stake in votes.stakes.items():
