@@ -37,7 +37,6 @@ from blockchain.ledger.smt_subtree import (
     Branch,
     Change,
     Content,
-    Node,
     bit_of,
     changed,
     content_of,
@@ -132,7 +131,7 @@ class SparseMerkleTree:
         pairs, kinds = self._pairs, self._kinds
         for level in speculation.levels:
             for index, digest, kind in zip(*level, strict=True):
-                at = PAIR_BYTES * (index >> 1) + (33 if index & 1 else 1)  # _offset, inlined
+                at = (PAIR_BYTES * index + 2) >> 1  # _offset, inlined
                 pairs[at : at + HASH_BYTES] = digest
                 kinds[index] = kind
         self._resize()
@@ -167,48 +166,65 @@ class SparseMerkleTree:
 
     def _changed_slots(self, changes: Mapping[bytes, bytes | None]) -> tuple[list[tuple[int, Content]], _Level, int]:
         """The new contents of the touched slots, the bottom level that they make, and how many leaves come."""
-        first, depth, shift = 1 << self._depth, self._depth, KEY_BITS - self._depth
         contents: list[tuple[int, Content]] = []
         level = _Level([], [], bytearray())
         coming = 0
-        for slot, keys in groupby(sorted(changes), key=lambda key: int.from_bytes(key, "big") >> shift):
-            records = [_change(key, changes[key]) for key in keys]
-            before = self._content(first + slot)
-            content, node = changed(before, depth, records)
-            contents.append((first + slot, content))
-            coming += leaves_in(content) - leaves_in(before)
-            level.indices.append(first + slot)
-            level.hashes.append(hash_of(node))
-            level.kinds.append(_kind(node))
+        for index, slot_changes in self._by_slot(changes).items():
+            before = self._content(index)
+            content = changed(before, self._depth, slot_changes)
+            leaves = leaves_in(content)
+            coming += leaves - leaves_in(before)
+            contents.append((index, content))
+            level.indices.append(index)
+            level.hashes.append(hash_of(content, self._depth))
+            level.kinds.append(min(leaves, BRANCH))
         return contents, level, coming
+
+    def _by_slot(self, changes: Mapping[bytes, bytes | None]) -> dict[int, list[Change]]:
+        """The new records of each touched slot, left to right, by its heap index."""
+        first, shift = 1 << self._depth, KEY_BITS - self._depth
+        by_slot: dict[int, list[Change]] = {}
+        for key in sorted(changes):
+            assert len(key) == KEY_BYTES, "a key has 32 bytes"
+            index = first + (int.from_bytes(key, "big") >> shift)
+            value = changes[key]
+            record = b"" if value is None else key + leaf_hash(key, value)
+            if index in by_slot:
+                by_slot[index].append((key, record))
+            else:
+                by_slot[index] = [(key, record)]
+        return by_slot
 
     def _level_above(self, indices: list[int], hashes: list[bytes], kinds: bytearray) -> _Level:
         """The parents of the touched nodes of a level."""
         pairs, base_kinds = self._pairs, self._kinds
-        above = _Level([], [], bytearray())
+        left: bytes | bytearray
+        right: bytes | bytearray
+        parents, parent_hashes, parent_kinds = list[int](), list[bytes](), bytearray()
         at, end = 0, len(indices)
         while at < end:
-            index, left_kind = indices[at], kinds[at]
-            left: bytes | bytearray = hashes[at]
-            pair = PAIR_BYTES * (index >> 1)
+            index, kind = indices[at], kinds[at]
+            left = right = hashes[at]
             at += 1
+            pair = PAIR_BYTES * (index >> 1)
             if index & 1:  # the left sibling is untouched: else it would have taken this one along
-                right: bytes | bytearray = left
-                right_kind = left_kind
-                left, left_kind = pairs[pair + 1 : pair + 33], base_kinds[index - 1]
+                kind += base_kinds[index - 1]
+                left = pairs[pair + 1 : pair + 33]
             elif at < end and indices[at] == index + 1:
-                right, right_kind = hashes[at], kinds[at]
+                kind += kinds[at]
+                right = hashes[at]
                 at += 1
             else:
-                right, right_kind = pairs[pair + 33 : pair + 65], base_kinds[index + 1]
-            above.indices.append(index >> 1)
-            if left_kind + right_kind >= BRANCH:
-                above.hashes.append(sha256(BRANCH_PREFIX + left + right).digest())
-                above.kinds.append(BRANCH)
+                kind += base_kinds[index + 1]
+                right = pairs[pair + 33 : pair + 65]
+            parents.append(index >> 1)
+            if kind >= BRANCH:
+                parent_hashes.append(sha256(BRANCH_PREFIX + left + right).digest())
+                parent_kinds.append(BRANCH)
             else:  # a lone leaf rises, two empty nodes make one
-                above.hashes.append(bytes(left if left_kind else right))
-                above.kinds.append(left_kind + right_kind)
-        return above
+                parent_hashes.append(bytes(left if right == EMPTY_HASH else right))
+                parent_kinds.append(kind)
+        return _Level(parents, parent_hashes, parent_kinds)
 
     # --- the flat part
 
@@ -241,16 +257,27 @@ class SparseMerkleTree:
     def _set_slot(self, index: int, content: Content) -> None:
         """Store what lies below a slot, and its node."""
         self._set_content(index, content)
-        node = node_of(content, index.bit_length() - 1)
         at = _offset(index)
-        self._pairs[at : at + HASH_BYTES] = hash_of(node)
-        self._kinds[index] = _kind(node)
+        self._pairs[at : at + HASH_BYTES] = hash_of(content, index.bit_length() - 1)
+        self._kinds[index] = min(leaves_in(content), BRANCH)
+
+    def _set_leaf(self, index: int, key: bytes, digest: bytes) -> None:
+        """Put one leaf into an empty slot."""
+        at = KEY_BYTES * _slot(index)
+        self._keys[at : at + KEY_BYTES] = key
+        at = _offset(index)
+        self._pairs[at : at + HASH_BYTES] = digest
+        self._kinds[index] = LEAF
 
     def _place(self, records: list[bytes]) -> None:
         """Fill the empty slots with records, which are in key order."""
-        first, shift = 1 << self._depth, KEY_BITS - self._depth
-        for slot, group in groupby(records, key=lambda r: int.from_bytes(r[:KEY_BYTES], "big") >> shift):
-            self._set_slot(first + slot, content_of(list(group), self._depth))
+        first, shift = 1 << self._depth, 64 - self._depth
+        for slot, group in groupby(records, key=lambda record: int.from_bytes(record[:8], "big") >> shift):
+            leaves = list(group)
+            if len(leaves) == 1:
+                self._set_leaf(first + slot, leaves[0][:KEY_BYTES], leaves[0][KEY_BYTES:])
+            else:
+                self._set_slot(first + slot, content_of(leaves, self._depth))
 
     def _hash_all(self) -> None:
         """Every node of the flat part above the slots, bottom up."""
@@ -280,9 +307,11 @@ class SparseMerkleTree:
         self._kinds += bytes(2 * slots)
         self._keys += bytes(KEY_BYTES * slots)
         for index in range(2 * slots - 1, slots - 1, -1):  # downwards: no key is overwritten before it has moved
-            if self._kinds[index] != EMPTY:
-                left, right = split(self._content(index), self._depth)
-                self._buckets.pop(index, None)
+            if self._kinds[index] == LEAF:
+                key = self._key(index)
+                self._set_leaf(2 * index + bit_of(key, self._depth), key, self._hash(index))
+            elif self._kinds[index] == BRANCH:
+                left, right = split(self._buckets.pop(index), self._depth)
                 self._set_slot(2 * index, left)
                 self._set_slot(2 * index + 1, right)
         self._depth += 1
@@ -317,27 +346,16 @@ class SparseMerkleTree:
         node = node_of(self._content(index), self._depth)
         while isinstance(node, Branch):
             turn = bit_of(key, len(siblings))
-            siblings.append(hash_of(node.left if turn else node.right))
+            siblings.append(hash_of(node.left if turn else node.right, len(siblings) + 1))
             node = node.right if turn else node.left
         return node[:KEY_BYTES], siblings
 
 
-def _kind(node: Node) -> int:
-    if isinstance(node, Branch):
-        return BRANCH
-    return LEAF if node else EMPTY
-
-
 def _offset(index: int) -> int:
     """Where the hash of a node stands in the pairs."""
-    return PAIR_BYTES * (index >> 1) + (33 if index & 1 else 1)
+    return (PAIR_BYTES * index + 2) >> 1  # 1 behind the start of its pair for a left child, 33 for a right one
 
 
 def _slot(index: int) -> int:
     """The number of a slot, from its heap index: the bits behind the first."""
     return index ^ (1 << (index.bit_length() - 1))
-
-
-def _change(key: bytes, value: bytes | None) -> Change:
-    assert len(key) == KEY_BYTES, "a key has 32 bytes"
-    return key, b"" if value is None else key + leaf_hash(key, value)

@@ -12,8 +12,9 @@ that the other queries do not give stand in `sibling_hashes`, deepest level firs
 A node is named by its heap index: 1 is the root, 2i and 2i + 1 are the children of i. An index of depth d is 1
 followed by the first d bits of the key.
 
-LIP-0039 lets some proofs be written in several ways. Here one proof has one writing: leftover hashes, a sibling
-given as the hash of nothing, an empty place under another key than the one asked for, and bitmaps that disagree where two paths have met are refused. The vectors agree.
+LIP-0039 lets some proofs be written in several ways. Here one proof has one writing. Refused are leftover hashes, a
+sibling given as the hash of nothing, an empty place under another key than the one asked for, and bitmaps that
+disagree where two paths have met. The vectors agree.
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ from blockchain.ledger.smt_proof import EMPTY_HASH, KEY_BITS, KEY_BYTES, branch_
 from blockchain.primitives.crypto import HASH_BYTES
 
 RECORD_BYTES: Final = KEY_BYTES + HASH_BYTES
-RECORD_BITS: Final = 8 * RECORD_BYTES
-BUCKET_LEAVES_MAX: Final = 16  # with at most one leaf a slot on average, chance fills one more in about 10^15 slots
+BUCKET_LEAVES_MAX: Final = 16  # at one leaf a slot, chance puts 17 in one of about 10^15 slots
 
 
 class Branch(NamedTuple):
@@ -31,57 +30,46 @@ class Branch(NamedTuple):
 
 
 Node: TypeAlias = bytes | Branch  # no bytes: empty; one record: a leaf that stands for its subtree
-Content: TypeAlias = bytes | Branch  # of a slot: up to BUCKET_LEAVES_MAX records in key order, or a subtree
+Content: TypeAlias = bytes | Branch  # of a slot: records in key order, up to BUCKET_LEAVES_MAX, or a subtree
 Change: TypeAlias = tuple[bytes, bytes]  # a key, and its new record, or no bytes to delete it
 
 
-def changed(content: Content, depth: int, changes: Sequence[Change]) -> tuple[Content, Node]:
-    """What a slot at `depth` holds after `changes`, which are in key order, each key once; and its node."""
-    if isinstance(content, Branch):
-        node = _updated(content, depth, changes)
-        return packed(node), node
-    if len(changes) == 1:
-        key, record = changes[0]
-        if not content or (len(content) == RECORD_BYTES and content.startswith(key)):
-            return record, record  # the usual case: one leaf comes, goes, or gets another value
-    records = _merged(content, changes)
-    node = _built(records, depth)
-    return (b"".join(records) if len(records) <= BUCKET_LEAVES_MAX else node), node
+def changed(content: Content, depth: int, changes: Sequence[Change]) -> Content:
+    """What a slot at `depth` holds after `changes`, which are in key order, each key once."""
+    for done, (key, record) in enumerate(changes):
+        if isinstance(content, Branch) or len(content) == RECORD_BYTES * BUCKET_LEAVES_MAX:
+            return packed(_updated(node_of(content, depth), depth, changes[done:]))
+        at = 0
+        while content[at : at + KEY_BYTES] < key and at < len(content):
+            at += RECORD_BYTES
+        behind = at + RECORD_BYTES if content.startswith(key, at) else at
+        content = content[:at] + record + content[behind:]
+    return content
 
 
 def content_of(records: Sequence[bytes], depth: int) -> Content:
     """What a slot at `depth` holds that has these records, which are in key order, each key once."""
-    return b"".join(records) if len(records) <= BUCKET_LEAVES_MAX else _built(records, depth)
+    return b"".join(records) if len(records) <= BUCKET_LEAVES_MAX else _tree(records, depth)
 
 
-def node_of(content: Content, depth: int) -> Node:
-    """The node at the top of a slot at `depth`."""
-    if isinstance(content, Branch) or len(content) <= RECORD_BYTES:
-        return content
-    return _built(_records(content), depth)
-
-
-def split(content: Content, depth: int) -> tuple[Content, Content]:
-    """The contents of the two slots that a slot at `depth` becomes when the flat part grows by a level."""
+def hash_of(content: Content, depth: int) -> bytes:
+    """The hash of the node at the top of a slot at `depth`, 32 bytes."""
     if isinstance(content, Branch):
-        return packed(content.left), packed(content.right)
-    records = _records(content)
-    middle = RECORD_BYTES * _fork(records, depth)
-    return content[:middle], content[middle:]
-
-
-def united(left: Content, right: Content, depth: int) -> Content:
-    """The content of the slot at `depth` that two neighbours become when the flat part shrinks by a level."""
-    if isinstance(left, Branch) or isinstance(right, Branch):
-        return packed(_joined(node_of(left, depth + 1), node_of(right, depth + 1)))
-    return content_of(_records(left + right), depth)
-
-
-def packed(node: Node) -> Content:
-    """The node as the content of a slot."""
-    if isinstance(node, Branch) and node.leaves <= BUCKET_LEAVES_MAX:
-        return b"".join(_leaves(node))
-    return node
+        return content.hash
+    if len(content) <= RECORD_BYTES:
+        return content[KEY_BYTES:] or EMPTY_HASH
+    first, last = content[:KEY_BYTES], content[-RECORD_BYTES:-HASH_BYTES]
+    differing = int.from_bytes(first, "big") ^ int.from_bytes(last, "big")
+    fork = KEY_BITS - differing.bit_length()  # being in order, all agree on the bits before
+    assert fork < KEY_BITS, "each key once"
+    if len(content) == 2 * RECORD_BYTES:  # most slots of several leaves
+        digest = branch_hash(content[KEY_BYTES:RECORD_BYTES], content[-HASH_BYTES:])
+    else:
+        left, right = split(content, fork)
+        digest = branch_hash(hash_of(left, fork + 1), hash_of(right, fork + 1))
+    for above in range(fork - 1, depth - 1, -1):
+        digest = branch_hash(EMPTY_HASH, digest) if bit_of(first, above) else branch_hash(digest, EMPTY_HASH)
+    return digest
 
 
 def leaves_in(content: Content) -> int:
@@ -89,11 +77,32 @@ def leaves_in(content: Content) -> int:
     return content.leaves if isinstance(content, Branch) else len(content) // RECORD_BYTES
 
 
-def hash_of(node: Node) -> bytes:
-    """The hash of a node, 32 bytes."""
-    if isinstance(node, Branch):
-        return node.hash
-    return node[KEY_BYTES:] or EMPTY_HASH
+def split(content: Content, depth: int) -> tuple[Content, Content]:
+    """The contents of the two slots that a slot at `depth` becomes when the flat part grows by a level."""
+    if isinstance(content, Branch):
+        return packed(content.left), packed(content.right)
+    at = 0
+    while at < len(content) and not bit_of(content[at : at + KEY_BYTES], depth):
+        at += RECORD_BYTES
+    return content[:at], content[at:]
+
+
+def united(left: Content, right: Content, depth: int) -> Content:
+    """The content of the slot at `depth` that two neighbours become when the flat part shrinks by a level."""
+    if leaves_in(left) + leaves_in(right) <= BUCKET_LEAVES_MAX:
+        return b"".join((*_leaves(left), *_leaves(right)))
+    return _joined(node_of(left, depth + 1), node_of(right, depth + 1))
+
+
+def node_of(content: Content, depth: int) -> Node:
+    """The node at the top of a slot at `depth`, with all below it."""
+    return content if isinstance(content, Branch) else _tree(_records(content), depth)
+
+
+def packed(node: Node) -> Content:
+    """The node as the content of a slot."""
+    small = leaves_in(node) <= BUCKET_LEAVES_MAX
+    return b"".join(_leaves(node)) if small else node
 
 
 def bit_of(key: bytes, depth: int) -> int:
@@ -105,26 +114,22 @@ def _records(content: bytes) -> list[bytes]:
     return [content[at : at + RECORD_BYTES] for at in range(0, len(content), RECORD_BYTES)]
 
 
-def _merged(content: bytes, changes: Sequence[Change]) -> list[bytes]:
-    """The records of a packed slot, or of an empty or lone node, after changes."""
-    by_key = {record[:KEY_BYTES]: record for record in _records(content)}
-    by_key.update(changes)
-    return sorted(record for record in by_key.values() if record)
+def _leaves(content: Content) -> Iterator[bytes]:
+    """The records of a content or node, in key order, one by one or several together."""
+    if isinstance(content, Branch):
+        yield from _leaves(content.left)
+        yield from _leaves(content.right)
+    else:
+        yield content
 
 
-def _built(records: Sequence[bytes], depth: int) -> Node:
+def _tree(records: Sequence[bytes], depth: int) -> Node:
     """The node at `depth` over records in key order that share their first `depth` bits."""
     if len(records) < 2:
         return records[0] if records else b""
-    first = records[0]
-    differing = int.from_bytes(first, "big") ^ int.from_bytes(records[-1], "big")
-    fork = RECORD_BITS - differing.bit_length()  # being in order, all agree on the bits before
-    assert fork < KEY_BITS, "each key once"
-    middle = _fork(records, fork)
-    node = _joined(_built(records[:middle], fork + 1), _built(records[middle:], fork + 1))
-    for above in range(fork - 1, depth - 1, -1):
-        node = _joined(b"", node) if bit_of(first, above) else _joined(node, b"")
-    return node
+    assert depth < KEY_BITS, "each key once"
+    middle = bisect_left(records, 1, key=lambda record: bit_of(record, depth))
+    return _joined(_tree(records[:middle], depth + 1), _tree(records[middle:], depth + 1))
 
 
 def _updated(node: Node, depth: int, changes: Sequence[Change]) -> Node:
@@ -132,10 +137,17 @@ def _updated(node: Node, depth: int, changes: Sequence[Change]) -> Node:
     if not changes:
         return node
     if not isinstance(node, Branch):
-        return _built(_merged(node, changes), depth)
+        return _tree(_merged(node, changes), depth)
     middle = bisect_left(changes, 1, key=lambda change: bit_of(change[0], depth))
     left = _updated(node.left, depth + 1, changes[:middle])
     return _joined(left, _updated(node.right, depth + 1, changes[middle:]))
+
+
+def _merged(node: bytes, changes: Sequence[Change]) -> list[bytes]:
+    """The records of an empty node or a leaf after changes."""
+    records = {node[:KEY_BYTES]: node}
+    records.update(changes)
+    return sorted(record for record in records.values() if record)
 
 
 def _joined(left: Node, right: Node) -> Node:
@@ -143,18 +155,5 @@ def _joined(left: Node, right: Node) -> Node:
     leaves = leaves_in(left) + leaves_in(right)
     if leaves < 2:
         return left or right
-    return Branch(branch_hash(hash_of(left), hash_of(right)), left, right, leaves)
-
-
-def _fork(records: Sequence[bytes], depth: int) -> int:
-    """How many of the records, which are in key order and agree before `depth`, go left there."""
-    return bisect_left(records, 1, key=lambda record: bit_of(record, depth))
-
-
-def _leaves(node: Node) -> Iterator[bytes]:
-    """The records below a node, in key order."""
-    if isinstance(node, Branch):
-        yield from _leaves(node.left)
-        yield from _leaves(node.right)
-    else:
-        yield node
+    digest = branch_hash(hash_of(left, 0), hash_of(right, 0))  # of nodes, so that no depth is asked
+    return Branch(digest, left, right, leaves)

@@ -363,6 +363,11 @@ def test_bitmaps_that_lie_where_the_root_still_comes_out() -> None:
     proof = tree.prove([low, absent], leaves.__getitem__)
     assert [query.bitmap for query in proof.queries] == [b"\x02", b"\x01"]
     assert "wrong about a sibling" in refused([low, absent], with_query(proof, 0, bitmap=b"\x03"), tree.root)
+    left, right = b"\x80" + bytes(31), b"\xc0" + bytes(31)  # the same mirrored: the absent key is the left child
+    leaves = {left: b"l", right: b"r"}
+    tree = SparseMerkleTree(leaves.items())
+    proof = tree.prove([left, low], leaves.__getitem__)
+    assert "wrong about a sibling" in refused([left, low], with_query(proof, 0, bitmap=b"\x03"), tree.root)
 
 
 def test_the_codec_bounds_a_proof() -> None:
