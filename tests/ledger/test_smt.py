@@ -323,6 +323,12 @@ def test_an_absence_shown_by_a_leaf_elsewhere() -> None:
     assert "not on the way" in refused([bytes([key[0] ^ 0x80]) + key[1:]], proof)
 
 
+def test_an_empty_place_shown_under_another_key() -> None:
+    empty = SparseMerkleTree()
+    other = StateProof((), (Query(Hash32(key_of(2)), b"", b""),))
+    assert "another key than its own" in refused([key_of(1)], other, empty.root)
+
+
 def test_parts_of_wrong_size() -> None:
     long_hash = Hash32(PROOF.sibling_hashes[0] + b"\x00")
     assert "32 bytes" in refused(ASKED, StateProof((long_hash, *PROOF.sibling_hashes[1:]), PROOF.queries))
