@@ -1,0 +1,136 @@
+"""The store in memory: what the simulator and the tests put under a core in the place of SQLite.
+
+It outlives the core that writes to it, so that a simulated restart finds what was durable. A batch is checked before
+anything changes, and applying it cannot fail half way, which makes it atomic. The bounds below belong to every store;
+`blockchain.runtime.sqlite` keeps the same ones, and one set of contract tests runs over both (docs/protocol.md,
+Storage).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Generic, TypeVar
+
+from blockchain.primitives.crypto import Hash32
+from blockchain.seams import Batch, FinalBlock, RefusedTransaction
+
+REFUSED_MAX: Final = 100_000  # the newest; at some 200 bytes each 20 MB on disk, hours of a flood of refusals
+EVIDENCE_MAX: Final = 10_000  # the newest; two signed messages each, so some 5 MB: the evidence age of a hostile third
+
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """Implements `seams.Store`. Nothing that it returns changes with a later write."""
+
+    def __init__(self) -> None:
+        self._blocks: list[FinalBlock] = []  # the block of height h at h - 1
+        self._heights: dict[bytes, int] = {}
+        self._locations: dict[bytes, tuple[int, int]] = {}
+        self._state: dict[bytes, bytes] = {}
+        self._round_record: bytes | None = None
+        self._round_blocks: dict[bytes, bytes] = {}
+        self._pending: dict[bytes, bytes] = {}
+        self._refused = _Newest[RefusedTransaction](REFUSED_MAX)
+        self._evidence = _Newest[bytes](EVIDENCE_MAX)
+
+    def head(self) -> int:
+        return len(self._blocks)
+
+    def block(self, height: int) -> FinalBlock | None:
+        return self._blocks[height - 1] if 1 <= height <= len(self._blocks) else None
+
+    def height_of(self, block_id: bytes) -> int | None:
+        return self._heights.get(block_id)
+
+    def locate(self, transaction_id: bytes) -> tuple[int, int] | None:
+        return self._locations.get(transaction_id)
+
+    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None:
+        return self._refused.get(transaction_id)
+
+    def state_records(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(tuple(self._state.items()))
+
+    def round_record(self) -> bytes | None:
+        return self._round_record
+
+    def round_block(self, block_id: bytes) -> bytes | None:
+        return self._round_blocks.get(block_id)
+
+    def pending(self) -> list[bytes]:
+        return list(self._pending.values())
+
+    def evidence(self) -> list[bytes]:
+        return self._evidence.values()
+
+    def write(self, batch: Batch) -> None:
+        """Apply the whole batch; one whose block is not the head's child is an assert, and changes nothing."""
+        assert batch.block is None or batch.block.height == self.head() + 1, "a block that is not the head's child"
+        if batch.block is not None:
+            self._append(batch.block)
+        self._change_state(batch.state)
+        if batch.clear_round:
+            self._round_record = None
+            self._round_blocks.clear()
+        if batch.round_record is not None:
+            self._round_record = batch.round_record
+        for block_id, raw in batch.round_blocks:
+            self._round_blocks.setdefault(block_id, raw)
+        self._change_pending(batch.pending_added, batch.pending_removed)
+        for refused in batch.refused:
+            self._refused.replace(refused.id, refused)
+        for evidence in batch.evidence:
+            self._evidence.add(evidence, evidence)
+
+    def _append(self, block: FinalBlock) -> None:
+        self._blocks.append(block)
+        self._heights[block.id] = block.height
+        for position, transaction_id in enumerate(block.transaction_ids):
+            self._locations[transaction_id] = (block.height, position)
+
+    def _change_state(self, changes: tuple[tuple[bytes, bytes | None], ...]) -> None:
+        for key, value in changes:
+            if value is None:
+                self._state.pop(key, None)
+            else:
+                self._state[key] = value
+
+    def _change_pending(self, added: tuple[tuple[Hash32, bytes], ...], removed: tuple[Hash32, ...]) -> None:
+        for transaction_id, raw in added:
+            self._pending.setdefault(transaction_id, raw)  # known already: it keeps its place
+        for transaction_id in removed:
+            self._pending.pop(transaction_id, None)
+
+
+class _Newest(Generic[T]):
+    """Items by key, oldest first, of which those with the `size_max` newest numbers are kept.
+
+    Like the rows of a table: replacing an item gives it a new number and leaves the old one unused.
+    """
+
+    def __init__(self, size_max: int) -> None:
+        self._size_max = size_max
+        self._last = 0
+        self._items: dict[bytes, tuple[int, T]] = {}
+
+    def get(self, key: bytes) -> T | None:
+        found = self._items.get(key)
+        return found[1] if found is not None else None
+
+    def values(self) -> list[T]:
+        return [item for _, item in self._items.values()]
+
+    def replace(self, key: bytes, item: T) -> None:
+        self._items.pop(key, None)
+        self.add(key, item)
+
+    def add(self, key: bytes, item: T) -> None:
+        if key in self._items:
+            return
+        self._last += 1
+        self._items[key] = (self._last, item)
+        oldest = next(iter(self._items))
+        if self._items[oldest][0] <= self._last - self._size_max:
+            del self._items[oldest]

@@ -1,0 +1,50 @@
+"""One node per data folder: a lock that the operating system lets go of when the process ends, however it ends.
+
+It is SQLite's own file lock, an exclusive transaction held open on a tiny database that never gets any content, so
+that it works wherever the store does and needs nothing of POSIX. Take it before opening the store.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from blockchain.errors import StoreError
+from blockchain.runtime.sqlite_file import in_words
+
+LOCK_FILE: Final = "lock.db"
+
+
+class FolderLock:
+    """A lock that is held. `release` gives it back; so does the end of the process."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def take(cls, folder: Path) -> FolderLock:
+        """Lock the folder, making it when it is missing. Raises StoreError when another node holds it."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"data folder {folder} cannot be made: {error.strerror}: choose another folder") from error
+        path = folder / LOCK_FILE
+        with in_words(path, "cannot lock the data folder"):
+            connection = apsw.Connection(str(path))
+            try:
+                connection.pragma("journal_mode", "MEMORY")  # leaves no journal behind on kill -9
+                connection.execute("BEGIN EXCLUSIVE")
+            except apsw.BusyError:
+                connection.close()
+                raise StoreError(
+                    f"data folder {folder} is in use by another node: stop that one, or choose another folder"
+                ) from None
+            except apsw.Error:
+                connection.close()
+                raise
+        return cls(connection)
+
+    def release(self) -> None:
+        self._connection.close()

@@ -1,0 +1,159 @@
+"""The store on disk: SQLite through apsw, one atomic and durable write per batch (docs/protocol.md, Storage).
+
+Theory of operation. One connection writes and alone checkpoints; another, read-only, answers every read and sees each
+write once `write` has returned. So `write` may run in a worker thread, one call at a time, while the event loop reads;
+reads are made from one thread, the event loop's. apsw refuses a connection that two threads use at the same moment:
+a mistake here is an exception, never a mixed-up answer. The folder is locked first, for one process.
+
+A write that failed closes the store to further ones: the core has moved on from that batch in its memory, and a later
+batch without it would leave a hole. Starting again finds what was durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
+from pathlib import Path
+
+import apsw
+
+from blockchain.errors import StoreError
+from blockchain.runtime import sqlite_rows as rows
+from blockchain.runtime.folder_lock import FolderLock
+from blockchain.runtime.sqlite_check import check_store
+from blockchain.runtime.sqlite_file import (
+    STORE_FILE,
+    check_size,
+    claim,
+    in_words,
+    open_reader,
+    open_writer,
+    transaction,
+)
+from blockchain.seams import Batch, FinalBlock, RefusedTransaction
+
+
+class SqliteStore:
+    """Implements `seams.Store`. Reads and writes raise StoreError when the disk fails or a row is damaged."""
+
+    def __init__(
+        self, path: Path, vfs: str | None, writer: apsw.Connection, reader: apsw.Connection, opened: ExitStack
+    ) -> None:
+        self.path = path
+        self._vfs = vfs
+        self._writer = writer
+        self._reader = reader
+        self._opened = opened
+        self._failure = ""
+
+    @classmethod
+    def open(cls, folder: Path, genesis_hash: bytes, *, vfs: str | None = None) -> SqliteStore:
+        """Lock the folder, open or make `chain.db` in it, apply what a crash left in the WAL, and check it.
+
+        Raises StoreError, one line, when the folder is in use, or the file is another chain's, of a newer version, not
+        a database, damaged, or out of reach. `vfs` names a registered SQLite file system, for tests that break one.
+        """
+        path = folder / STORE_FILE
+        with ExitStack() as opened:
+            opened.callback(FolderLock.take(folder).release)
+            with in_words(path, "cannot open the store"):
+                check_size(path)
+                writer = open_writer(path, vfs)
+                opened.callback(writer.close)
+                claim(writer, path, genesis_hash)
+                check_store(writer, path)
+                reader = open_reader(path, vfs)
+                opened.callback(reader.close)
+            return cls(path, vfs, writer, reader, opened.pop_all())
+
+    def close(self) -> None:
+        """Checkpoint and let go of the folder. What was written is durable with or without it."""
+        with in_words(self.path, "cannot close the store"):
+            self._opened.close()
+
+    def head(self) -> int:
+        with self._reading():
+            height: int
+            (height,) = self._reader.execute("SELECT height FROM head").fetchone() or (0,)
+            return height
+
+    def block(self, height: int) -> FinalBlock | None:
+        with self._reading():
+            return rows.read_block(self._reader, height)
+
+    def height_of(self, block_id: bytes) -> int | None:
+        with self._reading():
+            row = self._reader.execute("SELECT height FROM blocks WHERE id = ?", (block_id,)).fetchone()
+            return row[0] if row else None
+
+    def locate(self, transaction_id: bytes) -> tuple[int, int] | None:
+        with self._reading():
+            row = self._reader.execute(
+                "SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)
+            ).fetchone()
+            return (row[0], row[1]) if row else None
+
+    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None:
+        with self._reading():
+            return rows.read_refused(self._reader, transaction_id)
+
+    def state_records(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every record, by key, all of one moment: on a connection of its own, writes may go on meanwhile."""
+        with self._reading(), closing(open_reader(self.path, self._vfs)) as snapshot:
+            yield from rows.read_state(snapshot)
+
+    def round_record(self) -> bytes | None:
+        with self._reading():
+            return rows.read_round_record(self._reader)
+
+    def round_block(self, block_id: bytes) -> bytes | None:
+        with self._reading():
+            return rows.read_round_block(self._reader, block_id)
+
+    def pending(self) -> list[bytes]:
+        with self._reading():
+            return rows.read_pending(self._reader)
+
+    def evidence(self) -> list[bytes]:
+        with self._reading():
+            return rows.read_evidence(self._reader)
+
+    def write(self, batch: Batch) -> None:
+        """Apply the whole batch in one transaction, on the disk when this returns, or nothing of it.
+
+        Raises StoreError when the disk is full or fails, and then at every later call until the store is opened again.
+        A block that is not the head's child is an assert.
+        """
+        if self._failure:
+            raise StoreError(f"nothing is written after a write that failed: {self._failure}")
+        try:
+            with in_words(self.path, "cannot write"), transaction(self._writer):
+                _apply(self._writer, batch)
+        except StoreError as error:
+            self._failure = str(error)
+            raise
+
+    def _reading(self) -> AbstractContextManager[None]:
+        return in_words(self.path, "cannot read")
+
+
+def _apply(writer: apsw.Connection, batch: Batch) -> None:
+    """In the order of the batch's fields; a table that the batch does not name is not touched."""
+    if batch.block is not None:
+        rows.append_block(writer, batch.block)
+    if batch.state:
+        rows.change_state(writer, batch.state)
+    if batch.clear_round:
+        rows.clear_round(writer)
+    if batch.round_record is not None:
+        rows.set_round_record(writer, batch.round_record)
+    if batch.round_blocks:
+        rows.add_round_blocks(writer, batch.round_blocks)
+    if batch.pending_added:
+        rows.add_pending(writer, batch.pending_added)
+    if batch.pending_removed:
+        rows.remove_pending(writer, batch.pending_removed)
+    if batch.refused:
+        rows.add_refused(writer, batch.refused)
+    if batch.evidence:
+        rows.add_evidence(writer, batch.evidence)

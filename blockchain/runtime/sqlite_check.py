@@ -1,0 +1,65 @@
+"""What is checked when a store is opened: bounded, so that a node with years of blocks starts as fast as a new one.
+
+What lies beyond these bounds is checked when it is read (`sqlite_rows`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from blockchain.runtime.sqlite_file import damaged
+from blockchain.runtime.sqlite_rows import read_block
+
+QUICK_CHECK_BYTES_MAX: Final = 64 * 1024 * 1024  # all of a store up to here is walked by SQLite: about 0.2 s
+SMALL_TABLES: Final = ("meta", "head", "round_record", "round_blocks", "pending", "refused", "evidence")  # else these
+CHECKED_BLOCKS: Final = 16  # the newest: what a crash or a torn page would have hit
+
+
+def check_store(connection: apsw.Connection, path: Path) -> None:
+    """The file is whole, its pages make sense, and head, newest blocks and their index agree, or StoreError."""
+    frames, applied = connection.wal_checkpoint()
+    size = connection.pragma("page_count") * connection.pragma("page_size")
+    if frames == applied and path.stat().st_size < size:  # no page may be missing now; SQLite would read zeros there
+        raise damaged(path, f"cut off at {path.stat().st_size} bytes of {size}")
+    _check_pages(connection, path, size)
+    _check_head(connection, path)
+
+
+def _check_pages(connection: apsw.Connection, path: Path, size: int) -> None:
+    if size <= QUICK_CHECK_BYTES_MAX:
+        answers = [connection.pragma("quick_check", 1)]
+    else:
+        answers = [connection.pragma("quick_check", table) for table in SMALL_TABLES]
+    for answer in answers:
+        if answer != "ok":
+            raise damaged(path, " ".join(str(answer).split()))
+
+
+def _check_head(connection: apsw.Connection, path: Path) -> None:
+    head: tuple[int, bytes] | None = connection.execute("SELECT height, id FROM head").fetchone()
+    bounds: tuple[int | None, int | None] | None = connection.execute(
+        "SELECT (SELECT min(height) FROM blocks), (SELECT max(height) FROM blocks)"
+    ).fetchone()
+    if head is None or bounds not in ((1, head[0]), (None, None)) or (bounds == (None, None) and head[0] != 0):
+        raise damaged(path, "its head is not its newest block")
+    height, head_id = head
+    for checked in range(height, max(0, height - CHECKED_BLOCKS), -1):
+        block = read_block(connection, checked)
+        if block is None:
+            raise damaged(path, f"without block {checked}")
+        if checked == height and block.id != head_id:
+            raise damaged(path, "its head is not its newest block")
+        if checked == height:
+            _check_index(connection, path, height, block.transaction_ids)
+
+
+def _check_index(connection: apsw.Connection, path: Path, height: int, transaction_ids: tuple[bytes, ...]) -> None:
+    for position, transaction_id in enumerate(transaction_ids):
+        found = connection.execute(
+            "SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)
+        ).fetchone()
+        if found != (height, position):
+            raise damaged(path, f"a transaction of block {height} is not in its index")

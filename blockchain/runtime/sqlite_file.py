@@ -1,0 +1,171 @@
+"""The store's file: how connections to it are opened, whose it is, and SQLite's errors in words.
+
+Every StoreError is one line: what is wrong, with which file, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from blockchain.errors import StoreError
+
+STORE_FILE: Final = "chain.db"
+APPLICATION_ID: Final = 0x706F7362  # "posb" in the file's header: a database of another program is told apart
+SCHEMA_VERSION: Final = 1
+PAGE_BYTES_MIN: Final = 512  # SQLite's smallest page
+BUSY_MS: Final = 5_000  # an outside reader (a backup, a shell) blocks a writer for moments only
+CACHE_KIB: Final = 32 * 1024  # the upper pages of the trees of some millions of rows
+WAL_PAGES: Final = 10_000  # 40 MB between checkpoints: at 1,000 a checkpoint costs a third more CPU (measured)
+WAL_BYTES_KEPT: Final = 64 * 1024 * 1024  # a WAL that a long read made longer is cut back to this
+
+HOW_TO_REPAIR: Final = (
+    "put back a copy of it, or move it aside (not the keys nor the signer's record) and start again: "
+    "the node fetches the blocks from its peers"
+)
+
+TABLES: Final = {
+    "meta": "(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "head": "(one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL, id BLOB NOT NULL, "
+    "state_count INTEGER NOT NULL)",
+    "blocks": "(height INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, certificate BLOB NOT NULL, "
+    "transaction_ids BLOB NOT NULL, checksum BLOB NOT NULL)",
+    "transactions": "(id BLOB PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID",
+    "state": "(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "round_record": "(one INTEGER PRIMARY KEY CHECK (one = 1), raw BLOB NOT NULL, crc INTEGER NOT NULL)",
+    "round_blocks": "(id BLOB PRIMARY KEY, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
+    "pending": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
+    "refused": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, code TEXT NOT NULL, why TEXT NOT NULL, "
+    "time_ms INTEGER NOT NULL)",
+    "evidence": "(seq INTEGER PRIMARY KEY, raw BLOB NOT NULL UNIQUE, crc INTEGER NOT NULL)",
+}
+
+
+def damaged(path: str | Path, what: str) -> StoreError:
+    return StoreError(f"store {path} is damaged ({what}): {HOW_TO_REPAIR}")
+
+
+def check_size(path: Path) -> None:
+    """SQLite takes a file that is shorter than any page for an empty one, and would write over it."""
+    size = path.stat().st_size if path.exists() else 0
+    if 0 < size < PAGE_BYTES_MIN:
+        raise not_a_database(path)
+
+
+def not_a_database(path: str | Path) -> StoreError:
+    return StoreError(f"{path} is not a database: {HOW_TO_REPAIR}")
+
+
+@contextmanager
+def in_words(path: str | Path, doing: str) -> Iterator[None]:
+    """Turn what SQLite says of files and disks into a StoreError. Wrong SQL or misuse is our bug and passes."""
+    try:
+        yield
+    except apsw.NotADBError as error:
+        raise not_a_database(path) from error
+    except apsw.CorruptError as error:
+        raise damaged(path, str(error)) from error
+    except apsw.FullError as error:
+        raise StoreError(f"{path}: {doing}: the disk is full: make room and start again") from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        raise StoreError(f"{path}: {doing}: {error}: may this user write to the file and its folder?") from error
+    except (apsw.BusyError, apsw.LockedError, apsw.ProtocolError) as error:
+        raise StoreError(f"{path}: {doing}: another program holds it: end that program and start again") from error
+    except (apsw.IOError, apsw.NoLFSError) as error:
+        raise StoreError(f"{path}: {doing}: {error}: check the disk and its logs, then start again") from error
+
+
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """All of what is done inside, durably, or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def open_writer(path: Path, vfs: str | None) -> apsw.Connection:
+    """The one connection that writes and checkpoints. Its first read applies what a crash left in the WAL.
+
+    `vfs` names a registered SQLite file system, for tests that break one.
+    """
+    connection = apsw.Connection(str(path), vfs=vfs)
+    try:
+        connection.set_busy_timeout(BUSY_MS)
+        mode = connection.pragma("journal_mode", "WAL")
+        assert mode == "wal", mode
+        connection.pragma("synchronous", "FULL")  # a commit is on the disk when it returns (architecture, Cost)
+        connection.pragma("fullfsync", True)  # macOS: through the drive's cache; elsewhere without effect
+        connection.pragma("checkpoint_fullfsync", True)
+        connection.pragma("cache_size", -CACHE_KIB)
+        connection.pragma("cell_size_check", True)  # notices a damaged page when it is read
+        connection.pragma("journal_size_limit", WAL_BYTES_KEPT)
+        connection.wal_autocheckpoint(WAL_PAGES)
+    except apsw.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path, vfs: str | None) -> apsw.Connection:
+    """A connection that cannot write, and never checkpoints. It sees each commit as soon as it has returned."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)
+    connection.set_busy_timeout(BUSY_MS)
+    return connection
+
+
+def claim(connection: apsw.Connection, path: Path, genesis_hash: bytes) -> None:
+    """Make the tables of an empty file, or refuse one that is not this chain's, or not of this version."""
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    application_id = connection.pragma("application_id")
+    if not names and application_id == 0:  # new, or its making was cut off
+        _make(connection, genesis_hash)
+        return
+    if application_id != APPLICATION_ID:
+        raise StoreError(f"{path} is the database of another program: choose another data folder, or move it aside")
+    if "meta" not in names:
+        raise damaged(path, "no table says whose it is")
+    meta: dict[str, bytes] = dict(connection.execute("SELECT name, value FROM meta"))
+    _check_version(path, meta.get("schema_version"))
+    found = meta.get("genesis_hash")
+    if found != genesis_hash:
+        raise StoreError(
+            f"store {path} belongs to another chain (genesis {_short(found)}, this node's is {_short(genesis_hash)}): "
+            "choose another data folder, or start with the genesis that it was made with"
+        )
+    if missing := TABLES.keys() - names:
+        raise damaged(path, f"without its table {min(missing)}")
+
+
+def _make(connection: apsw.Connection, genesis_hash: bytes) -> None:
+    with transaction(connection):
+        connection.pragma("application_id", APPLICATION_ID)
+        for name, columns in TABLES.items():
+            connection.execute(f"CREATE TABLE {name} {columns}")
+        connection.executemany(
+            "INSERT INTO meta VALUES (?, ?)",
+            [("schema_version", SCHEMA_VERSION.to_bytes(4, "big")), ("genesis_hash", genesis_hash)],
+        )
+        connection.execute("INSERT INTO head VALUES (1, 0, zeroblob(32), 0)")
+
+
+def _check_version(path: Path, found: bytes | None) -> None:
+    version = int.from_bytes(found, "big") if isinstance(found, bytes) else 0
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"store {path} was written by a newer version of this program (format {version}, this one knows "
+            f"{SCHEMA_VERSION}): update the program, or choose another data folder"
+        )
+    if version != SCHEMA_VERSION:
+        raise damaged(path, "its format is not recorded")
+
+
+def _short(genesis_hash: bytes | None) -> str:
+    return genesis_hash.hex()[:16] + "…" if isinstance(genesis_hash, bytes) else "unknown"

@@ -1,0 +1,181 @@
+"""What the store's tables hold, a few small functions a table: blocks, state, the round in progress, the pool.
+
+The state is one row a record, which is simple and costs a page or two a changed account; nothing outside
+`change_state` and `read_state` knows it, so that a record per block can take the place of rows where chains are
+large. What is read into memory as it is carries its own check sum: SQLite notices a page that makes no sense, not a
+byte that changed inside a value. The state's is the state root in the head's header, which the chain recomputes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from zlib import crc32
+
+import apsw
+
+from blockchain.node.store import EVIDENCE_MAX, REFUSED_MAX
+from blockchain.primitives.crypto import HASH_BYTES, Hash32
+from blockchain.runtime.sqlite_file import damaged
+from blockchain.seams import FinalBlock, RefusedTransaction
+
+# ---------------------------------------------------------------------------------------------------- blocks
+
+
+def append_block(connection: apsw.Connection, block: FinalBlock) -> None:
+    """Add the block, the places of its transactions, and move the head. The height is the head's + 1, or an assert."""
+    connection.execute(
+        "UPDATE head SET height = ?, id = ? WHERE height = ? - 1", (block.height, block.id, block.height)
+    )
+    assert connection.changes() == 1, "a block that is not the head's child"
+    ids = b"".join(block.transaction_ids)
+    checksum = _block_checksum(block.height, block.id, block.raw, block.certificate, ids)
+    connection.execute(
+        "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)",
+        (block.height, block.id, block.raw, block.certificate, ids, checksum),
+    )
+    connection.executemany(
+        "INSERT INTO transactions VALUES (?, ?, ?)",
+        sorted(
+            (transaction_id, block.height, position) for position, transaction_id in enumerate(block.transaction_ids)
+        ),
+    )
+
+
+def read_block(connection: apsw.Connection, height: int) -> FinalBlock | None:
+    """The block, or None when there is none. Raises StoreError when a byte of its row has changed."""
+    row: tuple[object, ...] | None = connection.execute(
+        "SELECT id, raw, certificate, transaction_ids, checksum FROM blocks WHERE height = ?", (height,)
+    ).fetchone()
+    if row is None:
+        return None
+    values = [value for value in row if isinstance(value, bytes)]
+    if len(values) != 5 or _block_checksum(height, *values[:4]) != values[4]:
+        raise damaged(connection.filename, f"block {height}")
+    block_id, raw, certificate, ids, _ = values
+    transaction_ids = tuple(Hash32(ids[at : at + HASH_BYTES]) for at in range(0, len(ids), HASH_BYTES))
+    return FinalBlock(height, Hash32(block_id), raw, certificate, transaction_ids)
+
+
+def _block_checksum(height: int, *parts: bytes) -> bytes:
+    digest = sha256(height.to_bytes(8, "big"))
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()
+
+
+# ---------------------------------------------------------------------------------------------------- state
+
+
+def change_state(connection: apsw.Connection, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
+    """Set and delete records; keeps the number of all of them, by which a lost row is noticed."""
+    newest = dict(changes)
+    records = sorted((key, value) for key, value in newest.items() if value is not None)  # in order: fewer pages twice
+    deleted = sorted((key,) for key, value in newest.items() if value is None)
+    before = connection.total_changes()
+    connection.executemany("UPDATE state SET value = ?2 WHERE key = ?1", records)
+    added = 0
+    if connection.total_changes() - before < len(records):
+        before = connection.total_changes()
+        connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?)", records)
+        added = connection.total_changes() - before
+    before = connection.total_changes()
+    connection.executemany("DELETE FROM state WHERE key = ?", deleted)
+    removed = connection.total_changes() - before
+    connection.execute("UPDATE head SET state_count = state_count + ?", (added - removed,))
+
+
+def read_state(connection: apsw.Connection) -> Iterator[tuple[bytes, bytes]]:
+    """Every record, by key, as of the moment of the first; a row lost or too many raises StoreError at the end."""
+    with connection:  # one transaction: the number and the rows are of the same moment
+        (expected,) = connection.execute("SELECT state_count FROM head").fetchone() or (0,)
+        count = 0
+        for key, value in connection.execute("SELECT key, value FROM state"):
+            count += 1
+            yield key, value
+        if count != expected:
+            raise damaged(connection.filename, f"{count} records of state instead of {expected}")
+
+
+# ---------------------------------------------------------------------------------------------------- the round
+
+
+def clear_round(connection: apsw.Connection) -> None:
+    connection.execute("DELETE FROM round_record")
+    connection.execute("DELETE FROM round_blocks")
+
+
+def set_round_record(connection: apsw.Connection, raw: bytes) -> None:
+    connection.execute("INSERT OR REPLACE INTO round_record VALUES (1, ?, ?)", (raw, crc32(raw)))
+
+
+def read_round_record(connection: apsw.Connection) -> bytes | None:
+    row = connection.execute("SELECT raw, crc FROM round_record").fetchone()
+    return _sound(connection, "the record of the round in progress", *row) if row else None
+
+
+def add_round_blocks(connection: apsw.Connection, blocks: Sequence[tuple[Hash32, bytes]]) -> None:
+    connection.executemany(
+        "INSERT OR IGNORE INTO round_blocks VALUES (?, ?, ?)",
+        [(block_id, raw, crc32(raw)) for block_id, raw in blocks],
+    )
+
+
+def read_round_block(connection: apsw.Connection, block_id: bytes) -> bytes | None:
+    row = connection.execute("SELECT raw, crc FROM round_blocks WHERE id = ?", (block_id,)).fetchone()
+    return _sound(connection, "a block of the round in progress", *row) if row else None
+
+
+# ---------------------------------------------------------------------------------------------------- the pool
+
+
+def add_pending(connection: apsw.Connection, added: Sequence[tuple[Hash32, bytes]]) -> None:
+    """One that is there already keeps its place."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO pending (id, raw, crc) VALUES (?, ?, ?)",
+        [(transaction_id, raw, crc32(raw)) for transaction_id, raw in added],
+    )
+
+
+def remove_pending(connection: apsw.Connection, removed: Sequence[Hash32]) -> None:
+    connection.executemany("DELETE FROM pending WHERE id = ?", [(transaction_id,) for transaction_id in removed])
+
+
+def read_pending(connection: apsw.Connection) -> list[bytes]:
+    rows = connection.execute("SELECT raw, crc FROM pending ORDER BY seq")
+    return [_sound(connection, "a pending transaction", raw, crc) for raw, crc in rows]
+
+
+def add_refused(connection: apsw.Connection, refused: Sequence[RefusedTransaction]) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO refused (id, code, why, time_ms) VALUES (?, ?, ?, ?)",
+        [(item.id, item.code, item.why, item.time_ms) for item in refused],
+    )
+    connection.execute("DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?", (REFUSED_MAX,))
+
+
+def read_refused(connection: apsw.Connection, transaction_id: bytes) -> RefusedTransaction | None:
+    row = connection.execute("SELECT code, why, time_ms FROM refused WHERE id = ?", (transaction_id,)).fetchone()
+    return RefusedTransaction(Hash32(transaction_id), *row) if row else None
+
+
+# ---------------------------------------------------------------------------------------------------- evidence
+
+
+def add_evidence(connection: apsw.Connection, evidence: Sequence[bytes]) -> None:
+    connection.executemany(
+        "INSERT OR IGNORE INTO evidence (raw, crc) VALUES (?, ?)", [(raw, crc32(raw)) for raw in evidence]
+    )
+    connection.execute("DELETE FROM evidence WHERE seq <= (SELECT max(seq) FROM evidence) - ?", (EVIDENCE_MAX,))
+
+
+def read_evidence(connection: apsw.Connection) -> list[bytes]:
+    rows = connection.execute("SELECT raw, crc FROM evidence ORDER BY seq")
+    return [_sound(connection, "a piece of evidence", raw, crc) for raw, crc in rows]
+
+
+def _sound(connection: apsw.Connection, what: str, raw: object, crc: object) -> bytes:
+    if not isinstance(raw, bytes) or crc32(raw) != crc:
+        raise damaged(connection.filename, what)
+    return raw

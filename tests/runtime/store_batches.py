@@ -1,0 +1,76 @@
+"""A made-up chain for the tests of the store: the batch of a height, and all that a store holds, to compare two.
+
+Run as a program it is the node that is killed: it writes one batch after another and says so after each.
+"""
+
+from __future__ import annotations
+
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from blockchain.primitives.crypto import Hash32
+from blockchain.runtime.sqlite import SqliteStore
+from blockchain.seams import Batch, FinalBlock, RefusedTransaction, Store
+
+GENESIS = sha256(b"the chain of these tests").digest()
+ACCOUNTS = 40
+TRANSACTIONS = 3
+
+
+def digest(*parts: object) -> Hash32:
+    return Hash32(sha256(repr(parts).encode()).digest())
+
+
+def block_of(height: int, *, size: int = 6_000) -> FinalBlock:
+    raw = b"".join(digest("raw", height, part) for part in range(size // 32))
+    ids = tuple(digest("tx", height, position) for position in range(TRANSACTIONS))
+    return FinalBlock(height, digest("block", height), raw, digest("certificate", height) * 4, ids)
+
+
+def batch_of(height: int) -> Batch:
+    """Everything that a height may change: new, changed and deleted records, and transactions that come and go."""
+    touched = {digest("account", (height * 7 + step) % ACCOUNTS): step for step in range(12)}
+    block = block_of(height)
+    return Batch(
+        block=block,
+        state=tuple((key, None if step % 5 == 4 else digest("value", height, step)) for key, step in touched.items()),
+        clear_round=True,
+        round_record=b"round of %d" % height,
+        round_blocks=((digest("proposed", height), b"body %d" % height),),
+        pending_added=tuple((digest("tx", height + 2, position), b"tx %d" % height) for position in range(4)),
+        pending_removed=block.transaction_ids,
+        refused=(RefusedTransaction(digest("tx", height, TRANSACTIONS), "expired", f"at {height}", height * 1_000),),
+        evidence=(b"evidence %d" % (height // 3),),
+    )
+
+
+def contents(store: Store) -> dict[str, Any]:
+    """All that a store answers, asked for the heights up to its head and one more."""
+    heights = range(store.head() + 2)
+    blocks = [store.block(height) for height in heights]
+    ids = [digest("tx", height, position) for height in heights for position in range(TRANSACTIONS + 1)]
+    return {
+        "blocks": blocks,
+        "heights": [store.height_of(digest("block", height)) for height in heights],
+        "places": [store.locate(transaction_id) for transaction_id in ids],
+        "refusals": [store.refusal(transaction_id) for transaction_id in ids],
+        "state": sorted(store.state_records()),
+        "round_record": store.round_record(),
+        "round_blocks": [store.round_block(digest("proposed", height)) for height in heights],
+        "pending": store.pending(),
+        "evidence": store.evidence(),
+    }
+
+
+def main() -> None:
+    store = SqliteStore.open(Path(sys.argv[1]), GENESIS)
+    while True:
+        height = store.head() + 1
+        store.write(batch_of(height))
+        print(height, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,372 @@
+"""The store on disk: restarts, crashes, power cuts, full and failing disks, and files that are not ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from threading import Thread
+
+import apsw
+import pytest
+
+from blockchain.errors import StoreError
+from blockchain.node.store import MemoryStore
+from blockchain.runtime import sqlite_check, sqlite_file
+from blockchain.runtime.sqlite import SqliteStore
+from blockchain.seams import Batch, Store
+from tests.runtime.broken_disk import BrokenDisk
+from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def replay(height: int) -> Store:
+    store = MemoryStore()
+    for each in range(1, height + 1):
+        store.write(batch_of(each))
+    return store
+
+
+def open_store(folder: Path, vfs: str | None = None) -> closing[SqliteStore]:
+    return closing(SqliteStore.open(folder, GENESIS, vfs=vfs))
+
+
+def write_chain(folder: Path, height: int) -> Path:
+    """A store with so many blocks, closed; returns its file."""
+    with open_store(folder) as store:
+        for each in range(store.head() + 1, height + 1):
+            store.write(batch_of(each))
+    return folder / "chain.db"
+
+
+def sql(file: Path, statement: str, *values: bytes) -> None:
+    with closing(apsw.Connection(str(file))) as connection:
+        connection.execute(statement, values)
+
+
+def refusal(folder: Path, genesis: bytes = GENESIS) -> str:
+    """What opening the store says; one line that names the file, and says what to do behind a colon."""
+    with pytest.raises(StoreError) as refused:
+        SqliteStore.open(folder, genesis)
+    text = str(refused.value)
+    assert "\n" not in text and str(folder) in text and ": " in text
+    return text
+
+
+# ---------------------------------------------------------------------------------------------------- restarts
+
+
+def test_a_store_opened_again_holds_the_same(tmp_path: Path) -> None:
+    write_chain(tmp_path / "a" / "b", 25)
+    with open_store(tmp_path / "a" / "b") as store:
+        assert contents(store) == contents(replay(25))
+
+
+def test_a_restart_without_a_checkpoint_finds_everything_in_the_wal(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        for height in range(1, 6):
+            store.write(batch_of(height))
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        for name in ("chain.db", "chain.db-wal"):
+            (copy / name).write_bytes((tmp_path / name).read_bytes())
+    with open_store(copy) as store:
+        assert contents(store) == contents(replay(5))
+
+
+def test_a_making_that_was_cut_off_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "chain.db").write_bytes(b"")
+    with open_store(tmp_path) as store:
+        store.write(batch_of(1))
+        assert store.head() == 1
+
+
+def test_killed_while_it_writes_a_node_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
+    acknowledged = 0
+    for lines in (1, 40, 7, 90):
+        command = [sys.executable, "-m", "tests.runtime.store_batches", str(tmp_path)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for _ in range(lines):
+                child.stdout.readline()
+            child.kill()
+            rest = child.stdout.read().splitlines(keepends=True)
+        acknowledged += lines + sum(1 for line in rest if line.endswith("\n"))
+        with open_store(tmp_path) as store:
+            assert store.head() in (acknowledged, acknowledged + 1)
+            acknowledged = store.head()
+            assert contents(store) == contents(replay(acknowledged))
+
+
+# ---------------------------------------------------------------------------------------------------- the disk
+
+
+@pytest.fixture
+def disk() -> Iterator[BrokenDisk]:
+    broken = BrokenDisk("broken-disk")
+    yield broken
+    broken.unregister()
+
+
+def test_a_power_cut_at_any_moment_leaves_what_was_acknowledged(
+    tmp_path: Path, disk: BrokenDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "WAL_PAGES", 60)  # checkpoints among the writes, too
+    random, cuts, acknowledged = Random(1), dict[Path, int](), 0
+
+    def maybe_cut() -> None:
+        if random.random() < 0.05:
+            folder = tmp_path / f"cut {len(cuts)}"
+            disk.cut_power(folder, random)
+            cuts[folder] = acknowledged
+
+    with open_store(tmp_path, disk.name) as store:
+        disk.on_change = maybe_cut
+        for height in range(1, 25):
+            store.write(batch_of(height))
+            acknowledged = height
+    assert len(cuts) > 20 and len(set(cuts.values())) > 10
+    for folder, durable in cuts.items():
+        with open_store(folder) as store:
+            assert store.head() in (durable, durable + 1)
+            assert contents(store) == contents(replay(store.head()))
+
+
+@pytest.mark.parametrize(
+    "failure, words", [(apsw.FullError, "the disk is full: make room"), (apsw.IOError, "check the disk and its logs")]
+)
+def test_a_failing_disk_is_one_clear_line_and_the_store_takes_no_more(
+    tmp_path: Path, disk: BrokenDisk, failure: type[apsw.Error], words: str
+) -> None:
+    with open_store(tmp_path, disk.name) as store:
+        for height in (1, 2):
+            store.write(batch_of(height))
+        disk.failure = failure
+        with pytest.raises(StoreError, match=words) as failed:
+            store.write(batch_of(3))
+        assert str(store.path) in str(failed.value) and "\n" not in str(failed.value)
+        disk.failure = None
+        assert contents(store) == contents(replay(2))
+        with pytest.raises(StoreError, match=f"after a write that failed.*{words}"):
+            store.write(batch_of(3))
+    write_chain(tmp_path, 4)
+    with open_store(tmp_path) as store:
+        assert contents(store) == contents(replay(4))
+
+
+class PlantedError(Exception):
+    pass
+
+
+def test_an_exception_in_the_middle_of_a_batch_leaves_nothing_of_it(tmp_path: Path) -> None:
+    def failing() -> Iterator[bytes]:
+        yield b"first"
+        raise PlantedError
+
+    class Breaking(tuple[bytes, ...]):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[bytes]:
+            return failing()
+
+    with open_store(tmp_path) as store:
+        store.write(batch_of(1))
+        whole = batch_of(2)
+        fields = {name: getattr(whole, name) for name in whole.__struct_fields__}
+        with pytest.raises(PlantedError):
+            store.write(Batch(**{**fields, "evidence": Breaking((b"first",))}))
+        assert contents(store) == contents(replay(1))
+        store.write(batch_of(2))
+        assert contents(store) == contents(replay(2))
+
+
+# ---------------------------------------------------------------------------------------------------- threads
+
+
+def test_reads_go_on_while_another_thread_writes(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+
+        def write_all() -> None:
+            for height in range(1, 101):
+                store.write(batch_of(height))
+
+        writer = Thread(target=write_all)
+        writer.start()
+        seen = 0
+        while writer.is_alive():
+            head = store.head()
+            assert head >= seen
+            assert head == 0 or store.block(head) == block_of(head)
+            seen = head
+        writer.join()
+        assert contents(store) == contents(replay(100))
+
+
+# ---------------------------------------------------------------------------------------------------- other files
+
+
+def test_a_store_of_another_chain_is_refused(tmp_path: Path) -> None:
+    write_chain(tmp_path, 1)
+    text = refusal(tmp_path, digest("another genesis"))
+    assert "belongs to another chain" in text and GENESIS.hex()[:16] in text and "choose another data folder" in text
+    with open_store(tmp_path) as store:
+        assert store.head() == 1
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    file = write_chain(tmp_path, 1)
+    sql(file, "UPDATE meta SET value = ? WHERE name = 'schema_version'", (2).to_bytes(4, "big"))
+    assert "newer version of this program (format 2, this one knows 1): update the program" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("garbage", [b"not a database " * 1_000, b"x", b"\0" * 4096])
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, garbage: bytes) -> None:
+    (tmp_path / "chain.db").write_bytes(garbage)
+    assert "is not a database: put back a copy" in refusal(tmp_path)
+    assert (tmp_path / "chain.db").read_bytes() == garbage
+
+
+def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    sql(tmp_path / "chain.db", "CREATE TABLE meta (a)")
+    assert "the database of another program: choose another data folder" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        ("DROP TABLE meta", "no table says whose it is"),
+        ("DELETE FROM meta WHERE name = 'schema_version'", "its format is not recorded"),
+        ("DROP TABLE pending", "without its table pending"),
+        ("DELETE FROM blocks WHERE height = 20", "its head is not its newest block"),
+        ("DELETE FROM blocks WHERE height = 1", "its head is not its newest block"),
+        ("DELETE FROM blocks", "its head is not its newest block"),
+        ("DELETE FROM head", "its head is not its newest block"),
+        ("UPDATE head SET id = zeroblob(32)", "its head is not its newest block"),
+        ("DELETE FROM blocks WHERE height = 15", "without block 15"),
+        ("UPDATE blocks SET certificate = zeroblob(128) WHERE height = 19", "block 19"),
+        ("UPDATE blocks SET raw = 'text' WHERE height = 20", "block 20"),
+        ("DELETE FROM transactions WHERE height = 20 AND position = 1", "a transaction of block 20 is not in its"),
+        ("UPDATE transactions SET position = 7 WHERE height = 20", "a transaction of block 20 is not in its"),
+    ],
+)
+def test_a_store_whose_parts_do_not_agree_is_refused(tmp_path: Path, damage: str, words: str) -> None:
+    sql(write_chain(tmp_path, 20), damage)
+    text = refusal(tmp_path)
+    assert f"is damaged ({words}" in text
+    assert text.endswith(
+        "move it aside (not the keys nor the signer's record) and start again: "
+        "the node fetches the blocks from its peers"
+    )
+
+
+@pytest.mark.parametrize("cut", [1, 2_000, 4_096, 9_000])
+def test_a_file_that_lost_its_end_is_refused(tmp_path: Path, cut: int) -> None:
+    file = write_chain(tmp_path, 20)
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert "is damaged" in refusal(tmp_path)
+
+
+def flip(file: Path, inside: bytes) -> None:
+    """Change one bit in the middle of the one place where these bytes are."""
+    content = bytearray(file.read_bytes())
+    assert content.count(inside) == 1
+    content[content.index(inside) + len(inside) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("part", ["raw", "certificate", "ids"])
+def test_a_flipped_bit_in_a_block_is_noticed_when_it_is_read(tmp_path: Path, part: str) -> None:
+    file = write_chain(tmp_path, 30)
+    block = block_of(4)
+    flip(file, {"raw": block.raw[:96], "certificate": block.certificate, "ids": b"".join(block.transaction_ids)}[part])
+    with open_store(tmp_path) as store:
+        with pytest.raises(StoreError, match=r"damaged \(block 4\)"):
+            store.block(4)
+        assert store.block(5) == block_of(5)
+
+
+@pytest.mark.parametrize(
+    "batch, value, read",
+    [
+        (Batch(round_record=b"record " * 5), b"record " * 5, SqliteStore.round_record),
+        (Batch(round_blocks=((digest(1), b"body " * 9),)), b"body " * 9, lambda store: store.round_block(digest(1))),
+        (Batch(pending_added=((digest(1), b"raw " * 9),)), b"raw " * 9, SqliteStore.pending),
+    ],
+)
+def test_a_flipped_bit_in_what_is_read_into_memory_is_noticed(
+    tmp_path: Path, batch: Batch, value: bytes, read: Callable[[SqliteStore], object]
+) -> None:
+    with open_store(tmp_path) as store:
+        store.write(batch)
+        assert read(store) in (value, [value])
+    flip(tmp_path / "chain.db", value)
+    with open_store(tmp_path) as store, pytest.raises(StoreError, match="is damaged"):
+        read(store)
+
+
+def test_a_damaged_piece_of_evidence_is_noticed(tmp_path: Path) -> None:
+    file = write_chain(tmp_path, 1)
+    sql(file, "UPDATE evidence SET raw = ?", b"evidence 9")
+    with open_store(tmp_path) as store, pytest.raises(StoreError, match="a piece of evidence"):
+        store.evidence()
+
+
+def test_a_lost_record_of_state_is_noticed_when_the_state_is_read(tmp_path: Path) -> None:
+    file = write_chain(tmp_path, 20)
+    sql(file, "DELETE FROM state WHERE key = (SELECT max(key) FROM state)")
+    with open_store(tmp_path) as store, pytest.raises(StoreError, match=r"\d+ records of state instead of \d+"):
+        list(store.state_records())
+
+
+def test_a_large_store_is_checked_in_its_small_tables_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_check, "QUICK_CHECK_BYTES_MAX", 0)
+    write_chain(tmp_path, 20)
+    with open_store(tmp_path) as store:
+        assert contents(store) == contents(replay(20))
+
+
+def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
+    file = write_chain(tmp_path, 20)
+    content = bytearray(file.read_bytes())
+    at = content.index(digest("account", 1)) // 4096 * 4096  # the page of the tree that holds this record
+    content[at : at + 16] = bytes(16)
+    file.write_bytes(content)
+    assert "is damaged (" in refusal(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------- the folder
+
+
+def test_a_folder_in_use_is_refused_in_this_process_and_in_another(tmp_path: Path) -> None:
+    words = f"data folder {tmp_path} is in use by another node"
+    program = (
+        "import sys; from pathlib import Path; from blockchain.runtime.sqlite import SqliteStore; "
+        "SqliteStore.open(Path(sys.argv[1]), bytes.fromhex(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), GENESIS.hex()]
+    with open_store(tmp_path) as store:
+        store.write(batch_of(1))
+        assert words in refusal(tmp_path)
+        other = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert other.returncode != 0 and words in other.stderr
+        store.write(batch_of(2))
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_folder_is_free_again_after_a_refusal(tmp_path: Path) -> None:
+    write_chain(tmp_path, 1)
+    for _ in range(2):
+        assert "another chain" in refusal(tmp_path, digest("another genesis"))
+
+
+def test_a_folder_that_cannot_be_made_or_opened_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert "cannot be made" in refusal(tmp_path / "file")
+    (tmp_path / "folder" / "chain.db").mkdir(parents=True)
+    assert "cannot open the store" in refusal(tmp_path / "folder")
+    (tmp_path / "other" / "lock.db").mkdir(parents=True)
+    assert "cannot lock the data folder" in refusal(tmp_path / "other")

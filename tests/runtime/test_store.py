@@ -1,0 +1,162 @@
+"""What every store does, in memory and on disk: the contract of `seams.Store`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from blockchain.node.store import EVIDENCE_MAX, REFUSED_MAX, MemoryStore
+from blockchain.primitives.crypto import Hash32
+from blockchain.runtime.sqlite import SqliteStore
+from blockchain.seams import Batch, FinalBlock, RefusedTransaction, Store
+from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    with closing(SqliteStore.open(tmp_path, GENESIS)) as opened:
+        yield opened
+
+
+def test_a_new_store_is_empty(store: Store) -> None:
+    assert store.head() == 0
+    assert store.block(0) is None and store.block(1) is None
+    assert store.height_of(digest("block", 1)) is None
+    assert store.locate(digest("tx", 1, 0)) is None and store.refusal(digest("tx", 1, 0)) is None
+    assert list(store.state_records()) == []
+    assert store.round_record() is None and store.round_block(digest("proposed", 1)) is None
+    assert store.pending() == [] and store.evidence() == []
+
+
+def test_a_block_is_found_by_height_id_and_transaction(store: Store) -> None:
+    for height in (1, 2, 3):
+        store.write(Batch(block=block_of(height)))
+    assert store.head() == 3
+    assert [store.block(height) for height in range(5)] == [None, block_of(1), block_of(2), block_of(3), None]
+    assert store.height_of(digest("block", 2)) == 2
+    assert store.locate(digest("tx", 3, 1)) == (3, 1)
+    assert store.block(-1) is None
+
+
+def test_a_block_without_transactions_is_kept_too(store: Store) -> None:
+    empty = FinalBlock(1, digest("block", 1), b"raw", b"", ())
+    store.write(Batch(block=empty))
+    assert store.block(1) == empty
+
+
+@pytest.mark.parametrize("height", [1, 2, 4])
+def test_a_block_that_is_not_the_heads_child_is_an_assert_and_changes_nothing(store: Store, height: int) -> None:
+    store.write(batch_of(1))
+    store.write(batch_of(2))
+    before = contents(store)
+    batch = Batch(
+        block=FinalBlock(height, digest("other"), b"raw", b"", (digest("else"),)),
+        state=((b"key", b"value"),),
+        clear_round=True,
+        pending_added=((digest("new"), b"new"),),
+    )
+    with pytest.raises(AssertionError, match="not the head's child"):
+        store.write(batch)
+    assert contents(store) == before
+    assert store.height_of(digest("other")) is None and store.locate(digest("else")) is None
+    store.write(batch_of(3))
+    assert store.head() == 3
+
+
+def test_state_records_are_set_changed_and_deleted(store: Store) -> None:
+    store.write(Batch(state=((b"a", b"1"), (b"b", b"2"), (b"c", b""))))
+    store.write(Batch(state=((b"b", b"3"), (b"a", None), (b"d", b"4"), (b"never", None))))
+    assert sorted(store.state_records()) == [(b"b", b"3"), (b"c", b""), (b"d", b"4")]
+
+
+def test_of_two_changes_of_one_record_the_later_counts(store: Store) -> None:
+    store.write(Batch(state=((b"a", b"1"), (b"a", b"2"), (b"b", b"1"), (b"b", None), (b"c", None), (b"c", b"1"))))
+    assert sorted(store.state_records()) == [(b"a", b"2"), (b"c", b"1")]
+
+
+def test_state_records_are_of_one_moment(store: Store) -> None:
+    store.write(Batch(state=tuple((b"%d" % number, b"old") for number in range(5))))
+    records = store.state_records()
+    first = next(records)
+    store.write(Batch(state=((b"0", None), (b"4", b"new"), (b"5", b"new"))))
+    assert sorted([first, *records]) == [(b"%d" % number, b"old") for number in range(5)]
+
+
+def test_the_round_in_progress_is_cleared_before_the_next_is_recorded(store: Store) -> None:
+    store.write(Batch(round_record=b"one", round_blocks=((digest(1), b"1"),)))
+    store.write(Batch(round_record=b"two", round_blocks=((digest(2), b"2"),)))
+    assert (store.round_record(), store.round_block(digest(1)), store.round_block(digest(2))) == (b"two", b"1", b"2")
+    store.write(Batch(clear_round=True, round_record=b"three", round_blocks=((digest(3), b"3"),)))
+    assert (store.round_record(), store.round_block(digest(1)), store.round_block(digest(3))) == (b"three", None, b"3")
+    store.write(Batch(clear_round=True))
+    assert (store.round_record(), store.round_block(digest(3))) == (None, None)
+
+
+def test_pending_transactions_keep_their_order(store: Store) -> None:
+    ids = [digest(number) for number in range(6)]  # whose order is another one
+    store.write(Batch(pending_added=tuple((ids[number], b"%d" % number) for number in (0, 1, 2))))
+    store.write(Batch(pending_added=((ids[3], b"3"), (ids[1], b"again")), pending_removed=(ids[0], ids[2])))
+    store.write(Batch(pending_added=((ids[0], b"0"), (ids[4], b"4")), pending_removed=(ids[4], ids[5])))
+    assert store.pending() == [b"1", b"3", b"0"]
+
+
+def test_a_refusal_is_kept_and_the_newest_for_an_id_counts(store: Store) -> None:
+    first = RefusedTransaction(digest(1), "nonce_too_low", "nonce 1, expected 2", 1_700_000_000_000)
+    store.write(Batch(refused=(first, RefusedTransaction(digest(2), "expired", "…", 0))))
+    assert store.refusal(digest(1)) == first
+    second = RefusedTransaction(digest(1), "evicted", "", 5)
+    store.write(Batch(refused=(second,)))
+    assert store.refusal(digest(1)) == second
+
+
+def test_refusals_and_evidence_are_bounded(store: Store) -> None:
+    def refused(number: int) -> RefusedTransaction:
+        return RefusedTransaction(Hash32(number.to_bytes(32, "big")), "expired", "", number)
+
+    store.write(Batch(refused=tuple(refused(number) for number in range(REFUSED_MAX))))
+    store.write(Batch(refused=(refused(0),)))  # the oldest becomes the newest
+    store.write(Batch(refused=tuple(refused(REFUSED_MAX + number) for number in range(3))))
+    kept = [number for number in (*range(6), REFUSED_MAX - 1, REFUSED_MAX + 2) if store.refusal(refused(number).id)]
+    assert kept == [0, 4, 5, REFUSED_MAX - 1, REFUSED_MAX + 2]
+    store.write(Batch(evidence=tuple(b"%d" % number for number in range(EVIDENCE_MAX + 2))))
+    assert len(store.evidence()) == EVIDENCE_MAX
+    assert store.evidence()[0] == b"2" and store.evidence()[-1] == b"%d" % (EVIDENCE_MAX + 1)
+
+
+def test_evidence_is_kept_once_oldest_first(store: Store) -> None:
+    store.write(Batch(evidence=(b"b", b"a")))
+    store.write(Batch(evidence=(b"b", b"c", b"c")))
+    assert store.evidence() == [b"b", b"a", b"c"]
+
+
+def test_an_empty_batch_changes_nothing(store: Store) -> None:
+    store.write(batch_of(1))
+    before = contents(store)
+    store.write(Batch())
+    assert contents(store) == before
+
+
+def test_both_stores_answer_alike(tmp_path: Path) -> None:
+    in_memory = MemoryStore()
+    with closing(SqliteStore.open(tmp_path, GENESIS)) as on_disk:
+        for height in range(1, 60):
+            in_memory.write(batch_of(height))
+            on_disk.write(batch_of(height))
+            if height % 10 == 9:
+                assert contents(on_disk) == contents(in_memory)
+
+
+def test_what_was_read_does_not_change_with_a_later_write() -> None:
+    store = MemoryStore()
+    store.write(batch_of(1))
+    pending, evidence, records = store.pending(), store.evidence(), store.state_records()
+    state = sorted(store.state_records())
+    store.write(batch_of(2))
+    assert (pending, evidence) == ([b"tx 1"] * 4, [b"evidence 0"])
+    assert sorted(records) == state
