@@ -8,7 +8,7 @@ its signature (docs/protocol.md §1). What is read is checked field by field, so
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -91,6 +91,8 @@ def _payload_to_json(payload: Payload) -> JsonObject:
             return {"recipient": format_address(recipient), "amount": amount}
         case Stake(amount, key):
             return {"amount": amount, "validator_key": None if key is None else key.hex()}
+        case _:
+            assert_never(payload)
 
 
 def _read_transfer(value: object) -> Transfer:
@@ -216,6 +218,8 @@ def evidence_to_json(evidence: Evidence) -> JsonObject:
             return {"kind": "proposals", "first": proposal_to_json(one), "second": proposal_to_json(other)}
         case ForgottenLock(precommit, prevote):
             return {"kind": "lock", "precommit": vote_to_json(precommit), "prevote": vote_to_json(prevote)}
+        case _:
+            assert_never(evidence)
 
 
 # ---------------------------------------------------------------------------------------------------- others
