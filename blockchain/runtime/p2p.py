@@ -1,0 +1,118 @@
+"""The peer-to-peer shell: encrypted, authenticated connections as a queue of events, and `send`.
+
+It knows node ids, addresses and bytes, nothing of what the bytes mean: whom to dial, whom to throw out and
+what to say is the core's decision. Its parts, from the wire up: handshake.py and secure_channel.py (no I/O),
+websocket.py (listening, the gate), link.py (one connection), roster.py (one connection a peer), session.py
+(handshakes), dialler.py (addresses). Rules: docs/protocol.md, Peers and wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from websockets.asyncio.server import ServerConnection
+
+from blockchain import __version__
+from blockchain.errors import HandshakeFailed
+from blockchain.primitives.crypto import SigningKey
+from blockchain.runtime.dialler import Dialler, DialState
+from blockchain.runtime.handshake import Identity
+from blockchain.runtime.peer_events import P2PLimits, PeerEvent
+from blockchain.runtime.session import Sessions
+from blockchain.runtime.websocket import Listener
+
+
+class P2P:
+    """One node's connections. Made and used inside one event loop; `events` is bounded by who makes it.
+
+    When `events` is full, no peer is read until there is room; nothing is dropped. `advertise` is "host:port"
+    as other nodes reach this one, None when they do not. `admitted`, when given, are the only node ids it
+    talks to.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_key: SigningKey,
+        genesis_hash: bytes,
+        listen_host: str,
+        listen_port: int,
+        advertise: str | None,
+        limits: P2PLimits,
+        events: asyncio.Queue[PeerEvent],
+        log: logging.Logger,
+        admitted: frozenset[bytes] | None = None,
+        agent: str = f"blockchain/{__version__}",
+    ) -> None:
+        """Raises ValueError when `advertise` or `agent` could not be said in a
+        handshake.
+        """
+        if events.maxsize <= 0:
+            raise ValueError("the queue of events must be bounded")
+        identity = Identity(node_key, genesis_hash, advertise or "", agent, admitted)
+        self._listen_at = (listen_host, listen_port)
+        self._limits = limits
+        self._log = log
+        quiet = log.getChild("websocket")
+        self._sessions = Sessions(identity, limits, events, quiet)
+        self._dialler = Dialler(self._sessions, limits, events, log)
+        self._listener = Listener(limits, self._on_inbound, quiet)
+        self._port: int | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, once started."""
+        if self._port is None:
+            raise AssertionError("not started")
+        return self._port
+
+    async def start(self) -> None:
+        """Listen; raises PortInUse, or ConfigError when the host is none of this machine's."""
+        self._port = await self._listener.start(*self._listen_at)
+
+    def dial(self, address: str, expected_id: bytes | None = None) -> bool:
+        """Keep dialling "host:port" until `forget`; False when too many addresses are dialled already."""
+        return self._dialler.dial(address, expected_id)
+
+    def forget(self, address: str) -> None:
+        """Dial this address no longer; a connection that it gave stays."""
+        self._dialler.forget(address)
+
+    def dials(self) -> list[DialState]:
+        """What became of each address that is dialled."""
+        return self._dialler.states()
+
+    def send(self, peer_id: bytes, message: bytes) -> bool:
+        """Queue a message of at most `message_bytes_max` bytes; never blocks.
+
+        False when the peer is not connected, or is cut by this call for reading too slowly. Raises ValueError
+        for a message that is too long: no peer would take it.
+        """
+        if len(message) > self._limits.message_bytes_max:
+            raise ValueError(f"a message of {len(message)} bytes, {self._limits.message_bytes_max} allowed")
+        link = self._sessions.roster.find(peer_id)
+        return link is not None and link.offer(message)
+
+    def close_peer(self, peer_id: bytes, why: str) -> None:
+        """End the connection; the peer is told `why`. What is queued for it is not sent."""
+        link = self._sessions.roster.find(peer_id)
+        if link is not None:
+            link.end(why)
+
+    async def stop(self) -> None:
+        """Say good-bye to all and leave no task; takes a little more than `close_s` at most."""
+        self._listener.stop_accepting()
+        await self._sessions.stop("this node is stopping")
+        await self._dialler.stop()
+        await self._listener.wait_closed()
+
+    async def _on_inbound(self, socket: ServerConnection, address: str) -> None:
+        try:
+            link = await self._sessions.accept(socket, address)
+        except HandshakeFailed as error:
+            facts = {"event": "peer_refused", "peer_address": address, "reason": error.reason, "why": error.why}
+            self._log.info("connection of %s refused: %s", address, error, extra=facts)
+            return
+        self._listener.gate.settle(socket)
+        await self._sessions.run(link)

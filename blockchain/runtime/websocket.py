@@ -1,0 +1,292 @@
+"""How this node uses WebSocket: listening sockets, the gate before them, and the options of both directions.
+
+No compression, no redirects, no proxies, no browsers (a request with an Origin is refused), and a bound on
+everything that somebody unknown can make this node hold: connections, connections of one IP address,
+handshakes in progress, bytes of a frame before the peer is known, answers to pings that nobody reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import http
+import ipaddress
+import logging
+import socket as sockets
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, Final, TypedDict
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.connection import Connection
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from blockchain.errors import ConfigError, PortInUse
+from blockchain.runtime.handshake import HANDSHAKE_FRAME_BYTES_MAX
+from blockchain.runtime.peer_address import HostPort, format_address
+from blockchain.runtime.peer_events import P2PLimits
+from blockchain.runtime.secure_channel import HEADER_BYTES, OVERHEAD_BYTES
+
+_REFUSALS_MAX: Final = 32  # connections beyond inbound_max that get a reason; the others are reset
+_BIND_ATTEMPTS_MAX: Final = 16  # to find one free port that IPv4 and IPv6 both have
+_NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
+
+Handler = Callable[[ServerConnection, str], Awaitable[None]]  # the connection and "ip:port" of the peer
+
+
+def allow_messages(socket: Connection, limits: P2PLimits) -> None:
+    """Lift the frame limit of a peer that proved who it is; before, it is that of handshake frames."""
+    socket.protocol.max_message_size = limits.message_bytes_max + HEADER_BYTES + OVERHEAD_BYTES
+
+
+class _Lost(asyncio.Transport):
+    """Stands in for a transport that is gone."""
+
+    def abort(self) -> None:
+        """Nothing is left to abort."""
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class _BoundedConnection(Connection):
+    def data_received(self, data: bytes) -> None:
+        # The library answers pings without looking at the write buffer: who pings and never reads would fill it.
+        super().data_received(data)
+        answers_bytes_max = 2 * self.write_limit_high + (self.protocol.max_message_size or 0)
+        if self.transport.get_write_buffer_size() > answers_bytes_max:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # The library aborts transports that are gone already. asyncio's raises AttributeError then, if it was
+        # closed while something was still to be written (anyio issue 1250 describes the same).
+        super().connection_lost(exc)
+        self.transport = _Lost()
+
+
+class DialledConnection(_BoundedConnection, ClientConnection):
+    """A connection that this node dialled."""
+
+
+async def open_websocket(address: HostPort, limits: P2PLimits, log: logging.Logger) -> ClientConnection:
+    """Connect; raises OSError, TimeoutError or WebSocketException."""
+    return await connect(
+        f"ws://{format_address(*address)}/",
+        host=address.host,  # given, so that the library refuses to be sent to another host
+        port=address.port,
+        proxy=None,
+        user_agent_header=None,
+        create_connection=DialledConnection,
+        logger=log,
+        **_options(limits),
+    )
+
+
+class _Options(TypedDict):
+    compression: None
+    open_timeout: float
+    ping_interval: float
+    ping_timeout: float
+    close_timeout: float
+    max_size: int
+    max_queue: int
+    write_limit: int
+
+
+def _options(limits: P2PLimits) -> _Options:
+    return {
+        "compression": None,
+        "open_timeout": limits.handshake_s,
+        "ping_interval": limits.ping_interval_s,
+        "ping_timeout": limits.ping_timeout_s,
+        "close_timeout": limits.close_s,
+        "max_size": HANDSHAKE_FRAME_BYTES_MAX,
+        "max_queue": limits.incoming_frames_max,
+        "write_limit": limits.write_buffer_bytes_max,
+    }
+
+
+class Gate:
+    """Counts inbound connections from the first byte on, and says which are too many."""
+
+    def __init__(self, limits: P2PLimits) -> None:
+        self._limits = limits
+        self._sources: dict[Connection, str] = {}  # all that are open; bounded by is_overrun()
+        self._per_source: Counter[str] = Counter()
+        self._in_handshake: set[Connection] = set()
+
+    def is_overrun(self) -> bool:
+        return len(self._sources) > self._limits.inbound_max + _REFUSALS_MAX
+
+    def enter(self, connection: Connection, source: str) -> str:
+        """Count a connection; the reason why it is one too many, or the empty string."""
+        refusal = self._refusal(source)
+        self._sources[connection] = source
+        self._per_source[source] += 1
+        if not refusal:
+            self._in_handshake.add(connection)
+        return refusal
+
+    def settle(self, connection: Connection) -> None:
+        """The connection is no longer in its handshake."""
+        self._in_handshake.discard(connection)
+
+    def leave(self, connection: Connection) -> None:
+        self._in_handshake.discard(connection)
+        source = self._sources.pop(connection, None)
+        if source is not None:
+            self._per_source[source] -= 1
+            if not self._per_source[source]:
+                del self._per_source[source]
+
+    def connections(self) -> tuple[Connection, ...]:
+        return tuple(self._sources)
+
+    def _refusal(self, source: str) -> str:
+        if len(self._sources) >= self._limits.inbound_max:
+            return "too many connections"
+        if self._per_source[source] >= self._limits.inbound_per_ip_max:
+            return "too many connections from this address"
+        if len(self._in_handshake) >= self._limits.handshakes_max:
+            return "too many handshakes in progress"
+        return ""
+
+
+class GatedConnection(_BoundedConnection, ServerConnection):
+    """An inbound connection that the gate counts; a subclass for each listener knows its gate."""
+
+    gate: ClassVar[Gate]
+    refusal = ""
+    peer_address = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        host, port = (transport.get_extra_info("peername") or ("", 0))[:2]
+        self.peer_address = format_address(host, port)
+        self.refusal = self.gate.enter(self, source_of(host))
+        if self.gate.is_overrun():
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gate.leave(self)
+        super().connection_lost(exc)
+
+
+def source_of(host: str) -> str:
+    """Whose connection it is: an IPv4 address, also when written as IPv6, or the /64 that an IPv6 host owns."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def _answer_request(connection: ServerConnection, request: Request) -> Response | None:
+    if "Origin" in request.headers:  # only a browser sends one: a web page that tries the visitor's own node
+        return connection.respond(http.HTTPStatus.FORBIDDEN, "browsers are not peers\n")
+    if isinstance(connection, GatedConnection) and connection.refusal:
+        return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, connection.refusal + "\n")
+    return None
+
+
+class Listener:
+    """The listening sockets of one node and what came in through them."""
+
+    def __init__(self, limits: P2PLimits, handler: Handler, log: logging.Logger) -> None:
+        self._limits = limits
+        self._handler = handler
+        self._log = log
+        self._servers: list[Server] = []
+        self.gate = Gate(limits)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen on every address of `host`; the port (chosen, when 0 is asked for).
+
+        Raises PortInUse, and ConfigError for a host that is not this machine's.
+        """
+        bound = await bind(host, port)
+        gate = self.gate
+
+        class _Connection(GatedConnection):
+            pass
+
+        _Connection.gate = gate
+        for sock in bound:
+            server = await serve(
+                self._on_connection,
+                sock=sock,
+                process_request=_answer_request,
+                server_header=None,
+                create_connection=_Connection,
+                logger=self._log,
+                **_options(self._limits),
+            )
+            self._servers.append(server)
+        return int(bound[0].getsockname()[1])
+
+    def stop_accepting(self) -> None:
+        for server in self._servers:
+            server.close(close_connections=False)
+
+    async def wait_closed(self) -> None:
+        """Reset what is still open, and wait until nothing of it is left."""
+        for connection in self.gate.connections():
+            connection.transport.abort()
+        await asyncio.gather(*(server.wait_closed() for server in self._servers))
+
+    async def _on_connection(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, GatedConnection)
+        await self._handler(connection, connection.peer_address)
+
+
+async def bind(host: str, port: int) -> list[sockets.socket]:
+    """Listening sockets on all addresses of `host`, with one port; a family that the machine lacks is left out.
+
+    Raises PortInUse and ConfigError.
+    """
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"cannot listen on {host}: {error}") from None
+    targets = list(dict.fromkeys((int(family), str(address[0])) for family, _, _, _, address in found))
+    for attempt in range(1, _BIND_ATTEMPTS_MAX + 1):
+        try:
+            return _bind_all(host, targets, port)
+        except PortInUse:
+            if port or attempt == _BIND_ATTEMPTS_MAX:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _bind_all(host: str, targets: list[tuple[int, str]], port: int) -> list[sockets.socket]:
+    bound: list[sockets.socket] = []
+    lacking: OSError | None = None
+    for family, ip in targets:
+        try:
+            sock = sockets.create_server(
+                (ip, port),
+                family=family,
+                backlog=128,
+                dualstack_ipv6=ip == "::" and sockets.has_dualstack_ipv6(),
+            )
+        except OSError as error:
+            if error.errno in _NO_SUCH_FAMILY:
+                lacking = error
+                continue
+            for other in bound:
+                other.close()
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(host, port) from None
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        bound.append(sock)
+        port = port or int(sock.getsockname()[1])
+    if not bound:
+        raise ConfigError(f"cannot listen on {host}: {lacking}")
+    return bound
