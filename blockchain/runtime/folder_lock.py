@@ -41,6 +41,9 @@ class FolderLock:
                 raise StoreError(
                     f"data folder {folder} is in use by another node: stop that one, or choose another folder"
                 ) from None
+            except apsw.NotADBError:
+                connection.close()
+                raise StoreError(f"{path} is not a node's lock: remove it while no node uses the folder") from None
             except apsw.Error:
                 connection.close()
                 raise

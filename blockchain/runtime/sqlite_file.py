@@ -24,7 +24,7 @@ WAL_PAGES: Final = 10_000  # 40 MB between checkpoints: at 1,000 a checkpoint co
 WAL_BYTES_KEPT: Final = 64 * 1024 * 1024  # a WAL that a long read made longer is cut back to this
 
 HOW_TO_REPAIR: Final = (
-    "put back a copy of it, or move it aside (not the keys nor the signer's record) and start again: "
+    "put back a copy of it, or move it and its -wal aside (not the keys nor the signer's record) and start again: "
     "the node fetches the blocks from its peers"
 )
 
@@ -94,24 +94,35 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
 def open_writer(path: Path, vfs: str | None) -> apsw.Connection:
     """The one connection that writes and checkpoints. Its first read applies what a crash left in the WAL.
 
-    `vfs` names a registered SQLite file system, for tests that break one.
+    A database of another program is refused before anything in it changes. `vfs` names a registered SQLite file
+    system, for tests that break one.
     """
     connection = apsw.Connection(str(path), vfs=vfs)
     try:
-        connection.set_busy_timeout(BUSY_MS)
-        mode = connection.pragma("journal_mode", "WAL")
-        assert mode == "wal", mode
-        connection.pragma("synchronous", "FULL")  # a commit is on the disk when it returns (architecture, Cost)
-        connection.pragma("fullfsync", True)  # macOS: through the drive's cache; elsewhere without effect
-        connection.pragma("checkpoint_fullfsync", True)
-        connection.pragma("cache_size", -CACHE_KIB)
-        connection.pragma("cell_size_check", True)  # notices a damaged page when it is read
-        connection.pragma("journal_size_limit", WAL_BYTES_KEPT)
-        connection.wal_autocheckpoint(WAL_PAGES)
-    except apsw.Error:
+        _check_program(connection, path)
+        _set_up_writer(connection, path)
+    except (apsw.Error, StoreError):
         connection.close()
         raise
     return connection
+
+
+def _check_program(connection: apsw.Connection, path: Path) -> None:
+    if _table_names(connection) and connection.pragma("application_id") != APPLICATION_ID:
+        raise StoreError(f"{path} is the database of another program: choose another data folder, or move it aside")
+
+
+def _set_up_writer(connection: apsw.Connection, path: Path) -> None:
+    connection.set_busy_timeout(BUSY_MS)
+    if connection.pragma("journal_mode", "WAL") != "wal":
+        raise StoreError(f"{path}: its file system cannot hold a store (no shared memory): choose another data folder")
+    connection.pragma("synchronous", "FULL")  # a commit is on the disk when it returns (architecture, Cost)
+    connection.pragma("fullfsync", True)  # macOS: through the drive's cache; elsewhere without effect
+    connection.pragma("checkpoint_fullfsync", True)
+    connection.pragma("cache_size", -CACHE_KIB)
+    connection.pragma("cell_size_check", True)  # notices a damaged page when it is read
+    connection.pragma("journal_size_limit", WAL_BYTES_KEPT)
+    connection.wal_autocheckpoint(WAL_PAGES)
 
 
 def open_reader(path: Path, vfs: str | None) -> apsw.Connection:
@@ -123,13 +134,10 @@ def open_reader(path: Path, vfs: str | None) -> apsw.Connection:
 
 def claim(connection: apsw.Connection, path: Path, genesis_hash: bytes) -> None:
     """Make the tables of an empty file, or refuse one that is not this chain's, or not of this version."""
-    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    application_id = connection.pragma("application_id")
-    if not names and application_id == 0:  # new, or its making was cut off
+    names = _table_names(connection)
+    if not names:  # new, or its making was cut off
         _make(connection, genesis_hash)
         return
-    if application_id != APPLICATION_ID:
-        raise StoreError(f"{path} is the database of another program: choose another data folder, or move it aside")
     if "meta" not in names:
         raise damaged(path, "no table says whose it is")
     meta: dict[str, bytes] = dict(connection.execute("SELECT name, value FROM meta"))
@@ -142,6 +150,10 @@ def claim(connection: apsw.Connection, path: Path, genesis_hash: bytes) -> None:
         )
     if missing := TABLES.keys() - names:
         raise damaged(path, f"without its table {min(missing)}")
+
+
+def _table_names(connection: apsw.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
 
 
 def _make(connection: apsw.Connection, genesis_hash: bytes) -> None:

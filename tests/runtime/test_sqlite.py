@@ -232,7 +232,9 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, garbage: bytes) -
 
 def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
     sql(tmp_path / "chain.db", "CREATE TABLE meta (a)")
+    before = (tmp_path / "chain.db").read_bytes()
     assert "the database of another program: choose another data folder" in refusal(tmp_path)
+    assert (tmp_path / "chain.db").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -258,16 +260,23 @@ def test_a_store_whose_parts_do_not_agree_is_refused(tmp_path: Path, damage: str
     text = refusal(tmp_path)
     assert f"is damaged ({words}" in text
     assert text.endswith(
-        "move it aside (not the keys nor the signer's record) and start again: "
+        "move it and its -wal aside (not the keys nor the signer's record) and start again: "
         "the node fetches the blocks from its peers"
     )
 
 
-@pytest.mark.parametrize("cut", [1, 2_000, 4_096, 9_000])
-def test_a_file_that_lost_its_end_is_refused(tmp_path: Path, cut: int) -> None:
+@pytest.mark.parametrize("checked_bytes", [0, sqlite_check.QUICK_CHECK_BYTES_MAX])
+@pytest.mark.parametrize(
+    "cut, words", [(1, "cut off at "), (2_000, "cut off at "), (4_096, "malformed"), (9_000, "malformed")]
+)
+def test_a_file_that_lost_its_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int, words: str, checked_bytes: int
+) -> None:
+    monkeypatch.setattr(sqlite_check, "QUICK_CHECK_BYTES_MAX", checked_bytes)
     file = write_chain(tmp_path, 20)
     file.write_bytes(file.read_bytes()[:-cut])
-    assert "is damaged" in refusal(tmp_path)
+    text = refusal(tmp_path)
+    assert "is damaged (" in text and words in text
 
 
 def flip(file: Path, inside: bytes) -> None:
@@ -370,3 +379,15 @@ def test_a_folder_that_cannot_be_made_or_opened_is_one_clear_line(tmp_path: Path
     assert "cannot open the store" in refusal(tmp_path / "folder")
     (tmp_path / "other" / "lock.db").mkdir(parents=True)
     assert "cannot lock the data folder" in refusal(tmp_path / "other")
+    (tmp_path / "third").mkdir()
+    (tmp_path / "third" / "lock.db").write_bytes(b"somebody else's " * 100)
+    assert "not a node's lock: remove it" in refusal(tmp_path / "third")
+
+
+def test_a_store_that_another_program_holds_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_MS", 0)
+    with open_store(tmp_path) as store, closing(apsw.Connection(str(store.path))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another program holds it: end that program"):
+            store.write(batch_of(1))
+        assert store.head() == 0

@@ -73,6 +73,8 @@ def test_state_records_are_set_changed_and_deleted(store: Store) -> None:
     store.write(Batch(state=((b"a", b"1"), (b"b", b"2"), (b"c", b""))))
     store.write(Batch(state=((b"b", b"3"), (b"a", None), (b"d", b"4"), (b"never", None))))
     assert sorted(store.state_records()) == [(b"b", b"3"), (b"c", b""), (b"d", b"4")]
+    store.write(Batch(state=((b"d", b"5"), (b"b", b"6"))))
+    assert sorted(store.state_records()) == [(b"b", b"6"), (b"c", b""), (b"d", b"5")]
 
 
 def test_of_two_changes_of_one_record_the_later_counts(store: Store) -> None:
