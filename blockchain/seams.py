@@ -498,8 +498,8 @@ class Application(Protocol):
     def check_block(self, block: VerifiedBlock) -> None:
         """Raises InvalidBlock; uses neither clock nor pool, and remembers what it computed."""
 
-    def finalize(self, block: VerifiedBlock, certificate: Certificate, now: int) -> list[Effect]:
-        """Make a checked block of the height in progress final, and move the head to it."""
+    def finalize(self, block: VerifiedBlock, certificate: Certificate, round: int, now: int) -> list[Effect]:
+        """Make a checked block of the height in progress final in this node's `round`, and move the head to it."""
 
 
 class Engine(Protocol):

@@ -105,6 +105,7 @@ class HeightInProgress:
         self.asked: list[Proposal | Vote] = []  # unsigned, in the order in which signatures were asked for
         self.signed: list[Proposal | Vote] = []
         self.recorded_blocks: set[Hash32] = set()
+        self.offences: set[tuple[type, Address]] = set()
         self.vrf_proof: bytes | None = None
         self.is_vrf_asked = False
         self.forges_round = -1  # the round that this node must propose in, until it has
@@ -411,7 +412,8 @@ class BftEngine:
         )
         precommits = tuple(sorted(entries, key=lambda entry: entry.index))
         certificate = Certificate(current.height, decision.round, decision.value, precommits)
-        self._out.extend(self._app.finalize(current.blocks[decision.value], certificate, now))
+        block = current.blocks[decision.value]
+        self._out.extend(self._app.finalize(block, certificate, current.rules.round, now))
         self._begin_height(now)
 
     # ------------------------------------------------------------------------------------------------ proposing
@@ -516,6 +518,10 @@ class BftEngine:
     def _accuse(self, evidence: Evidence) -> None:
         """Keep what proves a validator's fault, and tell the others."""
         height, validator = accused(evidence)
+        offence = (type(evidence), validator)
+        if offence in self.current.offences:
+            return  # one proof of each kind is enough
+        self.current.offences.add(offence)
         self._emit(EvidenceFound(type(evidence).__name__, height, validator))
         self._out.append(Write(Batch(evidence=(codec.encode(evidence),))))
         self._out.append(Broadcast(evidence))

@@ -1,0 +1,320 @@
+"""The chain: where agreement meets value. The head, the final state above it, and blocks on trial.
+
+It answers what an engine may ask (`seams.Application`): the set, the seed, a block to propose, whether a block is
+good; and turns a decided block into one atomic write. Checking uses neither clock nor pool (docs/protocol.md §4.3).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from blockchain.consensus.pos import ProofOfStake
+from blockchain.errors import InvalidBlock, InvalidCertificate, InvalidTransaction, StoreError
+from blockchain.genesis import LEDGERS
+from blockchain.ledger.state import FinalState, Overlay
+from blockchain.node.mempool import Mempool
+from blockchain.primitives import codec
+from blockchain.primitives.block import (
+    BLOCK_BYTES_MAX,
+    Block,
+    Header,
+    VerifiedBlock,
+    block_id,
+    decode_block,
+    evidence_root,
+    transaction_root,
+)
+from blockchain.primitives.chain import ChainSpec
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.validators import ValidatorSet, verify_certificate
+from blockchain.primitives.vote import Certificate, certificate_hash, empty_certificate
+from blockchain.seams import (
+    Batch,
+    BlockFinalized,
+    Effect,
+    Emit,
+    FinalBlock,
+    Ledger,
+    RefusedTransaction,
+    Store,
+    TransactionRefused,
+    Write,
+)
+
+TRIALS_MAX: Final = 32  # blocks of one height kept with their outcome; a forgotten one is computed again
+BODY_BYTES_MAX: Final = BLOCK_BYTES_MAX - 2 * 1024 * 1024  # leaves room for the certificate of the largest set
+
+
+class Head(Struct, frozen=True):
+    """The newest final block, or genesis (height 0, its hash, no header)."""
+
+    height: int
+    id: Hash32
+    time_ms: int
+    validators: ValidatorSet  # of this height
+    certificate: Certificate
+
+
+class Trial(Struct, frozen=True):
+    """What a good block leads to: the state after it, the next set and the next seed."""
+
+    state: Overlay
+    next_validators: ValidatorSet
+    next_seed: Hash32
+
+
+class Chain:
+    """One chain on one store. Implements `seams.Application`."""
+
+    def __init__(self, spec: ChainSpec, selection: ProofOfStake, store: Store) -> None:
+        self.spec = spec
+        self.genesis_hash = spec.hash
+        self.ledger: Ledger = LEDGERS[spec.ledger](spec)
+        self.selection = selection
+        self._parameters = spec.parameters
+        self._store = store
+        self._final = FinalState(store.state_records())
+        self._genesis_changes = self._write_genesis() if store.head() == 0 else ()
+        self._trials: dict[Hash32, Trial] = {}
+        self.head, self._validators, self._seed = self._load_head()
+        self.pool = Mempool(self.ledger, self.state(), self.height)
+        self.is_wait_over = False  # the oldest ready transaction has waited `block_max_wait`
+        self.is_heartbeat_due = False
+
+    def state(self) -> Overlay:
+        """The final state, to read from or to try changes on."""
+        return Overlay(self._final)
+
+    # ------------------------------------------------------------------------------------------------ loading
+
+    def _write_genesis(self) -> tuple[tuple[bytes, bytes | None], ...]:
+        """The state before block 1; it reaches the store with that block."""
+        overlay = Overlay(self._final)
+        self.ledger.genesis(overlay)
+        changes = tuple(sorted(overlay.changes().items()))
+        self._final.commit(overlay)
+        return changes
+
+    def _load_head(self) -> tuple[Head, ValidatorSet, Hash32]:
+        height = self._store.head()
+        state = self.state()
+        validators = self.ledger.validators(state, height, None)
+        if height == 0:
+            certificate = empty_certificate(self.genesis_hash)
+            head = Head(0, self.genesis_hash, self.spec.time_ms, validators, certificate)
+            return head, self.ledger.validators(state, 1, validators), self.selection.first_seed()
+        stored = self._store.block(height)
+        assert stored is not None, "a store without its head"
+        header = decode_block(stored.raw).header
+        if header.state_root != state.root():
+            raise StoreError(
+                f"the state in the store is not the one after block {height}: the store is damaged; "
+                "move the data folder away and start again: the node fetches everything from its peers"
+            )
+        certificate = codec.decode(stored.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)
+        head = Head(height, stored.id, header.time_ms, validators, certificate)
+        following = self.ledger.validators(state, height + 1, None)
+        return head, following, self.selection.seed_after(header, validators)
+
+    # ------------------------------------------------------------------------------------------------ Application
+
+    @property
+    def height(self) -> int:
+        return self.head.height + 1
+
+    @property
+    def seed(self) -> Hash32:
+        return self._seed
+
+    @property
+    def validators(self) -> ValidatorSet:
+        return self._validators
+
+    @property
+    def parent_validators(self) -> ValidatorSet:
+        return self.head.validators
+
+    @property
+    def parent_certificate(self) -> Certificate:
+        return self.head.certificate
+
+    def is_block_due(self, now: int) -> bool:
+        """The trigger, by what timers have told: no clock is read for it (protocol §5.3)."""
+        ready = self.pool.ready_count
+        if ready >= self._parameters.block_threshold:
+            return True
+        return (self.is_wait_over and ready > 0) or self.is_heartbeat_due
+
+    def build_block(self, round: int, vrf_proof: bytes, certificate: Certificate, now: int) -> VerifiedBlock:
+        state = self.state()
+        chosen = self.pool.select(state, self._parameters.block_max_transactions, BODY_BYTES_MAX)
+        forger = self.selection.forgers(self._seed, self.height, self._validators).forger(round)
+        header = Header(
+            version=1,
+            height=self.height,
+            round=round,
+            seed=self._seed,
+            time_ms=max(now, self.head.time_ms + self._time_step(len(chosen))),
+            parent=self.head.id,
+            forger=forger,
+            vrf_proof=vrf_proof,
+            transaction_root=transaction_root([transaction.id for transaction in chosen]),
+            state_root=Hash32(bytes(32)),
+            validators_hash=self._validators.hash(self.genesis_hash),
+            next_validators_hash=Hash32(bytes(32)),
+            evidence_root=evidence_root((), self.genesis_hash),
+            parent_certificate_hash=certificate_hash(certificate, self.genesis_hash),
+            transaction_count=len(chosen),
+            evidence_count=0,
+        )
+        return self._seal(header, tuple(chosen), certificate, state)
+
+    def _time_step(self, transactions: int) -> int:
+        """How much later than its parent a block must be: an empty one, by the heartbeat."""
+        is_beat = transactions == 0 and self._parameters.heartbeat_ms is not None
+        return self._parameters.heartbeat_ms or 1 if is_beat else 1
+
+    def _seal(
+        self, draft: Header, chosen: tuple[VerifiedTransaction, ...], certificate: Certificate, state: Overlay
+    ) -> VerifiedBlock:
+        """Complete a draft with what only its outcome tells, and remember the outcome."""
+        self.ledger.finish_block(state, draft, (), certificate)
+        following = self.ledger.validators(state, draft.height + 1, self._validators)
+        header = replace(draft, state_root=state.root(), next_validators_hash=following.hash(self.genesis_hash))
+        block = Block(header, tuple(transaction.raw for transaction in chosen), (), certificate)
+        verified = VerifiedBlock(block_id(header, self.genesis_hash), codec.encode(block), block, chosen)
+        self._remember(verified.id, Trial(state, following, self.selection.seed_after(header, self._validators)))
+        return verified
+
+    def check_block(self, block: VerifiedBlock) -> None:
+        if block.id not in self._trials:
+            self._remember(block.id, self._try(block))
+
+    def finalize(self, block: VerifiedBlock, certificate: Certificate, round: int, now: int) -> list[Effect]:
+        return self._move_head(block, certificate, round, now, is_synced=False)
+
+    # ------------------------------------------------------------------------------------------------ sync
+
+    def import_block(self, block: VerifiedBlock, certificate: Certificate, now: int) -> list[Effect]:
+        """Take over a block that others made final. The caller has verified the certificate. Raises InvalidBlock."""
+        self.check_block(block)
+        return self._move_head(block, certificate, certificate.round, now, is_synced=True)
+
+    # ------------------------------------------------------------------------------------------------ trying
+
+    def _remember(self, block_id: Hash32, trial: Trial) -> None:
+        while len(self._trials) >= TRIALS_MAX:
+            del self._trials[next(iter(self._trials))]
+        self._trials[block_id] = trial
+
+    def _try(self, block: VerifiedBlock) -> Trial:
+        """All that a block must be (protocol §4.3). Raises InvalidBlock with the field that is wrong."""
+        header = block.header
+        self._check_place(header)
+        self._check_certificate(block.block.parent_certificate)
+        self._check_counts(header)
+        next_seed = self.selection.seed_after(header, self._validators)
+        state = self.state()
+        for position, transaction in enumerate(block.transactions):
+            try:
+                self.ledger.apply(state, transaction.transaction, header.height)
+            except InvalidTransaction as error:
+                raise InvalidBlock("transactions", f"number {position} does not apply: {error}") from None
+        self.ledger.finish_block(state, header, (), block.block.parent_certificate)
+        following = self.ledger.validators(state, header.height + 1, self._validators)
+        if header.next_validators_hash != following.hash(self.genesis_hash):
+            raise InvalidBlock("next_validators_hash", "not the hash of the next set")
+        if header.state_root != state.root():
+            raise InvalidBlock("state_root", "not the root of the state after this block")
+        return Trial(state, following, next_seed)
+
+    def _check_place(self, header: Header) -> None:
+        if header.height != self.height:
+            raise InvalidBlock("height", f"{header.height}, where {self.height} is due")
+        if header.parent != self.head.id:
+            raise InvalidBlock("parent", "not the head")
+        if header.time_ms <= self.head.time_ms:
+            raise InvalidBlock("time_ms", "not later than the parent's")
+        if header.seed != self._seed:
+            raise InvalidBlock("seed", "not the seed of this height")
+        if header.validators_hash != self._validators.hash(self.genesis_hash):
+            raise InvalidBlock("validators_hash", "not the hash of the set of this height")
+        forgers = self.selection.forgers(self._seed, header.height, self._validators)
+        if header.forger != forgers.forger(header.round):
+            raise InvalidBlock("forger", f"not the one drawn for round {header.round}")
+
+    def _check_certificate(self, certificate: Certificate) -> None:
+        if self.head.height == 0:
+            if certificate != self.head.certificate:
+                raise InvalidBlock("parent_certificate", "block 1 carries the empty certificate")
+            return
+        if (certificate.height, certificate.block_id) != (self.head.height, self.head.id):
+            raise InvalidBlock("parent_certificate", "not the parent's")
+        try:
+            verify_certificate(certificate, self.head.validators, self.genesis_hash)
+        except InvalidCertificate as error:
+            raise InvalidBlock("parent_certificate", str(error)) from None
+
+    def _check_counts(self, header: Header) -> None:
+        """How full a block must be, and may be (protocol §5.3)."""
+        parameters = self._parameters
+        count = header.transaction_count
+        if count > parameters.block_max_transactions:
+            raise InvalidBlock("transaction_count", f"{count}; at most {parameters.block_max_transactions}")
+        if header.evidence_count:
+            raise InvalidBlock("evidence_count", "evidence is not part of a block yet")
+        is_beat = parameters.heartbeat_ms is not None and header.time_ms >= self.head.time_ms + parameters.heartbeat_ms
+        least = 0 if is_beat else 1 if parameters.block_max_wait_ms is not None else parameters.block_threshold
+        if count < least:
+            raise InvalidBlock("transaction_count", f"{count}; at least {least}")
+
+    # ------------------------------------------------------------------------------------------------ moving
+
+    def _move_head(
+        self, block: VerifiedBlock, certificate: Certificate, round: int, now: int, *, is_synced: bool
+    ) -> list[Effect]:
+        self.check_block(block)
+        trial = self._trials[block.id]
+        header = block.header
+        ids = tuple(transaction.id for transaction in block.transactions)
+        changes = (*self._genesis_changes, *sorted(trial.state.changes().items()))
+        self._final.commit(trial.state)
+        self._genesis_changes = ()
+        self.head = Head(header.height, block.id, header.time_ms, self._validators, certificate)
+        self._validators = trial.next_validators
+        self._seed = trial.next_seed
+        self._trials = {}
+        self.is_wait_over = False
+        self.is_heartbeat_due = False
+        refused = self.pool.on_block(self.state(), self.height, ids, now)
+        final = FinalBlock(header.height, block.id, block.raw, codec.encode(certificate), ids)
+        batch = Batch(
+            block=final,
+            state=changes,
+            clear_round=True,
+            pending_removed=(*ids, *(reason.id for reason in refused)),
+            refused=tuple(refused),
+        )
+        event = BlockFinalized(
+            height=header.height,
+            round=round,
+            decided_round=certificate.round,
+            block_id=block.id,
+            forger=header.forger,
+            transaction_ids=ids,
+            block_time_ms=header.time_ms,
+            final_ms=now,
+            synced=is_synced,
+        )
+        return [Write(batch), Emit(event), *(_refusal(reason) for reason in refused)]
+
+    def next_nonce(self, address: Address) -> int:
+        return self.ledger.next_nonce(self.state(), address)
+
+
+def _refusal(reason: RefusedTransaction) -> Emit:
+    return Emit(TransactionRefused(reason.id, reason.code, reason.why))

@@ -1,0 +1,446 @@
+"""The core of a node: one method, `handle(input, now) -> list[Effect]`.
+
+It joins the engine, the chain with its pool, gossip, sync and what is known of peers. It does no I/O, reads no clock
+and draws no randomness; the runtime and the simulator drive the very same class. One task calls it, one input at a
+time, and performs the effects of one input before the next (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from msgspec import Struct
+
+from blockchain.consensus.bft import BftEngine, accused
+from blockchain.consensus.record import decode_record
+from blockchain.errors import InvalidTransaction, MalformedMessage, PeerFault, StoreError
+from blockchain.genesis import ENGINES
+from blockchain.node.chain import Chain
+from blockchain.node.gossip import Gossip
+from blockchain.node.messages import (
+    ADDRESSES_MAX,
+    Accuse,
+    Announce,
+    GetBlocks,
+    GetPeers,
+    Have,
+    Nothing,
+    Peers,
+    Status,
+    Verified,
+    VerifiedAnnouncement,
+    VerifiedBlocks,
+    VerifiedEvidence,
+    VerifiedProposal,
+    VerifiedTransactions,
+    VerifiedVotes,
+    Want,
+)
+from blockchain.node.peers import AddressBook, Peer, is_address
+from blockchain.node.sync import Sync
+from blockchain.node.verify import VerifyContext, verify_block
+from blockchain.primitives import codec
+from blockchain.primitives.chain import ChainSpec
+from blockchain.primitives.crypto import Address
+from blockchain.primitives.transaction import VerifiedTransaction, decode_transaction, transaction_id
+from blockchain.primitives.vote import Announcement, Evidence, Proposal, Vote
+from blockchain.seams import (
+    Batch,
+    Broadcast,
+    Dial,
+    Effect,
+    Emit,
+    EngineInput,
+    EvidenceFound,
+    Halt,
+    HeadMoved,
+    NodeStarted,
+    PeerConnected,
+    PeerDisconnected,
+    PeerId,
+    PeerJoined,
+    PeerLeft,
+    Penalize,
+    PoolChanged,
+    ProposalReceived,
+    RefusedTransaction,
+    Reply,
+    SetTimer,
+    Sign,
+    Signed,
+    SignRefused,
+    Started,
+    Store,
+    SubmissionResult,
+    TimerFired,
+    TimerKey,
+    TimerKind,
+    TransactionAccepted,
+    TransactionRefused,
+    TransactionsSubmitted,
+    VoteReceived,
+    VrfProved,
+    Write,
+)
+
+STATUS_MS: Final = 1_000
+ANNOUNCE_MS: Final = 5_000
+PEERS_MS: Final = 30_000
+EVIDENCE_MAX: Final = 1_000  # kept in memory to recognise what is known
+
+
+class MessageReceived(Struct, frozen=True):
+    """A verified message of a connected peer."""
+
+    peer: PeerId
+    message: Verified
+
+
+class MessageFaulty(Struct, frozen=True):
+    """A frame that did not verify: what the peer answers for."""
+
+    peer: PeerId
+    fault: PeerFault
+
+
+Input = (
+    Started
+    | MessageReceived
+    | MessageFaulty
+    | TransactionsSubmitted
+    | PeerConnected
+    | PeerDisconnected
+    | TimerFired
+    | Signed
+    | VrfProved
+    | SignRefused
+)
+
+
+class Core:
+    """One chain of one node. `validator` is the address that it signs for; None follows without voting."""
+
+    def __init__(self, spec: ChainSpec, store: Store, validator: Address | None) -> None:
+        selection = ENGINES[spec.engine](spec.hash)
+        self.chain = Chain(spec, selection, store)
+        self.engine = BftEngine(self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, validator)
+        self.gossip = Gossip(self.chain, self.engine, store)
+        self.sync = Sync(self.chain, self.engine, self.gossip, store)
+        self.validator = validator
+        self.halted = ""  # why, once something happened that must never happen
+        self.announced: dict[Address, Announcement] = {}
+        self._store = store
+        self._parameters = spec.parameters
+        self._book = AddressBook()
+        self._evidence: dict[Evidence, None] = {}
+        self._instance = 0
+        self._told = (0, -1, -1)  # the place that peers were last told
+        self._waits_at = 0  # the height for which the block wait was set
+        self._beats_at = 0
+        self._ready = 0
+        self._out: list[Effect] = []
+
+    def context(self) -> VerifyContext:
+        """What the verification of messages may know now."""
+        chain = self.chain
+        sets = {chain.height: chain.validators, chain.height - 1: chain.parent_validators}
+        return VerifyContext(chain.genesis_hash, chain.height, sets, chain.pool.get)
+
+    def handle(self, given: Input, now: int) -> list[Effect]:
+        """React to one input. `now`: wall time in ms."""
+        self._out = []
+        match given:
+            case Started():
+                self._on_started(given, now)
+            case MessageReceived(peer=peer_id, message=message):
+                peer = self.gossip.peers.get(peer_id)
+                if peer is not None:
+                    self._on_message(peer, message, now)
+            case MessageFaulty(peer=peer_id, fault=fault):
+                self._out.append(Penalize(peer_id, fault.reason, fault.why))
+            case TransactionsSubmitted():
+                self._on_submitted(given, now)
+            case PeerConnected():
+                self._on_connected(given)
+            case PeerDisconnected(peer=peer_id):
+                self._on_disconnected(peer_id)
+            case TimerFired(key=key):
+                self._on_timer(key, now)
+            case Signed(message=Announcement() as announcement):
+                self._on_announced(announcement, None)
+            case Signed() | VrfProved() | SignRefused():
+                self._drive(given, now)
+            case _:
+                assert_never(given)
+        self._follow_up(now)
+        return self._out
+
+    # ------------------------------------------------------------------------------------------------ beginning
+
+    def _on_started(self, given: Started, now: int) -> None:
+        self._instance = given.instance
+        self._restore_pool(now)
+        self._restore_round()
+        self._out.append(Emit(NodeStarted(self.chain.head.height, self.chain.head.id, self.validator)))
+        self._drive(given, now)
+        self._set_timer(TimerKind.STATUS, STATUS_MS)
+        self._set_timer(TimerKind.PEERS, PEERS_MS)
+        if self.validator is not None:
+            self._set_timer(TimerKind.ANNOUNCE, 0)
+
+    def _restore_pool(self, now: int) -> None:
+        """What was acknowledged before the node stopped; verified then, so not again."""
+        for raw in self._store.pending():
+            transaction = decode_transaction(raw)
+            verified = VerifiedTransaction(transaction_id(self.chain.genesis_hash, raw), raw, transaction)
+            try:
+                self.chain.pool.add(verified, now, must_apply=False)
+            except InvalidTransaction as error:
+                self._refuse(RefusedTransaction(verified.id, error.code, error.why, now))
+
+    def _restore_round(self) -> None:
+        raw = self._store.round_record()
+        if raw is None:
+            return
+        try:
+            record = decode_record(raw)
+            if record.height != self.chain.height:
+                return  # of a height that sync has passed since
+            bodies = {block_id: self._store.round_block(block_id) for block_id in record.block_ids()}
+            context = self.context()
+            blocks = {block_id: verify_block(body or b"", context) for block_id, body in bodies.items()}
+        except (MalformedMessage, PeerFault) as error:
+            raise StoreError(f"the record of the height in progress is damaged: {error}") from None
+        self.engine.restore(record, blocks)
+
+    # ------------------------------------------------------------------------------------------------ messages
+
+    def _on_message(self, peer: Peer, message: Verified, now: int) -> None:
+        match message:
+            case Status():
+                peer.on_status(message)
+                self._out.extend(self.gossip.catch_up(peer))
+                self._out.extend(self.sync.on_status())
+            case VerifiedVotes(votes=votes):
+                for vote in votes:
+                    self._note_vote_of(peer, vote)
+                    self._drive(VoteReceived(vote, peer.id), now)
+            case VerifiedProposal(proposal=proposal, block=block):
+                if peer.height == proposal.height:
+                    peer.note_proposal(proposal.round)
+                self._drive(ProposalReceived(proposal, block, peer.id), now)
+            case VerifiedTransactions(transactions=transactions):
+                self._on_transactions(peer, transactions, now)
+            case VerifiedBlocks():
+                self._on_blocks(peer, message, now)
+            case VerifiedAnnouncement(announcement=announcement):
+                self._on_announced(announcement, peer.id)
+            case VerifiedEvidence(evidence=evidence):
+                self._on_evidence(evidence, peer.id)
+            case Have(ids=ids):
+                self._out.extend(self.gossip.on_have(peer, ids))
+            case Want(ids=ids):
+                self._out.extend(self.gossip.on_want(peer, ids))
+            case GetBlocks():
+                self._out.append(self.sync.serve(peer, message))
+            case GetPeers():
+                self._on_get_peers(peer)
+            case Peers(addresses=addresses):
+                self._on_peers(addresses)
+            case Nothing():
+                pass  # of another height: the status of its sender tells where it is
+            case _:
+                assert_never(message)
+
+    def _note_vote_of(self, peer: Peer, vote: Vote) -> None:
+        """The sender of a vote holds it."""
+        if vote.height == peer.height == self.chain.height:
+            index = self.chain.validators.index.get(vote.validator)
+            if index is not None:
+                peer.note_vote(vote, index)
+
+    def _on_blocks(self, peer: Peer, message: VerifiedBlocks, now: int) -> None:
+        before = self.chain.height
+        self._take(self.sync.on_blocks(peer.id, message, now))
+        if self.chain.height != before:
+            self._drive(HeadMoved(), now)
+
+    def _on_evidence(self, evidence: Evidence, sender: PeerId | None) -> None:
+        if evidence in self._evidence:
+            return
+        self._evidence[evidence] = None
+        while len(self._evidence) > EVIDENCE_MAX:
+            del self._evidence[next(iter(self._evidence))]
+        height, validator = accused(evidence)
+        self._out.append(Emit(EvidenceFound(type(evidence).__name__, height, validator)))
+        self._out.append(Write(Batch(evidence=(codec.encode(evidence),))))
+        self._out.extend(self.gossip.send_all(Accuse(evidence), but=sender))
+
+    def _on_announced(self, announcement: Announcement, sender: PeerId | None) -> None:
+        """Who is on line: the newest word of each validator of the set."""
+        known = self.announced.get(announcement.validator)
+        if known is not None and known.time_ms >= announcement.time_ms:
+            return
+        self.announced[announcement.validator] = announcement
+        members = self.chain.validators.index
+        if len(self.announced) > len(members):
+            self.announced = {address: said for address, said in self.announced.items() if address in members}
+        self._out.extend(self.gossip.send_all(Announce(announcement), but=sender))
+
+    # ------------------------------------------------------------------------------------------------ transactions
+
+    def _on_submitted(self, given: TransactionsSubmitted, now: int) -> None:
+        """A client's transactions: durable first, then acknowledged, then gossiped."""
+        results = []
+        added = []
+        for verified in given.transactions:
+            try:
+                if self._add(verified, now, must_apply=True):
+                    added.append(verified)
+                results.append(SubmissionResult(verified.id))
+            except InvalidTransaction as error:
+                self._out.append(Emit(TransactionRefused(verified.id, error.code, error.why)))
+                results.append(SubmissionResult(verified.id, error.code, error.why))
+        self._keep(added)
+        self._out.append(Reply(given.token, tuple(results)))
+        self._out.extend(self.gossip.announce(verified.id for verified in added))
+
+    def _on_transactions(self, peer: Peer, transactions: tuple[VerifiedTransaction, ...], now: int) -> None:
+        """A peer's transactions. One that does not apply is nobody's fault."""
+        ids = tuple(verified.id for verified in transactions)
+        peer.note_known(ids)
+        self.gossip.on_arrived(ids)
+        added = []
+        for verified in transactions:
+            try:
+                if self._add(verified, now, must_apply=False):
+                    added.append(verified)
+            except InvalidTransaction as error:
+                self._out.append(Emit(TransactionRefused(verified.id, error.code, error.why)))
+        self._keep(added)
+        self._out.extend(self.gossip.announce(verified.id for verified in added))
+
+    def _add(self, verified: VerifiedTransaction, now: int, *, must_apply: bool) -> bool:
+        """False: it is in the pool, or final, already. Raises InvalidTransaction."""
+        if self.chain.pool.get(verified.id) is not None or self._store.locate(verified.id) is not None:
+            return False
+        replaced = self.chain.pool.add(verified, now, must_apply=must_apply)
+        if replaced is not None:
+            self._refuse(replaced)
+        transaction = verified.transaction
+        self._out.append(
+            Emit(TransactionAccepted(verified.id, transaction.sender, transaction.nonce, transaction.kind))
+        )
+        return True
+
+    def _refuse(self, reason: RefusedTransaction) -> None:
+        """What had been acknowledged and will never be final, durably with its reason."""
+        self._out.append(Write(Batch(pending_removed=(reason.id,), refused=(reason,))))
+        self._out.append(Emit(TransactionRefused(reason.id, reason.code, reason.why)))
+
+    def _keep(self, added: list[VerifiedTransaction]) -> None:
+        if added:
+            rows = tuple((verified.id, verified.raw) for verified in added)
+            self._out.append(Write(Batch(pending_added=rows)))
+
+    # ------------------------------------------------------------------------------------------------ peers
+
+    def _on_connected(self, given: PeerConnected) -> None:
+        peer = Peer(given.peer, given.address, inbound=given.inbound)
+        self.gossip.peers[given.peer] = peer
+        self._out.append(Emit(PeerJoined(given.peer, given.address, given.inbound)))
+        self._out.append(self.gossip.send(peer, self.gossip.status()))
+        self._out.extend(self.gossip.offer(peer, (verified.id for verified in self.chain.pool)))
+        self._out.append(self.gossip.send(peer, GetPeers()))
+        for announcement in self.announced.values():
+            self._out.append(self.gossip.send(peer, Announce(announcement)))
+
+    def _on_disconnected(self, peer_id: PeerId) -> None:
+        if self.gossip.peers.pop(peer_id, None) is not None:
+            self.sync.on_disconnected(peer_id)
+            self._out.append(Emit(PeerLeft(peer_id)))
+
+    def _on_get_peers(self, asking: Peer) -> None:
+        others = (peer.address for peer in self.gossip.peers.values() if peer.id != asking.id)
+        addresses = tuple(address for address in others if is_address(address))[:ADDRESSES_MAX]
+        self._out.append(self.gossip.send(asking, Peers(addresses)))
+
+    def _on_peers(self, addresses: tuple[str, ...]) -> None:
+        connected = {peer.address for peer in self.gossip.peers.values()}
+        new = tuple(address for address in self._book.learn(addresses) if address not in connected)
+        if new:
+            self._out.append(Dial(new))
+
+    # ------------------------------------------------------------------------------------------------ time
+
+    def _on_timer(self, key: TimerKey, now: int) -> None:
+        match key.kind:
+            case TimerKind.STATUS:
+                self._out.extend(self.gossip.on_tick())
+                self._out.extend(self.sync.on_tick())
+                self._set_timer(TimerKind.STATUS, STATUS_MS)
+            case TimerKind.ANNOUNCE:
+                if self.validator is not None and self.validator in self.chain.validators.index:
+                    self._out.append(Sign(Announcement(self.validator, self._instance, now)))
+                self._set_timer(TimerKind.ANNOUNCE, ANNOUNCE_MS)
+            case TimerKind.PEERS:
+                self._out.extend(self.gossip.send_all(GetPeers()))
+                self._set_timer(TimerKind.PEERS, PEERS_MS)
+            case TimerKind.BLOCK_WAIT:
+                self.chain.is_wait_over |= key.height == self.chain.height
+                self._drive(PoolChanged(), now)
+            case TimerKind.HEARTBEAT:
+                self.chain.is_heartbeat_due |= key.height == self.chain.height
+                self._drive(PoolChanged(), now)
+            case _:
+                self._drive(TimerFired(key), now)
+
+    def _set_timer(self, kind: TimerKind, delay_ms: int, height: int = 0) -> None:
+        self._out.append(SetTimer(TimerKey(kind, height), delay_ms))
+
+    # ------------------------------------------------------------------------------------------------ after each input
+
+    def _drive(self, given: EngineInput, now: int) -> None:
+        self._take(self.engine.handle(given, now))
+
+    def _take(self, effects: list[Effect]) -> None:
+        """Pass effects on; a broadcast becomes sends, a halt silences this validator."""
+        for effect in effects:
+            match effect:
+                case Broadcast(message=message, block=block):
+                    if block is not None:
+                        ids = {verified.id for verified in block.transactions}
+                        self.chain.pool.protected |= ids
+                    if not isinstance(message, Vote | Proposal):
+                        self._evidence[message] = None
+                    self._out.extend(self.gossip.broadcast(effect))
+                case Halt(why=why):
+                    self.halted = why
+                    self.engine.halt()
+                    self._out.append(effect)
+                case _:
+                    self._out.append(effect)
+
+    def _follow_up(self, now: int) -> None:
+        """What an input may have changed for others: the trigger, its timers, and the place peers know of."""
+        if self.chain.pool.ready_count != self._ready:
+            self._ready = self.chain.pool.ready_count
+            self._drive(PoolChanged(), now)
+        self._set_block_timers(now)
+        current = self.engine.current
+        place = (current.height, current.rules.round, int(current.rules.step))
+        if place != self._told:
+            self._told = place
+            self._out.extend(self.gossip.send_all(self.gossip.status()))
+
+    def _set_block_timers(self, now: int) -> None:
+        chain = self.chain
+        wait = self._parameters.block_max_wait_ms
+        oldest = chain.pool.oldest_ready_ms
+        if wait is not None and oldest is not None and self._waits_at != chain.height:
+            self._waits_at = chain.height
+            waited = min(max(now - oldest, 0), wait)  # the clock may have been set; a timer does the waiting
+            self._set_timer(TimerKind.BLOCK_WAIT, wait - waited, chain.height)
+        if self._parameters.heartbeat_ms is not None and self._beats_at != chain.height:
+            self._beats_at = chain.height
+            self._set_timer(TimerKind.HEARTBEAT, self._parameters.heartbeat_ms, chain.height)

@@ -1,0 +1,230 @@
+"""Gossip: who is told what (docs/protocol.md §8.4).
+
+Proposals and votes go out at once to every peer that may lack them. Nothing of the height in progress may be lost, so
+peers also tell each other what they hold, on connecting, on change and each second, and each sends what the other
+lacks. Transactions travel by have and want, in lists; a want that stays unanswered is asked of another peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from blockchain.consensus.bft import BftEngine, HeightInProgress
+from blockchain.consensus.votes import StepVotes
+from blockchain.node.chain import Chain
+from blockchain.node.messages import (
+    IDS_MAX,
+    ROUNDS_MAX,
+    TALLIES_MAX,
+    TRANSACTIONS_MAX,
+    VOTES_MAX,
+    Accuse,
+    Have,
+    Holdings,
+    Message,
+    ProposedBlock,
+    Status,
+    Tally,
+    Transactions,
+    Votes,
+    Want,
+    encode_frame,
+)
+from blockchain.node.peers import Peer
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.vote import Proposal, Vote, VoteStep
+from blockchain.seams import Broadcast, Effect, PeerId, Send, Store
+
+WANTED_MAX: Final = 50_000
+WANT_TICKS: Final = 2  # status ticks after which an unanswered want is asked of another peer
+FRAME_TRANSACTIONS_BYTES: Final = 512 * 1024
+
+
+class Gossip:
+    """The peers and what to tell them. Knows the engine and the chain to read from; changes neither."""
+
+    def __init__(self, chain: Chain, engine: BftEngine, store: Store) -> None:
+        self._chain = chain
+        self._engine = engine
+        self._store = store
+        self._wanted: dict[Hash32, int] = {}  # asked for, and in which tick
+        self._tick = 0
+        self._older = 0  # where the rotating window over older rounds stands
+        self.peers: dict[PeerId, Peer] = {}
+
+    def send(self, peer: Peer, message: Message) -> Send:
+        return Send((peer.id,), encode_frame(self._chain.genesis_hash, message))
+
+    def send_all(self, message: Message, but: PeerId | None = None) -> list[Effect]:
+        ids = tuple(peer_id for peer_id in self.peers if peer_id != but)
+        return [Send(ids, encode_frame(self._chain.genesis_hash, message))] if ids else []
+
+    # ------------------------------------------------------------------------------------------------ agreement
+
+    def status(self) -> Status:
+        """Where this node is, and what it holds of the rounds that matter now."""
+        current = self._engine.current
+        rules = current.rules
+        round = max(rules.round, 0)
+        held = tuple(self._holdings(current, number) for number in self._rounds_that_matter(current))
+        return Status(current.height, round, rules.step, held)
+
+    def broadcast(self, told: Broadcast) -> list[Effect]:
+        """What the engine has to say, to every peer that may lack it."""
+        message = told.message
+        match message:
+            case Vote():
+                return self._spread_vote(message)
+            case Proposal():
+                assert told.block is not None, "a proposal travels with its block"
+                return self._spread_proposal(message, told.block.raw)
+            case _:
+                return self.send_all(Accuse(message))
+
+    def catch_up(self, peer: Peer) -> list[Effect]:
+        """Send a peer at this height what it lacks of it."""
+        current = self._engine.current
+        if peer.height != current.height:
+            return []
+        effects: list[Effect] = []
+        for round, proposal in current.proposals.items():
+            if peer.may_lack(round) and peer.lacks_proposal(round) and round <= peer.round + 1:
+                peer.note_proposal(round)
+                raw = current.blocks[proposal.block_id].raw
+                effects.append(self.send(peer, ProposedBlock(proposal, raw)))
+        votes = list(self._missing_votes(peer, current))
+        for start in range(0, len(votes), VOTES_MAX):
+            effects.append(self.send(peer, Votes(tuple(votes[start : start + VOTES_MAX]))))
+        return effects
+
+    def _missing_votes(self, peer: Peer, current: HeightInProgress) -> Iterator[Vote]:
+        index = current.validators.index
+        for round, votes in current.rules.book.rounds.items():
+            if not peer.may_lack(round):
+                continue
+            for step in (VoteStep.PREVOTE, VoteStep.PRECOMMIT):
+                for vote in votes.of(step).votes.values():
+                    if peer.lacks(vote, index[vote.validator]):
+                        peer.note_vote(vote, index[vote.validator])
+                        yield vote
+
+    def _spread_vote(self, vote: Vote) -> list[Effect]:
+        """To the peers at the vote's height, or at the one after it, where it may complete the certificate."""
+        current = self._engine.current
+        validators = current.validators if vote.height == current.height else self._chain.parent_validators
+        index = validators.index[vote.validator]
+        targets = []
+        for peer in self.peers.values():
+            if peer.height == vote.height + 1:
+                targets.append(peer.id)
+            elif peer.height == vote.height and peer.lacks(vote, index):
+                peer.note_vote(vote, index)
+                targets.append(peer.id)
+        frame = encode_frame(self._chain.genesis_hash, Votes((vote,)))
+        return [Send(tuple(targets), frame)] if targets else []
+
+    def _spread_proposal(self, proposal: Proposal, raw: bytes) -> list[Effect]:
+        targets = []
+        for peer in self.peers.values():
+            if peer.height == proposal.height and peer.lacks_proposal(proposal.round):
+                peer.note_proposal(proposal.round)
+                targets.append(peer.id)
+        frame = encode_frame(self._chain.genesis_hash, ProposedBlock(proposal, raw))
+        return [Send(tuple(targets), frame)] if targets else []
+
+    def _holdings(self, current: HeightInProgress, round: int) -> Holdings:
+        votes = current.rules.book.of(round)
+        tallies = (*self._tallies(current, votes.prevotes), *self._tallies(current, votes.precommits))
+        return Holdings(round, round in current.proposals, tallies)
+
+    def _tallies(self, current: HeightInProgress, votes: StepVotes) -> list[Tally]:
+        """The voters of each value, the values with most stake first."""
+        index = current.validators.index
+        bits: dict[tuple[VoteStep, Hash32 | None], int] = {}
+        for vote in votes.votes.values():
+            place = (vote.step, vote.block_id)
+            bits[place] = bits.get(place, 0) | 1 << index[vote.validator]
+        size = (len(index) + 7) // 8
+        ranked = sorted(bits, key=lambda place: (-votes.stake_for(place[1]), place[1] or b""))[: TALLIES_MAX // 2]
+        return [Tally(step, value, bits[step, value].to_bytes(size, "little")) for step, value in ranked]
+
+    def _rounds_that_matter(self, current: HeightInProgress) -> list[int]:
+        """The round, the one before, those behind locks and proposals; and in turn some of all the older ones."""
+        rules = current.rules
+        round = max(rules.round, 0)
+        candidate = rules.proposals.get(round)
+        wanted = {round, round - 1, rules.valid_round, rules.locked_round}
+        if candidate is not None:
+            wanted.add(candidate.valid_round)
+        rounds = sorted(number for number in wanted if number >= 0)
+        room = ROUNDS_MAX - len(rounds)
+        window = min(room, round)
+        older = [(self._older + step) % round for step in range(window)] if round else []
+        return sorted({*rounds, *older})
+
+    # ------------------------------------------------------------------------------------------------ transactions
+
+    def announce(self, ids: Iterable[Hash32]) -> list[Effect]:
+        """Tell each peer of the pending transactions that it is not known to hold."""
+        offered = list(ids)
+        effects: list[Effect] = []
+        for peer in self.peers.values():
+            effects.extend(self.offer(peer, offered))
+        return effects
+
+    def offer(self, peer: Peer, ids: Iterable[Hash32]) -> list[Effect]:
+        new = tuple(transaction_id for transaction_id in ids if not peer.knows(transaction_id))[:IDS_MAX]
+        peer.note_known(new)
+        return [self.send(peer, Have(new))] if new else []
+
+    def on_have(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
+        peer.note_known(ids)
+        return self._want(peer, ids)
+
+    def on_want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
+        """Send the bodies asked for that are still in the pool, in frames of bounded size."""
+        effects: list[Effect] = []
+        raws: list[bytes] = []
+        size = 0
+        for transaction_id in dict.fromkeys(ids):
+            verified = self._chain.pool.get(transaction_id)
+            if verified is None:
+                continue
+            if size + len(verified.raw) > FRAME_TRANSACTIONS_BYTES:
+                effects.append(self.send(peer, Transactions(tuple(raws))))
+                raws, size = [], 0
+            raws.append(verified.raw)
+            size += len(verified.raw)
+        peer.note_known(ids)
+        return [*effects, self.send(peer, Transactions(tuple(raws)))] if raws else effects
+
+    def on_arrived(self, ids: Iterable[Hash32]) -> None:
+        for transaction_id in ids:
+            self._wanted.pop(transaction_id, None)
+
+    def on_tick(self) -> list[Effect]:
+        """Each second: the status to all, and wants that nobody answered to somebody else."""
+        self._tick += 1
+        self._older += ROUNDS_MAX // 2
+        effects = self.send_all(self.status())
+        overdue = [i for i, tick in self._wanted.items() if tick + WANT_TICKS <= self._tick]
+        for transaction_id in overdue:
+            del self._wanted[transaction_id]
+        for peer in self.peers.values():
+            effects.extend(self._want(peer, tuple(i for i in overdue if peer.knows(i))))
+        return effects
+
+    def _want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
+        room = WANTED_MAX - len(self._wanted)
+        new = [transaction_id for transaction_id in dict.fromkeys(ids) if self._is_news(transaction_id)][:room]
+        self._wanted.update(dict.fromkeys(new, self._tick))
+        return [
+            self.send(peer, Want(tuple(new[start : start + TRANSACTIONS_MAX])))
+            for start in range(0, len(new), TRANSACTIONS_MAX)
+        ]
+
+    def _is_news(self, transaction_id: Hash32) -> bool:
+        if transaction_id in self._wanted or self._chain.pool.get(transaction_id) is not None:
+            return False
+        return self._store.locate(transaction_id) is None

@@ -1,0 +1,199 @@
+"""The messages of the wire, and what becomes of them once they are verified (docs/protocol.md §8).
+
+One envelope: genesis hash, then the message under its tag; everything is an array with named maxima, so that the
+decoder itself bounds what a peer can make this node hold.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from blockchain.primitives import codec
+from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.scalars import VALIDATORS_MAX, HashField, Height, Round
+from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction
+from blockchain.primitives.vote import Announcement, Certificate, Evidence, Proposal, Step, Vote, VoteStep
+
+FRAME_BYTES_MAX: Final = BLOCK_BYTES_MAX + 256 * 1024  # a block in a proposal, and what stands around it
+ROUNDS_MAX: Final = 16  # of which one status tells what is held
+TALLIES_MAX: Final = 8  # nil and three values in each step: more are only there where many vote twice
+VOTES_MAX: Final = 1_000
+IDS_MAX: Final = 5_000
+TRANSACTIONS_MAX: Final = 1_000
+BLOCKS_MAX: Final = 100
+ADDRESSES_MAX: Final = 64
+BITMAP_BYTES_MAX: Final = VALIDATORS_MAX // 8 + 1
+
+Bitmap = Annotated[bytes, Meta(max_length=BITMAP_BYTES_MAX)]
+RawBlock = Annotated[bytes, Meta(min_length=1, max_length=BLOCK_BYTES_MAX)]
+ListenAddress = Annotated[str, Meta(min_length=3, max_length=261)]
+
+
+class Tally(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Whose votes for one value (None: nil) in one step a node holds: a bit for each validator, in set order."""
+
+    step: VoteStep
+    block_id: HashField | None
+    voters: Bitmap
+
+
+class Holdings(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a node has of one round. By value, since who votes twice must not hide the one vote behind the other."""
+
+    round: Round
+    has_proposal: bool
+    tallies: Annotated[tuple[Tally, ...], Meta(max_length=TALLIES_MAX)]
+
+
+class Status(Struct, frozen=True, array_like=True, tag="status", forbid_unknown_fields=True):
+    """Where a node is. Sent on connecting, on change and each second, idle too."""
+
+    height: Height
+    round: Round
+    step: Step
+    rounds: Annotated[tuple[Holdings, ...], Meta(max_length=ROUNDS_MAX)]
+
+
+class Votes(Struct, frozen=True, array_like=True, tag="votes", forbid_unknown_fields=True):
+    votes: Annotated[tuple[Vote, ...], Meta(min_length=1, max_length=VOTES_MAX)]
+
+
+class ProposedBlock(Struct, frozen=True, array_like=True, tag="proposed", forbid_unknown_fields=True):
+    proposal: Proposal
+    block: RawBlock
+
+
+class Have(Struct, frozen=True, array_like=True, tag="have", forbid_unknown_fields=True):
+    """Ids of pending transactions that the sender holds."""
+
+    ids: Annotated[tuple[HashField, ...], Meta(min_length=1, max_length=IDS_MAX)]
+
+
+class Want(Struct, frozen=True, array_like=True, tag="want", forbid_unknown_fields=True):
+    ids: Annotated[tuple[HashField, ...], Meta(min_length=1, max_length=TRANSACTIONS_MAX)]
+
+
+class Transactions(Struct, frozen=True, array_like=True, tag="transactions", forbid_unknown_fields=True):
+    transactions: Annotated[tuple[RawTransaction, ...], Meta(min_length=1, max_length=TRANSACTIONS_MAX)]
+
+
+class GetBlocks(Struct, frozen=True, array_like=True, tag="get_blocks", forbid_unknown_fields=True):
+    first: Height
+    count: Annotated[int, Meta(ge=1, le=BLOCKS_MAX)]
+
+
+class Blocks(Struct, frozen=True, array_like=True, tag="blocks", forbid_unknown_fields=True):
+    """Consecutive blocks from `first` on; each proves the one before it, `certificate` the last. Empty: none."""
+
+    first: Height
+    blocks: Annotated[tuple[RawBlock, ...], Meta(max_length=BLOCKS_MAX)]
+    certificate: Certificate | None
+
+
+class GetPeers(Struct, frozen=True, array_like=True, tag="get_peers", forbid_unknown_fields=True):
+    pass
+
+
+class Peers(Struct, frozen=True, array_like=True, tag="peers", forbid_unknown_fields=True):
+    """Addresses ("host:port") at which nodes of this chain say that they listen."""
+
+    addresses: Annotated[tuple[ListenAddress, ...], Meta(max_length=ADDRESSES_MAX)]
+
+
+class Announce(Struct, frozen=True, array_like=True, tag="announce", forbid_unknown_fields=True):
+    announcement: Announcement
+
+
+class Accuse(Struct, frozen=True, array_like=True, tag="accuse", forbid_unknown_fields=True):
+    evidence: Evidence
+
+
+Message = (
+    Status
+    | Votes
+    | ProposedBlock
+    | Have
+    | Want
+    | Transactions
+    | GetBlocks
+    | Blocks
+    | GetPeers
+    | Peers
+    | Announce
+    | Accuse
+)
+
+
+class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    genesis_hash: HashField
+    message: Message
+
+
+def encode_frame(genesis_hash: Hash32, message: Message) -> bytes:
+    """The canonical bytes of one message on the wire."""
+    return codec.encode(Envelope(genesis_hash, message))
+
+
+def decode_frame(frame: bytes) -> Envelope:
+    """Raises MalformedMessage."""
+    return codec.decode(frame, Envelope, bytes_max=FRAME_BYTES_MAX)
+
+
+# ------------------------------------------------------------------------------------------ after verification
+
+
+class VerifiedVotes(Struct, frozen=True):
+    """Votes of the height in progress or the one before it, each by a member of its set and signed."""
+
+    votes: tuple[Vote, ...]
+
+
+class VerifiedProposal(Struct, frozen=True):
+    """A proposal signed by a member of the set, with the block it names, body and signatures checked."""
+
+    proposal: Proposal
+    block: VerifiedBlock
+
+
+class VerifiedTransactions(Struct, frozen=True):
+    transactions: tuple[VerifiedTransaction, ...]
+
+
+class VerifiedBlocks(Struct, frozen=True):
+    """Blocks whose bodies match their headers and whose transactions are signed; certificates still unchecked."""
+
+    first: int
+    blocks: tuple[VerifiedBlock, ...]
+    certificate: Certificate | None
+
+
+class VerifiedAnnouncement(Struct, frozen=True):
+    announcement: Announcement
+
+
+class VerifiedEvidence(Struct, frozen=True):
+    evidence: Evidence
+
+
+class Nothing(Struct, frozen=True):
+    """A message that is of no use here and nobody's fault: of another height, or empty once checked."""
+
+
+Verified = (
+    VerifiedVotes
+    | VerifiedProposal
+    | VerifiedTransactions
+    | VerifiedBlocks
+    | VerifiedAnnouncement
+    | VerifiedEvidence
+    | Status
+    | Have
+    | Want
+    | GetBlocks
+    | GetPeers
+    | Peers
+    | Nothing
+)

@@ -1,0 +1,99 @@
+"""What this node knows of each connected peer: its place, what it holds, and where nodes listen.
+
+Everything here is bounded: a peer can make this node remember only so much (docs/protocol.md §8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from blockchain.node.messages import Status
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.vote import Vote, VoteStep
+from blockchain.seams import PeerId
+
+KNOWN_IDS_MAX: Final = 20_000  # pending transactions that a peer is known to hold
+ADDRESSES_KNOWN_MAX: Final = 1_000
+
+
+class Peer:
+    """One connected peer. Its holdings are those of its last status, and what was sent to it since."""
+
+    def __init__(self, peer_id: PeerId, address: str, *, inbound: bool) -> None:
+        self.id = peer_id
+        self.address = address
+        self.inbound = inbound
+        self.status: Status | None = None
+        self._votes: dict[tuple[int, VoteStep, Hash32 | None], int] = {}  # bits of validators, by place and value
+        self._proposals: set[int] = set()
+        self._listed: set[int] = set()  # the rounds of which the last status told
+        self._known: dict[Hash32, None] = {}
+
+    @property
+    def height(self) -> int:
+        """The height in progress at the peer; 0 before its first status."""
+        return 0 if self.status is None else self.status.height
+
+    @property
+    def round(self) -> int:
+        return 0 if self.status is None else self.status.round
+
+    def on_status(self, status: Status) -> None:
+        self.status = status
+        self._votes = {}
+        self._proposals = {holding.round for holding in status.rounds if holding.has_proposal}
+        self._listed = {holding.round for holding in status.rounds}
+        for holding in status.rounds:
+            for tally in holding.tallies:
+                self._votes[holding.round, tally.step, tally.block_id] = int.from_bytes(tally.voters, "little")
+
+    def may_lack(self, round: int) -> bool:
+        """Whether it is known what the peer holds of a round: it listed it, or has not come to it yet."""
+        return round in self._listed or round > self.round
+
+    def lacks(self, vote: Vote, index: int) -> bool:
+        """Whether the peer may lack this vote of the validator with that index."""
+        return not self._votes.get((vote.round, vote.step, vote.block_id), 0) >> index & 1
+
+    def note_vote(self, vote: Vote, index: int) -> None:
+        place = (vote.round, vote.step, vote.block_id)
+        self._votes[place] = self._votes.get(place, 0) | 1 << index
+
+    def lacks_proposal(self, round: int) -> bool:
+        return round not in self._proposals
+
+    def note_proposal(self, round: int) -> None:
+        self._proposals.add(round)
+
+    def knows(self, transaction_id: Hash32) -> bool:
+        return transaction_id in self._known
+
+    def note_known(self, ids: Iterable[Hash32]) -> None:
+        for transaction_id in ids:
+            self._known[transaction_id] = None
+        while len(self._known) > KNOWN_IDS_MAX:
+            del self._known[next(iter(self._known))]
+
+
+class AddressBook:
+    """Addresses learnt from peers. The oldest are forgotten first, so that a liar cannot fill it for good."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, None] = {}
+
+    def learn(self, addresses: Iterable[str]) -> tuple[str, ...]:
+        """Remember well-formed addresses; returns those that are new."""
+        new = tuple(a for a in dict.fromkeys(addresses) if is_address(a) and a not in self._addresses)
+        self._addresses.update(dict.fromkeys(new))
+        while len(self._addresses) > ADDRESSES_KNOWN_MAX:
+            del self._addresses[next(iter(self._addresses))]
+        return new
+
+
+def is_address(text: str) -> bool:
+    """ "host:port" with a port from 1 to 65535, printable and without spaces."""
+    host, _, port = text.rpartition(":")
+    if not host or len(host) > 255 or not host.isascii() or not host.isprintable() or " " in host:
+        return False
+    return port.isdecimal() and port.isascii() and len(port) <= 5 and 1 <= int(port) <= 65_535

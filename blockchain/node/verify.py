@@ -1,0 +1,206 @@
+"""From a frame to a verified message: all that needs no state but the validator sets in play.
+
+Pure, so that the runtime may call it in threads and the simulator inline. A peer answers for what it must check before
+it passes a message on (docs/protocol.md §8.6): encoding, limits, signatures, membership. Whatever is wrong there is a
+`PeerFault`; what merely belongs to another height is `Nothing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+from msgspec import Struct
+
+from blockchain.consensus.votes import is_forgotten_lock
+from blockchain.errors import InvalidSignature, MalformedMessage, PeerFault
+from blockchain.node.messages import (
+    Accuse,
+    Announce,
+    Blocks,
+    GetBlocks,
+    GetPeers,
+    Have,
+    Nothing,
+    Peers,
+    ProposedBlock,
+    Status,
+    Transactions,
+    Verified,
+    VerifiedAnnouncement,
+    VerifiedBlocks,
+    VerifiedEvidence,
+    VerifiedProposal,
+    VerifiedTransactions,
+    VerifiedVotes,
+    Votes,
+    Want,
+    decode_frame,
+)
+from blockchain.primitives.block import VerifiedBlock, block_id, check_body, decode_block
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.primitives.vote import (
+    ConflictingProposals,
+    ConflictingVotes,
+    Evidence,
+    ForgottenLock,
+    Proposal,
+    Signable,
+    Vote,
+    VoteStep,
+    verify_message,
+)
+
+
+class VerifyContext(Struct, frozen=True):
+    """What verification may know: a picture taken by the core, valid in any thread.
+
+    `sets` holds the validator sets of the height in progress and the one before it. `known` gives a transaction that
+    was verified before, so that no signature is checked twice.
+    """
+
+    genesis_hash: Hash32
+    height: int
+    sets: Mapping[int, ValidatorSet]
+    known: Callable[[Hash32], VerifiedTransaction | None]
+
+
+def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
+    """Decode a frame and check it. Raises PeerFault."""
+    try:
+        envelope = decode_frame(frame)
+    except MalformedMessage as error:
+        raise PeerFault("malformed", str(error)) from None
+    if envelope.genesis_hash != context.genesis_hash:
+        raise PeerFault("wrong_chain", f"a message of chain {envelope.genesis_hash.hex()[:8]}")
+    message = envelope.message
+    match message:
+        case Votes():
+            return _verify_votes(message, context)
+        case ProposedBlock():
+            return _verify_proposal(message, context)
+        case Transactions():
+            return VerifiedTransactions(tuple(_verify_one(raw, context) for raw in message.transactions))
+        case Blocks():
+            blocks = tuple(verify_block(raw, context) for raw in message.blocks)
+            return VerifiedBlocks(message.first, blocks, message.certificate)
+        case Announce():
+            return _verify_announcement(message, context)
+        case Accuse():
+            return _verify_evidence(message.evidence, context)
+        case Status() | Have() | Want() | GetBlocks() | GetPeers() | Peers():
+            return message
+        case _:
+            assert_never(message)
+
+
+def verify_block(raw: bytes, context: VerifyContext) -> VerifiedBlock:
+    """Decode a block, match body and header, check its transactions' signatures. Raises PeerFault."""
+    try:
+        block = decode_block(raw)
+        check_body(block, context.genesis_hash)
+    except MalformedMessage as error:
+        raise PeerFault("malformed", str(error)) from None
+    transactions = tuple(_verify_one(transaction, context) for transaction in block.transactions)
+    return VerifiedBlock(block_id(block.header, context.genesis_hash), raw, block, transactions)
+
+
+def _verify_one(raw: bytes, context: VerifyContext) -> VerifiedTransaction:
+    known = context.known(transaction_id(context.genesis_hash, raw))
+    if known is not None:
+        return known
+    try:
+        return verify_transaction(raw, context.genesis_hash)
+    except (MalformedMessage, InvalidSignature) as error:
+        raise PeerFault("bad_transaction", str(error)) from None
+
+
+def _verify_votes(message: Votes, context: VerifyContext) -> Verified:
+    votes = tuple(vote for vote in message.votes if vote.height in context.sets)
+    for vote in votes:
+        _check_form(vote)
+        _check_signed(vote, vote.validator, vote.height, context)
+    return VerifiedVotes(votes) if votes else Nothing()
+
+
+def _verify_proposal(message: ProposedBlock, context: VerifyContext) -> Verified:
+    proposal = message.proposal
+    if proposal.height != context.height:
+        return Nothing()
+    _check_signed(proposal, proposal.forger, proposal.height, context)
+    block = verify_block(message.block, context)
+    if block.id != proposal.block_id:
+        raise PeerFault("wrong_block", "a proposal with another block than it names")
+    return VerifiedProposal(proposal, block)
+
+
+def _verify_announcement(message: Announce, context: VerifyContext) -> Verified:
+    announcement = message.announcement
+    validator = context.sets[context.height].get(announcement.validator)
+    if validator is None:
+        return Nothing()  # it may have just joined, or left
+    if not verify_message(announcement, validator.key, context.genesis_hash):
+        raise PeerFault("bad_signature", "an announcement whose signature does not verify")
+    return VerifiedAnnouncement(announcement)
+
+
+def _verify_evidence(evidence: Evidence, context: VerifyContext) -> Verified:
+    """Both messages signed by the one validator, and contradicting each other."""
+    first, second = _pair(evidence)
+    if first.height != second.height or _author(first) != _author(second):
+        raise PeerFault("bad_evidence", "evidence of different heights or validators")
+    if first.height not in context.sets:
+        return Nothing()
+    if not _contradicts(evidence):
+        raise PeerFault("bad_evidence", "evidence of two messages that do not contradict each other")
+    for message in (first, second):
+        _check_signed(message, _author(message), message.height, context)
+    return VerifiedEvidence(evidence)
+
+
+def _pair(evidence: Evidence) -> tuple[Vote, Vote] | tuple[Proposal, Proposal]:
+    match evidence:
+        case ConflictingVotes(first=first, second=second):
+            return first, second
+        case ConflictingProposals(first=one, second=other):
+            return one, other
+        case ForgottenLock(precommit=precommit, prevote=prevote):
+            return precommit, prevote
+        case _:
+            assert_never(evidence)
+
+
+def _contradicts(evidence: Evidence) -> bool:
+    match evidence:
+        case ConflictingVotes(first=first, second=second):
+            same_place = (first.round, first.step) == (second.round, second.step)
+            return same_place and first.block_id != second.block_id
+        case ConflictingProposals(first=one, second=other):
+            differs = (one.block_id, one.valid_round) != (other.block_id, other.valid_round)
+            return one.round == other.round and differs
+        case ForgottenLock(precommit=precommit, prevote=prevote):
+            steps = (precommit.step, prevote.step) == (VoteStep.PRECOMMIT, VoteStep.PREVOTE)
+            return steps and precommit.block_id is not None and is_forgotten_lock(precommit, prevote)
+        case _:
+            assert_never(evidence)
+
+
+def _author(message: Vote | Proposal) -> Address:
+    return message.validator if isinstance(message, Vote) else message.forger
+
+
+def _check_form(vote: Vote) -> None:
+    """Only a prevote for a value has a polka round, and it is of an earlier round (protocol §5.7)."""
+    has_polka_round = vote.step is VoteStep.PREVOTE and vote.block_id is not None
+    if not -1 <= vote.polka_round < (vote.round if has_polka_round else 0):
+        raise PeerFault("bad_vote", "a vote with a polka round that it cannot have")
+
+
+def _check_signed(message: Signable, author: Address, height: int, context: VerifyContext) -> None:
+    validator = context.sets[height].get(author)
+    if validator is None:
+        raise PeerFault("not_a_validator", f"a message of somebody who is no validator of height {height}")
+    if not verify_message(message, validator.key, context.genesis_hash):
+        raise PeerFault("bad_signature", "a message of a validator whose signature does not verify")
