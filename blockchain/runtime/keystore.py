@@ -20,14 +20,16 @@ from pathlib import Path
 from typing import Final
 
 from Crypto import IncorrectPassphraseError, KdfLimitError
-from Crypto.IO import PEM, PKCS8
-from Crypto.Util.asn1 import DerObjectId, DerOctetString, DerSequence
+from Crypto.IO import PEM, PKCS8  # nosec B413
+from Crypto.Util.asn1 import DerObjectId, DerOctetString, DerSequence  # nosec B413
 from msgspec import Struct
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 
 from blockchain.errors import InvalidKey, KeyFileError
 from blockchain.primitives.crypto import SEED_BYTES, PublicKey, SigningKey
 from blockchain.runtime.atomic_file import create_file
+
+# The security lint takes `Crypto` for PyCrypto, which is abandoned (B413); it is pycryptodome, which is not.
 
 # The keys of `keys/`: genesis, staker, exchange. Anybody can sign with them; keys/README.md says how they are made.
 DEMO_KEYS: Final = (

@@ -14,6 +14,7 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+from json import JSONEncoder
 from typing import Any, Final, Literal, assert_never
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -93,7 +94,8 @@ class JsonLines(JsonFormatter):
     """A record as one JSON object: the standard attributes, then whatever the record brought along."""
 
     def __init__(self, service: str, node: str) -> None:
-        super().__init__(reserved_attrs=[*RESERVED_ATTRS, *_NOT_OURS], json_default=_stand_in)
+        super().__init__(reserved_attrs=[*RESERVED_ATTRS, *_NOT_OURS])
+        self._encode = JSONEncoder(default=_stand_in).encode  # made once: the library makes one a line
         self._always = {"service": service, **({"node": node} if node else {})}
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
@@ -102,7 +104,7 @@ class JsonLines(JsonFormatter):
             "status": record.levelname.lower(),
             **self._always,
             "logger.name": record.name,
-            "message": record.message,
+            "message": record.message.rstrip(),
             **_error_attributes(record),
         }
         log_data.update(standard)  # first in the line
@@ -110,6 +112,9 @@ class JsonLines(JsonFormatter):
         message_dict.pop("stack_info", None)
         super().add_fields(log_data, record, message_dict)
         log_data.update(standard)  # and nothing that a record brings along takes their place
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        return self._encode(log_data)
 
 
 class TextLines(logging.Formatter):
@@ -121,7 +126,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = _timestamp(record)[11:23]
-        lines = [f"{time} {record.levelname:<8} {self._node}{record.getMessage()}"]
+        lines = [f"{time} {record.levelname:<8} {self._node}{record.getMessage().rstrip()}"]
         lines += _error_attributes(record).get("error.stack", "").splitlines()
         return "\n".join(_printable(line) for line in lines)
 
