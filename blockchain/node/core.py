@@ -436,8 +436,8 @@ class Core:
     def _set_block_timers(self, now: int) -> None:
         chain = self.chain
         wait = self._parameters.block_max_wait_ms
-        oldest = chain.pool.oldest_ready_ms
-        if wait is not None and oldest is not None and self._waits_at != chain.height:
+        if wait is not None and self._waits_at != chain.height and chain.pool.oldest_ready_ms is not None:
+            oldest = chain.pool.oldest_ready_ms
             self._waits_at = chain.height
             waited = min(max(now - oldest, 0), wait)  # the clock may have been set; a timer does the waiting
             self._set_timer(TimerKind.BLOCK_WAIT, wait - waited, chain.height)

@@ -1,0 +1,1 @@
+"""The other shell: a deterministic world for the production core. Never imports `runtime`."""

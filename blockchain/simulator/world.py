@@ -1,0 +1,279 @@
+"""A deterministic world: a heap of events, one seed, and the production core of every node.
+
+Theory of operation. Virtual time is in ms and moves from event to event. Each node has the core, a store and a signer's
+record that survive a crash, and a clock with a skew. The world performs the effects of one input before the next input
+of that node, as the runtime does; a signature comes back as an input of its own. Everything that is random is drawn
+from one `Random(seed)`, in the order of events, so that the same seed gives the same transcript to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from random import Random
+from typing import Final
+
+from blockchain.consensus.lottery import vrf_alpha
+from blockchain.consensus.signing import after_signing, check_request
+from blockchain.errors import PeerFault, SigningRefused
+from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
+from blockchain.node.store import MemoryStore
+from blockchain.node.verify import verify_frame
+from blockchain.primitives import vrf
+from blockchain.primitives.chain import ChainSpec
+from blockchain.primitives.crypto import Address, SigningKey
+from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.vote import Proposal, Signable, Vote, sign_message
+from blockchain.seams import (
+    BlockFinalized,
+    Effect,
+    Emit,
+    Halt,
+    NodeEvent,
+    PeerConnected,
+    PeerDisconnected,
+    PeerId,
+    Penalize,
+    ProveVrf,
+    Reply,
+    Send,
+    SetTimer,
+    Sign,
+    Signed,
+    SigningRecord,
+    SignRefused,
+    Started,
+    SubmissionResult,
+    TimerFired,
+    TimerKey,
+    Token,
+    TransactionsSubmitted,
+    VrfProved,
+    Write,
+)
+from blockchain.simulator.network import Links, Network
+
+EVENTS_MAX: Final = 5_000_000  # of one run; more means that something spins
+
+
+class Node:
+    """One simulated node: what survives a crash, and the core while it runs."""
+
+    def __init__(self, number: int, key: SigningKey | None, skew_ms: int) -> None:
+        self.number = number
+        self.id = PeerId(number.to_bytes(32, "big"))
+        self.key = key
+        self.skew_ms = skew_ms
+        self.store = MemoryStore()
+        self.record = SigningRecord()
+        self.core: Core | None = None
+        self.life = 0  # counts starts: events of an earlier life are void
+        self.timers: dict[TimerKey, int] = {}  # the newest setting of each
+
+    @property
+    def address(self) -> Address | None:
+        return None if self.key is None else Address(self.key.public_key)
+
+
+class Violation(AssertionError):
+    """Something that must never happen did; the message says what, where and under which seed."""
+
+
+class World:
+    """All nodes, the network between them, and virtual time."""
+
+    def __init__(
+        self, spec: ChainSpec, keys: list[SigningKey | None], seed: int, links: Links, skew_max_ms: int = 0
+    ) -> None:
+        self.spec = spec
+        self.seed = seed
+        self.rng = Random(seed)
+        self.network = Network(self.rng, links)
+        self.time_ms = 0
+        self.nodes = [Node(n, key, self.rng.randint(-skew_max_ms, skew_max_ms)) for n, key in enumerate(keys)]
+        self.by_id = {node.id: node for node in self.nodes}
+        self.transcript: list[str] = []
+        self.events: list[tuple[int, NodeEvent]] = []  # (node, what happened)
+        self.replies: dict[Token, tuple[SubmissionResult, ...]] = {}
+        self.signed: dict[tuple[int, int, int, int], Signable] = {}  # by (node, height, round, step)
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._tokens = 0
+
+    # ------------------------------------------------------------------------------------------------ scripting
+
+    def at(self, time_ms: int, action: Callable[[], None]) -> None:
+        """Do something at a point of virtual time."""
+        self._sequence += 1
+        heappush(self._heap, (time_ms, self._sequence, action))
+
+    def run_until(self, time_ms: int, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Let time pass; True when `stop` came to hold."""
+        for _ in range(EVENTS_MAX):
+            if stop():
+                return True
+            if not self._heap or self._heap[0][0] > time_ms:
+                self.time_ms = time_ms
+                return False
+            self.time_ms, _, action = heappop(self._heap)
+            action()
+        raise Violation(f"seed {self.seed}: {EVENTS_MAX} events and no end")
+
+    def start(self, number: int) -> None:
+        """Start a node, or start it again on what it had stored, and connect it to all that run."""
+        node = self.nodes[number]
+        assert node.core is None, "a node that runs is not started"
+        node.life += 1
+        node.timers = {}
+        node.core = Core(self.spec, node.store, node.address)
+        self.note(node, "started")
+        self.feed(node, Started(node.record if node.key is not None else None, node.life))
+        for other in self.nodes:
+            if other.core is not None and other is not node:
+                self.feed(node, PeerConnected(other.id, "", inbound=False))
+                self.feed(other, PeerConnected(node.id, "", inbound=True))
+
+    def crash(self, number: int) -> None:
+        """Stop a node at once: what it had not written is gone."""
+        node = self.nodes[number]
+        node.core = None
+        self.note(node, "crashed")
+        for other in self.nodes:
+            if other.core is not None:
+                self.feed(other, PeerDisconnected(node.id))
+
+    def submit(self, number: int, transactions: tuple[VerifiedTransaction, ...]) -> Token:
+        """A client's transactions to one node; a node that is down takes nothing."""
+        self._tokens += 1
+        token = Token(self._tokens)
+        node = self.nodes[number]
+        if node.core is not None:
+            self.feed(node, TransactionsSubmitted(token, transactions))
+        return token
+
+    # ------------------------------------------------------------------------------------------------ driving
+
+    def feed(self, node: Node, given: Input) -> None:
+        """One input to a node, and all of its effects."""
+        if node.core is None:
+            return
+        for effect in node.core.handle(given, self.wall_ms(node)):
+            self._perform(node, effect)
+
+    def wall_ms(self, node: Node) -> int:
+        return self.spec.time_ms + 1_000_000 + self.time_ms + node.skew_ms
+
+    def note(self, node: Node, text: str) -> None:
+        self.transcript.append(f"{self.time_ms:>8} node {node.number}: {text}")
+
+    def _perform(self, node: Node, effect: Effect) -> None:
+        match effect:
+            case Write(batch=batch):
+                node.store.write(batch)
+            case Send(peers=peers, frame=frame):
+                for peer in peers:
+                    self._send(node, self.by_id[peer], frame)
+            case SetTimer(key=key, delay_ms=delay):
+                self._set_timer(node, key, delay)
+            case Sign(message=message):
+                self._later(node, self._sign(node, message))
+            case ProveVrf():
+                self._later(node, self._prove(node, effect))
+            case Emit(event=event):
+                self._on_event(node, event)
+            case Reply(token=token, results=results):
+                self.replies[token] = results
+            case Penalize(reason=reason, why=why):
+                raise Violation(f"seed {self.seed}: node {node.number} blames an honest peer: {reason}: {why}")
+            case Halt(why=why):
+                raise Violation(f"seed {self.seed}: node {node.number} halted: {why}")
+            case _:
+                pass  # dialling: everybody is connected to everybody here
+
+    def _send(self, sender: Node, receiver: Node, frame: bytes) -> None:
+        life = receiver.life
+        for delay in self.network.deliveries(sender.number, receiver.number):
+            self.at(self.time_ms + delay, lambda: self._deliver(sender, receiver, life, frame))
+
+    def _deliver(self, sender: Node, receiver: Node, life: int, frame: bytes) -> None:
+        if receiver.core is None or receiver.life != life:
+            return
+        try:
+            message = verify_frame(frame, receiver.core.context())
+        except PeerFault as fault:
+            self.feed(receiver, MessageFaulty(sender.id, fault))
+            return
+        self.feed(receiver, MessageReceived(sender.id, message))
+
+    def _set_timer(self, node: Node, key: TimerKey, delay_ms: int) -> None:
+        setting = self._sequence
+        life = node.life
+        node.timers[key] = setting
+
+        def fire() -> None:
+            if node.life == life and node.timers.get(key) == setting:
+                del node.timers[key]
+                self.feed(node, TimerFired(key))
+
+        self.at(self.time_ms + delay_ms, fire)
+
+    def _later(self, node: Node, given: Input) -> None:
+        """An answer of the signer: an input of its own, after this one's effects."""
+        life = node.life
+        self.at(self.time_ms, lambda: self.feed(node, given) if node.life == life else None)
+
+    def _sign(self, node: Node, message: Signable) -> Input:
+        assert node.key is not None, "a node without a key was asked to sign"
+        if not isinstance(message, Vote | Proposal):
+            return Signed(sign_message(message, node.key, self.spec.hash))
+        try:
+            known = check_request(node.record, message)
+        except SigningRefused as error:
+            return SignRefused(message, error.why)
+        if known is not None:
+            return Signed(known)
+        signed = sign_message(message, node.key, self.spec.hash)
+        assert isinstance(signed, Vote | Proposal)
+        node.record = after_signing(node.record, signed)
+        self._check_signed_once(node, signed)
+        return Signed(signed)
+
+    def _check_signed_once(self, node: Node, signed: Vote | Proposal) -> None:
+        step = 0 if isinstance(signed, Proposal) else int(signed.step)
+        place = (node.number, signed.height, signed.round, step)
+        if self.signed.setdefault(place, signed) != signed:
+            raise Violation(f"seed {self.seed}: node {node.number} signed twice at {place[1:]}")
+
+    def _prove(self, node: Node, asked: ProveVrf) -> Input:
+        assert node.key is not None, "a node without a key was asked to prove"
+        alpha = vrf_alpha(self.spec.hash, asked.seed, asked.height)
+        return VrfProved(asked.height, asked.round, vrf.prove(node.key.seed, alpha))
+
+    def _on_event(self, node: Node, event: NodeEvent) -> None:
+        self.events.append((node.number, event))
+        self.note(node, _line(event))
+        if isinstance(event, BlockFinalized):
+            self._check_agreement(node, event)
+
+    def _check_agreement(self, node: Node, event: BlockFinalized) -> None:
+        for other in self.nodes:
+            block = other.store.block(event.height)
+            if block is not None and block.id != event.block_id:
+                raise Violation(
+                    f"seed {self.seed}: nodes {node.number} and {other.number} made different blocks "
+                    f"final at height {event.height}"
+                )
+
+
+def _line(event: NodeEvent) -> str:
+    """One event as text, the same in every process: fields in order, bytes in short hex."""
+    fields = (f"{name}={_word(getattr(event, name))}" for name in event.__struct_fields__)
+    return f"{event.__struct_config__.tag} {' '.join(fields)}"
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()[:8]
+    if isinstance(value, tuple):
+        return f"{len(value)}:" + ",".join(_word(item) for item in value)
+    return str(value)
