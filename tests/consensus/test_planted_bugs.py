@@ -1,8 +1,8 @@
 """The traces can fail: each bug planted here makes at least one of them part from the model, through the same adapter.
 
 What no trace can show is pinned in `test_tendermint` and `test_votes` instead: votes of exactly two thirds (no trace
-has them), a lock left for a later polka, a decision on an invalid block, a time-out of another round, a second vote that
-adds to the stake that voted.
+has them), a lock left for a later polka, a decision on an invalid block, a time-out of another round, a second vote
+that adds to the stake that voted.
 """
 
 from __future__ import annotations
