@@ -284,6 +284,21 @@ def test_a_listener_can_refuse_after_the_proof_and_say_why() -> None:
     assert not one.is_done
 
 
+def test_nobody_is_welcomed_or_refused_before_the_proof_or_twice() -> None:
+    one, other = dialler(), listener()
+    other.receive(one.send()[0])
+    with pytest.raises(AssertionError):
+        other.welcome()
+    for frame in other.send():
+        one.receive(frame)
+    other.receive(one.send()[0])
+    other.welcome()
+    with pytest.raises(AssertionError):
+        other.refuse("too late")
+    with pytest.raises(AssertionError):
+        one.welcome()  # a dialler decides by sending its proof or not
+
+
 def test_frames_of_another_handshake_do_not_serve() -> None:
     """A whole dialogue recorded and played again to a listener with a fresh nonce and key."""
     one, other = dialler(), listener()

@@ -517,8 +517,11 @@ def test_a_slow_reader_is_cut(limits: P2PLimits) -> None:
             await node.up()
             peer.socket.transport.pause_reading()
             name = bytes(KEYS[1].public_key)
+            sent = 0
             while node.p2p.send(name, bytes(500_000)):
+                sent += 1
                 await asyncio.sleep(0)  # the writer's turn: it fills the socket, then waits
+            assert sent < 1000  # what the sockets of both sides hold, and what the limits allow
             assert "slow reader" in (await node.down()).why
             assert not node.p2p.send(name, b"gone")
             peer.vanish()

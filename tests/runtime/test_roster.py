@@ -1,0 +1,142 @@
+"""The decision between two connections with one peer, and the addresses that are dialled, without any socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+from websockets.asyncio.connection import Connection
+
+from blockchain.errors import ConfigError
+from blockchain.runtime.handshake import Peer
+from blockchain.runtime.link import Link
+from blockchain.runtime.peer_address import HostPort, format_address, parse_address
+from blockchain.runtime.peer_events import P2PLimits
+from blockchain.runtime.roster import DuplicateConnection, Roster
+from blockchain.runtime.secure_channel import SecureChannel
+from blockchain.runtime.websocket import source_of
+
+SMALL, LARGE = b"\x01" * 32, b"\x02" * 32
+HANDSHAKE_S = 10.0
+
+
+def link(peer_id: bytes, *, inbound: bool, since: float = 0.0) -> Link:
+    channel = SecureChannel(send_key=bytes(32), receive_key=bytes(32))
+    made = Link(cast(Connection, None), channel, Peer(peer_id, "", ""), "", inbound, P2PLimits())
+    made.since = since
+    return made
+
+
+# own id, is the present one inbound, its age when the newcomer comes, whether the newcomer replaces it
+@pytest.mark.parametrize(
+    ("own_id", "peer_id", "present_inbound", "age", "replaces"),
+    [
+        (SMALL, LARGE, False, 0.0, False),  # a simultaneous dial: the smaller id's own dial stays
+        (LARGE, SMALL, False, 0.0, True),  # the same, seen from the larger id
+        (SMALL, LARGE, False, HANDSHAKE_S - 0.1, False),
+        (SMALL, LARGE, False, HANDSHAKE_S, True),  # too old for that: the peer has lost it
+        (SMALL, LARGE, True, 0.0, True),  # the peer dialled twice: it has lost the first
+        (LARGE, SMALL, True, 0.0, True),
+    ],
+)
+def test_which_of_two_connections_stays(
+    own_id: bytes, peer_id: bytes, present_inbound: bool, age: float, replaces: bool
+) -> None:
+    async def scenario() -> None:
+        roster = Roster(own_id, HANDSHAKE_S)
+        present = link(peer_id, inbound=present_inbound)
+        newcomer = link(peer_id, inbound=True, since=age)
+        if present_inbound:
+            roster.enter_accepted(present)
+        else:
+            roster.enter_dialled(present)
+        if replaces:
+            roster.enter_accepted(newcomer)
+            assert "replaced" in present.why
+            assert newcomer.replaces is present
+            roster.leave(present)  # has no effect on the newcomer
+            assert roster.find(peer_id) is newcomer
+        else:
+            with pytest.raises(DuplicateConnection):
+                roster.enter_accepted(newcomer)
+            assert not present.why
+            assert roster.find(peer_id) is present
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("present_inbound", [True, False])
+def test_a_dial_never_replaces(present_inbound: bool) -> None:
+    async def scenario() -> None:
+        roster = Roster(LARGE, HANDSHAKE_S)
+        present = link(SMALL, inbound=present_inbound)
+        roster.enter_accepted(present)
+        with pytest.raises(DuplicateConnection):
+            roster.enter_dialled(link(SMALL, inbound=False, since=1000.0))
+        roster.leave(present)
+        roster.enter_dialled(link(SMALL, inbound=False))
+
+    asyncio.run(scenario())
+
+
+def test_a_newcomer_waits_for_all_that_it_replaces() -> None:
+    """The one in the middle never came up; the first still has to tell that it is over."""
+
+    async def scenario() -> None:
+        roster = Roster(LARGE, HANDSHAKE_S)
+        first, second, third = (link(SMALL, inbound=True) for _ in range(3))
+        for each in (first, second, third):
+            roster.enter_accepted(each)
+        waiting = asyncio.create_task(third.replaced_is_gone())
+        second.gone.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        first.gone.set()
+        await waiting
+        assert third.replaces is None
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("localhost:8010", HostPort("localhost", 8010)),
+        ("10.0.0.1:1", HostPort("10.0.0.1", 1)),
+        ("node_one.example:65535", HostPort("node_one.example", 65535)),
+        ("[::1]:8010", HostPort("::1", 8010)),
+        ("[2001:DB8:0::1]:80", HostPort("2001:db8::1", 80)),
+    ],
+)
+def test_addresses(text: str, expected: HostPort) -> None:
+    assert parse_address(text) == expected
+    assert parse_address(format_address(*expected)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":", "host", "host:", ":80", "host:0", "host:00080", "host:65536", "host:-1", "host:8o", "host:٣"),
+        *("::1:80", "[::1]80", "[host]:80", "[fe80::1%eth0]:80"),
+        *("a b:80", "a/b:80", "u@h:80", "-h:80", "h-:80", "h:80\n", "h" * 260 + ":80", "ü:80"),
+    ],
+)
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "source"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_whose_connection_it_is(host: str, source: str) -> None:
+    assert source_of(host) == source
