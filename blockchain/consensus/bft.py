@@ -34,7 +34,7 @@ from blockchain.errors import InvalidBlock, InvalidCertificate
 from blockchain.primitives import codec
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.chain import Parameters
-from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.crypto import Address, Hash32, PublicKey
 from blockchain.primitives.scalars import NO_SIGNATURE
 from blockchain.primitives.validators import ValidatorSet, verify_certificate
 from blockchain.primitives.vote import (
@@ -115,7 +115,7 @@ class HeightInProgress:
 
 
 class BftEngine:
-    """Implements `seams.Engine`. `validator` is the address that this node signs for; None follows without voting."""
+    """Implements `seams.Engine`. `key` is the validator key that this node signs with; None follows without voting."""
 
     def __init__(
         self,
@@ -123,13 +123,13 @@ class BftEngine:
         forgers: Callable[[Hash32, int, ValidatorSet], Forgers],
         genesis_hash: Hash32,
         parameters: Parameters,
-        validator: Address | None,
+        key: PublicKey | None,
     ) -> None:
         self._app = app
         self._forgers = forgers
         self._genesis_hash = genesis_hash
         self._parameters = parameters
-        self._validator = validator
+        self._key = key
         self._silent_until = 0  # no new signature up to this height: the store is older than the signer's record
         self._is_halted = False
         self._out: list[Effect] = []
@@ -143,9 +143,9 @@ class BftEngine:
         return self._commit
 
     @property
-    def is_active(self) -> bool:
-        """Whether this node's validator is in the set of the height in progress."""
-        return self._validator is not None and self._validator in self.current.validators.index
+    def validator(self) -> Address | None:
+        """The address that this node's key validates for at the height in progress; None: it is not in the set."""
+        return None if self._key is None else self.current.validators.by_key.get(self._key)
 
     def handle(self, given: EngineInput, now: int) -> list[Effect]:
         """React to one input. `now`: wall time in ms, for block times alone."""
@@ -377,7 +377,7 @@ class BftEngine:
         forger = current.forgers.forger(round)
         self._emit(ForgerDrawn(current.height, round, forger))
         asked = any(isinstance(message, Proposal) and message.round == round for message in current.asked)
-        if forger == self._validator and not asked:
+        if forger == self.validator and not asked:
             current.forges_round = round
 
     def _schedule(self, step: Step, round: int) -> None:
@@ -397,10 +397,10 @@ class BftEngine:
         self._out.append(SetTimer(TimerKey(_STEP_TIMERS[step], self.current.height, round), delay))
 
     def _cast(self, action: CastVote) -> None:
-        if self._validator is None or not self._may_sign():
-            return
-        height = self.current.height
-        self._ask(Vote(height, action.round, action.step, action.value, action.polka_round, self._validator))
+        validator = self.validator
+        if validator is not None and self._may_sign():
+            height = self.current.height
+            self._ask(Vote(height, action.round, action.step, action.value, action.polka_round, validator))
 
     def _finalize(self, decision: Decide, now: int) -> None:
         current = self.current
@@ -434,9 +434,10 @@ class BftEngine:
 
     def _propose(self, block: VerifiedBlock, valid_round: int) -> None:
         current = self.current
-        assert self._validator is not None
+        validator = self.validator
+        assert validator is not None, "a node that is not in the set forges nothing"
         current.forges_round = -1
-        self._ask(Proposal(current.height, current.rules.round, valid_round, block.id, self._validator))
+        self._ask(Proposal(current.height, current.rules.round, valid_round, block.id, validator))
 
     def _has_waited_for_precommits(self) -> bool:
         """Before it builds, a forger waits at most `commit_wait` for precommits still missing (protocol §4.4)."""
@@ -476,7 +477,7 @@ class BftEngine:
     # ------------------------------------------------------------------------------------------------ signing
 
     def _may_sign(self) -> bool:
-        return self.is_active and not self._is_halted and self.current.height > self._silent_until
+        return self.validator is not None and not self._is_halted and self.current.height > self._silent_until
 
     def _ask(self, message: Proposal | Vote) -> None:
         """Write down everything that this message depends on, then ask for its signature (protocol §5.6)."""
@@ -506,7 +507,7 @@ class BftEngine:
             asked=tuple(current.asked),
             signed=tuple(current.signed),
             proposals=tuple(p for r, p in sorted(current.proposals.items()) if r in kept_rounds - own),
-            prevotes=tuple(vote for vote in prevotes if vote.validator != self._validator),
+            prevotes=tuple(vote for vote in prevotes if vote.validator != self.validator),
         )
 
     # ------------------------------------------------------------------------------------------------ words

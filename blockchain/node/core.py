@@ -41,7 +41,7 @@ from blockchain.node.sync import Sync
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import Address
+from blockchain.primitives.crypto import Address, PublicKey
 from blockchain.primitives.transaction import VerifiedTransaction, decode_transaction, transaction_id
 from blockchain.primitives.vote import Announcement, Evidence, Proposal, Vote
 from blockchain.seams import (
@@ -118,15 +118,15 @@ Input = (
 
 
 class Core:
-    """One chain of one node. `validator` is the address that it signs for; None follows without voting."""
+    """One chain of one node. `key` is the validator key that it signs with; None follows without voting."""
 
-    def __init__(self, spec: ChainSpec, store: Store, validator: Address | None) -> None:
+    def __init__(self, spec: ChainSpec, store: Store, key: PublicKey | None) -> None:
         selection = ENGINES[spec.engine](spec.hash)
         self.chain = Chain(spec, selection, store)
-        self.engine = BftEngine(self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, validator)
+        self.engine = BftEngine(self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, key)
         self.gossip = Gossip(self.chain, self.engine, store)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
-        self.validator = validator
+        self._key = key
         self.halted = ""  # why, once something happened that must never happen
         self.announced: dict[Address, Announcement] = {}
         self._store = store
@@ -181,11 +181,11 @@ class Core:
         self._instance = given.instance
         self._restore_pool(now)
         self._restore_round()
-        self._out.append(Emit(NodeStarted(self.chain.head.height, self.chain.head.id, self.validator)))
+        self._out.append(Emit(NodeStarted(self.chain.head.height, self.chain.head.id, self.engine.validator)))
         self._drive(given, now)
         self._set_timer(TimerKind.STATUS, STATUS_MS)
         self._set_timer(TimerKind.PEERS, PEERS_MS)
-        if self.validator is not None:
+        if self._key is not None:
             self._set_timer(TimerKind.ANNOUNCE, 0)
 
     def _restore_pool(self, now: int) -> None:
@@ -380,8 +380,8 @@ class Core:
                 self._out.extend(self.sync.on_tick())
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
             case TimerKind.ANNOUNCE:
-                if self.validator is not None and self.validator in self.chain.validators.index:
-                    self._out.append(Sign(Announcement(self.validator, self._instance, now)))
+                if self.engine.validator is not None:
+                    self._out.append(Sign(Announcement(self.engine.validator, self._instance, now)))
                 self._set_timer(TimerKind.ANNOUNCE, ANNOUNCE_MS)
             case TimerKind.PEERS:
                 self._out.extend(self.gossip.send_all(GetPeers()))

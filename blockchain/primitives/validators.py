@@ -32,6 +32,7 @@ class ValidatorSet:
         self.validators = tuple(sorted(validators, key=lambda validator: validator.address))
         self.index = {validator.address: at for at, validator in enumerate(self.validators)}
         assert len(self.index) == len(self.validators), "a validator stands twice in a set"
+        self.by_key = {validator.key: validator.address for validator in self.validators}
         self.cumulative = tuple(accumulate(validator.stake for validator in self.validators))
         self.total = self.cumulative[-1] if self.cumulative else 0
 

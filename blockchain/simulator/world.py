@@ -21,7 +21,7 @@ from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
 from blockchain.primitives import vrf
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import Address, SigningKey
+from blockchain.primitives.crypto import PublicKey, SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.vote import Proposal, Signable, Vote, sign_message
 from blockchain.seams import (
@@ -71,8 +71,8 @@ class Node:
         self.timers: dict[TimerKey, int] = {}  # the newest setting of each
 
     @property
-    def address(self) -> Address | None:
-        return None if self.key is None else Address(self.key.public_key)
+    def public_key(self) -> PublicKey | None:
+        return None if self.key is None else self.key.public_key
 
 
 class Violation(AssertionError):
@@ -125,7 +125,7 @@ class World:
         assert node.core is None, "a node that runs is not started"
         node.life += 1
         node.timers = {}
-        node.core = Core(self.spec, node.store, node.address)
+        node.core = Core(self.spec, node.store, node.public_key)
         self.note(node, "started")
         self.feed(node, Started(node.record if node.key is not None else None, node.life))
         for other in self.nodes:

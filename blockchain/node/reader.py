@@ -1,0 +1,167 @@
+"""Pictures of a core, for its readers: pure functions from the core to the views of `views.py`."""
+
+from __future__ import annotations
+
+from blockchain.consensus.bft import HeightInProgress
+from blockchain.ledger.accounts import account_of, stakeholder
+from blockchain.node.core import Core
+from blockchain.node.views import (
+    AccountView,
+    ConsensusView,
+    LotteryReceipt,
+    PeerView,
+    PoolView,
+    StatusView,
+    TransactionView,
+)
+from blockchain.primitives.block import decode_block
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.primitives.vote import Step
+from blockchain.seams import FinalBlock, Store
+
+
+def status_of(core: Core) -> StatusView:
+    head = core.chain.head
+    return StatusView(
+        height=head.height,
+        head=head.id,
+        head_time_ms=head.time_ms,
+        best_peer_height=max(core.sync.best_height - 1, 0),
+        is_syncing=core.sync.is_syncing,
+        is_halted=core.halted,
+        validator=core.engine.validator,
+        is_active=core.engine.validator is not None,
+        peers=len(core.gossip.peers),
+        pool=pool_of(core),
+        consensus=consensus_of(core),
+    )
+
+
+def pool_of(core: Core) -> PoolView:
+    pool = core.chain.pool
+    parameters = core.chain.spec.parameters
+    ready = min(pool.ready_count, parameters.block_max_transactions)
+    return PoolView(pending=len(pool), ready=ready, bytes=pool.bytes, threshold=parameters.block_threshold)
+
+
+def consensus_of(core: Core) -> ConsensusView:
+    current = core.engine.current
+    rules = current.rules
+    round = max(rules.round, 0)
+    votes = rules.book.of(round)
+    members = [validator.address for validator in current.validators.validators]
+    return ConsensusView(
+        height=current.height,
+        round=round,
+        step=rules.step,
+        forger=current.forgers.forger(round),
+        has_proposal=round in current.proposals,
+        locked_round=rules.locked_round,
+        locked_block=rules.locked_value,
+        valid_round=rules.valid_round,
+        valid_block=rules.valid_value,
+        total_stake=current.validators.total,
+        prevote_stake=votes.prevotes.stake,
+        precommit_stake=votes.precommits.stake,
+        missing_prevotes=tuple(address for address in members if address not in votes.prevotes.firsts),
+        missing_precommits=tuple(address for address in members if address not in votes.precommits.firsts),
+        waiting_for=_waiting_for(core, current),
+    )
+
+
+def _waiting_for(core: Core, current: HeightInProgress) -> str:
+    """Why nothing becomes final at this moment, in a sentence."""
+    if core.halted:
+        return f"nothing: this node stopped voting: {core.halted}"
+    if core.sync.is_syncing:
+        return f"blocks: peers are at height {core.sync.best_height - 1}"
+    rules = current.rules
+    if rules.step is Step.PROPOSE:
+        pool = pool_of(core)
+        if pool.ready < pool.threshold and not rules.proposals and rules.valid_value is None:
+            return f"pool holds {pool.ready} of {pool.threshold}"
+        return f"the proposal of round {max(rules.round, 0)}'s forger"
+    votes = rules.book.of(rules.round)
+    step = votes.prevotes if rules.step is Step.PREVOTE else votes.precommits
+    needed = current.validators.total * 2 // 3 + 1
+    name = "prevotes" if rules.step is Step.PREVOTE else "precommits"
+    return f"{name}: {step.stake} of the {needed} needed of {current.validators.total} stake have come"
+
+
+def peers_of(core: Core) -> list[PeerView]:
+    return [
+        PeerView(id=peer.id, address=peer.address, inbound=peer.inbound, height=peer.height, round=peer.round)
+        for peer in core.gossip.peers.values()
+    ]
+
+
+def account_view(core: Core, address: Address) -> AccountView:
+    state = core.chain.state()
+    account = account_of(state, address)
+    holder = stakeholder(state, address)
+    height = core.chain.height
+    stake = 0 if holder is None else holder.stake_at(height)
+    return AccountView(
+        address=address,
+        balance=account.balance,
+        nonce=account.nonce,
+        next_nonce=core.chain.pool.next_nonce(address),
+        stake=stake,
+        stake_waiting=0 if holder is None else holder.stake_in_the_end - stake,
+        validator_key=None if holder is None else holder.key,
+    )
+
+
+def validators_at(core: Core, height: int | None) -> ValidatorSet:
+    """The set of the height in progress, or of the head. Raises LookupError for another one."""
+    chain = core.chain
+    if height is None or height == chain.height:
+        return chain.validators
+    if height == chain.head.height:
+        return chain.parent_validators
+    raise LookupError(f"this node holds the sets of heights {chain.head.height} and {chain.height} only")
+
+
+def transaction_of(core: Core, store: Store, transaction_id: Hash32) -> TransactionView | None:
+    pending = core.chain.pool.get(transaction_id)
+    if pending is not None:
+        return TransactionView(transaction_id, "pending", pending.raw)
+    place = store.locate(transaction_id)
+    if place is not None:
+        height, position = place
+        stored = store.block(height)
+        assert stored is not None, "an index entry without its block"
+        raw = decode_block(stored.raw).transactions[position]
+        return TransactionView(transaction_id, "final", raw, height, position)
+    refusal = store.refusal(transaction_id)
+    return None if refusal is None else TransactionView(transaction_id, "refused", None, refusal=refusal)
+
+
+def lottery_of(core: Core, height: int, round: int, stored: FinalBlock | None) -> LotteryReceipt | None:
+    """The receipt of a draw of the height in progress, or of the head; None where this node has not the set."""
+    chain = core.chain
+    try:
+        validators = validators_at(core, height)
+    except LookupError:
+        return None
+    header = None if stored is None else decode_block(stored.raw).header
+    if header is None and height != chain.height:
+        return None  # genesis was not drawn
+    seed = chain.seed if header is None else header.seed
+    draw = chain.selection.forgers(seed, height, validators).draw(round)
+    is_winner = header is not None and header.round == round
+    return LotteryReceipt(
+        genesis_hash=chain.genesis_hash,
+        height=height,
+        round=round,
+        seed=seed,
+        reference=draw.reference,
+        point=draw.point,
+        total_stake=validators.total,
+        left_out=draw.left_out,
+        forger=draw.forger,
+        interval=draw.interval,
+        validators=tuple((v.address, v.key, v.stake) for v in validators.validators),
+        vrf_proof=header.vrf_proof if header is not None and is_winner else None,
+    )
