@@ -1,0 +1,281 @@
+"""A node in memory, as far as `NodeReader` goes: a small real chain, and knobs for what tests need.
+
+Every method insists on the thread that made the fake: the API may take views on the loop only.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from blockchain.errors import InvalidSignature, MalformedMessage
+from blockchain.node.views import (
+    AccountView,
+    ConsensusView,
+    DialView,
+    LotteryReceipt,
+    PeerView,
+    PoolView,
+    StatusView,
+    TransactionView,
+)
+from blockchain.primitives import codec
+from blockchain.primitives.block import Block, Header, block_id, evidence_root, transaction_root
+from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
+from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
+from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
+from blockchain.primitives.validators import Validator, ValidatorSet
+from blockchain.primitives.vote import (
+    Certificate,
+    CommitSignature,
+    ConflictingProposals,
+    ConflictingVotes,
+    Evidence,
+    ForgottenLock,
+    Proposal,
+    Step,
+    Vote,
+    VoteStep,
+    empty_certificate,
+)
+from blockchain.seams import FinalBlock, PeerId, RefusedTransaction, SubmissionResult
+from blockchain.wallet import Wallet
+
+ALICE_KEY = SigningKey(b"\x01" * 32)
+BOB_KEY = SigningKey(b"\x02" * 32)
+SPEC = ChainSpec(
+    chain_id="test",
+    time_ms=1_000,
+    parameters=Parameters(block_threshold=2, block_max_wait_ms=None),
+    issuer=Address(BOB_KEY.public_key),
+    accounts=(GenesisAccount(Address(ALICE_KEY.public_key), 1_000),),
+    validators=(GenesisValidator(Address(ALICE_KEY.public_key), 1),),
+)
+GENESIS_HASH = SPEC.hash
+ALICE = Wallet(ALICE_KEY, GENESIS_HASH)
+BOB = Wallet(BOB_KEY, GENESIS_HASH)
+SIGNATURE = Signature(b"\x5a" * 64)
+HASH = Hash32(b"\xc1" * 32)
+
+_VOTE = Vote(2, 1, VoteStep.PREVOTE, HASH, -1, ALICE.address, SIGNATURE)
+_NIL = Vote(2, 0, VoteStep.PRECOMMIT, None, -1, ALICE.address, SIGNATURE)
+_PROPOSAL = Proposal(2, 0, -1, HASH, ALICE.address, SIGNATURE)
+EVIDENCE: tuple[Evidence, ...] = (
+    ConflictingVotes(_VOTE, _VOTE),
+    ConflictingProposals(_PROPOSAL, _PROPOSAL),
+    ForgottenLock(_NIL, _VOTE),
+)
+
+
+class FakeNode:
+    """`heights` final blocks of two transactions each; the second holds one of each kind of evidence."""
+
+    def __init__(self, heights: int = 3, transactions_per_block: int = 2) -> None:
+        self._thread = threading.get_ident()
+        self._blocks: dict[int, FinalBlock] = {}
+        self._heights: dict[bytes, int] = {}
+        self._transactions: dict[bytes, TransactionView] = {}
+        self._set = ValidatorSet([Validator(ALICE.address, ALICE_KEY.public_key, 1)])
+        self.pool: list[VerifiedTransaction] = []
+        self.refuse: dict[bytes, tuple[str, str]] = {}
+        self.submitted: list[list[bytes]] = []
+        self.is_halted = ""
+        self.is_syncing = False
+        self.breaks_with: Exception | None = None
+        self.asked = 0
+        self._nonce = 0
+        for height in range(1, heights + 1):
+            self._add_block(height, transactions_per_block)
+
+    # ---------------------------------------------------------------------------------------- knobs
+
+    def make_pending(self) -> VerifiedTransaction:
+        made = self._next_transaction()
+        self.pool.append(made)
+        self._transactions[made.id] = TransactionView(made.id, "pending", made.raw)
+        return made
+
+    def make_refused(self) -> VerifiedTransaction:
+        made = self._next_transaction()
+        refusal = RefusedTransaction(made.id, "evicted", "the pool was full", 5_000)
+        self._transactions[made.id] = TransactionView(made.id, "refused", None, refusal=refusal)
+        return made
+
+    def finalize(self, made: VerifiedTransaction) -> None:
+        self._transactions[made.id] = TransactionView(made.id, "final", made.raw, 1, 0)
+
+    # ----------------------------------------------------------------------------------- NodeReader
+
+    @property
+    def spec(self) -> ChainSpec:
+        return SPEC
+
+    @property
+    def genesis_hash(self) -> Hash32:
+        return GENESIS_HASH
+
+    @property
+    def node_id(self) -> PeerId:
+        return PeerId(b"\x0d" * 32)
+
+    def status(self) -> StatusView:
+        self._enter()
+        height = max(self._blocks, default=0)
+        return StatusView(
+            height=height,
+            head=self._blocks[height].id if height else GENESIS_HASH,
+            head_time_ms=2_000,
+            best_peer_height=height + 5 * self.is_syncing,
+            is_syncing=self.is_syncing,
+            is_halted=self.is_halted,
+            validator=ALICE.address,
+            is_active=True,
+            peers=1,
+            pool=PoolView(len(self.pool), len(self.pool), sum(len(one.raw) for one in self.pool), 2),
+            consensus=self._consensus(height + 1),
+        )
+
+    def peers(self) -> list[PeerView]:
+        self._enter()
+        return [PeerView(PeerId(b"\x0e" * 32), "localhost:8011", False, 3, 0)]
+
+    def dials(self) -> list[DialView]:
+        self._enter()
+        return [DialView("localhost:8012", 4, "connection refused", False)]
+
+    def pending(self) -> list[VerifiedTransaction]:
+        self._enter()
+        return list(self.pool)
+
+    def account(self, address: Address) -> AccountView:
+        self._enter()
+        if address != ALICE.address:
+            return AccountView(address, 0, 0, 0, 0, 0, None)
+        return AccountView(address, 994, self._nonce, self._nonce, 1, 0, ALICE_KEY.public_key)
+
+    def validators(self, height: int | None = None) -> ValidatorSet:
+        self._enter()
+        if height is not None and height > max(self._blocks, default=0) + 1:
+            raise LookupError(height)
+        return self._set
+
+    def transaction(self, transaction_id: Hash32) -> TransactionView | None:
+        self._enter()
+        return self._transactions.get(transaction_id)
+
+    def block(self, height: int) -> FinalBlock | None:
+        self._enter()
+        return self._blocks.get(height)
+
+    def height_of(self, block_id: Hash32) -> int | None:
+        self._enter()
+        return self._heights.get(block_id)
+
+    def lottery(self, height: int, round: int) -> LotteryReceipt | None:
+        self._enter()
+        if height not in self._blocks:
+            return None
+        return LotteryReceipt(
+            genesis_hash=GENESIS_HASH,
+            height=height,
+            round=round,
+            seed=HASH,
+            reference=HASH,
+            point=0,
+            total_stake=1,
+            left_out=(BOB.address,) * round,
+            forger=ALICE.address,
+            interval=(0, 1),
+            validators=((ALICE.address, ALICE_KEY.public_key, 1),),
+            vrf_proof=None if round else b"\xb2" * 80,
+        )
+
+    async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
+        self._enter()
+        self.submitted.append(raws)
+        return [self._submit(raw) for raw in raws]
+
+    # -------------------------------------------------------------------------------------- inside
+
+    def _enter(self) -> None:
+        assert threading.get_ident() == self._thread, "a view was taken on another thread"
+        self.asked += 1
+        if self.breaks_with is not None:
+            raise self.breaks_with
+
+    def _submit(self, raw: bytes) -> SubmissionResult:
+        identifier = transaction_id(GENESIS_HASH, raw)
+        try:
+            made = verify_transaction(raw, GENESIS_HASH)
+        except (MalformedMessage, InvalidSignature) as error:
+            return SubmissionResult(identifier, error.code, str(error))
+        if identifier in self.refuse:
+            return SubmissionResult(identifier, *self.refuse[identifier])
+        if identifier not in self._transactions:
+            self.pool.append(made)
+            self._transactions[identifier] = TransactionView(identifier, "pending", raw)
+        return SubmissionResult(identifier)
+
+    def _next_transaction(self) -> VerifiedTransaction:
+        self._nonce += 1
+        return ALICE.transfer(BOB.address, 1, self._nonce - 1)
+
+    def _consensus(self, height: int) -> ConsensusView:
+        return ConsensusView(
+            height=height,
+            round=0,
+            step=Step.PROPOSE,
+            forger=ALICE.address,
+            has_proposal=False,
+            locked_round=-1,
+            locked_block=None,
+            valid_round=0,
+            valid_block=HASH,
+            total_stake=1,
+            prevote_stake=0,
+            precommit_stake=0,
+            missing_prevotes=(ALICE.address,),
+            missing_precommits=(ALICE.address,),
+            waiting_for="pool holds 1 of 2",
+        )
+
+    def _add_block(self, height: int, count: int) -> None:
+        made = [self._next_transaction() for _ in range(count)]
+        evidence = EVIDENCE if height == 2 else ()
+        header = _header(height, made, evidence)
+        identifier = block_id(header, GENESIS_HASH)
+        block = Block(header, tuple(one.raw for one in made), evidence, empty_certificate(GENESIS_HASH))
+        own = Certificate(height, 0, identifier, (CommitSignature(0, SIGNATURE),))
+        ids = tuple(one.id for one in made)
+        self._blocks[height] = FinalBlock(height, identifier, codec.encode(block), codec.encode(own), ids)
+        self._heights[identifier] = height
+        for position, one in enumerate(made):
+            self._transactions[one.id] = TransactionView(one.id, "final", one.raw, height, position)
+
+
+def _header(height: int, made: Sequence[VerifiedTransaction], evidence: tuple[Evidence, ...]) -> Header:
+    return Header(
+        version=1,
+        height=height,
+        round=0,
+        seed=HASH,
+        time_ms=1_000 + height,
+        parent=HASH,
+        forger=ALICE.address,
+        vrf_proof=b"\xb2" * 80,
+        transaction_root=transaction_root([one.id for one in made]),
+        state_root=HASH,
+        validators_hash=HASH,
+        next_validators_hash=HASH,
+        evidence_root=evidence_root(evidence, GENESIS_HASH),
+        parent_certificate_hash=HASH,
+        transaction_count=len(made),
+        evidence_count=len(evidence),
+    )
+
+
+def with_other_signature(made: VerifiedTransaction) -> bytes:
+    """The same transaction with a signature that does not verify."""
+    return codec.encode(msgspec.structs.replace(made.transaction, signature=SIGNATURE))

@@ -1,0 +1,302 @@
+"""Every path answers what its schema says, in both spellings, and says the right things."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from blockchain import __version__
+from blockchain.api import schemas
+from blockchain.api.routes import chain, transactions
+from blockchain.primitives.address import format_address
+from tests.api.asking import ask, check_problem
+from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, FakeNode
+
+V1 = "/api/v1"
+
+
+def _get(node: FakeNode, path: str) -> Any:
+    response = ask(node, path)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
+    return response.json()
+
+
+ROUTES: list[tuple[str, Any]] = [
+    ("/ping/", schemas.PingAnswer),
+    ("/livez/", schemas.LiveAnswer),
+    ("/readyz/", schemas.ReadyAnswer),
+    (f"{V1}/blockchain/", schemas.BlocksAnswer),
+    (f"{V1}/blocks/2/", schemas.BlockAnswer),
+    (f"{V1}/genesis/", schemas.GenesisAnswer),
+    (f"{V1}/transaction/transaction_pool/", list[schemas.PooledTransaction]),
+    (f"{V1}/transactions/{{pending}}/", schemas.TransactionAnswer),
+    (f"{V1}/status/", schemas.StatusAnswer),
+    (f"{V1}/consensus/", schemas.ConsensusAnswer),
+    (f"{V1}/accounts/{ALICE.address_text}/", schemas.AccountAnswer),
+    (f"{V1}/validators/", schemas.ValidatorsAnswer),
+    (f"{V1}/peers/", schemas.PeersAnswer),
+    (f"{V1}/lottery/2/1/", schemas.LotteryAnswer),
+]
+
+
+@pytest.mark.parametrize("has_slash", [True, False])
+@pytest.mark.parametrize(("path", "schema"), ROUTES)
+def test_every_path_answers_its_schema_with_and_without_a_slash(path: str, schema: Any, has_slash: bool) -> None:
+    node = FakeNode()
+    path = path.format(pending=node.make_pending().id.hex())
+    response = ask(node, path if has_slash else path.rstrip("/"))
+    assert response.status_code == 200, response.text  # no redirect
+    TypeAdapter(schema).validate_json(response.content)
+
+
+def test_ping() -> None:
+    assert _get(FakeNode(), "/ping/") == {"success": "pong!"}
+
+
+# ---------------------------------------------------------------------------------------------------- blocks
+
+
+def test_the_chain_is_the_newest_page_lowest_height_first() -> None:
+    page = _get(FakeNode(heights=25), f"{V1}/blockchain/")
+    assert [block["height"] for block in page["blocks"]] == list(range(6, 26))
+    assert page["next"] == 6
+    assert [len(block["transactions"]) for block in page["blocks"]] == [2] * 20
+
+
+def test_pages_cover_the_chain_once() -> None:
+    node = FakeNode(heights=25)
+    heights: list[int] = []
+    query, pages = "limit=10", 0
+    while query:
+        page = _get(node, f"{V1}/blockchain/?{query}")
+        heights = [block["height"] for block in page["blocks"]] + heights
+        query, pages = f"limit=10&before={page['next']}" if page["next"] else "", pages + 1
+    assert heights == list(range(1, 26))
+    assert pages == 3
+
+
+@pytest.mark.parametrize(
+    ("heights", "before", "expected", "following"), [(0, 9, [], None), (3, 1, [], None), (3, 99, [1, 2, 3], None)]
+)
+def test_the_ends_of_the_chain(heights: int, before: int, expected: list[int], following: int | None) -> None:
+    page = _get(FakeNode(heights), f"{V1}/blockchain/?before={before}")
+    assert [block["height"] for block in page["blocks"]] == expected
+    assert page["next"] is following
+
+
+def test_a_page_of_large_blocks_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = FakeNode(heights=5)
+    found = node.block(5)
+    assert found is not None
+    monkeypatch.setattr(chain, "PAGE_BYTES_MAX", len(found.raw))
+    page = _get(node, f"{V1}/blockchain/")
+    assert [block["height"] for block in page["blocks"]] == [5]
+    assert page["next"] == 5
+
+
+def test_a_page_leaves_certificates_out_and_a_block_has_both() -> None:
+    node = FakeNode()
+    (block,) = _get(node, f"{V1}/blockchain/?limit=1")["blocks"]
+    full = _get(node, f"{V1}/blocks/3/")
+    assert block.keys() == full.keys() - {"certificate", "parent_certificate"}
+    assert full["certificate"]["block_id"] == full["id"] == block["id"]
+    assert len(full["certificate"]["precommits"]) == 1
+    assert full["parent_certificate"]["precommits"] == []
+
+
+def test_a_block_by_its_height_and_by_its_id() -> None:
+    node = FakeNode()
+    by_height = _get(node, f"{V1}/blocks/2/")
+    assert by_height["height"] == 2
+    assert _get(node, f"{V1}/blocks/{by_height['id']}/") == by_height
+    assert _get(node, f"{V1}/blocks/{by_height['id'].upper()}/") == by_height
+    assert [item["kind"] for item in by_height["evidence"]] == ["votes", "proposals", "lock"]
+
+
+@pytest.mark.parametrize("reference", ["4", "0", "9" * 16, "ab" * 32, "7" * 64])
+def test_a_block_that_is_not_there(reference: str) -> None:
+    check_problem(ask(FakeNode(), f"{V1}/blocks/{reference}/"), 404, "block_not_found")
+
+
+@pytest.mark.parametrize("reference", ["head", "-1", "1.0", "0x10", "9" * 17, "ab" * 31, "٣"])
+def test_what_names_no_block(reference: str) -> None:
+    check_problem(ask(FakeNode(), f"{V1}/blocks/{reference}/"), 422, "invalid_block_reference")
+
+
+def test_genesis_says_what_all_share() -> None:
+    genesis = _get(FakeNode(), f"{V1}/genesis/")
+    assert genesis["hash"] == GENESIS_HASH.hex()
+    assert genesis["account_count"] == 1
+    assert genesis["accounts"] == [{"address": ALICE.address_text, "balance": 1_000}]
+    assert genesis["parameters"]["block_threshold"] == 2
+    assert genesis["issuer"] == BOB.address_text
+
+
+# ---------------------------------------------------------------------------------------------- transactions
+
+
+def test_the_pool_is_a_list_oldest_first() -> None:
+    node = FakeNode()
+    made = [node.make_pending() for _ in range(3)]
+    response = ask(node, f"{V1}/transaction/transaction_pool/")
+    assert [one["id"] for one in response.json()] == [one.id.hex() for one in made]
+    assert response.headers["x-total-count"] == "3"
+    limited = ask(node, f"{V1}/transaction/transaction_pool/?limit=2")
+    assert [one["id"] for one in limited.json()] == [one.id.hex() for one in made[:2]]
+    assert limited.headers["x-total-count"] == "3"
+
+
+def test_a_large_pool_is_listed_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = FakeNode()
+    made = node.make_pending()
+    node.pool = [made] * (transactions.POOL_LISTED_MAX + 1)
+    response = ask(node, f"{V1}/transaction/transaction_pool/")
+    assert len(response.json()) == transactions.POOL_LISTED_MAX
+    assert response.headers["x-total-count"] == str(transactions.POOL_LISTED_MAX + 1)
+
+
+def test_the_three_states_of_a_transaction() -> None:
+    node = FakeNode()
+    pending, refused = node.make_pending(), node.make_refused()
+    final_id = _get(node, f"{V1}/blocks/3/")["transactions"][1]["id"]
+
+    answer = _get(node, f"{V1}/transactions/{pending.id.hex()}/")
+    assert (answer["state"], answer["height"], answer["refusal"]) == ("pending", None, None)
+    assert answer["transaction"]["nonce"] == pending.transaction.nonce
+
+    answer = _get(node, f"{V1}/transactions/{final_id}/")
+    assert (answer["state"], answer["height"], answer["position"]) == ("final", 3, 1)
+
+    answer = _get(node, f"{V1}/transactions/{refused.id.hex()}/")
+    assert (answer["state"], answer["transaction"]) == ("refused", None)
+    assert answer["refusal"] == {"code": "evicted", "why": "the pool was full", "time_ms": 5_000}
+    for one in (pending.id.hex(), final_id, refused.id.hex()):
+        schemas.TransactionAnswer.model_validate(_get(node, f"{V1}/transactions/{one}/"))
+
+
+def test_a_transaction_that_this_node_does_not_know() -> None:
+    check_problem(ask(FakeNode(), f"{V1}/transactions/{'00' * 32}/"), 404, "transaction_not_found")
+    check_problem(ask(FakeNode(), f"{V1}/transactions/7/"), 422, "invalid_transaction_id")
+
+
+# ----------------------------------------------------------------------------------------------------- state
+
+
+def test_status_in_a_few_lines() -> None:
+    node = FakeNode()
+    node.make_pending()
+    status = _get(node, f"{V1}/status/")
+    assert (status["version"], status["chain_id"]) == (__version__, "test")
+    assert (status["height"], status["is_halted"], status["is_syncing"]) == (3, "", False)
+    assert status["validator"] == ALICE.address_text
+    assert (status["pool"]["pending"], status["pool"]["threshold"]) == (1, 2)
+    assert status["waiting_for"] == "pool holds 1 of 2"
+
+
+def test_consensus_says_whose_stake_is_missing() -> None:
+    consensus = _get(FakeNode(), f"{V1}/consensus/")
+    assert (consensus["height"], consensus["round"], consensus["step"]) == (4, 0, "propose")
+    assert consensus["missing_prevotes"] == [{"validator": ALICE.address_text, "stake": 1}]
+    assert consensus["quorum_stake"] == 1
+    assert consensus["locked_block"] is None
+
+
+@pytest.mark.parametrize("spelling", [ALICE.address_text, ALICE.address_text.upper(), ALICE.address.hex()])
+def test_an_account_by_each_spelling_of_its_address(spelling: str) -> None:
+    account = _get(FakeNode(), f"{V1}/accounts/{spelling}/")
+    assert account["address"] == ALICE.address_text
+    assert (account["balance"], account["stake"], account["next_nonce"]) == (994, 1, 6)
+
+
+def test_an_account_that_holds_nothing() -> None:
+    account = _get(FakeNode(), f"{V1}/accounts/{BOB.address_text}/")
+    assert (account["balance"], account["nonce"], account["validator_key"]) == (0, 0, None)
+
+
+@pytest.mark.parametrize("address", ["pos1", "x", ALICE.address_text[:-1] + "q", "ab" * 31])
+def test_what_is_no_address(address: str) -> None:
+    check_problem(ask(FakeNode(), f"{V1}/accounts/{address}/"), 422, "invalid_address")
+
+
+def test_the_validators_of_a_height() -> None:
+    node = FakeNode()
+    now, then = _get(node, f"{V1}/validators/"), _get(node, f"{V1}/validators/?height=2")
+    assert (now["height"], then["height"], now["total_stake"]) == (4, 2, 1)
+    assert now["validators"] == [{"address": format_address(ALICE.address), "key": ALICE.address.hex(), "stake": 1}]
+    check_problem(ask(node, f"{V1}/validators/?height=5"), 404, "validators_not_found")
+
+
+def test_peers_and_why_others_could_not_be_reached() -> None:
+    answer = _get(FakeNode(), f"{V1}/peers/")
+    assert answer["peers"][0]["address"] == "localhost:8011"
+    (dial,) = answer["dials"]
+    assert (dial["attempts"], dial["last_error"], dial["is_connected"]) == (4, "connection refused", False)
+
+
+def test_a_lottery_receipt() -> None:
+    receipt = _get(FakeNode(), f"{V1}/lottery/2/0/")
+    assert receipt["forger"] == ALICE.address_text
+    assert (receipt["interval"], receipt["point"], receipt["total_stake"]) == ([0, 1], 0, 1)
+    assert receipt["vrf_proof"] == "b2" * 80
+    other = _get(FakeNode(), f"{V1}/lottery/2/1/")
+    assert (other["vrf_proof"], other["left_out"]) == (None, [BOB.address_text])
+    check_problem(ask(FakeNode(), f"{V1}/lottery/9/0/"), 404, "lottery_not_found")
+
+
+# ---------------------------------------------------------------------------------------------------- health
+
+
+def test_a_node_that_halted_is_alive_and_not_ready() -> None:
+    node = FakeNode()
+    node.is_halted = "two certificates at height 3"
+    document = check_problem(ask(node, "/readyz"), 503, "not_ready")
+    assert document["checks"] == {
+        "not_halted": {"ok": False, "why": "halted: two certificates at height 3"},
+        "synced": {"ok": True, "why": ""},
+    }
+    assert "two certificates" in str(document["detail"])
+    assert ask(node, "/livez").status_code == 200
+
+
+def test_a_node_that_is_syncing_is_not_ready() -> None:
+    node = FakeNode()
+    node.is_syncing = True
+    document = check_problem(ask(node, "/readyz"), 503, "not_ready")
+    assert document["detail"] == "syncing: at height 3, a peer at 8"
+
+
+# ---------------------------------------------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        ("/blockchain/?limit=0", "query.limit"),
+        ("/blockchain/?limit=101", "query.limit"),
+        ("/blockchain/?limit=many", "query.limit"),
+        ("/blockchain/?before=0", "query.before"),
+        (f"/blockchain/?before={2**53}", "query.before"),
+        ("/transaction/transaction_pool/?limit=1001", "query.limit"),
+        ("/validators/?height=-1", "query.height"),
+        ("/lottery/0/0/", "path.height"),
+        ("/lottery/1/-1/", "path.round"),
+        (f"/lottery/1/{2**31}/", "path.round"),
+        ("/lottery/one/0/", "path.height"),
+    ],
+)
+def test_parameters_out_of_bounds_are_named(path: str, where: str) -> None:
+    document = check_problem(ask(FakeNode(), f"{V1}{path}"), 422, "invalid_parameter")
+    assert [error["where"] for error in document["errors"]] == [where]  # type: ignore[attr-defined]
+    assert json.dumps(document)
+
+
+def test_no_answer_invites_other_origins() -> None:
+    response = ask(FakeNode(), f"{V1}/status/", headers={"Origin": "https://example.org"})
+    assert not [name for name in response.headers if name.startswith("access-control")]
+    check_problem(
+        ask(FakeNode(), f"{V1}/status/", "OPTIONS", headers={"Origin": "https://e.org"}), 405, "method_not_allowed"
+    )

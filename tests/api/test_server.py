@@ -1,0 +1,122 @@
+"""The server on a real port: it listens, says when a port is taken, and frees it again. Signals stay the node's."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from blockchain.api.app import create_app
+from blockchain.api.server import ApiServer
+from blockchain.errors import ConfigError, PortInUse
+from tests.api.fake_node import FakeNode
+
+
+def _serving(test: Callable[[ApiServer], Awaitable[None]], host: str = "127.0.0.1") -> None:
+    async def once() -> None:
+        server = ApiServer(create_app(FakeNode()), host, 0)
+        await server.start()
+        try:
+            await test(server)
+        finally:
+            await server.stop()
+
+    asyncio.run(once())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_it_answers_on_the_port_that_it_names(host: str) -> None:
+    async def test(server: ApiServer) -> None:
+        assert server.port > 0
+        async with httpx.AsyncClient(trust_env=False) as http:
+            response = await http.get(f"http://127.0.0.1:{server.port}/ping/")
+        assert response.json() == {"success": "pong!"}
+        assert "server" not in response.headers
+
+    _serving(test, host)
+
+
+def test_a_taken_port_is_one_clear_error_and_leaves_nothing_behind() -> None:
+    async def test(server: ApiServer) -> None:
+        second = ApiServer(create_app(FakeNode()), "127.0.0.1", server.port)
+        with pytest.raises(PortInUse, match=f"port {server.port} on 127.0.0.1 is already in use"):
+            await second.start()
+        await second.stop()
+
+    _serving(test)
+
+
+def test_the_port_is_free_again_after_stop() -> None:
+    async def once() -> None:
+        first = ApiServer(create_app(FakeNode()), "127.0.0.1", 0)
+        await first.start()
+        await first.stop()
+        second = ApiServer(create_app(FakeNode()), "127.0.0.1", first.port)
+        await second.start()
+        await second.stop()
+
+    asyncio.run(once())
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine(host: str) -> None:
+    async def once() -> None:
+        with pytest.raises(ConfigError, match="cannot listen on"):
+            await ApiServer(create_app(FakeNode()), host, 0).start()
+
+    asyncio.run(once())
+
+
+def test_signal_handlers_stay_what_they_were() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def test(server: ApiServer) -> None:
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    _serving(test)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_too_large_a_body_is_refused_while_it_is_sent() -> None:
+    async def test(server: ApiServer) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(
+            b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 99999999999\r\n\r\n["
+        )
+        await writer.drain()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+        writer.close()
+
+    _serving(test)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body() -> None:
+    async def test(server: ApiServer) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(
+            b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 9\r\n\r\n["
+        )
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        async with httpx.AsyncClient(trust_env=False) as http:
+            assert (await http.get(f"http://127.0.0.1:{server.port}/livez")).status_code == 200
+
+    _serving(test)
+
+
+def test_a_closed_port_is_no_longer_answered() -> None:
+    ports: list[int] = []
+
+    async def test(server: ApiServer) -> None:
+        ports.append(server.port)
+
+    _serving(test)
+    with socket.socket() as one:
+        assert one.connect_ex(("127.0.0.1", ports[0])) != 0
