@@ -8,6 +8,7 @@ handshakes in progress, bytes of a frame before the peer is known, answers to pi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import http
 import ipaddress
@@ -51,6 +52,13 @@ class _Lost(asyncio.Transport):
 
 
 class _BoundedConnection(Connection):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # asyncio does this for sockets that name their protocol; those that socket.create_server accepts do not,
+        # and a second small frame then waits 40 ms for the acknowledgement of the first.
+        with contextlib.suppress(OSError):  # macOS: the peer has reset it already, and connection_lost follows
+            transport.get_extra_info("socket").setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+        super().connection_made(transport)
+
     def data_received(self, data: bytes) -> None:
         # The library answers pings without looking at the write buffer: who pings and never reads would fill it.
         super().data_received(data)
@@ -240,7 +248,8 @@ class Listener:
         await asyncio.gather(*(server.wait_closed() for server in self._servers))
 
     async def _on_connection(self, connection: ServerConnection) -> None:
-        assert isinstance(connection, GatedConnection)
+        if not isinstance(connection, GatedConnection):
+            raise AssertionError("the servers make gated connections only")
         await self._handler(connection, connection.peer_address)
 
 

@@ -212,6 +212,20 @@ def test_a_simultaneous_dial_leaves_one_connection(attempt: int) -> None:
     run(scenario())
 
 
+def test_small_messages_are_not_held_back_on_either_side() -> None:
+    async def scenario() -> None:
+        one, other = Node(KEYS[0]), Node(KEYS[1])
+        async with started(one, other):
+            await pair(one, other)
+            for node, peer in ((one, other), (other, one)):
+                link = node.p2p._sessions.roster.find(peer.id)
+                assert link is not None
+                socket = link.socket.transport.get_extra_info("socket")
+                assert socket.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY)
+
+    run(scenario())
+
+
 async def _settled(node: Node) -> None:
     """Until the node's only dial has found that there is a connection."""
     while node.p2p.dials()[0].phase != "connected":
