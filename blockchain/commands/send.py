@@ -1,0 +1,98 @@
+"""`send`: sign a transaction here, with a key that never leaves this process, and hand it to a node."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blockchain.commands.arguments import CommandParser, add_command, add_password_file, add_url, whole_number
+from blockchain.primitives.crypto import Hash32
+
+if TYPE_CHECKING:
+    from blockchain.client import Client, TransactionState
+    from blockchain.commands.arguments import Commands
+    from blockchain.primitives.transaction import VerifiedTransaction
+    from blockchain.wallet import Wallet
+
+_ACCEPTED_HELP = "seconds to wait for it to become final (default: %(default)s, which only waits for the node's yes)"
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "send", "sign a transaction and hand it to a node", run)
+    kinds = parser.add_subparsers(title="kinds", metavar="KIND", dest="kind", required=True)
+    transfer = add_command(kinds, "transfer", "move an amount from the key's account to another", run)
+    exchange = add_command(kinds, "exchange", "mint an amount to an account; only the chain's issuer can", run)
+    stake = add_command(kinds, "stake", "lock an amount of the key's account as stake", run)
+    for one in (transfer, exchange):
+        one.add_argument("recipient", help="an address (bech32m or hex), or the file of its key")
+    for one in (transfer, exchange, stake):
+        one.add_argument("amount", type=whole_number)
+        _add_common(one)
+    stake.add_argument("--validator_key", metavar="KEY", help="key that votes for it, hex or file (default: the own)")
+
+
+def _add_common(parser: CommandParser) -> None:
+    parser.add_argument("--key_file", type=Path, required=True, metavar="FILE", help="key of the sender (PEM)")
+    add_password_file(parser)
+    parser.add_argument("--fee", type=whole_number, default=0, help="fee that the sender pays (default: %(default)s)")
+    parser.add_argument("--nonce", type=whole_number, help="number of the transaction (default: the node says)")
+    parser.add_argument("--expiry", type=whole_number, metavar="HEIGHT", help="last height at which it may stand")
+    parser.add_argument(
+        "--genesis", type=Path, metavar="FILE", help="sign for this chain alone, whatever the node says"
+    )
+    parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help=_ACCEPTED_HELP)
+    add_url(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from blockchain.client import Client
+    from blockchain.commands.keyring import read_key
+    from blockchain.wallet import Wallet
+
+    key = read_key(arguments.key_file, arguments.password_file)
+    with Client(arguments.url) as node:
+        wallet = Wallet(key, _genesis_hash(node, arguments.genesis))
+        signed = sign(wallet, node, arguments)
+        (identifier,) = node.submit([signed])
+        print(f"accepted {identifier}", flush=True)
+        if arguments.wait <= 0:
+            return 0
+        return _say(node.wait_final(identifier, arguments.wait), arguments.wait)
+
+
+def sign(wallet: Wallet, node: Client, arguments: argparse.Namespace) -> VerifiedTransaction:
+    """The transaction that the arguments describe. Raises InvalidTransaction, InvalidAddress or InvalidKey."""
+    from blockchain.commands.keyring import read_address, read_public_key
+
+    nonce = arguments.nonce
+    if nonce is None:
+        nonce = node.account(wallet.address_text).next_nonce
+    fee, expiry, amount = arguments.fee, arguments.expiry, arguments.amount
+    match arguments.kind:
+        case "stake":
+            key = None if arguments.validator_key is None else read_public_key(arguments.validator_key)
+            return wallet.stake(amount, nonce, fee, expiry, key)
+        case "exchange":
+            return wallet.exchange(read_address(arguments.recipient), amount, nonce, fee, expiry)
+        case _:
+            return wallet.transfer(read_address(arguments.recipient), amount, nonce, fee, expiry)
+
+
+def _genesis_hash(node: Client, genesis: Path | None) -> Hash32:
+    from blockchain.commands.run import read_spec
+
+    return Hash32(bytes.fromhex(node.status().genesis_hash)) if genesis is None else read_spec(genesis).hash
+
+
+def _say(found: TransactionState, seconds: float) -> int:
+    """A wait that ran out is no failure: whoever reads it as one sends the transaction twice."""
+    if found.state == "final":
+        print(f"final in block {found.height}")
+        return 0
+    if found.refusal is not None:
+        print(f"blockchain: refused: {found.refusal.why} ({found.refusal.code})", file=sys.stderr)
+        return 1
+    print(f"not final after {seconds:g} s; the node keeps it, so do not send it again: blockchain tx {found.id}")
+    return 0

@@ -1,0 +1,75 @@
+"""`status`: a node's state on one page for people, or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from blockchain.commands.arguments import add_command, add_json, add_url
+from blockchain.commands.text import count_text, facts, json_text, time_text
+
+if TYPE_CHECKING:
+    from blockchain.client import Peers, Status
+    from blockchain.commands.arguments import Commands
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "status", "show where a node stands: height, peers, pool, what it waits for", run)
+    add_url(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from blockchain.client import Client
+
+    with Client(arguments.url) as node:
+        status = node.status()
+        if arguments.json:
+            print(json_text(status))
+            return 0
+        print(page(status, node.peers()))
+    return 0
+
+
+def page(status: Status, peers: Peers) -> str:
+    """The page; a node that has stopped voting says so first."""
+    lines: list[tuple[str, object]] = [("HALTED", status.is_halted)] if status.is_halted else []
+    lines += [
+        ("chain", f"{status.chain_id}  (genesis {status.genesis_hash})"),
+        ("node", f"{status.node_id[:16]}  version {status.version}"),
+        ("height", _height(status)),
+        ("head", status.head),
+        ("validator", _validator(status)),
+        ("peers", count_text(status.peers, "peer")),
+        *(("", f"{peer.address or 'inbound'} at height {peer.height}  {peer.id[:16]}") for peer in peers.peers),
+        *(
+            ("", f"{dial.address}: {dial.last_error}")
+            for dial in peers.dials
+            if _failed(dial.is_connected, dial.last_error)
+        ),
+        ("pool", f"{pool_text(status)}, {count_text(status.pool.pending, 'transaction')} pending"),
+        ("waiting for", status.waiting_for or "nothing"),
+    ]
+    return facts(lines)
+
+
+def pool_text(status: Status) -> str:
+    """ "pool holds 1 of 2": what a block could take now, of how many that make one."""
+    return f"pool holds {status.pool.ready} of {status.pool.threshold}"
+
+
+def _failed(is_connected: bool, last_error: str) -> bool:
+    return not is_connected and bool(last_error)
+
+
+def _height(status: Status) -> str:
+    if status.height == 0:
+        return "0, no block yet"
+    behind = f", catching up to {status.best_peer_height}" if status.is_syncing else ""
+    return f"{status.height}, forged {time_text(status.head_time_ms)}{behind}"
+
+
+def _validator(status: Status) -> str:
+    if status.validator is None:
+        return "none: this node follows and does not vote"
+    return f"{status.validator}  ({'votes' if status.is_active else 'has no stake that counts yet'})"

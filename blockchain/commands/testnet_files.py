@@ -1,0 +1,195 @@
+"""The folder of a testnet: what is in it, how it is written, and how it is found again.
+
+    DIR/genesis.json  docker-compose.yml  README.md
+    DIR/keys/         issuer_key.pem, account-1_key.pem, account-2_key.pem: accounts that hold something
+    DIR/node-1/       node.toml (its settings), validator_key.pem, data/
+
+Every path in a `node.toml` counts from its own folder, so the whole can be moved, or copied to another machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from blockchain.commands.keyring import PROJECT
+from blockchain.config import load_config
+from blockchain.errors import ConfigError
+from blockchain.genesis import GENESIS_BYTES_MAX, dump_genesis, load_genesis
+from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
+from blockchain.primitives.crypto import Address
+from blockchain.runtime.atomic_file import create_file
+from blockchain.runtime.keystore import generate_key, write_key_file
+
+GENESIS_FILE: Final = "genesis.json"
+CONFIG_FILE: Final = "node.toml"
+COMPOSE_FILE: Final = "docker-compose.yml"
+STAKE: Final = 1_000_000  # of each validator: enough units for any split of rewards to show
+BALANCE: Final = 1_000_000_000
+FUNDED: Final = ("issuer", "account-1", "account-2")
+_CONTAINER_FOLDER: Final = "/testnet"
+_SEEDS: Final = 16  # of each node; it learns of the others from these
+
+
+@dataclass(frozen=True, slots=True)
+class TestnetPlan:
+    """What is to be made."""
+
+    __test__ = False  # no class of tests, whatever pytest makes of its name
+
+    folder: Path
+    chain_id: str
+    time_ms: int
+    parameters: Parameters
+    validators: int
+    first_node_port: int
+    first_api_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestnetNode:
+    __test__ = False
+
+    name: str
+    node_port: int
+    api_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Testnet:
+    """A testnet that is on the disk."""
+
+    __test__ = False
+
+    folder: Path
+    genesis_hash: str
+    nodes: tuple[TestnetNode, ...]
+
+    def start_command(self, node: TestnetNode) -> list[str]:
+        """To put behind `python`, from any folder where `run_node.py` is; the path is absolute for that reason."""
+        return ["run_node.py", f"--config={(self.folder / node.name / CONFIG_FILE).resolve()}"]
+
+
+def write_testnet(plan: TestnetPlan) -> Testnet:
+    """Make all files. Raises ConfigError when something is there already, InvalidGenesis or KeyFileError."""
+    folder = plan.folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"--output {folder}: it is there and not empty; choose another folder, or use --run to start it"
+        )
+    keys = {name: generate_key() for name in (*_names(plan.validators), *FUNDED)}
+    spec = _spec(plan, {name: Address(key.public_key) for name, key in keys.items()})
+    raw = dump_genesis(spec)
+    load_genesis(raw)  # its bounds and rules, before there is any file
+    for sub in ("keys", *_names(plan.validators)):
+        (folder / sub).mkdir(parents=True, exist_ok=True)
+    for name, key in keys.items():
+        path = folder / "keys" / f"{name}_key.pem" if name in FUNDED else folder / name / "validator_key.pem"
+        write_key_file(path, key, None)
+    nodes = _nodes(plan)
+    for node in nodes:
+        create_file(folder / node.name / CONFIG_FILE, _config(node, nodes).encode())
+    testnet = Testnet(folder, spec.hash.hex(), nodes)
+    create_file(folder / COMPOSE_FILE, _compose(plan, nodes).encode())
+    create_file(folder / "README.md", _readme(testnet).encode())
+    create_file(folder / GENESIS_FILE, raw)  # last: a folder that has it is whole
+    return testnet
+
+
+def read_testnet(folder: Path) -> Testnet:
+    """The testnet that `write_testnet` made. Raises ConfigError, InvalidGenesis or OSError."""
+    with (folder / GENESIS_FILE).open("rb") as file:
+        spec = load_genesis(file.read(GENESIS_BYTES_MAX + 1), folder / GENESIS_FILE)
+    nodes = []
+    for name in _names(len(spec.validators)):
+        config = load_config({"config": str(folder / name / CONFIG_FILE)}, {"BLOCKCHAIN_ENV_FILE": ""}, Path())
+        nodes.append(TestnetNode(name, config.node_port, config.api_port))
+    return Testnet(folder, spec.hash.hex(), tuple(nodes))
+
+
+def _names(count: int) -> list[str]:
+    return [f"node-{index + 1}" for index in range(count)]
+
+
+def _nodes(plan: TestnetPlan) -> tuple[TestnetNode, ...]:
+    return tuple(
+        TestnetNode(name, plan.first_node_port + index, plan.first_api_port + index)
+        for index, name in enumerate(_names(plan.validators))
+    )
+
+
+def _spec(plan: TestnetPlan, addresses: dict[str, Address]) -> ChainSpec:
+    return ChainSpec(
+        chain_id=plan.chain_id,
+        time_ms=plan.time_ms,
+        parameters=plan.parameters,
+        issuer=addresses["issuer"],
+        accounts=tuple(GenesisAccount(addresses[name], BALANCE) for name in FUNDED),
+        validators=tuple(GenesisValidator(addresses[name], STAKE) for name in _names(plan.validators)),
+    )
+
+
+def _config(node: TestnetNode, nodes: tuple[TestnetNode, ...]) -> str:
+    seeds = [f"localhost:{other.node_port}" for other in nodes if other is not node]
+    return (
+        f"# Settings of {node.name}; flags and environment win over them. Paths count from this file's folder.\n"
+        'ip = "localhost"\n'
+        f"node_port = {node.node_port}\n"
+        f"api_port = {node.api_port}\n"
+        'key_file = "validator_key.pem"\n'
+        'data_dir = "data"\n'
+        f'genesis = "../{GENESIS_FILE}"\n'
+        f"seeds = {json.dumps(seeds[:_SEEDS])}\n"
+        f'service = "{node.name}"\n'
+    )
+
+
+def _compose(plan: TestnetPlan, nodes: tuple[TestnetNode, ...]) -> str:
+    """Each container sees its own folder and genesis, and runs as whoever made the keys, who alone may read them."""
+    user = f'    user: "{os.getuid()}:{os.getgid()}"\n' if hasattr(os, "getuid") else ""
+    build = f"    build: {json.dumps(str(PROJECT))}\n" if (PROJECT / "Dockerfile").is_file() else ""
+    return f"# {len(nodes)} nodes of the chain {plan.chain_id}: docker compose up --build\nservices:\n" + "".join(
+        _compose_service(node, nodes, user, build) for node in nodes
+    )
+
+
+def _compose_service(node: TestnetNode, nodes: tuple[TestnetNode, ...], user: str, build: str) -> str:
+    seeds = ",".join([f"{other.name}:{other.node_port}" for other in nodes if other is not node][:_SEEDS]) or "none"
+    inside = f"{_CONTAINER_FOLDER}/{node.name}"
+    return (
+        f"  {node.name}:\n"
+        f"{build}"
+        "    image: blockchain-node:local\n"
+        f"{user}"
+        "    init: true\n"
+        "    restart: unless-stopped\n"
+        "    stop_grace_period: 15s\n"
+        "    cap_drop: [ALL]\n"
+        '    security_opt: ["no-new-privileges:true"]\n'
+        "    command: >-\n"
+        f"      python run_node.py --config={inside}/{CONFIG_FILE} --ip=0.0.0.0 --seeds={seeds}\n"
+        f"      --advertise={node.name}:{node.node_port}\n"
+        "    ports:\n"
+        f'      - "127.0.0.1:{node.api_port}:{node.api_port}"\n'
+        "    volumes:\n"
+        f"      - ./{node.name}:{inside}\n"
+        f"      - ./{GENESIS_FILE}:{_CONTAINER_FOLDER}/{GENESIS_FILE}:ro\n"
+    )
+
+
+def _readme(testnet: Testnet) -> str:
+    starts = "\n".join(f"    python {' '.join(testnet.start_command(node))}" for node in testnet.nodes)
+    return (
+        "# A testnet\n\n"
+        f"{len(testnet.nodes)} validators of equal stake. Genesis {testnet.genesis_hash}.\n\n"
+        "From the project's folder, each in a terminal of its own:\n\n"
+        f"{starts}\n\n"
+        "or all of them: `python -m blockchain testnet --run --output=THIS_FOLDER`, or, in this folder,\n"
+        "`docker compose up --build`.\n\n"
+        "`keys/` has the issuer, who may mint, and two funded accounts. **No key is encrypted**, here or in the\n"
+        "nodes' folders: only their owner may read them (mode 0600), and they are for tests. Never run two nodes\n"
+        "with one validator key.\n"
+    )

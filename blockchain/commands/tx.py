@@ -1,0 +1,50 @@
+"""`tx`: what became of a transaction."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from blockchain.commands.arguments import add_command, add_json, add_url
+from blockchain.commands.text import facts, json_text, time_text
+
+if TYPE_CHECKING:
+    from blockchain.client import TransactionState
+    from blockchain.commands.arguments import Commands
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "tx", "show what became of a transaction: pending, final or refused, and why", run)
+    parser.add_argument("id", help="its id, 64 hex digits")
+    add_url(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from blockchain.client import Client
+
+    with Client(arguments.url) as node:
+        found = node.transaction(arguments.id)
+    if found is None:
+        print("blockchain: this node does not know this transaction", file=sys.stderr)
+        return 1
+    print(json_text(found) if arguments.json else page(found))
+    return 0
+
+
+def page(found: TransactionState) -> str:
+    lines: list[tuple[str, object]] = [("id", found.id), ("state", _state(found))]
+    if (signed := found.transaction) is not None:
+        lines += [("kind", signed.kind), ("sender", signed.sender), ("nonce", signed.nonce), ("fee", signed.fee)]
+        lines += [(name.replace("_", " "), value) for name, value in signed.payload.items() if value is not None]
+        lines += [("expiry", f"height {signed.expiry}")] if signed.expiry is not None else []
+    return facts(lines)
+
+
+def _state(found: TransactionState) -> str:
+    if found.refusal is not None:
+        return f"refused: {found.refusal.why} ({found.refusal.code}), {time_text(found.refusal.time_ms)}"
+    if found.state == "final":
+        return f"final, in block {found.height} at place {found.position}"
+    return found.state
