@@ -1,0 +1,136 @@
+"""A node as a process: from settings to a running node with its two ports, and its clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from blockchain.api.app import create_app
+from blockchain.api.server import ApiServer
+from blockchain.config import NodeConfig
+from blockchain.errors import KeyFileError
+from blockchain.node.messages import FRAME_BYTES_MAX
+from blockchain.primitives.chain import ChainSpec
+from blockchain.primitives.crypto import check_library
+from blockchain.runtime.keystore import check_mode, check_secret, node_key, read_key_file
+from blockchain.runtime.logs import configure_logging
+from blockchain.runtime.p2p import P2P
+from blockchain.runtime.peer_events import P2PLimits, PeerEvent
+from blockchain.runtime.service import EVENTS_MAX, NodeService
+from blockchain.runtime.signer import Signer
+from blockchain.runtime.sqlite import SqliteStore
+from blockchain.seams import PeerId
+
+RECORD_FILE: Final = "signing_record"
+PASSWORD_BYTES_MAX: Final = 4_096
+
+_LOG: Final = logging.getLogger("blockchain.process")
+
+
+async def run_node(config: NodeConfig, spec: ChainSpec) -> int:
+    """Run until Ctrl-C or a signal to end; returns the exit code.
+
+    Raises BlockchainError with one clear line for what a person can mend: a port in use, a key that cannot be read,
+    a data folder of another chain.
+    """
+    check_library()
+    configure_logging(config.log_level, config.log_format, config.service, f"{config.ip}:{config.node_port}")
+    ended = _when_told_to_end()
+    async with running_node(config, spec) as node:
+        waits = [asyncio.create_task(node.wait()), asyncio.create_task(ended.wait())]
+        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for task in done:
+            task.result()  # raises what a task of the node failed of
+        _LOG.info("stopping", extra={"evt.name": "stopping"})
+    return 0
+
+
+@asynccontextmanager
+async def running_node(config: NodeConfig, spec: ChainSpec) -> AsyncIterator[NodeService]:
+    """A node with both ports open; on leaving, everything it opened is closed, in the reverse order."""
+    signer = open_signer(config, spec)
+    async with contextlib.AsyncExitStack() as stack:
+        store = SqliteStore.open(config.data_dir, spec.hash)
+        stack.callback(store.close)
+        key = node_key(config.data_dir)
+        events: asyncio.Queue[PeerEvent] = asyncio.Queue(EVENTS_MAX)
+        p2p = P2P(
+            node_key=key,
+            genesis_hash=spec.hash,
+            listen_host=config.ip,
+            listen_port=config.node_port,
+            advertise=config.advertise,
+            limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX),
+            events=events,
+            log=logging.getLogger("blockchain.p2p"),
+        )
+        node = NodeService(spec, store, signer, p2p, events, PeerId(key.public_key))
+        server = ApiServer(create_app(node), config.ip, config.api_port)
+        await server.start()
+        stack.push_async_callback(server.stop)
+        await p2p.start()
+        stack.push_async_callback(p2p.stop)
+        await node.start(None if signer is None else signer.record)
+        stack.push_async_callback(node.stop)
+        for address in config.seeds:
+            p2p.dial(address)
+        _say_started(config, server.port, p2p.port)
+        yield node
+
+
+def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:
+    """The signer of the configured key, with its record; None for a node that follows without voting."""
+    if config.key_file is None:
+        return None
+    key = read_key_file(config.key_file, _password(config.password_file))
+    check_mode(config.key_file, public_ok=spec.demo)
+    if not spec.demo:
+        check_secret(config.key_file, key.public_key)
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    signer = Signer(key, spec.hash, config.data_dir / RECORD_FILE)
+    signer.load()
+    return signer
+
+
+def _password(path: Path | None) -> bytes | None:
+    """The first line of the password file."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            raw = file.read(PASSWORD_BYTES_MAX + 1)
+    except OSError as error:
+        raise KeyFileError(str(path), f"the password file cannot be read: {error.strerror}") from None
+    if len(raw) > PASSWORD_BYTES_MAX:
+        raise KeyFileError(str(path), "too long for a password file")
+    return raw.split(b"\n", 1)[0].rstrip(b"\r")
+
+
+def _when_told_to_end() -> asyncio.Event:
+    """An event that Ctrl-C and the signals to end set; where the loop takes no handlers (Windows), by plain ones."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+        try:
+            loop.add_signal_handler(number, ended.set)
+        except NotImplementedError:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(ended.set))
+    return ended
+
+
+def _say_started(config: NodeConfig, api_port: int, node_port: int) -> None:
+    host = f"[{config.ip}]" if ":" in config.ip else config.ip
+    docs = f"http://{host}:{api_port}/api/v1/docs/"
+    facts = {"evt.name": "listening", "api_port": api_port, "node_port": node_port, "docs": docs}
+    _LOG.info("peers on port %d; API on %s", node_port, docs, extra=facts)

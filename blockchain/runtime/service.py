@@ -1,0 +1,331 @@
+"""A running node: one task consumes one inbox, calls the core, and performs its effects in order.
+
+All of one input's effects are performed before the next input, and a `Write` is durable before the next effect runs:
+so a vote is on disk before it leaves the process. Durable writes, signatures and large verifications run in threads of
+their own, while this task waits for them; the event loop goes on serving peers and clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar, assert_never
+
+from blockchain.errors import InvalidSignature, MalformedMessage, PeerFault, SigningRefused
+from blockchain.node import reader
+from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
+from blockchain.node.verify import verify_frame
+from blockchain.node.views import (
+    AccountView,
+    DialView,
+    LotteryReceipt,
+    PeerView,
+    StatusView,
+    TransactionView,
+)
+from blockchain.primitives.chain import ChainSpec
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.primitives.vote import Signable
+from blockchain.runtime.bans import Bans
+from blockchain.runtime.logs import log_event
+from blockchain.runtime.p2p import P2P
+from blockchain.runtime.peer_events import DialFailed, FrameReceived, PeerDown, PeerEvent, PeerUp
+from blockchain.runtime.signer import Signer
+from blockchain.runtime.sqlite import SqliteStore
+from blockchain.seams import (
+    Broadcast,
+    Dial,
+    Effect,
+    Emit,
+    FinalBlock,
+    Halt,
+    PeerConnected,
+    PeerDisconnected,
+    PeerId,
+    PeerPenalized,
+    Penalize,
+    ProveVrf,
+    Reply,
+    Send,
+    SetTimer,
+    Sign,
+    Signed,
+    SigningRecord,
+    SignRefused,
+    Started,
+    SubmissionResult,
+    TimerFired,
+    TimerKey,
+    Token,
+    TransactionsSubmitted,
+    VrfProved,
+    Write,
+)
+
+INBOX_MAX: Final = 1_000  # inputs that wait for the core; whoever brings more waits
+EVENTS_MAX: Final = 1_000  # peer events that wait for verification; then peers are read no further
+INLINE_BYTES_MAX: Final = 2_048  # a smaller frame is verified faster than it is handed to a thread
+
+T = TypeVar("T")
+
+_LOG: Final = logging.getLogger("blockchain.node")
+
+
+class NodeService:
+    """One node while it runs. Implements `views.NodeReader`; made and used inside one event loop."""
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        store: SqliteStore,
+        signer: Signer | None,
+        p2p: P2P,
+        events: asyncio.Queue[PeerEvent],
+        node_id: PeerId,
+    ) -> None:
+        self._node_id = node_id
+        self._store = store
+        self._signer = signer
+        self._p2p = p2p
+        self._events = events
+        self._core = Core(spec, store, None if signer is None else signer.public_key)
+        self._inbox: asyncio.Queue[Input | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
+        self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
+        self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
+        self._replies: dict[Token, asyncio.Future[tuple[SubmissionResult, ...]]] = {}
+        self._tokens = 0
+        self._bans = Bans()
+        self._disk = ThreadPoolExecutor(1, "disk")
+        self._verifier = ThreadPoolExecutor(1, "verify")
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ------------------------------------------------------------------------------------------------ life
+
+    async def start(self, record: SigningRecord | None) -> None:
+        """Begin: the core takes up what the store and the signer's record hold."""
+        await self._handle(Started(record, secrets.randbits(63)))
+        self._tasks = [
+            asyncio.create_task(self._consume(), name="core"),
+            asyncio.create_task(self._read_peers(), name="peers"),
+        ]
+
+    async def wait(self) -> None:
+        """Return only when a task of the node has failed; raises what it failed of."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self) -> None:
+        """End between two inputs; what was acknowledged is on disk already."""
+        for handle in self._timers.values():
+            handle.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for future in self._replies.values():
+            future.cancel()
+        self._disk.shutdown()
+        self._verifier.shutdown()
+
+    # ------------------------------------------------------------------------------------------------ the one writer
+
+    async def _consume(self) -> None:
+        while True:
+            given = self._due.popleft() if self._due else await self._inbox.get()
+            if given is not None:
+                await self._handle(given)
+
+    async def _handle(self, given: Input) -> None:
+        for effect in self._core.handle(given, _wall_ms()):
+            await self._perform(effect)
+
+    async def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Write(batch=batch):
+                await self._in_thread(self._disk, lambda: self._store.write(batch))
+            case Send(peers=peers, frame=frame):
+                for peer in peers:
+                    self._p2p.send(peer, frame)
+            case SetTimer(key=key, delay_ms=delay):
+                self._set_timer(key, delay)
+            case Sign(message=message):
+                self._due.append(await self._in_thread(self._disk, lambda: self._sign(message)))
+            case ProveVrf():
+                self._due.append(await self._in_thread(self._disk, lambda: self._prove(effect)))
+            case Emit(event=event):
+                log_event(_LOG, event)
+            case Reply(token=token, results=results):
+                self._reply(token, results)
+            case Penalize(peer=peer, reason=reason, why=why):
+                self._penalize(peer, reason, why)
+            case Dial(addresses=addresses):
+                for address in addresses:
+                    self._p2p.dial(address)
+            case Halt(why=why):
+                _LOG.critical("this node stopped voting: %s", why, extra={"evt.name": "halted"})
+            case Broadcast():
+                raise AssertionError("a broadcast is the core's to translate")
+            case _:
+                assert_never(effect)
+
+    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    def _set_timer(self, key: TimerKey, delay_ms: int) -> None:
+        before = self._timers.pop(key, None)
+        if before is not None:
+            before.cancel()
+        self._timers[key] = asyncio.get_running_loop().call_later(delay_ms / 1000, self._fire, key)
+
+    def _fire(self, key: TimerKey) -> None:
+        self._timers.pop(key, None)
+        self._due.append(TimerFired(key))
+        if self._inbox.empty():
+            self._inbox.put_nowait(None)
+
+    def _reply(self, token: Token, results: tuple[SubmissionResult, ...]) -> None:
+        future = self._replies.pop(token, None)
+        if future is not None and not future.done():
+            future.set_result(results)
+
+    def _penalize(self, peer: PeerId, reason: str, why: str) -> None:
+        log_event(_LOG, PeerPenalized(peer, reason, why))
+        self._bans.ban(peer, time.monotonic())
+        self._p2p.close_peer(peer, reason)
+
+    # ------------------------------------------------------------------------------------------------ signing
+
+    def _sign(self, message: Signable) -> Signed | SignRefused:
+        assert self._signer is not None, "a node without a key was asked to sign"
+        try:
+            return Signed(self._signer.sign(message))
+        except SigningRefused as error:
+            return SignRefused(message, error.why)
+
+    def _prove(self, asked: ProveVrf) -> VrfProved:
+        assert self._signer is not None, "a node without a key was asked to prove"
+        return VrfProved(asked.height, asked.round, self._signer.prove(asked.seed, asked.height))
+
+    # ------------------------------------------------------------------------------------------------ peers
+
+    async def _read_peers(self) -> None:
+        """Peer events in order; a message reaches the core only when it is verified."""
+        while True:
+            event = await self._events.get()
+            match event:
+                case PeerUp():
+                    await self._on_peer_up(event)
+                case FrameReceived(peer_id=peer, data=frame):
+                    await self._inbox.put(await self._verify(PeerId(peer), frame))
+                case PeerDown(peer_id=peer, why=why):
+                    _LOG.info("peer left: %s", why, extra={"evt.name": "peer_left", "peer": peer.hex(), "why": why})
+                    await self._inbox.put(PeerDisconnected(PeerId(peer)))
+                case DialFailed(address=address, why=why):
+                    facts = {"evt.name": "dial_failed", "peer_address": address, "why": why}
+                    _LOG.info("cannot reach %s: %s", address, why, extra=facts)
+                case _:
+                    assert_never(event)
+
+    async def _on_peer_up(self, event: PeerUp) -> None:
+        peer = PeerId(event.peer_id)
+        if self._bans.is_banned(peer, time.monotonic()):
+            self._p2p.close_peer(peer, "banned")
+        await self._inbox.put(PeerConnected(peer, event.advertised, event.inbound))
+
+    async def _verify(self, peer: PeerId, frame: bytes) -> Input:
+        context = self._core.context()
+        try:
+            if len(frame) <= INLINE_BYTES_MAX:
+                return MessageReceived(peer, verify_frame(frame, context))
+            message = await self._in_thread(self._verifier, lambda: verify_frame(frame, context))
+            return MessageReceived(peer, message)
+        except PeerFault as fault:
+            return MessageFaulty(peer, fault)
+
+    # ------------------------------------------------------------------------------------------------ clients
+
+    async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
+        """Verify and add transactions; returns once those accepted are durable."""
+        outcomes = await self._in_thread(self._verifier, lambda: [self._verify_one(raw) for raw in raws])
+        verified = tuple(outcome for outcome in outcomes if isinstance(outcome, VerifiedTransaction))
+        results = iter(await self._ask_core(verified) if verified else ())
+        return [next(results) if isinstance(outcome, VerifiedTransaction) else outcome for outcome in outcomes]
+
+    async def _ask_core(self, verified: tuple[VerifiedTransaction, ...]) -> tuple[SubmissionResult, ...]:
+        self._tokens += 1
+        token = Token(self._tokens)
+        future: asyncio.Future[tuple[SubmissionResult, ...]] = asyncio.get_running_loop().create_future()
+        self._replies[token] = future
+        try:
+            await self._inbox.put(TransactionsSubmitted(token, verified))
+            return await future
+        finally:
+            self._replies.pop(token, None)
+
+    def _verify_one(self, raw: bytes) -> VerifiedTransaction | SubmissionResult:
+        """In a thread: nothing here but the bytes, the pool's verified copies and the genesis hash."""
+        known = self._core.chain.pool.get(transaction_id(self.genesis_hash, raw))
+        if known is not None:
+            return known
+        try:
+            return verify_transaction(raw, self.genesis_hash)
+        except (MalformedMessage, InvalidSignature) as error:
+            return SubmissionResult(transaction_id(self.genesis_hash, raw), error.code, str(error))
+
+    # ------------------------------------------------------------------------------------------------ NodeReader
+
+    @property
+    def spec(self) -> ChainSpec:
+        return self._core.chain.spec
+
+    @property
+    def genesis_hash(self) -> Hash32:
+        return self._core.chain.genesis_hash
+
+    @property
+    def node_id(self) -> PeerId:
+        return self._node_id
+
+    def status(self) -> StatusView:
+        return reader.status_of(self._core)
+
+    def peers(self) -> list[PeerView]:
+        return reader.peers_of(self._core)
+
+    def dials(self) -> list[DialView]:
+        return [
+            DialView(state.address, state.failures, state.why, state.phase == "connected")
+            for state in self._p2p.dials()
+        ]
+
+    def pending(self) -> list[VerifiedTransaction]:
+        return list(self._core.chain.pool)
+
+    def account(self, address: Address) -> AccountView:
+        return reader.account_view(self._core, address)
+
+    def validators(self, height: int | None = None) -> ValidatorSet:
+        return reader.validators_at(self._core, height)
+
+    def transaction(self, transaction_id: Hash32) -> TransactionView | None:
+        return reader.transaction_of(self._core, self._store, transaction_id)
+
+    def block(self, height: int) -> FinalBlock | None:
+        return self._store.block(height)
+
+    def height_of(self, block_id: Hash32) -> int | None:
+        return self._store.height_of(block_id)
+
+    def lottery(self, height: int, round: int) -> LotteryReceipt | None:
+        return reader.lottery_of(self._core, height, round, self._store.block(height))
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
