@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockchain.consensus.votes import Added, RoundVotes, VoteBook, is_forgotten_lock
+from blockchain.consensus.votes import Added, RoundVotes, VoteBook
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
 from blockchain.primitives.validators import Validator, ValidatorSet
 from blockchain.primitives.vote import ConflictingVotes, Evidence, ForgottenLock, Vote, VoteStep
@@ -260,11 +260,6 @@ def test_a_forgotten_lock_is_evidence_in_either_order(is_precommit_first: bool) 
 def test_what_is_no_forgotten_lock(precommit: Vote, prevote: Vote, is_precommit_first: bool) -> None:
     order = [precommit, prevote] if is_precommit_first else [prevote, precommit]
     assert add_all(book_of(1, 1), *order, current_round=3) == []
-    assert (
-        precommit.validator != prevote.validator
-        or precommit.block_id is NIL
-        or not is_forgotten_lock(precommit, prevote)
-    )
 
 
 def test_every_pair_is_found_whatever_the_order() -> None:
