@@ -54,8 +54,10 @@ class ApiServer:
         self._task = asyncio.create_task(self._server.serve(sockets), name="api")
         self._task.add_done_callback(lambda _: self._server.is_listening.set())
         await self._server.is_listening.wait()
-        if self._task.done():
-            await self._task  # it never listened: raise what it died of
+        if self._task.done():  # it never listened
+            for one in sockets:
+                one.close()
+            await self._task  # raises what it died of
 
     async def stop(self) -> None:
         """Answer what is in flight, close the rest, and free the port."""
@@ -85,8 +87,8 @@ async def _listen(host: str, port: int) -> list[socket.socket]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise ConfigError(f"cannot listen on {host!r}: {error.strerror}") from None
+    except (socket.gaierror, UnicodeError) as error:  # the second: a name that DNS could not hold
+        raise ConfigError(f"cannot listen on {host!r}: {error}") from None
     sockets: list[socket.socket] = []
     try:
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
@@ -106,7 +108,8 @@ async def _listen(host: str, port: int) -> list[socket.socket]:
 def _add_socket(sockets: list[socket.socket], family: int, address: tuple[object, ...]) -> None:
     """Add one, unless this machine lacks the address family, as containers without IPv6 do."""
     try:
-        one = socket.socket(family, socket.SOCK_STREAM)
+        # The protocol is named because asyncio sets TCP_NODELAY only then; without it an answer takes 40 ms more.
+        one = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         if error.errno in _NO_SUCH_FAMILY:
             return

@@ -93,7 +93,7 @@ def _problem(answer: Answer) -> _Problem:
     try:
         return msgspec.json.decode(answer.body, type=_Problem)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise NodeUnreachable(answer.url, f"answered {answer.status}, and is it a node?") from None
+        raise NodeUnreachable(answer.url, f"answered {answer.status} without saying why") from None
 
 
 def _refused(answer: Answer) -> BlockchainError:

@@ -103,6 +103,9 @@ class FakeNode:
         self._transactions[made.id] = TransactionView(made.id, "refused", None, refusal=refusal)
         return made
 
+    def forget(self, height: int) -> None:
+        del self._blocks[height]
+
     def finalize(self, made: VerifiedTransaction) -> None:
         self._transactions[made.id] = TransactionView(made.id, "final", made.raw, 1, 0)
 

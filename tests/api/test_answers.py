@@ -98,6 +98,13 @@ def test_a_page_of_large_blocks_ends_early(monkeypatch: pytest.MonkeyPatch) -> N
     assert page["next"] == 5
 
 
+def test_a_page_ends_where_this_node_has_no_block() -> None:
+    node = FakeNode(heights=5)
+    node.forget(2)
+    page = _get(node, f"{V1}/blockchain/")
+    assert [block["height"] for block in page["blocks"]] == [3, 4, 5]
+
+
 def test_a_page_leaves_certificates_out_and_a_block_has_both() -> None:
     node = FakeNode()
     (block,) = _get(node, f"{V1}/blockchain/?limit=1")["blocks"]
