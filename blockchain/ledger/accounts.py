@@ -180,7 +180,7 @@ class AccountLedger:
         if holder is None:
             holder = Stakeholder(PublicKey(sender) if key is None else key, ())
             supply = supply_of(state)
-            _check_may_join(state, supply, holder.key, sender)
+            _check_may_join(state, supply, holder.key)
             _put(state, _SUPPLY_KEY, replace(supply, stakeholders=supply.stakeholders + 1))
             state.set(_owner_key(holder.key), sender)
         elif key is not None and key != holder.key:
@@ -226,7 +226,7 @@ def _check_nonce(sender: Account, transaction: Transaction) -> None:
         raise InvalidTransaction("nonce_gap", f"nonce {transaction.nonce} leaves a gap; the next is {sender.nonce}")
 
 
-def _check_may_join(state: State, supply: Supply, key: PublicKey, sender: Address) -> None:
+def _check_may_join(state: State, supply: Supply, key: PublicKey) -> None:
     if state.get(_owner_key(key)) is not None:
         raise InvalidTransaction("validator_key_used", "another account validates with this key")
     if supply.stakeholders >= VALIDATORS_MAX:

@@ -77,7 +77,7 @@ class Sync:
     def serve(self, peer: Peer, asked: GetBlocks) -> Effect:
         """Consecutive final blocks from the store, with the certificate of the last."""
         raws: list[bytes] = []
-        certificate: Certificate | None = None
+        last = b""
         size = 0
         for height in range(max(asked.first, 1), min(asked.first + asked.count, self._chain.height)):
             block = self._store.block(height)
@@ -85,7 +85,8 @@ class Sync:
                 break
             raws.append(block.raw)
             size += len(block.raw)
-            certificate = codec.decode(block.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)
+            last = block.certificate
+        certificate = codec.decode(last, Certificate, bytes_max=BLOCK_BYTES_MAX) if raws else None
         return self._gossip.send(peer, Blocks(asked.first, tuple(raws), certificate))
 
     def on_blocks(self, peer: PeerId, message: VerifiedBlocks, now: int) -> list[Effect]:

@@ -70,7 +70,7 @@ from blockchain.seams import (
 )
 
 INBOX_MAX: Final = 1_000  # inputs that wait for the core; whoever brings more waits
-EVENTS_MAX: Final = 1_000  # peer events that wait for verification; then peers are read no further
+EVENTS_MAX: Final = 64  # peer events that wait for verification, frames of up to 4 MiB; then no peer is read
 INLINE_BYTES_MAX: Final = 2_048  # a smaller frame is verified faster than it is handed to a thread
 
 T = TypeVar("T")
