@@ -1,0 +1,128 @@
+"""Effects: what the core and the engine want done. A driver performs them in order (docs/architecture.md)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.vote import Evidence, Proposal, Signable, Vote
+from blockchain.seams.events import NodeEvent
+from blockchain.seams.inputs import PeerId, TimerKey, Token
+
+
+class FinalBlock(Struct, frozen=True):
+    """A block as the store keeps it: canonical bytes, the certificate that made it final, and its transactions' ids."""
+
+    height: int
+    id: Hash32
+    raw: bytes
+    certificate: bytes
+    transaction_ids: tuple[Hash32, ...]
+
+
+class RefusedTransaction(Struct, frozen=True):
+    """Why a transaction that had been acknowledged left the pool without becoming final."""
+
+    id: Hash32
+    code: str
+    why: str
+    time_ms: int
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """One atomic change of the store; the order of the fields is the order in which they are applied."""
+
+    block: FinalBlock | None = None  # height = head + 1
+    state: tuple[tuple[bytes, bytes | None], ...] = ()  # changed state records; None deletes
+    clear_round: bool = False  # forget the round record and blocks of the height that became final
+    round_record: bytes | None = None  # replaces the record of the height in progress
+    round_blocks: tuple[tuple[Hash32, bytes], ...] = ()  # bodies that the record refers to
+    pending_added: tuple[tuple[Hash32, bytes], ...] = ()
+    pending_removed: tuple[Hash32, ...] = ()
+    refused: tuple[RefusedTransaction, ...] = ()
+    evidence: tuple[bytes, ...] = ()
+
+
+class Write(Struct, frozen=True):
+    """Make a batch durable before the next effect runs."""
+
+    batch: Batch
+
+
+class Send(Struct, frozen=True):
+    """One frame to each of these peers; a peer that is gone, or too slow, is not an error here."""
+
+    peers: tuple[PeerId, ...]
+    frame: bytes
+
+
+class Broadcast(Struct, frozen=True):
+    """An engine's word for "everybody should have this". The core's gossip turns it into `Send`; no driver sees it."""
+
+    message: Proposal | Vote | Evidence
+    block: VerifiedBlock | None = None
+
+
+class SetTimer(Struct, frozen=True):
+    """Ask for `TimerFired(key)` after `delay_ms` on a monotonic clock."""
+
+    key: TimerKey
+    delay_ms: int
+
+
+class Sign(Struct, frozen=True):
+    """Ask the signer for the signature of a structured message; answered by `Signed` or `SignRefused`."""
+
+    message: Signable
+
+
+class ProveVrf(Struct, frozen=True):
+    """Ask the signer for the VRF proof over (genesis hash, seed, height); answered by `VrfProved`."""
+
+    height: int
+    round: int
+    seed: Hash32
+
+
+class Penalize(Struct, frozen=True):
+    """A peer broke a rule; the runtime keeps the score. `disconnect`: at once."""
+
+    peer: PeerId
+    reason: str
+    why: str
+    disconnect: bool = True
+
+
+class Dial(Struct, frozen=True):
+    """Addresses learnt from peers ("host:port") that are worth trying."""
+
+    addresses: tuple[str, ...]
+
+
+class Reply(Struct, frozen=True):
+    """The answer to a submission: for each transaction its id and, when refused, a code and why ("" accepted)."""
+
+    token: Token
+    results: tuple[SubmissionResult, ...]
+
+
+class SubmissionResult(Struct, frozen=True):
+    id: Hash32
+    code: str = ""
+    why: str = ""
+
+
+class Halt(Struct, frozen=True):
+    """Something that must never happen did: stop voting, say so, keep the evidence."""
+
+    why: str
+
+
+class Emit(Struct, frozen=True):
+    """Something happened that readers may want to know."""
+
+    event: NodeEvent
+
+
+Effect = Write | Send | Broadcast | SetTimer | Sign | ProveVrf | Penalize | Dial | Reply | Halt | Emit

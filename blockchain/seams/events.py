@@ -1,0 +1,142 @@
+"""Events: what happened, as values. Logs, metrics and the event stream are readers of this one stream."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.vote import Step
+from blockchain.seams.inputs import PeerId
+
+
+class NodeStarted(Struct, frozen=True, tag="node_started"):
+    height: int
+    head: Hash32
+    validator: Address | None
+
+
+class PeerJoined(Struct, frozen=True, tag="peer_connected"):
+    peer: PeerId
+    address: str
+    inbound: bool
+
+
+class PeerLeft(Struct, frozen=True, tag="peer_disconnected"):
+    peer: PeerId
+
+
+class PeerPenalized(Struct, frozen=True, tag="peer_penalized"):
+    peer: PeerId
+    reason: str
+    why: str
+
+
+class TransactionAccepted(Struct, frozen=True, tag="transaction_accepted"):
+    id: Hash32
+    sender: Address
+    nonce: int
+    kind: str
+
+
+class TransactionRefused(Struct, frozen=True, tag="transaction_refused"):
+    id: Hash32
+    refusal: str
+    why: str
+
+
+class HeightBegun(Struct, frozen=True, tag="height_begun"):
+    height: int
+    validators: int
+    stake: int
+
+
+class ForgerDrawn(Struct, frozen=True, tag="forger_drawn"):
+    height: int
+    round: int
+    forger: Address
+
+
+class Proposed(Struct, frozen=True, tag="proposed"):
+    """This node proposed; `valid_round` ≥ 0 says that it proposed an earlier value again."""
+
+    height: int
+    round: int
+    valid_round: int
+    block_id: Hash32
+
+
+class RoundTimedOut(Struct, frozen=True, tag="round_timed_out"):
+    height: int
+    round: int
+    step: Step
+
+
+class Locked(Struct, frozen=True, tag="locked"):
+    height: int
+    round: int
+    block_id: Hash32
+
+
+class BlockRejected(Struct, frozen=True, tag="block_rejected"):
+    height: int
+    round: int
+    block_id: Hash32
+    why: str
+
+
+class BlockFinalized(Struct, frozen=True, tag="block_final"):
+    """`decided_round` is the certificate's; `round` the one that this node was in when it learnt of it."""
+
+    height: int
+    round: int
+    decided_round: int
+    block_id: Hash32
+    forger: Address
+    transaction_ids: tuple[Hash32, ...]
+    block_time_ms: int
+    final_ms: int  # wall time at which this node learnt of it
+    synced: bool = False
+
+
+class EvidenceFound(Struct, frozen=True, tag="evidence_found"):
+    kind: str
+    height: int
+    validator: Address
+
+
+class SignatureRefused(Struct, frozen=True, tag="signature_refused"):
+    height: int
+    round: int
+    step: Step
+    why: str
+
+
+class SyncProgressed(Struct, frozen=True, tag="sync_progressed"):
+    height: int
+    target: int
+    peer: PeerId
+
+
+class Halted(Struct, frozen=True, tag="halted"):
+    why: str
+
+
+NodeEvent = (
+    NodeStarted
+    | PeerJoined
+    | PeerLeft
+    | PeerPenalized
+    | TransactionAccepted
+    | TransactionRefused
+    | HeightBegun
+    | ForgerDrawn
+    | Proposed
+    | RoundTimedOut
+    | Locked
+    | BlockRejected
+    | BlockFinalized
+    | EvidenceFound
+    | SignatureRefused
+    | SyncProgressed
+    | Halted
+)

@@ -1,0 +1,131 @@
+"""Inputs: what a driver tells the core and the engine, and the timers and signer's record that they speak of."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NewType
+
+from msgspec import Struct
+
+from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.vote import Proposal, Signable, Step, Vote
+
+PeerId = NewType("PeerId", bytes)  # the node id of a connected peer: its Ed25519 public key, 32 bytes
+Token = NewType("Token", int)  # ties a submission to the reply that its driver waits for
+
+
+class TimerKind(Enum):
+    """What a timer is for; the driver treats all alike."""
+
+    PROPOSE = "propose"
+    PREVOTE = "prevote"
+    PRECOMMIT = "precommit"
+    COMMIT_WAIT = "commit_wait"
+    BLOCK_WAIT = "block_wait"
+    HEARTBEAT = "heartbeat"
+    STATUS = "status"
+    ANNOUNCE = "announce"
+    SYNC = "sync"
+    PEERS = "peers"
+
+
+class TimerKey(Struct, frozen=True):
+    """A timer's name. Setting one that is set already replaces it; an old one that fires is recognised and dropped."""
+
+    kind: TimerKind
+    height: int = 0
+    round: int = 0
+
+
+class SigningRecord(Struct, frozen=True, array_like=True):
+    """What a validator key has signed last on one chain; kept beside the key, written before a signature leaves.
+
+    `message` is the last proposal or vote, signed. `precommit_round` and `precommit_value` are those of the last
+    precommit for a value at that height (−1 and None: none). Height 0: nothing was ever signed.
+    """
+
+    height: int = 0
+    round: int = 0
+    step: Step = Step.PROPOSE
+    message: Proposal | Vote | None = None
+    precommit_round: int = -1
+    precommit_value: Hash32 | None = None
+
+
+class Started(Struct, frozen=True):
+    """The first input. `record` is what the signer remembers (None: this node has no validator key)."""
+
+    record: SigningRecord | None = None
+    instance: int = 0  # drawn by the driver at start; tells two processes with one key apart
+
+
+class ProposalReceived(Struct, frozen=True):
+    """A proposal whose signature is the drawn forger's, with its block, body and transactions verified."""
+
+    proposal: Proposal
+    block: VerifiedBlock
+    peer: PeerId | None = None
+
+
+class VoteReceived(Struct, frozen=True):
+    """A vote of a member of the set of its height, its signature good."""
+
+    vote: Vote
+    peer: PeerId | None = None
+
+
+class TransactionsSubmitted(Struct, frozen=True):
+    """Transactions from a client of this node; answered by a `Reply` with the same token, once they are durable."""
+
+    token: Token
+    transactions: tuple[VerifiedTransaction, ...]
+
+
+class PeerConnected(Struct, frozen=True):
+    peer: PeerId
+    address: str = ""  # where the peer says it listens, "host:port", or ""
+    inbound: bool = False
+
+
+class PeerDisconnected(Struct, frozen=True):
+    peer: PeerId
+
+
+class TimerFired(Struct, frozen=True):
+    key: TimerKey
+
+
+class Signed(Struct, frozen=True):
+    """The answer to `Sign`: the same message with its signature."""
+
+    message: Signable
+
+
+class VrfProved(Struct, frozen=True):
+    """The answer to `ProveVrf`."""
+
+    height: int
+    round: int
+    proof: bytes
+
+
+class SignRefused(Struct, frozen=True):
+    """The signer would not sign: its record forbids it, or it cannot be reached."""
+
+    message: Signable
+    why: str
+
+
+class PoolChanged(Struct, frozen=True):
+    """What the forger could put into a block changed: look at the trigger again."""
+
+
+class HeadMoved(Struct, frozen=True):
+    """The chain advanced without this engine deciding (sync): begin the height after the head."""
+
+
+EngineInput = (
+    Started | ProposalReceived | VoteReceived | TimerFired | Signed | VrfProved | SignRefused | PoolChanged | HeadMoved
+)

@@ -1,0 +1,143 @@
+"""The protocols between the rooms, and all the abstraction there is: state, ledger, application, engine, store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from blockchain.primitives.block import Header, VerifiedBlock
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.transaction import Transaction
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.primitives.vote import Certificate, Evidence
+from blockchain.seams.effects import Batch, Effect, FinalBlock, RefusedTransaction
+from blockchain.seams.inputs import EngineInput
+
+
+class Receipt(Struct, frozen=True):
+    """What applying one transaction did, in words for the API; the state itself is in the overlay."""
+
+    sender: Address
+    fee: int
+
+
+class State(Protocol):
+    """The records of the ledger as seen from one block: an overlay on its parent's, above the final one."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def set(self, key: bytes, value: bytes | None) -> None: ...
+
+    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every record whose key begins with this one byte, in key order."""
+
+    def child(self) -> State: ...
+
+    def changes(self) -> Mapping[bytes, bytes | None]: ...
+
+    def root(self) -> Hash32: ...
+
+
+class Ledger(Protocol):
+    """Rules of value."""
+
+    def genesis(self, state: State) -> None:
+        """Write the state before block 1."""
+
+    def check(self, transaction: Transaction, height: int) -> None:
+        """What needs no state. Raises InvalidTransaction."""
+
+    def apply(self, state: State, transaction: Transaction, height: int) -> Receipt:
+        """Change the overlay, or raise InvalidTransaction and leave it as it was."""
+
+    def finish_block(
+        self, state: State, header: Header, evidence: tuple[Evidence, ...], parent_certificate: Certificate
+    ) -> None:
+        """What happens at the end of a block: later issues' rewards and penalties, and the next validator set."""
+
+    def validators(self, state: State, height: int, previous: ValidatorSet | None) -> ValidatorSet:
+        """The set of `height`, at most the state's own height + 1 + `stake_delay`.
+
+        `previous` is the set of `height` − 1: returned as it is when nothing changes at `height`, so that the cost
+        of a block does not grow with the number of validators. None: build the set from the records.
+        """
+
+    def next_nonce(self, state: State, sender: Address) -> int: ...
+
+
+class Application(Protocol):
+    """What an engine may ask of the chain. The height in progress is always the head's + 1."""
+
+    @property
+    def height(self) -> int:
+        """The height in progress."""
+
+    @property
+    def seed(self) -> Hash32:
+        """The seed of the height in progress."""
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The set of the height in progress."""
+
+    @property
+    def parent_validators(self) -> ValidatorSet:
+        """The set of the head: whose precommits its certificate holds."""
+
+    @property
+    def parent_certificate(self) -> Certificate:
+        """This node's own certificate of the head."""
+
+    def is_block_due(self, now: int) -> bool:
+        """The trigger (protocol §5.3)."""
+
+    def build_block(self, round: int, vrf_proof: bytes, certificate: Certificate, now: int) -> VerifiedBlock:
+        """A block on the head; never fails where the trigger holds."""
+
+    def check_block(self, block: VerifiedBlock) -> None:
+        """Raises InvalidBlock; uses neither clock nor pool, and remembers what it computed."""
+
+    def finalize(self, block: VerifiedBlock, certificate: Certificate, round: int, now: int) -> list[Effect]:
+        """Make a checked block of the height in progress final in this node's `round`, and move the head to it."""
+
+
+class Engine(Protocol):
+    """Rules of agreement."""
+
+    def handle(self, given: EngineInput, now: int) -> list[Effect]: ...
+
+    def verify_seal(self, block: VerifiedBlock, certificate: Certificate, validators: ValidatorSet) -> None:
+        """Lets sync check blocks without running rounds. Raises InvalidCertificate."""
+
+
+class Store(Protocol):
+    """Reads, and one atomic write. Reads see every earlier write."""
+
+    def head(self) -> int:
+        """The height of the newest final block; 0 when there is none."""
+
+    def block(self, height: int) -> FinalBlock | None: ...
+
+    def height_of(self, block_id: bytes) -> int | None: ...
+
+    def locate(self, transaction_id: bytes) -> tuple[int, int] | None:
+        """The height and the position in its block of a final transaction."""
+
+    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None: ...
+
+    def state_records(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every record of the final state, in any order."""
+
+    def round_record(self) -> bytes | None: ...
+
+    def round_block(self, block_id: bytes) -> bytes | None: ...
+
+    def pending(self) -> list[bytes]:
+        """The raw transactions of the pool, in the order in which they were added."""
+
+    def evidence(self) -> list[bytes]: ...
+
+    def write(self, batch: Batch) -> None:
+        """Apply the whole batch, durably, or nothing of it."""
