@@ -23,7 +23,7 @@ LEVELS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"api"}), frozenset({"simulator"})),
     (frozenset({"runtime"}),),
     (frozenset({"node"}),),
-    (frozenset({"genesis"}),),
+    (frozenset({"genesis", "demo_chain"}),),
     (frozenset({"consensus"}), frozenset({"ledger"})),
     (frozenset({"seams"}),),
     (frozenset({"client", "wallet"}),),
