@@ -16,6 +16,7 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
+from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord, encode_record
 from blockchain.consensus.tendermint import (
@@ -26,7 +27,6 @@ from blockchain.consensus.tendermint import (
     LockedOn,
     RoundStarted,
     ScheduleTimeout,
-    Tendermint,
     ValidNow,
 )
 from blockchain.consensus.votes import Added
@@ -90,28 +90,6 @@ _STEP_TIMERS: Final = {
     Step.PRECOMMIT: TimerKind.PRECOMMIT,
 }
 _TIMER_STEPS: Final = {kind: step for step, kind in _STEP_TIMERS.items()}
-
-
-class HeightInProgress:
-    """Everything about one height that is forgotten when it is decided."""
-
-    def __init__(self, height: int, validators: ValidatorSet, forgers: Forgers) -> None:
-        self.height = height
-        self.validators = validators
-        self.forgers = forgers
-        self.rules = Tendermint(validators)
-        self.proposals: dict[int, Proposal] = {}
-        self.blocks: dict[Hash32, VerifiedBlock] = {}
-        self.asked: list[Proposal | Vote] = []  # unsigned, in the order in which signatures were asked for
-        self.signed: list[Proposal | Vote] = []
-        self.recorded_blocks: set[Hash32] = set()
-        self.offences: set[tuple[type, Address]] = set()
-        self.vrf_proof: bytes | None = None
-        self.is_vrf_asked = False
-        self.forges_round = -1  # the round that this node must propose in, until it has
-        self.unarmed_round = -1  # the round whose propose time-out does not run yet
-        self.is_commit_wait_set = False
-        self.is_commit_wait_over = False
 
 
 class BftEngine:
@@ -189,21 +167,10 @@ class BftEngine:
     def restore(self, record: RoundRecord, blocks: dict[Hash32, VerifiedBlock]) -> None:
         """Take up the recorded place of the height in progress; called before `Started` (protocol §5.6)."""
         assert record.height == self.current.height, "a round record of another height"
-        current = self.current
-        rules = current.rules
-        rules.round, rules.step = record.round, record.step
-        rules.locked_value, rules.locked_round = record.locked_value, record.locked_round
-        rules.valid_value, rules.valid_round = record.valid_value, record.valid_round
-        current.blocks.update(blocks)
-        current.recorded_blocks.update(blocks)
-        current.asked.extend(record.asked)
-        current.signed.extend(record.signed)
+        self.current.take_up(record, blocks)
         own = [message for message in record.signed if isinstance(message, Proposal)]
         for proposal in (*record.proposals, *own):
             self._restore_proposal(proposal)
-        for vote in (*record.prevotes, *record.signed):
-            if isinstance(vote, Vote):
-                rules.book.add(vote, rules.round)
 
     def _restore_proposal(self, proposal: Proposal) -> None:
         block = self.current.blocks[proposal.block_id]
@@ -483,32 +450,10 @@ class BftEngine:
         """Write down everything that this message depends on, then ask for its signature (protocol §5.6)."""
         current = self.current
         current.asked.append(message)
-        record = self._record()
-        new_blocks = sorted(record.block_ids() & current.blocks.keys() - current.recorded_blocks)
-        current.recorded_blocks.update(new_blocks)
-        bodies = tuple((block_id, current.blocks[block_id].raw) for block_id in new_blocks)
+        record = current.record()
+        bodies = current.unrecorded_bodies(record)
         self._out.append(Write(Batch(round_record=encode_record(record), round_blocks=bodies)))
         self._out.append(Sign(message))
-
-    def _record(self) -> RoundRecord:
-        current = self.current
-        rules = current.rules
-        kept_rounds = {rules.round, rules.locked_round, rules.valid_round}
-        own = {message.round for message in current.signed if isinstance(message, Proposal)}
-        prevotes = rules.book.of(rules.valid_round).prevotes.votes.values()
-        return RoundRecord(
-            height=current.height,
-            round=rules.round,
-            step=rules.step,
-            locked_value=rules.locked_value,
-            locked_round=rules.locked_round,
-            valid_value=rules.valid_value,
-            valid_round=rules.valid_round,
-            asked=tuple(current.asked),
-            signed=tuple(current.signed),
-            proposals=tuple(p for r, p in sorted(current.proposals.items()) if r in kept_rounds - own),
-            prevotes=tuple(vote for vote in prevotes if vote.validator != self.validator),
-        )
 
     # ------------------------------------------------------------------------------------------------ words
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from blockchain.consensus.bft import BftEngine, HeightInProgress
+from blockchain.consensus.bft import BftEngine
+from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.votes import StepVotes
 from blockchain.node.chain import Chain
 from blockchain.node.messages import (

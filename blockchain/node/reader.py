@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockchain.consensus.bft import HeightInProgress
+from blockchain.consensus.height import HeightInProgress
 from blockchain.ledger.accounts import account_of, stakeholder
 from blockchain.node.core import Core
 from blockchain.node.views import (

@@ -1,0 +1,72 @@
+"""The height in progress: what the engine holds of it, and how that is written down and taken up again (protocol §5.6)."""
+
+from __future__ import annotations
+
+from blockchain.consensus.pos import Forgers
+from blockchain.consensus.record import RoundRecord
+from blockchain.consensus.tendermint import Tendermint
+from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.primitives.vote import Proposal, Vote
+
+
+class HeightInProgress:
+    """Everything about one height that is forgotten when it is decided."""
+
+    def __init__(self, height: int, validators: ValidatorSet, forgers: Forgers) -> None:
+        self.height = height
+        self.validators = validators
+        self.forgers = forgers
+        self.rules = Tendermint(validators)
+        self.proposals: dict[int, Proposal] = {}
+        self.blocks: dict[Hash32, VerifiedBlock] = {}
+        self.asked: list[Proposal | Vote] = []  # unsigned, in the order in which signatures were asked for
+        self.signed: list[Proposal | Vote] = []
+        self.recorded_blocks: set[Hash32] = set()
+        self.offences: set[tuple[type, Address]] = set()
+        self.vrf_proof: bytes | None = None
+        self.is_vrf_asked = False
+        self.forges_round = -1  # the round that this node must propose in, until it has
+        self.unarmed_round = -1  # the round whose propose time-out does not run yet
+        self.is_commit_wait_set = False
+        self.is_commit_wait_over = False
+
+    def record(self) -> RoundRecord:
+        """The place, the lock and everything behind it, as it must be on disk before the next signature."""
+        rules = self.rules
+        kept_rounds = {rules.round, rules.locked_round, rules.valid_round}
+        own = {message.round for message in self.signed if isinstance(message, Proposal)}
+        return RoundRecord(
+            height=self.height,
+            round=rules.round,
+            step=rules.step,
+            locked_value=rules.locked_value,
+            locked_round=rules.locked_round,
+            valid_value=rules.valid_value,
+            valid_round=rules.valid_round,
+            asked=tuple(self.asked),
+            signed=tuple(self.signed),
+            proposals=tuple(p for r, p in sorted(self.proposals.items()) if r in kept_rounds - own),
+            prevotes=tuple(rules.book.of(rules.valid_round).prevotes.votes.values()),
+        )
+
+    def unrecorded_bodies(self, record: RoundRecord) -> tuple[tuple[Hash32, bytes], ...]:
+        """The blocks that the record refers to and that were not written yet; from now on they count as written."""
+        new = sorted(record.block_ids() & self.blocks.keys() - self.recorded_blocks)
+        self.recorded_blocks.update(new)
+        return tuple((block_id, self.blocks[block_id].raw) for block_id in new)
+
+    def take_up(self, record: RoundRecord, blocks: dict[Hash32, VerifiedBlock]) -> None:
+        """Go back to a recorded place; proposals are the engine's to check again."""
+        rules = self.rules
+        rules.round, rules.step = record.round, record.step
+        rules.locked_value, rules.locked_round = record.locked_value, record.locked_round
+        rules.valid_value, rules.valid_round = record.valid_value, record.valid_round
+        self.blocks.update(blocks)
+        self.recorded_blocks.update(blocks)
+        self.asked.extend(record.asked)
+        self.signed.extend(record.signed)
+        for message in (*record.prevotes, *record.signed):
+            if isinstance(message, Vote):
+                rules.book.add(message, rules.round)
