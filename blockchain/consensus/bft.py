@@ -16,6 +16,7 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
+from blockchain.consensus.commit import Commit, certificate_of
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord, encode_record
@@ -39,7 +40,6 @@ from blockchain.primitives.scalars import NO_SIGNATURE
 from blockchain.primitives.validators import ValidatorSet, verify_certificate
 from blockchain.primitives.vote import (
     Certificate,
-    CommitSignature,
     ConflictingProposals,
     ConflictingVotes,
     Evidence,
@@ -47,7 +47,6 @@ from blockchain.primitives.vote import (
     Proposal,
     Step,
     Vote,
-    VoteStep,
 )
 from blockchain.seams import (
     Application,
@@ -112,13 +111,12 @@ class BftEngine:
         self._is_halted = False
         self._out: list[Effect] = []
         self.current = self._new_height()
-        self._commit_validators = app.parent_validators
-        self._commit = app.parent_certificate
+        self._commit = Commit(app.parent_certificate, app.parent_validators)
 
     @property
     def commit(self) -> Certificate:
         """The head's certificate with every precommit that has come since."""
-        return self._commit
+        return self._commit.certificate
 
     @property
     def validator(self) -> Address | None:
@@ -210,8 +208,7 @@ class BftEngine:
                 self._restore_proposal(last)
 
     def _begin_height(self, now: int) -> None:
-        self._commit_validators = self._app.parent_validators
-        self._commit = self._app.parent_certificate
+        self._commit = Commit(self._app.parent_certificate, self._app.parent_validators)
         self.current = self._new_height()
         self._emit_height()
         self._perform(self.current.rules.start_round(0), now)
@@ -262,8 +259,8 @@ class BftEngine:
         return True
 
     def _on_vote(self, vote: Vote, now: int) -> None:
-        if vote.height == self.current.height - 1:
-            self._add_late_precommit(vote)
+        if vote.height == self.current.height - 1 and self._commit.add(vote):
+            self._out.append(Broadcast(vote))
         if vote.height != self.current.height:
             return
         added, evidence, actions = self.current.rules.on_vote(vote)
@@ -272,17 +269,6 @@ class BftEngine:
         if added is Added.COUNTED:
             self._out.append(Broadcast(vote))
         self._perform(actions, now)
-
-    def _add_late_precommit(self, vote: Vote) -> None:
-        """A precommit for the head that came after the decision: its voter is not absent (protocol §4.4)."""
-        commit = self._commit
-        index = self._commit_validators.index.get(vote.validator)
-        fits = (vote.round, vote.step, vote.block_id) == (commit.round, VoteStep.PRECOMMIT, commit.block_id)
-        if not fits or index is None or any(entry.index == index for entry in commit.precommits):
-            return
-        entries = sorted((*commit.precommits, CommitSignature(index, vote.signature)), key=lambda entry: entry.index)
-        self._commit = replace(commit, precommits=tuple(entries))
-        self._out.append(Broadcast(vote))
 
     def _on_timer(self, key: TimerKey, now: int) -> None:
         rules = self.current.rules
@@ -371,14 +357,8 @@ class BftEngine:
 
     def _finalize(self, decision: Decide, now: int) -> None:
         current = self.current
-        votes = current.rules.book.of(decision.round).precommits.votes.values()
-        entries = (
-            CommitSignature(current.validators.index[vote.validator], vote.signature)
-            for vote in votes
-            if vote.block_id == decision.value
-        )
-        precommits = tuple(sorted(entries, key=lambda entry: entry.index))
-        certificate = Certificate(current.height, decision.round, decision.value, precommits)
+        precommits = current.rules.book.of(decision.round).precommits
+        certificate = certificate_of(current.height, decision.round, decision.value, precommits, current.validators)
         block = current.blocks[decision.value]
         self._out.extend(self._app.finalize(block, certificate, current.rules.round, now))
         self._begin_height(now)
@@ -395,7 +375,7 @@ class BftEngine:
             self._propose(current.blocks[rules.valid_value], rules.valid_round)
         elif self._app.is_block_due(now) and self._has_waited_for_precommits() and self._has_vrf_proof():
             assert current.vrf_proof is not None
-            block = self._app.build_block(rules.round, current.vrf_proof, self._commit, now)  # L18
+            block = self._app.build_block(rules.round, current.vrf_proof, self.commit, now)  # L18
             current.blocks[block.id] = block
             self._propose(block, -1)
 
@@ -409,8 +389,7 @@ class BftEngine:
     def _has_waited_for_precommits(self) -> bool:
         """Before it builds, a forger waits at most `commit_wait` for precommits still missing (protocol §4.4)."""
         current = self.current
-        is_complete = len(self._commit.precommits) == len(self._commit_validators) or current.height == 1
-        if is_complete or current.is_commit_wait_over or self._parameters.commit_wait_ms == 0:
+        if self._commit.is_complete or current.is_commit_wait_over or self._parameters.commit_wait_ms == 0:
             return True
         if not current.is_commit_wait_set:
             current.is_commit_wait_set = True

@@ -1,4 +1,4 @@
-"""The height in progress: what the engine holds of it, and how that is written down and taken up again (protocol §5.6)."""
+"""The height in progress: what the engine holds of it, how that is written down and taken up again (protocol §5.6)."""
 
 from __future__ import annotations
 

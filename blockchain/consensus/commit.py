@@ -1,0 +1,50 @@
+"""The certificate of the head, as this node holds it: it grows while late precommits come (protocol §4.4)."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from blockchain.consensus.votes import StepVotes
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.primitives.vote import Certificate, CommitSignature, Vote, VoteStep
+
+
+class Commit:
+    """A certificate and the set of its height."""
+
+    def __init__(self, certificate: Certificate, validators: ValidatorSet) -> None:
+        self.certificate = certificate
+        self._validators = validators
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nobody's precommit is missing. Genesis needs none."""
+        return self.certificate.height == 0 or len(self.certificate.precommits) == len(self._validators)
+
+    def add(self, vote: Vote) -> bool:
+        """Add a late precommit; False when it is not one of this certificate, or is there already."""
+        held = self.certificate
+        index = self._validators.index.get(vote.validator)
+        fits = (vote.round, vote.step, vote.block_id) == (held.round, VoteStep.PRECOMMIT, held.block_id)
+        if not fits or index is None or any(entry.index == index for entry in held.precommits):
+            return False
+        entries = (*held.precommits, CommitSignature(index, vote.signature))
+        self.certificate = replace(held, precommits=_in_order(entries))
+        return True
+
+
+def certificate_of(
+    height: int, round: int, block_id: Hash32, precommits: StepVotes, validators: ValidatorSet
+) -> Certificate:
+    """The certificate that these precommits make for a value that they decided."""
+    entries = tuple(
+        CommitSignature(validators.index[vote.validator], vote.signature)
+        for vote in precommits.votes.values()
+        if vote.block_id == block_id
+    )
+    return Certificate(height, round, block_id, _in_order(entries))
+
+
+def _in_order(entries: tuple[CommitSignature, ...]) -> tuple[CommitSignature, ...]:
+    return tuple(sorted(entries, key=lambda entry: entry.index))
