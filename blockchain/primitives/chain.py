@@ -23,6 +23,7 @@ from blockchain.primitives.scalars import (
 )
 
 GENESIS_ACCOUNTS_MAX: Final = 1_000_000
+CHAIN_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]*\Z"  # not $, which lets a newline pass
 DurationMs = Annotated[int, Meta(ge=1, le=86_400_000)]
 DeltaMs = Annotated[int, Meta(ge=0, le=86_400_000)]
 
@@ -66,7 +67,7 @@ class ChainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of genesis, as a value."""
 
     version: Literal[1] = 1
-    chain_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    chain_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=CHAIN_ID_PATTERN)]
     time_ms: TimeMs
     demo: bool = False
     engine: str = "pos"
