@@ -37,7 +37,14 @@ ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
 def transaction(**changes: Any) -> Transaction:
-    plain = {"version": 1, "sender": address("a"), "nonce": 3, "fee": 2, "expiry": None, "payload": PAYLOADS[0]}
+    plain: dict[str, Any] = {
+        "version": 1,
+        "sender": address("a"),
+        "nonce": 3,
+        "fee": 2,
+        "expiry": None,
+        "payload": PAYLOADS[0],
+    }
     return Transaction(**(plain | changes))
 
 
