@@ -23,7 +23,9 @@ BlockchainError
 ├── ConfigError               a setting that cannot be used
 ├── PortInUse                 a port is taken by somebody else
 ├── KeyFileError              a key file that is missing, unreadable, or of another kind
-└── NodeUnreachable           a client found no node, or got an answer it cannot read
+├── NodeUnreachable           a client found no node, or got an answer it cannot read
+├── RequestRefused            a client got a problem document for an answer
+└── Refusal                   a request that the API answers with a problem document
 """
 
 from __future__ import annotations
@@ -179,9 +181,7 @@ class PortInUse(BlockchainError):
     code = "port_in_use"
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__(
-            f"port {port} on {host} is already in use: stop what uses it, or choose another port"
-        )
+        super().__init__(f"port {port} on {host} is already in use: stop what uses it, or choose another port")
         self.host = host
         self.port = port
 
@@ -202,3 +202,24 @@ class NodeUnreachable(BlockchainError):
         super().__init__(f"no answer from {url}: {why}")
         self.url = url
         self.why = why
+
+
+class RequestRefused(BlockchainError):
+    """The node answered with a problem document; `code` is the problem's."""
+
+    def __init__(self, status: int, code: str, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.code = code
+        self.why = why
+
+
+class Refusal(BlockchainError):
+    """A request that is answered with a problem document; `members` are extension members of it."""
+
+    def __init__(self, status: int, code: str, detail: str, **members: object) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.members = members

@@ -14,8 +14,7 @@ from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
-from blockchain.api.problems import Refusal
-from blockchain.errors import InvalidTransaction, MalformedMessage
+from blockchain.errors import InvalidTransaction, MalformedMessage, Refusal
 from blockchain.primitives import codec
 from blockchain.primitives.jsonform import transaction_from_json
 

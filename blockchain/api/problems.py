@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blockchain.errors import BlockchainError, InvalidAddress, InvalidTransaction
+from blockchain.errors import BlockchainError, InvalidAddress, InvalidTransaction, Refusal
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _LOGGER: Final = logging.getLogger("blockchain.api")
@@ -31,17 +31,6 @@ _DETAILS: Final = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path; /api/v1/docs lists what there is",
     HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take this method",
 }
-
-
-class Refusal(BlockchainError):
-    """A request that is answered with a problem document; `members` are extension members of it."""
-
-    def __init__(self, status: int, code: str, detail: str, **members: object) -> None:
-        super().__init__(f"{status} {code}: {detail}")
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.members = members
 
 
 def problem(

@@ -25,8 +25,8 @@ from blockchain.client.answers import (
     Validator,
     ValidatorList,
 )
-from blockchain.client.calls import RequestRefused
 from blockchain.client.http import AsyncClient, Client
+from blockchain.errors import RequestRefused
 
 __all__ = [
     "Account",

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from blockchain.client import answers
-from blockchain.errors import BlockchainError, InvalidTransaction, NodeUnreachable
+from blockchain.errors import BlockchainError, InvalidTransaction, NodeUnreachable, RequestRefused
 from blockchain.primitives import codec
 from blockchain.primitives.transaction import VerifiedTransaction
 
@@ -22,16 +22,6 @@ T = TypeVar("T")
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024  # the largest block, as JSON, stays well below
 SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # what a node takes in one request
 _PREFIX: Final = "/api/v1"
-
-
-class RequestRefused(BlockchainError):
-    """The node answered with a problem document; `code` is the problem's."""
-
-    def __init__(self, status: int, code: str, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-        self.code = code
-        self.why = why
 
 
 class Answer(Struct, frozen=True):

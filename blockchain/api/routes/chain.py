@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import render
-from blockchain.api.problems import Refusal
 from blockchain.api.routes.paths import add_path, answer_json, node_of
 from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer
+from blockchain.errors import Refusal
 from blockchain.node.views import NodeReader
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.scalars import INTEGER_MAX

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from blockchain.api.problems import Refusal
 from blockchain.api.routes.paths import add_path, answer_json, node_of
 from blockchain.api.schemas import LiveAnswer, PingAnswer, ReadyAnswer
+from blockchain.errors import Refusal
 from blockchain.node.views import NodeReader, StatusView
 
 Node = Annotated[NodeReader, Depends(node_of)]

@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 
 from blockchain import __version__
 from blockchain.api import render
-from blockchain.api.problems import Refusal
 from blockchain.api.routes.paths import add_path, answer_json, node_of
 from blockchain.api.schemas import (
     AccountAnswer,
@@ -19,6 +18,7 @@ from blockchain.api.schemas import (
     StatusAnswer,
     ValidatorsAnswer,
 )
+from blockchain.errors import Refusal
 from blockchain.node.views import NodeReader
 from blockchain.primitives.address import parse_address
 from blockchain.primitives.scalars import INTEGER_MAX

@@ -11,10 +11,9 @@ from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import examples, render
 from blockchain.api.body import BodyLimits, Submission, read_submission
-from blockchain.api.problems import Refusal
 from blockchain.api.routes.paths import add_path, answer_json, body_limits_of, node_of
 from blockchain.api.schemas import PooledTransaction, SignedTransaction, SubmissionAnswer, TransactionAnswer
-from blockchain.errors import InvalidTransaction
+from blockchain.errors import InvalidTransaction, Refusal
 from blockchain.node.views import NodeReader
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.jsonform import JsonObject
