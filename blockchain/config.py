@@ -8,6 +8,7 @@ line: the setting, where it was set, and what is allowed. What the *chain* is li
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -36,8 +37,6 @@ SEEDS_MAX: Final = 64  # what a node is told to dial at its start; it learns of 
 _ADDRESS_CHARACTERS_MAX: Final = 256  # as in the handshake
 _SHOWN_CHARACTERS: Final = 60  # of a wrong value in a message
 _PORT_MAX: Final = 65535
-# Nobody can dial these, so none is advertised.
-_WILDCARDS: Final = frozenset({"0.0.0.0", "::", "*"})  # nosec B104
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -295,12 +294,20 @@ def _build(found: Mapping[str, Found]) -> NodeConfig:
         where = found["api_port"].where if "api_port" in found else found["node_port"].where
         raise _bad(where, api_port, "another port than the other one of this node")
     values.setdefault("data_dir", Path("data", f"node-{node_port}"))
-    if "advertise" not in values and node_port != 0 and ip not in _WILDCARDS:
+    if "advertise" not in values and node_port != 0 and not _is_wildcard(ip):
         values["advertise"] = f"[{ip}]:{node_port}" if ":" in ip else f"{ip}:{node_port}"
     seeds = values.get("seeds", (f"localhost:{DEFAULT_NODE_PORT}",))
     own = {values.get("advertise"), f"localhost:{node_port}"}
     values["seeds"] = tuple(seed for seed in seeds if seed not in own)
     return NodeConfig(**values)
+
+
+def _is_wildcard(ip: str) -> bool:
+    """Whether it stands for all addresses of this machine, and so is none that others could dial."""
+    try:
+        return ipaddress.ip_address(ip).is_unspecified
+    except ValueError:
+        return False
 
 
 def _split(text: str) -> list[str]:

@@ -87,6 +87,8 @@ def _make(arguments: argparse.Namespace) -> Testnet:
 
 
 def _summary(testnet: Testnet) -> str:
+    from blockchain.commands.testnet_files import COMPOSE_FILE
+
     folder = testnet.folder
     lines = [
         f"Made {folder}: genesis {testnet.genesis_hash}",
@@ -94,8 +96,8 @@ def _summary(testnet: Testnet) -> str:
         "Start each node in a terminal of its own:",
         *(f"  {shlex.join(['python', *testnet.start_command(node)])}" for node in testnet.nodes),
         "",
-        f"or all of them here:    python -m blockchain testnet --run --output={folder}",
-        f"or as containers:       docker compose -f {folder / 'docker-compose.yml'} up --build",
+        f"or all of them here:    python -m blockchain testnet --run --output={shlex.quote(str(folder))}",
+        f"or as containers:       docker compose -f {shlex.quote(str(folder / COMPOSE_FILE))} up --build",
         "",
         f"Keys of the issuer and of two funded accounts: {folder / 'keys'}",
         "The keys are not encrypted (mode 0600): good for a test, not for value.",

@@ -1,0 +1,129 @@
+"""status, block, tx and account, against the real API over a node in memory."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from blockchain.cli import EXIT_FAILED, main
+from blockchain.commands.text import time_text
+from blockchain.primitives.address import format_address
+from tests.api.fake_node import ALICE, FakeNode
+from tests.commands.fake_api import running_api
+from tests.commands.test_cli import stderr_line
+
+
+@pytest.fixture(name="api")
+def api_fixture() -> Iterator[tuple[str, FakeNode]]:
+    with running_api(pending=1) as running:
+        yield running
+
+
+def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def test_the_status_page_says_what_an_operator_asks(
+    api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = output(capsys, "status", f"--url={api[0]}")
+    assert "height       3" in page
+    assert "pool holds 1 of 2, 1 transaction pending" in page
+    assert "waiting for  pool holds 1 of 2" in page
+    assert "localhost:8012: connection refused" in page
+    assert f"{ALICE.address_text}  (votes)" in page
+    assert "HALTED" not in page
+
+
+def test_a_halted_node_says_so_first(api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]) -> None:
+    api[1].is_halted = "two certificates at height 2"
+    api[1].is_syncing = True
+    page = output(capsys, "status", f"--url={api[0]}")
+    assert page.startswith("HALTED       two certificates at height 2\n")
+    assert "catching up to 8" in page
+
+
+def test_the_status_of_an_empty_chain(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_api(heights=0) as (url, _):
+        assert "0, no block yet" in output(capsys, "status", f"--url={url}")
+
+
+@pytest.mark.parametrize("command", [["status"], ["block"], ["account", ALICE.address_text]])
+def test_json_is_the_nodes_answer(
+    api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    answer = json.loads(output(capsys, *command, "--json", f"--url={api[0]}"))
+    expected = {"status": ("height", 3), "block": ("height", 3), "account": ("balance", 994)}
+    name, value = expected[command[0]]
+    assert answer[name] == value
+
+
+def test_a_block_by_height_id_and_the_newest(api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"--url={api[0]}"
+    newest = output(capsys, "block", url)
+    assert "height        3" in newest
+    assert newest.count("TRANSFER") == 2
+    second = output(capsys, "block", "2", url)
+    identifier = next(line.split()[1] for line in second.splitlines() if line.startswith("id "))
+    assert output(capsys, "block", identifier, url) == second
+
+
+def test_a_transaction_final_pending_and_unknown(api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"--url={api[0]}"
+    block = json.loads(output(capsys, "block", "1", "--json", url))
+    final = output(capsys, "tx", block["transactions"][1]["id"], url)
+    assert "final, in block 1 at place 1" in final and "amount     1" in final
+    assert "state      pending" in output(capsys, "tx", api[1].pool[0].id.hex(), url)
+    assert main(["tx", "00" * 32, url]) == EXIT_FAILED
+    assert "does not know" in stderr_line(capsys)
+
+
+def test_a_refused_transaction_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_api() as (url, node):
+        refused = node.make_refused()
+        page = output(capsys, "tx", refused.id.hex(), f"--url={url}")
+    assert "refused: the pool was full (evicted)" in page
+
+
+def test_an_account_by_bech32m_hex_and_key_file(api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"--url={api[0]}"
+    page = output(capsys, "account", ALICE.address_text, url)
+    assert "balance     994" in page
+    assert output(capsys, "account", ALICE.address.hex(), url) == page
+    other = output(capsys, "account", "keys/staker_private_key.pem", url)
+    assert "balance     0" in other
+
+
+def test_what_is_no_address_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["account", "pos1nonsense"]) == EXIT_FAILED
+    assert "no key file" in stderr_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["status"], ["block"], ["tx", "00" * 32], ["account", format_address(bytes(31) + b"\1")], ["sample"]],
+)
+def test_no_node_is_a_line(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as unused:  # bound and not listening: nobody else gets this port
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        assert main([*command, f"--url=http://127.0.0.1:{port}"]) == EXIT_FAILED
+    assert "no answer from" in stderr_line(capsys)
+
+
+def test_a_block_that_is_not_there_is_a_line(api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["block", "99", f"--url={api[0]}"]) == EXIT_FAILED
+    assert "no final block 99" in stderr_line(capsys)
+    assert main(["block", "../x", f"--url={api[0]}"]) == EXIT_FAILED
+    stderr_line(capsys)
+
+
+def test_times_are_utc_as_far_as_the_calendar_goes() -> None:
+    assert time_text(1_767_225_600_000) == "2026-01-01 00:00:00 UTC"
+    assert time_text(2**53 - 1) == "9007199254740991 ms since 1970"
