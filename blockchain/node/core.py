@@ -316,6 +316,7 @@ class Core:
                 if self._add(verified, now, must_apply=False):
                     added.append(verified)
             except InvalidTransaction as error:
+                self.gossip.on_declined(verified.id)
                 self._out.append(Emit(TransactionRefused(verified.id, error.code, error.why)))
         self._keep(added)
         self._out.extend(self.gossip.announce(verified.id for verified in added))

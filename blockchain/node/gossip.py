@@ -2,12 +2,14 @@
 
 Proposals and votes go out at once to every peer that may lack them. Nothing of the height in progress may be lost, so
 peers also tell each other what they hold, on connecting, on change and each second, and each sends what the other
-lacks. Transactions travel by have and want, in lists; a want that stays unanswered is asked of another peer.
+lacks. Transactions travel by have and want, in lists; a want that stays unanswered is asked of another peer, and the
+pool is offered again bit by bit, since a have may be lost: a transaction that only one node holds would wait for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from blockchain.consensus.bft import BftEngine
@@ -39,6 +41,9 @@ from blockchain.seams import Broadcast, Effect, PeerId, Send, Store
 
 WANTED_MAX: Final = 50_000
 WANT_TICKS: Final = 2  # status ticks after which an unanswered want is asked of another peer
+OFFER_TICKS: Final = 2  # each so many status ticks, some of the pool is offered again
+OFFER_IDS: Final = 500  # so many of it: 16 KB a peer
+DECLINED_MAX: Final = 20_000
 FRAME_TRANSACTIONS_BYTES: Final = 512 * 1024
 
 
@@ -50,6 +55,9 @@ class Gossip:
         self._engine = engine
         self._store = store
         self._wanted: dict[Hash32, int] = {}  # asked for, and in which tick
+        self._declined: dict[Hash32, None] = {}  # did not enter the pool at this height: not wanted again
+        self._declined_at = 0
+        self._offered = 0  # how far into the pool it was offered again
         self._tick = 0
         self._older = 0  # where the rotating window over older rounds stands
         self.peers: dict[PeerId, Peer] = {}
@@ -204,6 +212,14 @@ class Gossip:
         for transaction_id in ids:
             self._wanted.pop(transaction_id, None)
 
+    def on_declined(self, transaction_id: Hash32) -> None:
+        """A peer's transaction that cannot enter the pool; at the next height it may."""
+        if self._declined_at != self._chain.height:
+            self._declined_at = self._chain.height
+            self._declined = {}
+        if len(self._declined) < DECLINED_MAX:
+            self._declined[transaction_id] = None
+
     def on_tick(self) -> list[Effect]:
         """Each second: the status to all, and wants that nobody answered to somebody else."""
         self._tick += 1
@@ -214,7 +230,18 @@ class Gossip:
             del self._wanted[transaction_id]
         for peer in self.peers.values():
             effects.extend(self._want(peer, tuple(i for i in overdue if peer.knows(i))))
+        if self._tick % OFFER_TICKS == 0:
+            effects.extend(self._offer_again())
         return effects
+
+    def _offer_again(self) -> list[Effect]:
+        """The next part of the pool to everybody, whatever they are thought to hold."""
+        if self._offered >= len(self._chain.pool):
+            self._offered = 0
+        part = islice(self._chain.pool, self._offered, self._offered + OFFER_IDS)
+        ids = tuple(verified.id for verified in part)
+        self._offered += len(ids)
+        return self.send_all(Have(ids)) if ids else []
 
     def _want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
         room = WANTED_MAX - len(self._wanted)
@@ -227,5 +254,7 @@ class Gossip:
 
     def _is_news(self, transaction_id: Hash32) -> bool:
         if transaction_id in self._wanted or self._chain.pool.get(transaction_id) is not None:
+            return False
+        if self._declined_at == self._chain.height and transaction_id in self._declined:
             return False
         return self._store.locate(transaction_id) is None
