@@ -29,6 +29,7 @@ HOST: Final = "localhost"
 DEADLINE_SECONDS: Final = 60.0  # a slow machine takes ten; for each of: starting and connecting, and finality
 SAMPLE_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.1
+_STAY_SECONDS: Final = 0.5
 _REQUEST_SECONDS: Final = 2.0
 
 
@@ -112,7 +113,9 @@ def _run_in(folder: Path, nodes: list[DemoNode], *, is_once: bool) -> int:
         print(f"Connected. Sending the sample: python sample_transactions.py --url={nodes[0].url}", flush=True)
         _send_sample(nodes[0], folder)
         pictures = _wait_until(nodes, processes, folder, check_agreement)
-        print(f"\nThe three nodes agree:\n\n{picture_table(pictures)}\n")
+        print(
+            f"\nThe three nodes agree (a block: id, transactions, forger):\n\n{picture_table(pictures)}\n", flush=True
+        )
         if not is_once:
             _stay(processes, nodes, folder)
         codes = processes.stop()
@@ -199,14 +202,14 @@ def _send_sample(node: DemoNode, folder: Path) -> None:
 
 
 def _stay(processes: NodeProcesses, nodes: list[DemoNode], folder: Path) -> None:
-    """Until Ctrl-C, or until a node ends."""
-    print("API docs:")
-    for node in nodes:
-        print(f"  {node.name:<10}  {node.url}/api/v1/docs/")
-    print(f"Logs: {folder}\nCtrl-C ends all three and deletes their data.", flush=True)
+    """Until Ctrl-C, which is how it is meant to end, or until a node ends."""
     try:
+        print("API docs:")
+        for node in nodes:
+            print(f"  {node.name:<10}  {node.url}/api/v1/docs/")
+        print(f"Logs: {folder}\nCtrl-C ends all three and deletes their data.", flush=True)
         while True:
             _check_all_run(processes, folder)
-            time.sleep(_POLL_SECONDS * 5)
+            time.sleep(_STAY_SECONDS)
     except KeyboardInterrupt:
         print("\nEnding the three nodes.", flush=True)

@@ -71,7 +71,7 @@ def picture_table(pictures: Sequence[NodePicture]) -> str:
     """A row a node: height, every block's short id, transactions and forger, and what waits in its pool."""
     heights = [block.height for block in pictures[0].blocks]
     names = {format_address(address): name for address, name in demo_names().items()}
-    rows = [["node", "height", *(f"block {height}: id, transactions, forger" for height in heights), "pending"]]
+    rows = [["node", "height", *(f"block {height}" for height in heights), "pending"]]
     for picture in pictures:
         cells = [_block_text(block, names) for block in picture.blocks]
         waiting = ", ".join(short_id(one) for one in picture.pending)
@@ -81,4 +81,4 @@ def picture_table(pictures: Sequence[NodePicture]) -> str:
 
 
 def _block_text(block: BlockPicture, names: dict[str, str]) -> str:
-    return f"{short_id(block.id)}  {block.transactions}  {names.get(block.forger) or short_address(block.forger)}"
+    return f"{short_id(block.id)} {block.transactions} {names.get(block.forger) or short_address(block.forger)}"

@@ -175,12 +175,15 @@ def last_line(log: Path) -> str:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """A request to end (SIGTERM, where there is one) comes as KeyboardInterrupt, so that all is tidied up."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    """A request to end comes as KeyboardInterrupt, so that all is tidied up: SIGTERM too, and also in a background
+    where the shell has Ctrl-C ignored."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {number: signal.signal(number, _interrupt) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from blockchain.commands.arguments import add_command, add_settings, read_settings
 
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands
-
-_RECORD_PATTERN: Final = "*signing_record*"
 
 
 def add_parser(commands: Commands) -> None:
@@ -52,9 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def chain_files(folder: Path, *, is_demo: bool) -> list[Path]:
     """What a node keeps of its chain in its data folder: never a key, nor anything that is not a node's."""
+    from blockchain.commands.node import RECORD_FILE
     from blockchain.runtime.sqlite_file import STORE_FILE
 
-    patterns = [STORE_FILE, f"{STORE_FILE}-*", *([_RECORD_PATTERN] if is_demo else [])]
+    patterns = [STORE_FILE, f"{STORE_FILE}-*", *([RECORD_FILE, f"{RECORD_FILE}.*"] if is_demo else [])]
     return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
 
 

@@ -37,7 +37,7 @@ def add_exit_with_parent(parser: CommandParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from blockchain.runtime.service import run_node
+    from blockchain.commands.node import run_node
 
     config = read_settings(arguments)
     spec = read_spec(config.genesis)
@@ -59,7 +59,7 @@ def read_spec(genesis: Path | None) -> ChainSpec:
 
 def _end_with_input() -> None:
     """Wait for the end of standard input, then end this node as a signal from outside would."""
-    while sys.stdin.buffer.read(4096):
+    while os.read(sys.stdin.fileno(), 4096):  # not through sys.stdin, whose lock a thread must not hold at the exit
         pass
     if sys.platform == "win32":
         signal.raise_signal(signal.SIGINT)

@@ -41,7 +41,10 @@ def page(status: Status, peers: Peers) -> str:
         ("head", status.head),
         ("validator", _validator(status)),
         ("peers", count_text(status.peers, "peer")),
-        *(("", f"{peer.address or 'inbound'} at height {peer.height}  {peer.id[:16]}") for peer in peers.peers),
+        *(
+            ("", f"{peer.address or 'inbound'} in height {peer.height}, round {peer.round}  {peer.id[:16]}")
+            for peer in peers.peers
+        ),
         *(
             ("", f"{dial.address}: {dial.last_error}")
             for dial in peers.dials

@@ -10,6 +10,7 @@ import pytest
 
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
 from blockchain.commands.keyring import keys_folder
+from blockchain.commands.node import RECORD_FILE
 from blockchain.demo_chain import (
     EXCHANGE_ADDRESS,
     GENESIS_ADDRESS,
@@ -196,6 +197,18 @@ def test_reset_deletes_the_chain_and_keeps_keys_and_what_is_not_its_own(
 ) -> None:
     monkeypatch.setattr("builtins.input", lambda question: "yes")
     assert main(["reset"]) == 0
+    assert names(data) == {"node_key.pem", "mine.txt"}
+
+
+def test_the_signing_record_goes_on_a_demo_chain_and_stays_on_every_other(data: Path, tmp_path: Path) -> None:
+    for name in (RECORD_FILE, f"{RECORD_FILE}.lock"):
+        (data / name).write_text("record")
+    genesis = tmp_path / "genesis.json"
+    assert create(genesis) == 0
+    assert main(["reset", "--yes", f"--genesis={genesis}"]) == 0
+    assert names(data) == {"node_key.pem", "mine.txt", RECORD_FILE, f"{RECORD_FILE}.lock"}
+    (data / "chain.db").write_text("again")
+    assert main(["reset", "--yes"]) == 0
     assert names(data) == {"node_key.pem", "mine.txt"}
 
 
