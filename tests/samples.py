@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, TypeVar
 
+from hypothesis import settings
+
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, Hash32, PublicKey, SigningKey
 from blockchain.primitives.validators import Validator, ValidatorSet
@@ -18,6 +20,8 @@ BLOCK_A = Hash32(b"\xaa" * 32)
 BLOCK_B = Hash32(b"\xbb" * 32)
 TIME_MS = 1_700_000_000_000
 PREVOTE, PRECOMMIT = VoteStep.PREVOTE, VoteStep.PRECOMMIT
+
+deterministic = settings(derandomize=True, deadline=None)
 
 Message = TypeVar("Message", Vote, Proposal)
 

@@ -98,6 +98,8 @@ class Overlay:
 
     def speculation(self) -> Speculation:
         """The tree's nodes that these changes touch; computed once, for the root and for the commit."""
+        if self._parent is not None:
+            return self._base.speculate(self.changes())  # not kept: the parent may change beneath it
         if self._speculation is None:
             self._speculation = self._base.speculate(self.changes())
         return self._speculation

@@ -1,0 +1,146 @@
+"""State overlays: what they show, what they leave alone, and roots that depend on the records alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blockchain.ledger.smt import SparseMerkleTree
+from blockchain.ledger.state import FinalState, Overlay, tree_key
+from tests.samples import deterministic
+
+RECORDS = {b"a1": b"one", b"a2": b"two", b"b1": b"three"}
+
+keys = st.sampled_from([bytes([group, number]) for group in b"ab" for number in range(8)])
+changes = st.dictionaries(keys, st.none() | st.binary(min_size=1, max_size=4), max_size=10)
+records = st.dictionaries(keys, st.binary(min_size=1, max_size=4), max_size=10)
+
+
+def state_of(content: dict[bytes, bytes]) -> FinalState:
+    return FinalState(content.items())
+
+
+def after(content: dict[bytes, bytes], *steps: dict[bytes, bytes | None]) -> dict[bytes, bytes]:
+    merged: dict[bytes, bytes | None] = dict(content)
+    for step in steps:
+        merged |= step
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def put(overlay: Overlay, step: dict[bytes, bytes | None]) -> Overlay:
+    for key, value in step.items():
+        overlay.set(key, value)
+    return overlay
+
+
+def content_of(state: FinalState | Overlay) -> dict[bytes, bytes]:
+    return {key: value for group in (b"a", b"b") for key, value in state.items(group)}
+
+
+def test_an_overlay_shows_its_changes_and_leaves_the_base_alone() -> None:
+    base = state_of(RECORDS)
+    root = base.tree.root
+    overlay = put(Overlay(base), {b"a1": b"new", b"a2": None, b"b2": b"four"})
+    assert [overlay.get(key) for key in (b"a1", b"a2", b"b1", b"b2", b"b3")] == [b"new", None, b"three", b"four", None]
+    assert overlay.root() != root
+    assert content_of(base) == RECORDS and base.tree.root == root
+
+
+def test_items_of_one_group_come_in_key_order_without_the_deleted() -> None:
+    overlay = put(Overlay(state_of(RECORDS)), {b"a3": b"x", b"a0": b"y", b"a1": None, b"a2": None})
+    overlay.set(b"a2", b"back")
+    assert list(overlay.items(b"a")) == [(b"a0", b"y"), (b"a2", b"back"), (b"a3", b"x")]
+    assert list(overlay.items(b"b")) == [(b"b1", b"three")]
+    assert list(overlay.items(b"c")) == []
+
+
+def test_a_group_is_one_byte_and_a_key_is_not_empty() -> None:
+    overlay = Overlay(FinalState())
+    with pytest.raises(AssertionError):
+        overlay.items(b"a1")
+    with pytest.raises(AssertionError):
+        overlay.set(b"", b"x")
+
+
+def test_competing_overlays_do_not_see_each_other() -> None:
+    base = state_of(RECORDS)
+    one, other = put(Overlay(base), {b"a1": b"one's"}), put(Overlay(base), {b"a1": b"other's"})
+    assert one.root() != other.root()
+    base.commit(one)
+    assert base.get(b"a1") == b"one's"
+    with pytest.raises(AssertionError):
+        base.commit(other)  # its base is gone
+
+
+def test_a_child_is_tried_and_dropped_or_absorbed() -> None:
+    parent = put(Overlay(state_of(RECORDS)), {b"a1": b"parent's"})
+    root = parent.root()
+    dropped = put(parent.child(), {b"a1": None, b"a9": b"x"})
+    assert dropped.get(b"b1") == b"three" and dropped.get(b"a1") is None
+    assert parent.root() == root and parent.get(b"a1") == b"parent's"
+    taken = put(parent.child(), {b"a2": None})
+    parent.absorb(taken)
+    assert parent.changes() == {b"a1": b"parent's", b"a2": None}
+    assert parent.root() != root
+
+
+def test_only_a_child_is_absorbed() -> None:
+    base = state_of(RECORDS)
+    with pytest.raises(AssertionError):
+        Overlay(base).absorb(Overlay(base))
+
+
+def test_a_root_is_computed_again_after_a_change() -> None:
+    overlay = Overlay(FinalState())
+    empty = overlay.root()
+    overlay.set(b"a1", b"x")
+    changed = overlay.root()
+    overlay.set(b"a1", None)
+    assert changed != empty and overlay.root() == empty
+
+
+def test_a_childs_root_follows_its_parent() -> None:
+    parent = Overlay(FinalState())
+    child = put(parent.child(), {b"a1": b"x"})
+    before = child.root()
+    parent.set(b"a2", b"y")
+    assert child.root() != before
+    assert child.root() == state_of({b"a1": b"x", b"a2": b"y"}).tree.root
+
+
+@deterministic
+@given(records, changes, changes)
+def test_roots_and_contents_are_those_of_a_rebuilt_state(
+    content: dict[bytes, bytes], first: dict[bytes, bytes | None], second: dict[bytes, bytes | None]
+) -> None:
+    base = state_of(content)
+    parent = put(Overlay(base), first)
+    child = put(parent.child(), second)
+    expected = after(content, first, second)
+    assert content_of(child) == expected
+    assert child.root() == state_of(expected).tree.root
+    parent.absorb(child)
+    assert parent.root() == state_of(expected).tree.root
+    base.commit(parent)
+    assert content_of(base) == expected
+    assert base.tree.root == Overlay(base).root() == state_of(expected).tree.root
+
+
+@deterministic
+@given(records, st.lists(changes, max_size=6))
+def test_commits_one_after_the_other_are_one_rebuild(
+    content: dict[bytes, bytes], steps: list[dict[bytes, bytes | None]]
+) -> None:
+    base = state_of(content)
+    for step in steps:
+        base.commit(put(Overlay(base), step))
+    assert content_of(base) == after(content, *steps)
+    assert base.tree.root == state_of(after(content, *steps)).tree.root
+
+
+@deterministic
+@given(records)
+def test_the_tree_is_over_hashed_keys_in_any_order(content: dict[bytes, bytes]) -> None:
+    rows = [(tree_key(key), value) for key, value in content.items()]
+    assert FinalState(reversed(content.items())).tree.root == SparseMerkleTree(rows).root
