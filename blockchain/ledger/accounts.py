@@ -12,13 +12,13 @@ s            Supply: what was ever minted, what was burnt, and how many accounts
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, assert_never
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from blockchain.errors import InvalidTransaction
-from blockchain.primitives import codec
+from blockchain.primitives import codec, vrf
 from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, PublicKey
@@ -161,6 +161,8 @@ class AccountLedger:
                 paid = _pay(sender, amount + transaction.fee)
                 self._stake(state, transaction.sender, amount, key, height)
                 _put(state, _account_key(transaction.sender), paid)
+            case _:
+                assert_never(transaction.payload)
         if transaction.fee:
             supply = supply_of(state)
             _put(state, _SUPPLY_KEY, replace(supply, burnt=supply.burnt + transaction.fee))
@@ -180,7 +182,7 @@ class AccountLedger:
         if holder is None:
             holder = Stakeholder(PublicKey(sender) if key is None else key, ())
             supply = supply_of(state)
-            _check_may_join(state, supply, holder.key)
+            _check_may_join(state, supply, holder.key, sender)
             _put(state, _SUPPLY_KEY, replace(supply, stakeholders=supply.stakeholders + 1))
             state.set(_owner_key(holder.key), sender)
         elif key is not None and key != holder.key:
@@ -226,8 +228,10 @@ def _check_nonce(sender: Account, transaction: Transaction) -> None:
         raise InvalidTransaction("nonce_gap", f"nonce {transaction.nonce} leaves a gap; the next is {sender.nonce}")
 
 
-def _check_may_join(state: State, supply: Supply, key: PublicKey) -> None:
-    if state.get(_owner_key(key)) is not None:
+def _check_may_join(state: State, supply: Supply, key: PublicKey, sender: Address) -> None:
+    if not vrf.is_key(key):
+        raise InvalidTransaction("validator_key_invalid", "no validator can prove the lottery's output with this key")
+    if key != PublicKey(sender) and state.get(_owner_key(key)) is not None:  # nobody takes an account's own key from it
         raise InvalidTransaction("validator_key_used", "another account validates with this key")
     if supply.stakeholders >= VALIDATORS_MAX:
         raise InvalidTransaction("validators_full", f"the set holds at most {VALIDATORS_MAX} validators")

@@ -61,12 +61,20 @@ def prove(signing_key_seed: bytes, alpha: bytes) -> Proof:
     return Proof(gamma + challenge + response.to_bytes(32, "little"))
 
 
+def is_key(public_key: bytes) -> bool:
+    """Whether proofs of this key can verify: a point of prime order, 32 bytes. Takes any bytes.
+
+    Ed25519 accepts more: a key with a torsion part signs, in one try of eight, and never proves.
+    """
+    return len(public_key) == PUBLIC_KEY_BYTES and crypto_core_ed25519_is_valid_point(public_key)
+
+
 def verify(public_key: bytes, alpha: bytes, proof: bytes) -> bytes:
     """Check the proof of `public_key` for `alpha` and return the output, 64 bytes. RFC 9381 §5.3.
 
     Takes any bytes; raises InvalidProof when the key or the proof is not valid.
     """
-    if len(public_key) != PUBLIC_KEY_BYTES or not crypto_core_ed25519_is_valid_point(public_key):
+    if not is_key(public_key):
         raise InvalidProof("a VRF key that is not a point of prime order")
     gamma, challenge, response = _decode_proof(proof)
     point = _encode_to_curve(public_key, alpha)

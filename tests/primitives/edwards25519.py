@@ -114,7 +114,7 @@ def challenge(r: bytes, key: bytes, message: bytes) -> int:
 
 
 def verifies(key: bytes, message: bytes, signature: bytes) -> bool:
-    """The project's written rule (docs/protocol.md, signatures), in its words."""
+    """The project's written rule (docs/protocol.md §1.4), in its words."""
     if len(key) != 32 or len(signature) != 64:
         return False
     r, s = signature[:32], int.from_bytes(signature[32:], "little")

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from blockchain.errors import MalformedMessage
 from blockchain.primitives import codec
 from blockchain.primitives.scalars import INTEGER_MAX, Amount
+from tests.samples import deterministic
 
 LIMIT = 10_000
 
@@ -49,12 +50,14 @@ def test_the_bytes_are_message_pack() -> None:
     assert codec.decode(RAW, Pair, bytes_max=LIMIT) == PAIR
 
 
+@deterministic
 @given(st.integers(0, INTEGER_MAX), st.binary(max_size=300))
 def test_every_value_comes_back(number: int, data: bytes) -> None:
     pair = Pair(number, data)
     assert codec.decode(codec.encode(pair), Pair, bytes_max=LIMIT) == pair
 
 
+@deterministic
 @given(st.binary(max_size=60))
 def test_any_bytes_give_a_value_with_that_encoding_or_one_error(raw: bytes) -> None:
     for kind in (Pair, Noted, Animals):

@@ -25,7 +25,7 @@ from blockchain.primitives.transaction import (
     transaction_id,
     verify_transaction,
 )
-from tests.samples import GENESIS_HASH, OTHER_CHAIN, address, key
+from tests.samples import GENESIS_HASH, OTHER_CHAIN, address, deterministic, key
 
 PAYLOADS: list[Payload] = [
     Transfer(address("b"), 7),
@@ -70,6 +70,7 @@ def test_kinds_are_named() -> None:
     assert [transaction(payload=payload).kind for payload in PAYLOADS] == ["TRANSFER", "EXCHANGE", "STAKE", "STAKE"]
 
 
+@deterministic
 @given(st.integers(0, INTEGER_MAX), st.integers(0, INTEGER_MAX), st.integers(1, INTEGER_MAX))
 def test_the_signature_is_the_last_66_bytes(nonce: int, fee: int, amount: int) -> None:
     made = transaction(nonce=nonce, fee=fee, payload=Transfer(address("b"), amount), signature=Signature(b"\x99" * 64))

@@ -21,6 +21,7 @@ from tests.samples import (
     PREVOTE,
     address,
     certificate_of,
+    deterministic,
     key,
     set_of,
     vote,
@@ -85,6 +86,7 @@ def test_a_validator_stands_once_in_a_set() -> None:
         ValidatorSet([member, replace(member, stake=2)])
 
 
+@deterministic
 @given(st.integers(1, 2**53 - 1), st.integers(0, 2**53 - 1))
 def test_the_thresholds_are_exact_for_any_stake(total: int, stake: int) -> None:
     validators = ValidatorSet([Validator(address("v"), key("v").public_key, total)])

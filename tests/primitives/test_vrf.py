@@ -12,6 +12,7 @@ from blockchain.errors import InvalidKey, InvalidProof
 from blockchain.primitives import vrf
 from blockchain.primitives.crypto import SigningKey
 from tests.primitives import edwards25519 as oracle
+from tests.samples import BAD_KEYS, key
 from tests.vectors import load_vectors
 
 SEED = bytes(range(32))
@@ -193,3 +194,10 @@ def secret_scalar(seed: bytes) -> int:
     half[0] &= 248
     half[31] = half[31] & 127 | 64
     return int.from_bytes(half, "little")
+
+
+def test_a_key_is_a_point_of_prime_order() -> None:
+    assert vrf.is_key(key("v").public_key)
+    for what, bad in BAD_KEYS.items():
+        assert not vrf.is_key(bad), what
+    assert not vrf.is_key(b"") and not vrf.is_key(bytes(31)) and not vrf.is_key(key("v").public_key + b"\x00")
