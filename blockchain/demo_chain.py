@@ -1,4 +1,4 @@
-"""The built-in demo chain: the one a node is on when no genesis is named (docs/protocol.md, Genesis).
+"""The built-in demo chain: the one a node is on when no genesis is named (docs/protocol.md §9.4).
 
 Its keys are the public ones of `keys/`, so anybody may sign for any of its accounts: it is for trying things out. Two
 transactions make a block, a block takes no more than two, and nothing is forged for having waited: the seven of the

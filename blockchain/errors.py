@@ -89,7 +89,7 @@ class UnsafeLibrary(BlockchainError):
 
 
 class InvalidTransaction(BlockchainError):
-    """A transaction that does not apply. `code` is one of the stable codes of docs/protocol.md §3."""
+    """A transaction that does not apply. `code` is one of the stable codes of docs/protocol.md §3.4."""
 
     def __init__(self, code: str, why: str) -> None:
         super().__init__(why)

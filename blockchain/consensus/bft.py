@@ -20,6 +20,7 @@ from blockchain.consensus.commit import Commit, certificate_of
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord, encode_record
+from blockchain.consensus.signing import position_of
 from blockchain.consensus.tendermint import (
     Action,
     Candidate,
@@ -190,11 +191,10 @@ class BftEngine:
         for message in self.current.signed:
             self._publish(message)
         self._perform(rules.resume(), now)
-        signed = {_unsigned(message) for message in self.current.signed}
-        self._out.extend(Sign(message) for message in asked if message not in signed)
+        self._out.extend(Sign(message) for message in asked if _is_unsigned_yet(message, record))
 
     def _take_signing_record(self, record: SigningRecord) -> None:
-        """The last signature may be known to the signer only; a store that is behind it must not vote (§5.6)."""
+        """The last signature may be known to the signer only. A store that is behind must not vote (protocol §5.6)."""
         last = record.message
         if last is None or record.height < self.current.height:
             return
@@ -484,6 +484,11 @@ def _check_fit(proposal: Proposal, block: VerifiedBlock) -> None:
             raise InvalidBlock("round", "a new proposal carries a block of another round or forger")
     elif not header.round <= proposal.valid_round < proposal.round:
         raise InvalidBlock("round", "proposed again from a round in which it cannot have been valid")
+
+
+def _is_unsigned_yet(message: Proposal | Vote, record: SigningRecord | None) -> bool:
+    """Whether the signer can still be asked: what lies below its last signature it has signed, or never will."""
+    return record is None or position_of(message) > (record.height, record.round, record.step)
 
 
 def _unsigned(message: Proposal | Vote) -> Proposal | Vote:

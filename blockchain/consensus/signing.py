@@ -1,4 +1,4 @@
-"""What a validator key may sign: the signer's own rule, beside the engine's (docs/protocol.md, Agreement).
+"""What a validator key may sign: the signer's own rule, beside the engine's (docs/protocol.md §5.6).
 
 The engine forgets nothing, but a key can be moved to a node that knows nothing of what it has signed. So the signer
 keeps a record of its own, and this room decides with it: pure, no file, no key. Two things are never signed, whatever

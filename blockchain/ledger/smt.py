@@ -1,7 +1,7 @@
 """The authenticated state map: the sparse Merkle tree of LIP-0039 over 32-byte keys, laid out for speed.
 
 Holds keys and leaf hashes; values are the caller's. Pure: no I/O, no clock. The hashing rules are in `smt_proof`.
-Keys must be hashes (protocol §1: nobody chooses their prefixes); clustered keys cost time, never a wrong root.
+Keys must be hashes (protocol §1.3: nobody chooses their prefixes); clustered keys cost time, never a wrong root.
 
 Theory. The top `depth` levels, about log2 of the number of leaves, lie flat in two bytearrays in heap order (the
 children of node i are 2i and 2i + 1): `_pairs` holds, for each parent, the 65 bytes 01 ‖ left ‖ right that its hash

@@ -1,6 +1,6 @@
 """What this node knows of each connected peer: its place, what it holds, and where nodes listen.
 
-Everything here is bounded: a peer can make this node remember only so much (docs/protocol.md §8).
+Everything here is bounded: a peer can make this node remember only so much (docs/protocol.md §8.1, §8.3).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 It outlives the core that writes to it, so that a simulated restart finds what was durable. A batch is checked before
 anything changes, and applying it cannot fail half way, which makes it atomic. The bounds below belong to every store;
-`blockchain.runtime.sqlite` keeps the same ones, and one set of contract tests runs over both (docs/protocol.md,
-Storage).
+`blockchain.runtime.sqlite` keeps the same ones, and one set of contract tests runs over both (protocol §11).
 """
 
 from __future__ import annotations

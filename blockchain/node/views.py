@@ -152,4 +152,4 @@ class NodeReader(Protocol):
     def lottery(self, height: int, round: int) -> LotteryReceipt | None: ...
 
     async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
-        """Verify and add transactions; returns once those accepted are durable. Codes as in docs/protocol.md §3."""
+        """Verify and add transactions; returns once those accepted are durable. Codes as in docs/protocol.md §3.4."""

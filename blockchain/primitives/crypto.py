@@ -1,4 +1,4 @@
-"""Hashes, keys and signatures: SHA-256 under tags, and Ed25519 by a written rule (docs/protocol.md, Values).
+"""Hashes, keys and signatures: SHA-256 under tags, and Ed25519 by a written rule (docs/protocol.md §1.3, §1.4).
 
 Nothing is hashed or signed bare: a message is its tag, the chain's genesis hash and the encoded value, so
 bytes made for one purpose or one chain mean nothing for another. Libraries disagree on crafted Ed25519
@@ -94,7 +94,7 @@ class SigningKey:
         """Sign what `tagged` made, and nothing else.
 
         The VRF uses the same key: one signature over a bare hash-to-curve point beside one proof gives the
-        key away (docs/protocol.md, The lottery). The check is no assert statement, because it has to hold
+        key away (docs/protocol.md §7.3). The check is no assert statement, because it has to hold
         under -O as well.
         """
         if not _is_tagged(message):

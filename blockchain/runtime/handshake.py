@@ -1,5 +1,4 @@
-"""The handshake of two peers and the encrypted channel that it opens, without I/O (docs/protocol.md, Peers
-and wire).
+"""The handshake of two peers and the encrypted channel that it opens, without I/O (docs/protocol.md §8.2).
 
     dialler → listener   hello                      in clear, 134 bytes
     listener → dialler   hello, then proof          the proof is its first encrypted frame

@@ -1,7 +1,7 @@
 """Key files: Ed25519 seeds in PKCS#8 PEM, plain or encrypted, with the public key in clear behind them.
 
 The encrypted form is PBKDF2-SHA512 and AES-256-CBC, the one that OpenSSL and `cryptography` open too
-(docs/protocol.md, Values). A file holds a private block and then a public one; `openssl pkey -in FILE` takes it as it
+(docs/protocol.md §1.6). A file holds a private block and then a public one; `openssl pkey -in FILE` takes it as it
 is. The public block tells whose file it is without a password, and shows after decryption that nothing was swapped.
 
 Every fault is a KeyFileError of one line: which file, what is wrong with it, what to do. No message holds key bytes.

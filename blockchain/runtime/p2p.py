@@ -3,7 +3,7 @@
 It knows node ids, addresses and bytes, nothing of what the bytes mean: whom to dial, whom to throw out and
 what to say is the core's decision. Its parts, from the wire up: handshake.py and secure_channel.py (no I/O),
 websocket.py (listening, the gate), link.py (one connection), roster.py (one connection a peer), session.py
-(handshakes), dialler.py (addresses). Rules: docs/protocol.md, Peers and wire.
+(handshakes), dialler.py (addresses). Rules: docs/protocol.md §8.
 """
 
 from __future__ import annotations

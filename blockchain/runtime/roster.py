@@ -1,5 +1,5 @@
-"""Which connection counts with each peer: at most one, and both sides agree which (docs/protocol.md, Peers
-and wire).
+"""Which connection counts with each peer: at most one, and both sides agree which
+(docs/protocol.md §8.2).
 
 A link enters here when its peer has proved its node id, before it is up. The rules:
 

@@ -3,7 +3,7 @@ I/O.
 
 A stream's header goes in front of its first frame. The position of a frame in its stream is part of what is
 authenticated, so a frame that is altered, repeated, left out or moved does not open, and the channel is
-closed for good (docs/protocol.md, Peers and wire). Before a side closes it sends a last frame tagged final; a
+closed for good (docs/protocol.md §8.2). Before a side closes it sends a last frame tagged final; a
 connection that ends without one was cut, by the network or by somebody in between.
 """
 

@@ -1,4 +1,4 @@
-"""The store on disk: SQLite through apsw, one atomic and durable write per batch (docs/protocol.md, Storage).
+"""The store on disk: SQLite through apsw, one atomic and durable write per batch (docs/protocol.md §11).
 
 Theory of operation. One connection writes and alone checkpoints; another, read-only, answers every read and sees each
 write once `write` has returned. So `write` may run in a worker thread, one call at a time, while the event loop reads;

@@ -116,7 +116,7 @@ def _set_up_writer(connection: apsw.Connection, path: Path) -> None:
     connection.set_busy_timeout(BUSY_MS)
     if connection.pragma("journal_mode", "WAL") != "wal":
         raise StoreError(f"{path}: its file system cannot hold a store (no shared memory): choose another data folder")
-    connection.pragma("synchronous", "FULL")  # a commit is on the disk when it returns (architecture, Cost)
+    connection.pragma("synchronous", "FULL")  # a commit is on the disk when it returns (protocol §11)
     connection.pragma("fullfsync", True)  # macOS: through the drive's cache; elsewhere without effect
     connection.pragma("checkpoint_fullfsync", True)
     connection.pragma("cache_size", -CACHE_KIB)
