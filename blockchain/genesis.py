@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import InvalidAddress, InvalidGenesis
 from blockchain.ledger.accounts import AccountLedger
+from blockchain.primitives import vrf
 from blockchain.primitives.address import format_address, parse_address
 from blockchain.primitives.chain import ChainSpec, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
@@ -22,6 +23,7 @@ from blockchain.seams import Ledger
 
 GENESIS_BYTES_MAX: Final = 256 * 1024 * 1024  # a million accounts are about 120 MiB of JSON
 STAKE_DELAY_MIN: Final = 8  # below, a forger that moves stake can choose its successor (protocol §6.2)
+TIME_MS_MAX: Final = 253_402_300_799_999  # 9999-12-31; a chain begins when clocks reach its time
 ROUND_MS_MIN: Final = 50  # time-outs below this are shorter than a durable write on a slow disk
 
 ENGINES: Final[dict[str, Callable[[Hash32], ProofOfStake]]] = {"pos": ProofOfStake}
@@ -66,7 +68,9 @@ def check_genesis(spec: ChainSpec) -> None:
         raise InvalidGenesis(f"no ledger {spec.ledger!r}; there is: {', '.join(LEDGERS)}")
     _check_unique("account", [account.address for account in spec.accounts])
     _check_unique("validator", [validator.address for validator in spec.validators])
-    _check_unique("validator key", [validator.key or PublicKey(validator.address) for validator in spec.validators])
+    _check_validator_keys(spec.validators)
+    if spec.time_ms > TIME_MS_MAX:
+        raise InvalidGenesis(f"time_ms {spec.time_ms} is after the year 9999: milliseconds since 1970 are meant")
     supply = sum(account.balance for account in spec.accounts) + sum(v.stake for v in spec.validators)
     if supply > spec.parameters.supply_max:
         raise InvalidGenesis(f"it hands out {supply}, more than supply_max, {spec.parameters.supply_max}")
@@ -84,14 +88,37 @@ def _check_parameters(parameters: Parameters, *, is_demo: bool) -> None:
             f"stake_delay {parameters.stake_delay} lets a forger choose its successor by moving stake; "
             f"at least {STAKE_DELAY_MIN}, or say demo"
         )
-    for name in ("propose_timeout_ms", "prevote_timeout_ms", "precommit_timeout_ms"):
-        base = getattr(parameters, name)
-        if base < ROUND_MS_MIN:
-            raise InvalidGenesis(f"{name} {base} is shorter than a durable write may take; at least {ROUND_MS_MIN}")
-        if base > parameters.timeout_max_ms:
-            raise InvalidGenesis(f"{name} {base} is above timeout_max_ms, {parameters.timeout_max_ms}")
-    if parameters.propose_delta_ms + parameters.prevote_delta_ms + parameters.precommit_delta_ms == 0:
-        raise InvalidGenesis("time-outs that never grow may never be long enough: give a delta")
+    for step in ("propose", "prevote", "precommit"):
+        _check_timeout(parameters, step)
+    if parameters.commit_wait_ms >= parameters.propose_timeout_ms:
+        raise InvalidGenesis(
+            f"commit_wait_ms {parameters.commit_wait_ms}: while one validator is away, every forger would be too late "
+            f"for propose_timeout_ms, {parameters.propose_timeout_ms}"
+        )
+    if parameters.heartbeat_ms is not None and parameters.heartbeat_ms < ROUND_MS_MIN:
+        raise InvalidGenesis(
+            f"heartbeat_ms {parameters.heartbeat_ms} floods with empty blocks; at least {ROUND_MS_MIN}"
+        )
+
+
+def _check_timeout(parameters: Parameters, step: str) -> None:
+    """Long enough to begin with, and growing: agreement ends once each time-out is longer than the network's delay."""
+    name = f"{step}_timeout_ms"
+    base: int = getattr(parameters, name)
+    if base < ROUND_MS_MIN:
+        raise InvalidGenesis(f"{name} {base} is shorter than a durable write may take; at least {ROUND_MS_MIN}")
+    if base >= parameters.timeout_max_ms:
+        raise InvalidGenesis(f"{name} {base} has no room to grow below timeout_max_ms, {parameters.timeout_max_ms}")
+    if getattr(parameters, f"{step}_delta_ms") == 0:
+        raise InvalidGenesis(f"{name} never grows and may never be long enough: {step}_delta_ms is 0")
+
+
+def _check_validator_keys(validators: tuple[GenesisValidator, ...]) -> None:
+    keys = [PublicKey(validator.address) if validator.key is None else validator.key for validator in validators]
+    _check_unique("validator key", keys)
+    for key in keys:
+        if not vrf.is_key(key):
+            raise InvalidGenesis(f"no validator can prove the lottery's output with the key {key.hex()}")
 
 
 def _check_unique(what: str, keys: list[Any]) -> None:

@@ -1,0 +1,243 @@
+"""Genesis files: what comes back, and what is refused with a reason that names it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from blockchain import genesis
+from blockchain.demo_chain import demo_spec
+from blockchain.errors import InvalidGenesis
+from blockchain.genesis import ENGINES, LEDGERS, check_genesis, dump_genesis, load_genesis
+from blockchain.ledger.accounts import AccountLedger
+from blockchain.primitives.address import format_address
+from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator
+from blockchain.primitives.crypto import Address
+from tests.samples import BAD_KEYS, address, key, spec_of
+
+SPEC = spec_of()
+WITH_EVERYTHING = spec_of(
+    validators=(GenesisValidator(address("v"), 7, key("votes").public_key), GenesisValidator(address("w"), 2**40)),
+    parameters={"heartbeat_ms": 5_000, "block_max_wait_ms": None, "block_threshold": 3, "supply_max": 2**50},
+)
+
+
+def plain(**changes: Any) -> dict[str, Any]:
+    """A good genesis as the JSON object that people write, with these changes."""
+    whole: dict[str, Any] = json.loads(dump_genesis(SPEC))
+    return whole | changes
+
+
+def load(value: Any) -> ChainSpec:
+    return load_genesis(json.dumps(value).encode())
+
+
+def refused(value: Any) -> str:
+    with pytest.raises(InvalidGenesis) as caught:
+        load(value)
+    assert caught.value.code == "invalid_genesis"
+    return caught.value.why
+
+
+# ------------------------------------------------------------------------------------------------ round trip
+
+
+@pytest.mark.parametrize("spec", [SPEC, WITH_EVERYTHING, spec_of(issuer=None, accounts=()), demo_spec()])
+def test_what_is_dumped_loads_as_the_same_chain(spec: ChainSpec) -> None:
+    raw = dump_genesis(spec)
+    again = load_genesis(raw)
+    assert again == spec and again.hash == spec.hash
+    assert dump_genesis(again) == raw
+
+
+def test_a_file_is_for_people() -> None:
+    text = dump_genesis(SPEC).decode()
+    assert text.endswith("}\n") and format_address(address("a")) in text
+
+
+def test_order_and_spaces_of_a_file_mean_nothing() -> None:
+    shuffled = dict(reversed(plain().items()))
+    assert load(shuffled).hash == SPEC.hash
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    short = {name: plain()[name] for name in ("chain_id", "time_ms", "validators")}
+    spec = load(short | {"parameters": {}})
+    assert spec.parameters.stake_delay == 32 and spec.engine == "pos" and spec.issuer is None and not spec.demo
+
+
+def test_addresses_may_be_written_in_hex() -> None:
+    whole = plain(issuer=address("mint").hex())
+    whole["accounts"][0]["address"] = whole["accounts"][0]["address"].upper()
+    assert load(whole).hash == SPEC.hash
+
+
+def test_the_tables_name_what_there_is() -> None:
+    assert set(ENGINES) == {"pos"} and set(LEDGERS) == {"accounts"}
+    assert isinstance(LEDGERS["accounts"](SPEC), AccountLedger)
+    assert ENGINES["pos"](SPEC.hash).first_seed() != SPEC.hash
+
+
+# ------------------------------------------------------------------------------------------------ garbage
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"7",
+        b'"text"',
+        b"\xff\xfe{}",
+        b'{"chain_id": "\xed\xa0\x80"}',
+        b'{"chain_id": "\\ud800"}',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"{} {}",
+        b"{'chain_id': 'x'}",
+        b'{"time_ms": NaN}',
+        b'{"time_ms": 1e400}',
+        b'{"time_ms": ' + b"9" * 5_000 + b"}",
+        b"\xef\xbb\xbf{}",
+        b"\x00",
+    ],
+)
+def test_garbage_is_one_clean_error_that_names_the_file(raw: bytes) -> None:
+    with pytest.raises(InvalidGenesis, match=r"chain\.json") as caught:
+        load_genesis(raw, Path("chain.json"))
+    assert len(str(caught.value)) < 500
+
+
+def test_a_file_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = dump_genesis(SPEC)
+    monkeypatch.setattr(genesis, "GENESIS_BYTES_MAX", len(raw))
+    assert load_genesis(raw) == SPEC
+    with pytest.raises(InvalidGenesis, match="more than"):
+        load_genesis(raw + b"\n")
+
+
+ILL_FORMED: dict[str, dict[str, Any]] = {
+    "an unknown field": {"colour": "red"},
+    "an unknown parameter": {"parameters": {"block_treshold": 2}},
+    "an unknown field of an account": {"accounts": [{"address": format_address(address("a")), "balance": 1, "x": 1}]},
+    "an unknown field of a validator": {"validators": [{"address": format_address(address("v")), "stake": 1, "k": 1}]},
+    "version 2": {"version": 2},
+    "no label": {"chain_id": ""},
+    "a label with a newline": {"chain_id": "x\n"},
+    "a time before 1970": {"time_ms": -1},
+    "a time that is text": {"time_ms": "2026"},
+    "a time that is a float": {"time_ms": 1.5},
+    "demo that is a number": {"demo": 1},
+    "no parameters": {"parameters": None},
+    "a bool as a number": {"parameters": {"stake_delay": True}},
+    "accounts that are an object": {"accounts": {}},
+    "an account that is text": {"accounts": ["pos1"]},
+    "a balance that is a float": {"accounts": [{"address": format_address(address("a")), "balance": 1.0}]},
+    "a negative balance": {"accounts": [{"address": format_address(address("a")), "balance": -1}]},
+    "an account without a balance": {"accounts": [{"address": format_address(address("a"))}]},
+    "an address that is a number": {"accounts": [{"address": 5, "balance": 1}]},
+    "an address that is null": {"accounts": [{"address": None, "balance": 1}]},
+    "an address with a wrong letter": {"issuer": format_address(address("a"))[:-1] + "b"},
+    "a short address": {"issuer": "00" * 31},
+    "an empty address": {"issuer": ""},
+    "an issuer that is a list": {"issuer": []},
+    "no validators": {"validators": []},
+    "validators that are null": {"validators": None},
+    "a validator without stake": {"validators": [{"address": format_address(address("v")), "stake": 0}]},
+    "a validator with too much": {"validators": [{"address": format_address(address("v")), "stake": 2**53}]},
+    "a validator key of rubbish": {"validators": [{"address": format_address(address("v")), "stake": 1, "key": "zz"}]},
+}
+
+
+@pytest.mark.parametrize("changes", ILL_FORMED.values(), ids=ILL_FORMED.keys())
+def test_what_is_ill_formed_is_refused(changes: dict[str, Any]) -> None:
+    assert load(plain()) == SPEC
+    refused(plain(**changes))
+
+
+@pytest.mark.parametrize("name", ["chain_id", "time_ms", "validators", "parameters"])
+def test_what_has_no_default_may_not_be_missing(name: str) -> None:
+    whole = plain()
+    del whole[name]
+    assert name in refused(whole)
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+TWICE = (GenesisAccount(address("a"), 1), GenesisAccount(address("a"), 2))
+V, W = GenesisValidator(address("v"), 1), GenesisValidator(address("w"), 1)
+UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
+    "an engine that is not there": ({"engine": "pow"}, "no engine 'pow'; there is: pos"),
+    "a ledger that is not there": ({"ledger": "utxo"}, "no ledger 'utxo'; there is: accounts"),
+    "an account twice": ({"accounts": TWICE}, "the same account"),
+    "a validator twice": ({"validators": (V, replace(V, key=key("x").public_key))}, "the same validator"),
+    "a key twice": ({"validators": (V, replace(W, key=V.address))}, "the same validator key"),
+    "more than the supply": ({"parameters": {"supply_max": 2_099}}, "more than supply_max"),
+    "a sum above 2^53": ({"accounts": (GenesisAccount(address("a"), 2**53 - 1),)}, "more than supply_max"),
+    "a time after all clocks": ({"time_ms": 2**53 - 1}, "after the year 9999"),
+    "a threshold above the maximum": (
+        {"parameters": {"block_threshold": 3, "block_max_transactions": 2}},
+        "can never be reached",
+    ),
+    "no delay of stake": ({"parameters": {"stake_delay": 0}}, "choose its successor"),
+    "too short a delay of stake": ({"parameters": {"stake_delay": 7}}, "choose its successor"),
+    "a short propose time-out": (
+        {"parameters": {"propose_timeout_ms": 49, "commit_wait_ms": 0}},
+        "propose_timeout_ms 49",
+    ),
+    "a short prevote time-out": ({"parameters": {"prevote_timeout_ms": 49}}, "prevote_timeout_ms 49"),
+    "a short precommit time-out": ({"parameters": {"precommit_timeout_ms": 49}}, "precommit_timeout_ms 49"),
+    "a time-out above the largest": ({"parameters": {"timeout_max_ms": 2_999}}, "timeout_max_ms, 2999"),
+    "a time-out that is the largest": ({"parameters": {"timeout_max_ms": 3_000}}, "room to grow"),
+    "proposals that never have longer": ({"parameters": {"propose_delta_ms": 0}}, "propose_timeout_ms never grows"),
+    "prevotes that never have longer": ({"parameters": {"prevote_delta_ms": 0}}, "prevote_timeout_ms never grows"),
+    "precommits that never have longer": ({"parameters": {"precommit_delta_ms": 0}}, "precommit_timeout_ms never"),
+    "forgers that wait too long": ({"parameters": {"commit_wait_ms": 3_000}}, "commit_wait_ms 3000"),
+    "a flood of empty blocks": ({"parameters": {"heartbeat_ms": 1}}, "heartbeat_ms 1 floods"),
+}
+
+
+@pytest.mark.parametrize("changes, why", UNSAFE.values(), ids=UNSAFE.keys())
+def test_what_is_unsafe_or_stuck_is_refused_with_the_reason(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(InvalidGenesis) as caught:
+        check_genesis(spec_of(**changes))
+    assert why in caught.value.why
+    with pytest.raises(InvalidGenesis):
+        load_genesis(dump_genesis(spec_of(**changes)))
+
+
+@pytest.mark.parametrize("bad", BAD_KEYS.values(), ids=BAD_KEYS.keys())
+def test_a_validator_that_could_never_forge_is_refused(bad: bytes) -> None:
+    """A key of mixed order signs now and then and never proves the lottery's output."""
+    for validator in (GenesisValidator(Address(bad), 1), replace(W, key=bad)):
+        with pytest.raises(InvalidGenesis, match=bad.hex()):
+            check_genesis(spec_of(validators=(V, validator)))
+    check_genesis(spec_of(validators=(V, GenesisValidator(Address(bad), 1, key("x").public_key))))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parameters": {"stake_delay": 8}},
+        {"parameters": {"stake_delay": 0}, "demo": True},
+        {"parameters": {"supply_max": 2_100}},
+        {"parameters": {"block_threshold": 2, "block_max_transactions": 2, "block_max_wait_ms": None}},
+        {"parameters": {"propose_timeout_ms": 50, "commit_wait_ms": 49, "heartbeat_ms": 50}},
+        {"parameters": {"timeout_max_ms": 3_001}},
+        {"validators": (V, W)},
+        {"accounts": (GenesisAccount(address("v"), 5),)},
+    ],
+)
+def test_the_neighbours_of_what_is_refused_pass(changes: dict[str, Any]) -> None:
+    check_genesis(spec_of(**changes))
+
+
+def test_the_demo_chain_and_the_defaults_pass() -> None:
+    check_genesis(demo_spec())
+    check_genesis(WITH_EVERYTHING)
