@@ -117,6 +117,13 @@ Input = (
 )
 
 
+class Entered(Struct, frozen=True):
+    """What one input brought into the pool, and what that replaced there; filled one by one."""
+
+    added: list[VerifiedTransaction]
+    replaced: list[RefusedTransaction]
+
+
 class Core:
     """One chain of one node. `key` is the validator key that it signs with; None follows without voting."""
 
@@ -292,57 +299,66 @@ class Core:
     def _on_submitted(self, given: TransactionsSubmitted, now: int) -> None:
         """A client's transactions: durable first, then acknowledged, then gossiped."""
         results = []
-        added = []
+        entered = Entered([], [])
         for verified in given.transactions:
             try:
-                if self._add(verified, now, must_apply=True):
-                    added.append(verified)
+                self._add(verified, entered, now, must_apply=True)
                 results.append(SubmissionResult(verified.id))
             except InvalidTransaction as error:
                 self._out.append(Emit(TransactionRefused(verified.id, error.code, error.why)))
                 results.append(SubmissionResult(verified.id, error.code, error.why))
-        self._keep(added)
+        self._keep(entered)
         self._out.append(Reply(given.token, tuple(results)))
-        self._out.extend(self.gossip.announce(verified.id for verified in added))
+        self._out.extend(self.gossip.announce(verified.id for verified in entered.added))
 
     def _on_transactions(self, peer: Peer, transactions: tuple[VerifiedTransaction, ...], now: int) -> None:
         """A peer's transactions. One that does not apply is nobody's fault."""
         ids = tuple(verified.id for verified in transactions)
         peer.note_known(ids)
         self.gossip.on_arrived(ids)
-        added = []
+        entered = Entered([], [])
         for verified in transactions:
             try:
-                if self._add(verified, now, must_apply=False):
-                    added.append(verified)
+                self._add(verified, entered, now, must_apply=False)
             except InvalidTransaction as error:
                 self.gossip.on_declined(verified.id)
                 self._out.append(Emit(TransactionRefused(verified.id, error.code, error.why)))
-        self._keep(added)
-        self._out.extend(self.gossip.announce(verified.id for verified in added))
+        self._keep(entered)
+        self._out.extend(self.gossip.announce(verified.id for verified in entered.added))
 
-    def _add(self, verified: VerifiedTransaction, now: int, *, must_apply: bool) -> bool:
-        """False: it is in the pool, or final, already. Raises InvalidTransaction."""
+    def _add(self, verified: VerifiedTransaction, entered: Entered, now: int, *, must_apply: bool) -> None:
+        """To the pool, unless it is there, or final, already. Raises InvalidTransaction."""
         if self.chain.pool.get(verified.id) is not None or self._store.locate(verified.id) is not None:
-            return False
+            return
         replaced = self.chain.pool.add(verified, now, must_apply=must_apply)
+        entered.added.append(verified)
         if replaced is not None:
-            self._refuse(replaced)
+            entered.replaced.append(replaced)
         transaction = verified.transaction
         self._out.append(
             Emit(TransactionAccepted(verified.id, transaction.sender, transaction.nonce, transaction.kind))
         )
-        return True
 
     def _refuse(self, reason: RefusedTransaction) -> None:
         """What had been acknowledged and will never be final, durably with its reason."""
         self._out.append(Write(Batch(pending_removed=(reason.id,), refused=(reason,))))
         self._out.append(Emit(TransactionRefused(reason.id, reason.code, reason.why)))
 
-    def _keep(self, added: list[VerifiedTransaction]) -> None:
-        if added:
-            rows = tuple((verified.id, verified.raw) for verified in added)
-            self._out.append(Write(Batch(pending_added=rows)))
+    def _keep(self, entered: Entered) -> None:
+        """One write: what replaces a transaction is never without it, and what was replaced at once does not stay."""
+        if not entered.added:
+            return
+        self._out.append(
+            Write(
+                Batch(
+                    pending_added=tuple((verified.id, verified.raw) for verified in entered.added),
+                    pending_removed=tuple(reason.id for reason in entered.replaced),
+                    refused=tuple(entered.replaced),
+                )
+            )
+        )
+        for reason in entered.replaced:
+            self._out.append(Emit(TransactionRefused(reason.id, reason.code, reason.why)))
 
     # ------------------------------------------------------------------------------------------------ peers
 

@@ -176,7 +176,7 @@ class Gossip:
 
     def announce(self, ids: Iterable[Hash32]) -> list[Effect]:
         """Tell each peer of the pending transactions that it is not known to hold."""
-        offered = list(ids)
+        offered = [transaction_id for transaction_id in ids if self._chain.pool.get(transaction_id) is not None]
         effects: list[Effect] = []
         for peer in self.peers.values():
             effects.extend(self.offer(peer, offered))
