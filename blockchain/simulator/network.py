@@ -8,11 +8,13 @@ from msgspec import Struct
 
 
 class Links(Struct, frozen=True, kw_only=True):
-    """How messages travel. `delay_ms` is a range; `loss` the share of messages that never arrive."""
+    """How messages travel. The delays are ranges; `loss` is the share of messages that never arrive."""
 
     delay_ms: tuple[int, int] = (5, 60)
     loss: float = 0.0
     duplicates: float = 0.0
+    late: float = 0.0  # the share of messages that take `late_ms` more
+    late_ms: tuple[int, int] = (300, 3_000)
 
 
 class Network:
@@ -35,4 +37,8 @@ class Network:
         if self._rng.random() < self.links.loss:
             return []
         times = 2 if self._rng.random() < self.links.duplicates else 1
-        return [self._rng.randint(*self.links.delay_ms) for _ in range(times)]
+        return [self._delay_ms() for _ in range(times)]
+
+    def _delay_ms(self) -> int:
+        delay_ms = self._rng.randint(*self.links.delay_ms)
+        return delay_ms + self._rng.randint(*self.links.late_ms) if self._rng.random() < self.links.late else delay_ms

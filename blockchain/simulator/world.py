@@ -9,6 +9,7 @@ from one `Random(seed)`, in the order of events, so that the same seed gives the
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from heapq import heappop, heappush
 from random import Random
 from typing import Final
@@ -17,6 +18,7 @@ from blockchain.consensus.lottery import vrf_alpha
 from blockchain.consensus.signing import after_signing, check_request
 from blockchain.errors import PeerFault, SigningRefused
 from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
+from blockchain.node.messages import Verified
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
 from blockchain.primitives import vrf
@@ -54,6 +56,7 @@ from blockchain.seams import (
 from blockchain.simulator.network import Links, Network
 
 EVENTS_MAX: Final = 5_000_000  # of one run; more means that something spins
+VERIFIED_MAX: Final = 5_000  # frames whose verification is remembered
 
 
 class Node:
@@ -69,6 +72,7 @@ class Node:
         self.core: Core | None = None
         self.life = 0  # counts starts: events of an earlier life are void
         self.timers: dict[TimerKey, int] = {}  # the newest setting of each
+        self.effects_left = -1  # ≥ 0: it crashes after so many more effects
 
     @property
     def public_key(self) -> PublicKey | None:
@@ -95,8 +99,10 @@ class World:
         self.transcript: list[str] = []
         self.events: list[tuple[int, NodeEvent]] = []  # (node, what happened)
         self.replies: dict[Token, tuple[SubmissionResult, ...]] = {}
+        self.frames = sha256()  # over every frame that was sent, so that runs compare to the byte
         self.signed: dict[tuple[int, int, int, int], Signable] = {}  # by (node, height, round, step)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._verified: dict[tuple[int, bytes], Verified] = {}
         self._sequence = 0
         self._tokens = 0
 
@@ -129,9 +135,9 @@ class World:
         self.note(node, "started")
         self.feed(node, Started(node.record if node.key is not None else None, node.life))
         for other in self.nodes:
-            if other.core is not None and other is not node:
-                self.feed(node, PeerConnected(other.id, "", inbound=False))
+            if other.core is not None and other is not node and node.core is not None:
                 self.feed(other, PeerConnected(node.id, "", inbound=True))
+                self.feed(node, PeerConnected(other.id, "", inbound=False))
 
     def crash(self, number: int) -> None:
         """Stop a node at once: what it had not written is gone."""
@@ -141,6 +147,14 @@ class World:
         for other in self.nodes:
             if other.core is not None:
                 self.feed(other, PeerDisconnected(node.id))
+
+    def crash_after(self, number: int, effects: int) -> None:
+        """Stop a node in the middle: after so many more effects, whichever input they answer."""
+        self.nodes[number].effects_left = effects
+
+    def spare(self, number: int) -> None:
+        """Take back a crash that has not happened yet."""
+        self.nodes[number].effects_left = -1
 
     def submit(self, number: int, transactions: tuple[VerifiedTransaction, ...]) -> Token:
         """A client's transactions to one node; a node that is down takes nothing."""
@@ -158,6 +172,11 @@ class World:
         if node.core is None:
             return
         for effect in node.core.handle(given, self.wall_ms(node)):
+            if node.effects_left == 0:
+                node.effects_left = -1
+                self.crash(node.number)
+                return
+            node.effects_left = max(node.effects_left - 1, -1)
             self._perform(node, effect)
 
     def wall_ms(self, node: Node) -> int:
@@ -192,6 +211,7 @@ class World:
 
     def _send(self, sender: Node, receiver: Node, frame: bytes) -> None:
         life = receiver.life
+        self.frames.update(frame)
         for delay in self.network.deliveries(sender.number, receiver.number):
             self.at(self.time_ms + delay, lambda: self._deliver(sender, receiver, life, frame))
 
@@ -199,11 +219,22 @@ class World:
         if receiver.core is None or receiver.life != life:
             return
         try:
-            message = verify_frame(frame, receiver.core.context())
+            message = self._verify(frame, receiver.core)
         except PeerFault as fault:
             self.feed(receiver, MessageFaulty(sender.id, fault))
             return
         self.feed(receiver, MessageReceived(sender.id, message))
+
+    def _verify(self, frame: bytes, core: Core) -> Verified:
+        """Verify a frame once for all the nodes that are at the same height: what it depends on is the same."""
+        place = (core.chain.height, frame)
+        message = self._verified.get(place)
+        if message is None:
+            message = verify_frame(frame, core.context())
+            if len(self._verified) >= VERIFIED_MAX:
+                self._verified.clear()
+            self._verified[place] = message
+        return message
 
     def _set_timer(self, node: Node, key: TimerKey, delay_ms: int) -> None:
         setting = self._sequence

@@ -1,0 +1,169 @@
+"""What must hold whatever happens, and what must hold once everything has healed. Breaking one raises `Violation`.
+
+The world itself refuses, while it runs, two signatures at one place, a penalty for an honest peer, a halt, and two
+final blocks of one height. Here is the rest, looked at from outside: the chain is replayed on a fresh store, every
+certificate is verified, money is counted, and every promise to a client is looked up.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn, TypeVar
+
+from blockchain.genesis import ENGINES
+from blockchain.ledger.accounts import Account, Stakeholder, supply_of
+from blockchain.node.chain import Chain
+from blockchain.node.core import Core
+from blockchain.node.store import MemoryStore
+from blockchain.node.verify import VerifyContext, verify_block
+from blockchain.primitives import codec
+from blockchain.primitives.block import BLOCK_BYTES_MAX
+from blockchain.primitives.validators import verify_certificate
+from blockchain.primitives.vote import Certificate
+from blockchain.seams import BlockRejected, EvidenceFound, Halted, PeerPenalized, SignatureRefused, State
+from blockchain.simulator.load import Load, Promise, pool_of
+from blockchain.simulator.world import Violation, World
+
+_R = TypeVar("_R")
+
+
+def check_world(world: World, load: Load) -> None:
+    """All that must hold at the end of a run. Raises Violation."""
+    _check_words(world)
+    _check_stores_agree(world)
+    chain = _replay(world)
+    _check_states(world, chain)
+    _check_supply(world, chain.state())
+    for promise in load.promises:
+        _check_kept(world, promise)
+
+
+def is_settled(world: World) -> bool:
+    """Whether all nodes hold the same head and pool, and nothing is left that a block should take."""
+    cores = [node.core for node in world.nodes]
+    if any(core is None for core in cores) or len({node.store.head() for node in world.nodes}) > 1:
+        return False
+    if any(core is not None and _has_work(core, world) for core in cores):
+        return False
+    return not _lacking(world)
+
+
+def unsettled(world: World, head: int) -> str:
+    """Why not, for the reader of a Violation."""
+    lines = [f"healed at head {head}"]
+    for node in world.nodes:
+        if node.core is None:
+            lines.append(f"node {node.number} is down")
+            continue
+        core = node.core
+        rules = core.engine.current.rules
+        lines.append(
+            f"node {node.number}: head {node.store.head()} round {rules.round} step {rules.step.name} "
+            f"locked {rules.locked_round} valid {rules.valid_round} silent {core.engine._silent_until} "
+            f"pool {len(core.chain.pool)} ready {core.chain.pool.ready_count}"
+        )
+    return "\n  ".join([*lines, *_lacking(world)])
+
+
+def _has_work(core: Core, world: World) -> bool:
+    parameters = world.spec.parameters
+    least = parameters.block_threshold if parameters.block_max_wait_ms is None else 1
+    return core.chain.pool.ready_count >= least
+
+
+def _lacking(world: World) -> list[str]:
+    """Which node lacks what others hold pending; another transaction in the same place is as good."""
+    pools = [pool_of(node) for node in world.nodes if node.core is not None]
+    places = set().union(*pools)
+    return [
+        f"node {number} lacks nonce {place[1]} of {place[0].hex()[:8]}"
+        for number, pool in enumerate(pools)
+        for place in sorted(places - pool.keys())
+    ]
+
+
+def _check_words(world: World) -> None:
+    """Nobody accuses an honest validator, and no signer had to refuse its own node."""
+    for number, event in world.events:
+        if isinstance(event, EvidenceFound | SignatureRefused | BlockRejected | PeerPenalized | Halted):
+            _violate(world, f"node {number} says of honest nodes: {event}")
+    for node in world.nodes:
+        if node.store.evidence():
+            _violate(world, f"node {node.number} keeps evidence against an honest validator")
+
+
+def _check_stores_agree(world: World) -> None:
+    for height in range(1, max(node.store.head() for node in world.nodes) + 1):
+        blocks = {block.raw for node in world.nodes if (block := node.store.block(height)) is not None}
+        if len(blocks) > 1:
+            _violate(world, f"{len(blocks)} different final blocks at height {height}")
+
+
+def _replay(world: World) -> Chain:
+    """The longest chain once more, on a fresh store, with every certificate that any node holds verified."""
+    longest = max(world.nodes, key=lambda node: node.store.head())
+    store = MemoryStore()
+    chain = Chain(world.spec, ENGINES[world.spec.engine](world.spec.hash), store)
+    context = VerifyContext(chain.genesis_hash, 0, {}, lambda _: None)
+    for height in range(1, longest.store.head() + 1):
+        final = longest.store.block(height)
+        assert final is not None
+        block = verify_block(final.raw, context)
+        for raw in {held.certificate for node in world.nodes if (held := node.store.block(height)) is not None}:
+            certificate = codec.decode(raw, Certificate, bytes_max=BLOCK_BYTES_MAX)
+            if (certificate.height, certificate.block_id) != (height, final.id):
+                _violate(world, f"a certificate of height {height} is for another block")
+            verify_certificate(certificate, chain.validators, chain.genesis_hash)
+        chain.import_block(block, codec.decode(final.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX), 0)
+    return chain
+
+
+def _check_states(world: World, chain: Chain) -> None:
+    """The state of whoever is on the replayed head is the replayed one, in memory and in the store."""
+    root = chain.state().root()
+    records = sorted((key, value) for prefix in b"avkqs" for key, value in chain.state().items(bytes([prefix])))
+    for node in world.nodes:
+        if node.store.head() != chain.head.height:
+            continue
+        if node.core is not None and node.core.chain.state().root() != root:
+            _violate(world, f"node {node.number} has another state in memory than the replay")
+        again = Chain(world.spec, ENGINES[world.spec.engine](world.spec.hash), node.store)
+        if again.head.id != chain.head.id or again.state().root() != root:
+            _violate(world, f"node {node.number} would start with another head or state than the replay's")
+        if node.core is not None and sorted(node.store.pending()) != sorted(each.raw for each in node.core.chain.pool):
+            _violate(world, f"node {node.number} has other transactions pending in its store than in its pool")
+        if chain.head.height > 0 and sorted(node.store.state_records()) != records:
+            _violate(world, f"node {node.number} has another state in its store than the replay")
+
+
+def _check_supply(world: World, state: State) -> None:
+    """Balances + stakes + burnt fees = what was ever minted."""
+    balances = sum(_decode(raw, Account).balance for _, raw in state.items(b"a"))
+    stakes = sum(_decode(raw, Stakeholder).stake_in_the_end for _, raw in state.items(b"v"))
+    supply = supply_of(state)
+    if balances + stakes + supply.burnt != supply.minted:
+        _violate(world, f"{balances} + {stakes} + {supply.burnt} burnt is not the {supply.minted} minted")
+
+
+def _check_kept(world: World, promise: Promise) -> None:
+    """Final, refused with a durable reason, or pending in every running node."""
+    id_ = promise.verified.id
+    node = world.nodes[promise.node]
+    if node.store.locate(id_) is not None:
+        return
+    if node.store.refusal(id_) is not None:
+        return
+    place = (promise.verified.transaction.sender, promise.verified.transaction.nonce)
+    what = f"nonce {place[1]} of {place[0].hex()[:8]} ({id_.hex()[:8]}), acknowledged by node {promise.node},"
+    if promise.verified.raw not in node.store.pending():
+        _violate(world, f"{what} is lost: neither final, nor refused, nor pending there")
+    for other in world.nodes:
+        if other.core is not None and place not in pool_of(other):
+            _violate(world, f"{what} is pending there and not in node {other.number}")
+
+
+def _decode(raw: bytes, form: type[_R]) -> _R:
+    return codec.decode(raw, form, bytes_max=BLOCK_BYTES_MAX)
+
+
+def _violate(world: World, what: str) -> NoReturn:
+    raise Violation(f"seed {world.seed}: {what}")

@@ -1,0 +1,84 @@
+"""What a run came to: counts that show which rules were exercised, and a digest that shows it was the same run."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from msgspec import Struct
+
+from blockchain.primitives.vote import Step
+from blockchain.seams import (
+    BlockFinalized,
+    ForgerDrawn,
+    Locked,
+    NodeEvent,
+    NodeStarted,
+    Proposed,
+    RoundTimedOut,
+    SyncProgressed,
+)
+from blockchain.simulator.world import World
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """Counts are over all nodes. `decided_ms`: virtual time from healing until every node had decided once more."""
+
+    seed: int
+    nodes: int
+    height: int
+    rounds: int  # entered above round 0
+    locks: int
+    locks_kept: int  # locks of rounds that did not decide by themselves
+    reproposals: int
+    past_decisions: int  # decided by a round before the one the node was in
+    skips: int  # rounds entered by L55, without a time-out
+    restarts: int
+    syncs: int  # blocks taken over from a peer
+    final: int  # transactions
+    decided_ms: int
+    digest: str
+
+
+def count(world: World, decided_ms: int) -> Outcome:
+    """The outcome of a run that has ended."""
+    events = [event for _, event in world.events]
+    decisions = [event for event in events if isinstance(event, BlockFinalized)]
+    rounds = {event.height: event.decided_round for event in decisions}
+    locks = [event for event in events if isinstance(event, Locked)]
+    starts = sum(isinstance(event, NodeStarted) for event in events)
+    first = world.nodes[0].store
+    ids = sum(len(block.transaction_ids) for height in range(1, first.head() + 1) if (block := first.block(height)))
+    return Outcome(
+        seed=world.seed,
+        nodes=len(world.nodes),
+        height=first.head(),
+        rounds=sum(isinstance(event, ForgerDrawn) and event.round > 0 for event in events),
+        locks=len(locks),
+        locks_kept=sum(lock.round < rounds.get(lock.height, 0) for lock in locks),
+        reproposals=sum(isinstance(event, Proposed) and event.valid_round >= 0 for event in events),
+        past_decisions=sum(event.round > event.decided_round and not event.synced for event in decisions),
+        skips=sum(_skips([event for at, event in world.events if at == node.number]) for node in world.nodes),
+        restarts=starts - len(world.nodes),
+        syncs=sum(isinstance(event, SyncProgressed) for event in events),
+        final=ids,
+        decided_ms=decided_ms,
+        digest=sha256("\n".join(world.transcript).encode() + world.frames.digest()).hexdigest(),
+    )
+
+
+def _skips(events: list[NodeEvent]) -> int:
+    """Rounds that one node entered without having waited for the one before."""
+    skips = 0
+    is_expected = True  # the first round after a start is the recorded one
+    for event in events:
+        match event:
+            case NodeStarted():
+                is_expected = True
+            case RoundTimedOut(step=Step.PRECOMMIT):
+                is_expected = True
+            case ForgerDrawn(round=round):
+                skips += round > 0 and not is_expected
+                is_expected = False
+            case _:
+                pass
+    return skips
