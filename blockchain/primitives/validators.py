@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from blockchain.errors import InvalidCertificate
 from blockchain.primitives import codec
-from blockchain.primitives.crypto import Address, Hash32, tagged_hash
+from blockchain.primitives.crypto import Address, Hash32, PublicKey, tagged_hash
 from blockchain.primitives.scalars import AddressField, PositiveAmount, PublicKeyField
 from blockchain.primitives.vote import Certificate, precommit_of, verify_message
 
@@ -32,7 +32,7 @@ class ValidatorSet:
         self.validators = tuple(sorted(validators, key=lambda validator: validator.address))
         self.index = {validator.address: at for at, validator in enumerate(self.validators)}
         assert len(self.index) == len(self.validators), "a validator stands twice in a set"
-        self.by_key = {validator.key: validator.address for validator in self.validators}
+        self.by_key = _by_key(self.validators)
         self.cumulative = tuple(accumulate(validator.stake for validator in self.validators))
         self.total = self.cumulative[-1] if self.cumulative else 0
 
@@ -68,6 +68,12 @@ class ValidatorSet:
     def hash(self, genesis_hash: bytes) -> Hash32:
         """Covers (address, validator key, stake) of each, in address order."""
         return tagged_hash(_SET_TAG, genesis_hash, self.encoded)
+
+
+def _by_key(validators: tuple[Validator, ...]) -> dict[PublicKey, Address]:
+    """Whom each key signs for. An account's own key is its own, though somebody else may have named it too."""
+    named = {one.key: one.address for one in validators}
+    return named | {one.key: one.address for one in validators if one.key == PublicKey(one.address)}
 
 
 def verify_certificate(certificate: Certificate, validators: ValidatorSet, genesis_hash: bytes) -> int:

@@ -74,6 +74,16 @@ def test_members_are_found_by_address() -> None:
     assert validators.stake_of(address("nobody")) == 0
 
 
+def test_a_key_signs_for_its_own_account_first() -> None:
+    own = Validator(address("v"), key("v").public_key, 1)
+    votes = key("votes").public_key
+    for other in range(8):  # addresses on both sides
+        named = Validator(address(other), key("v").public_key, 1)
+        validators = ValidatorSet([own, named, Validator(address("w"), votes, 1)])
+        assert validators.by_key == {key("v").public_key: address("v"), votes: address("w")}
+        assert ValidatorSet([named]).by_key == {key("v").public_key: address(other)}
+
+
 def test_an_empty_set_has_nothing_and_no_quorum() -> None:
     empty = ValidatorSet([])
     assert (len(empty), empty.total) == (0, 0)
