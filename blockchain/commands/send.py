@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"accepted {identifier}", flush=True)
         if arguments.wait <= 0:
             return 0
-        return _say(node.wait_final(identifier, arguments.wait), arguments.wait)
+        return say_what_became_of_it(node.wait_final(identifier, arguments.wait), arguments.wait)
 
 
 def sign(wallet: Wallet, node: Client, arguments: argparse.Namespace) -> VerifiedTransaction:
@@ -86,7 +86,7 @@ def _genesis_hash(node: Client, genesis: Path | None) -> Hash32:
     return Hash32(bytes.fromhex(node.status().genesis_hash)) if genesis is None else read_spec(genesis).hash
 
 
-def _say(found: TransactionState, seconds: float) -> int:
+def say_what_became_of_it(found: TransactionState, seconds: float) -> int:
     """A wait that ran out is no failure: whoever reads it as one sends the transaction twice."""
     if found.state == "final":
         print(f"final in block {found.height}")

@@ -94,7 +94,7 @@ def _summary(testnet: Testnet) -> str:
         f"Made {folder}: genesis {testnet.genesis_hash}",
         "",
         "Start each node in a terminal of its own:",
-        *(f"  {shlex.join(['python', *testnet.start_command(node)])}" for node in testnet.nodes),
+        *(f"  {testnet.start_command(node)}" for node in testnet.nodes),
         "",
         f"or all of them here:    python -m blockchain testnet --run --output={shlex.quote(str(folder))}",
         f"or as containers:       docker compose -f {shlex.quote(str(folder / COMPOSE_FILE))} up --build",
@@ -126,7 +126,7 @@ def _run_here(testnet: Testnet) -> int:
 
     with interruptible(), NodeProcesses() as processes:
         for node in testnet.nodes:
-            command = python_command("run_node.py", *testnet.start_command(node)[1:])
+            command = python_command("run_node.py", testnet.config_flag(node))
             processes.start_with_prefix(node.name, command, clean_environment(), show)
         try:
             return _watch(processes, testnet)
@@ -143,7 +143,7 @@ def _watch(processes: NodeProcesses, testnet: Testnet) -> int:
             code = processes.ended().get(node.name)
             if code is not None and node.name not in said:
                 said.add(node.name)
-                again = shlex.join(["python", *testnet.start_command(node)])
+                again = testnet.start_command(node)
                 print(f"blockchain: {node.name} ended with {code}; start it again with: {again}", file=sys.stderr)
         time.sleep(_POLL_SECONDS)
     print("blockchain: no node is running any more", file=sys.stderr)

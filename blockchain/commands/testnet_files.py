@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,9 +69,14 @@ class Testnet:
     genesis_hash: str
     nodes: tuple[TestnetNode, ...]
 
-    def start_command(self, node: TestnetNode) -> list[str]:
-        """To put behind `python`, from any folder where `run_node.py` is; the path is absolute for that reason."""
-        return ["run_node.py", f"--config={(self.folder / node.name / CONFIG_FILE).resolve()}"]
+    def config_flag(self, node: TestnetNode) -> str:
+        """The one flag that a node needs; absolute, so that it works from any folder."""
+        return f"--config={(self.folder / node.name / CONFIG_FILE).resolve()}"
+
+    def start_command(self, node: TestnetNode) -> str:
+        """What a person types, in the checkout's folder, or anywhere when the package is installed."""
+        start = ["python", "run_node.py"] if (PROJECT / "run_node.py").is_file() else ["blockchain", "run"]
+        return shlex.join([*start, self.config_flag(node)])
 
 
 def write_testnet(plan: TestnetPlan) -> Testnet:
@@ -181,7 +187,7 @@ def _compose_service(node: TestnetNode, nodes: tuple[TestnetNode, ...], user: st
 
 
 def _readme(testnet: Testnet) -> str:
-    starts = "\n".join(f"    python {' '.join(testnet.start_command(node))}" for node in testnet.nodes)
+    starts = "\n".join(f"    {testnet.start_command(node)}" for node in testnet.nodes)
     return (
         "# A testnet\n\n"
         f"{len(testnet.nodes)} validators of equal stake. Genesis {testnet.genesis_hash}.\n\n"

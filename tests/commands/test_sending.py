@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
+from blockchain.client import Refusal, TransactionState
 from blockchain.commands.keyring import keys_folder
+from blockchain.commands.send import say_what_became_of_it
 from blockchain.demo_chain import EXCHANGE_ADDRESS, JANE_ADDRESS, demo_spec, john_key
 from blockchain.primitives.crypto import PublicKey
 from blockchain.primitives.transaction import Exchange, Stake, Transaction, Transfer, decode_transaction
@@ -109,6 +111,22 @@ def test_a_wait_that_runs_out_is_no_failure(
     arguments = ["send", "transfer", BOB.address_text, "1", f"--key_file={key}", f"--url={api[0]}", "--wait=0.01"]
     assert main(arguments) == 0
     assert "do not send it again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "said"),
+    [
+        (TransactionState("ab" * 32, "final", 7, 0), 0, "final in block 7\n"),
+        (TransactionState("ab" * 32, "unknown"), 0, f"blockchain tx {'ab' * 32}\n"),
+        (TransactionState("ab" * 32, "refused", refusal=Refusal("evicted", "full", 1)), 1, "refused: full (evicted)\n"),
+    ],
+)
+def test_what_became_of_it_is_said(
+    found: TransactionState, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert say_what_became_of_it(found, 1.0) == code
+    captured = capsys.readouterr()
+    assert (captured.err if code else captured.out).endswith(said)
 
 
 @pytest.mark.parametrize("amount", ["1.5", "-1", "ten", "", "٣"])

@@ -93,10 +93,17 @@ def test_the_start_commands_are_printed_and_written_down(tmp_path: Path, capsys:
     readme = (folder / "README.md").read_text(encoding="utf-8")
     assert testnet.genesis_hash == genesis_of(folder).hash.hex()
     for node in testnet.nodes:
-        command = shlex.join(["python", *testnet.start_command(node)])
+        command = testnet.start_command(node)
         assert command in printed and command in readme
-        build_parser().parse_args(["run", *testnet.start_command(node)[1:]])
+        assert shlex.split(command) == ["python", "run_node.py", testnet.config_flag(node)]
+        build_parser().parse_args(["run", testnet.config_flag(node)])
     assert "not encrypted" in printed
+
+
+def test_an_installed_package_is_started_by_its_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blockchain.commands.testnet_files.PROJECT", folder)
+    testnet = read_testnet(folder)
+    assert testnet.start_command(testnet.nodes[0]).startswith("blockchain run --config=")
 
 
 def test_the_compose_file_starts_each_node_with_its_own_folder(folder: Path) -> None:
