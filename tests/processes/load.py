@@ -1,0 +1,107 @@
+"""Clients that hand in transactions while nodes come and go, and remember what was acknowledged.
+
+Each client is a person with one account and one node. It sends a batch, and where no answer comes it sends the same
+batch again until one does: a node that has it already says so. What got a 202 is acknowledged: none of it may be lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from blockchain.client import Client, RequestRefused, Submission
+from blockchain.errors import NodeUnreachable
+from blockchain.primitives.crypto import Address
+from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.wallet import Wallet
+from tests.processes.network import Network
+
+BATCH: Final = 4
+PAUSE_SECONDS: Final = 0.1  # between batches: some forty transactions a second of each client
+_REQUEST_SECONDS: Final = 3.0
+_JOIN_SECONDS: Final = 20.0
+
+
+class Sender(threading.Thread):
+    """Sends until it is told to stop; what it says is read after it has ended, or as a moment's picture before."""
+
+    def __init__(self, url: str, wallet: Wallet, recipient: Address, stopped: threading.Event) -> None:
+        super().__init__(name=f"sender to {url}", daemon=True)
+        self._url = url
+        self._wallet = wallet
+        self._recipient = recipient
+        self._stopped = stopped
+        self._nonce = 0
+        self.acknowledged: list[str] = []
+        self.refused: list[str] = []
+
+    def run(self) -> None:
+        with Client(self._url, _REQUEST_SECONDS) as node:
+            while not self._stopped.is_set():
+                self._hand_in(node, self._next_batch())
+                self._stopped.wait(PAUSE_SECONDS)
+
+    def _next_batch(self) -> list[VerifiedTransaction]:
+        nonces = range(self._nonce, self._nonce + BATCH)
+        self._nonce += BATCH
+        return [self._wallet.transfer(self._recipient, 1, nonce) for nonce in nonces]
+
+    def _hand_in(self, node: Client, batch: list[VerifiedTransaction]) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._note(node.submit_each(batch))
+                return
+            except NodeUnreachable:
+                self._stopped.wait(PAUSE_SECONDS)  # it is down, or was killed before it answered
+            except RequestRefused as error:
+                self.refused.append(f"{error.status} {error.code}: {error.why}")
+                return
+
+    def _note(self, results: list[Submission]) -> None:
+        for result in results:
+            if result.is_accepted and result.id is not None:
+                self.acknowledged.append(result.id)
+            else:
+                self.refused.append(f"{result.code}: {result.why}")
+
+
+class Load:
+    """All senders of a network."""
+
+    def __init__(self, senders: list[Sender], stopped: threading.Event) -> None:
+        self._senders = senders
+        self._stopped = stopped
+
+    @property
+    def acknowledged(self) -> set[str]:
+        return {one for sender in self._senders for one in list(sender.acknowledged)}
+
+    @property
+    def refused(self) -> list[str]:
+        return [one for sender in self._senders for one in list(sender.refused)]
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for sender in self._senders:
+            sender.join(_JOIN_SECONDS)
+            assert not sender.is_alive(), f"{sender.name} does not end"
+
+
+@contextmanager
+def load(net: Network) -> Iterator[Load]:
+    """A client at every validator's node, until the end of the block or until `stop`."""
+    stopped = threading.Event()
+    recipients = [*net.wallets[1:], net.wallets[0]]
+    senders = [
+        Sender(node.client.url, wallet, recipient.address, stopped)
+        for node, wallet, recipient in zip(net.nodes, net.wallets, recipients, strict=False)
+    ]
+    running = Load(senders, stopped)
+    for sender in senders:
+        sender.start()
+    try:
+        yield running
+    finally:
+        running.stop()
