@@ -8,13 +8,12 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 from blockchain.api.app import create_app
 from blockchain.api.server import ApiServer
+from blockchain.commands.keyring import read_password
 from blockchain.config import NodeConfig
-from blockchain.errors import KeyFileError
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import check_library
@@ -28,7 +27,6 @@ from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 
 RECORD_FILE: Final = "signing_record"
-PASSWORD_BYTES_MAX: Final = 4_096
 
 _LOG: Final = logging.getLogger("blockchain.process")
 
@@ -90,7 +88,7 @@ def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:
     """The signer of the configured key, with its record; None for a node that follows without voting."""
     if config.key_file is None:
         return None
-    key = read_key_file(config.key_file, _password(config.password_file))
+    key = read_key_file(config.key_file, read_password(config.password_file))
     check_mode(config.key_file, public_ok=spec.demo)
     if not spec.demo:
         check_secret(config.key_file, key.public_key)
@@ -98,20 +96,6 @@ def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:
     signer = Signer(key, spec.hash, config.data_dir / RECORD_FILE)
     signer.load()
     return signer
-
-
-def _password(path: Path | None) -> bytes | None:
-    """The first line of the password file."""
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            raw = file.read(PASSWORD_BYTES_MAX + 1)
-    except OSError as error:
-        raise KeyFileError(str(path), f"the password file cannot be read: {error.strerror}") from None
-    if len(raw) > PASSWORD_BYTES_MAX:
-        raise KeyFileError(str(path), "too long for a password file")
-    return raw.split(b"\n", 1)[0].rstrip(b"\r")
 
 
 def _when_told_to_end() -> asyncio.Event:
