@@ -154,7 +154,7 @@ def computed() -> dict[str, str]:
 
 
 def test_the_worked_values_are_what_the_code_gives() -> None:
-    documented = {name: value for name, value in rows(section("Appendix A"))}
+    documented = dict(rows(section("Appendix A")))
     assert documented == computed()
 
 
