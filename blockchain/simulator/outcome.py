@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
+from typing import Final
 
 from msgspec import Struct
 
@@ -37,6 +39,41 @@ class Outcome(Struct, frozen=True, kw_only=True):
     final: int  # transactions
     decided_ms: int
     digest: str
+
+
+COLUMNS: Final = (
+    "seed",
+    "nodes",
+    "height",
+    "rounds",
+    "locks",
+    "locks_kept",
+    "reproposals",
+    "past_decisions",
+    "skips",
+    "restarts",
+    "syncs",
+    "final",
+    "decided_ms",
+)
+
+
+def heading() -> str:
+    """The names of the columns of `row`."""
+    return " ".join([*(f"{name:>{max(len(name), 6)}}" for name in COLUMNS), "digest"])
+
+
+def row(outcome: Outcome) -> str:
+    """One outcome as a line of a table."""
+    values = (f"{getattr(outcome, name):>{max(len(name), 6)}}" for name in COLUMNS)
+    return " ".join([*values, outcome.digest[:16]])
+
+
+def total(outcomes: Sequence[Outcome]) -> str:
+    """What many runs exercised, in a line."""
+    sums = ", ".join(f"{name} {sum(getattr(outcome, name) for outcome in outcomes)}" for name in COLUMNS[2:-1])
+    slowest = max((outcome.decided_ms for outcome in outcomes), default=0)
+    return f"{len(outcomes)} seeds: {sums}; slowest to decide after healing {slowest} ms"
 
 
 def count(world: World, decided_ms: int) -> Outcome:

@@ -1,6 +1,6 @@
 """A scenario is a whole run drawn from one seed: the chain, the nodes, the load, the faults, and the healing.
 
-Theory of operation. `draw` turns a seed into a `Scenario`, which is only numbers and can be read. `run` plays it in a
+Theory of operation. `draw` turns a seed into a `Scenario`, which is only numbers and can be read. `play` plays it in a
 `World`: faults come and go until `heal_ms`; then everything arrives, every node is up, fresh load comes in, and all
 nodes must decide, agree and come to rest before the deadline. What must always hold is `invariants.py`'s business; a
 run that breaks it raises `Violation` with the seed, so that it can be played again.
@@ -66,7 +66,8 @@ def key(name: str, number: int) -> SigningKey:
 
 def run_seed(seed: int) -> Outcome:
     """Draw a scenario and play it. Raises Violation."""
-    return run(draw(seed))
+    scenario = draw(seed)
+    return play(scenario, world_of(scenario))
 
 
 # ---------------------------------------------------------------------------------------------------- drawing
@@ -125,7 +126,7 @@ def _draw_parameters(rng: Random) -> Parameters:
         precommit_timeout_ms=rng.choice((100, 200)),
         precommit_delta_ms=rng.choice((50, 100)),
         timeout_max_ms=4_000,
-        commit_wait_ms=rng.choice((0, 50, 200)),
+        commit_wait_ms=rng.choice((0, 50, 100)),
         clock_drift_ms=500,
     )
 
@@ -172,9 +173,13 @@ def _draw_fault(rng: Random, nodes: int, at_ms: int, until_ms: int) -> Fault:
 # ---------------------------------------------------------------------------------------------------- playing
 
 
-def run(scenario: Scenario) -> Outcome:
-    """Play a scenario to its end and check it. Raises Violation."""
-    world = World(scenario.spec, list(scenario.keys), scenario.seed, scenario.links, scenario.skew_max_ms)
+def world_of(scenario: Scenario) -> World:
+    """The world of a scenario before time begins; nobody runs yet."""
+    return World(scenario.spec, list(scenario.keys), scenario.seed, scenario.links, scenario.skew_max_ms)
+
+
+def play(scenario: Scenario, world: World) -> Outcome:
+    """Play a scenario to its end in its world, and check it. Raises Violation."""
     load = Load(world, scenario.wallets, key("wallet", WALLETS))
     for node in world.nodes:
         world.start(node.number)
