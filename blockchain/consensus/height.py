@@ -8,7 +8,7 @@ from blockchain.consensus.tendermint import Tendermint
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Proposal, Vote
+from blockchain.primitives.vote import Proposal, Step, Vote
 
 
 class HeightInProgress:
@@ -60,7 +60,7 @@ class HeightInProgress:
     def take_up(self, record: RoundRecord, blocks: dict[Hash32, VerifiedBlock]) -> None:
         """Go back to a recorded place; proposals are the engine's to check again."""
         rules = self.rules
-        rules.round, rules.step = record.round, record.step
+        rules.round, rules.step = record.round, _step_asked_for(record)
         rules.locked_value, rules.locked_round = record.locked_value, record.locked_round
         rules.valid_value, rules.valid_round = record.valid_value, record.valid_round
         self.blocks.update(blocks)
@@ -70,3 +70,13 @@ class HeightInProgress:
         for message in (*record.prevotes, *record.signed):
             if isinstance(message, Vote):
                 rules.book.add(message, rules.round)
+
+
+def _step_asked_for(record: RoundRecord) -> Step:
+    """How far the node had come in its round: a vote that was not asked for is still to be cast (protocol §5.6).
+
+    The record's own step may be ahead: one input may call for the prevote and the precommit, and the record that is
+    written for the first tells of the step of the second.
+    """
+    steps = [message.step for message in record.asked if isinstance(message, Vote) and message.round == record.round]
+    return Step(max(steps)) if steps else Step.PROPOSE

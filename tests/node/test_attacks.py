@@ -1,0 +1,168 @@
+"""What hostile peers and validators, and crashes at the worst moment, try against a node's core."""
+
+from __future__ import annotations
+
+import pytest
+
+from blockchain.consensus.lottery import vrf_alpha
+from blockchain.consensus.signing import after_signing, check_request
+from blockchain.node.core import Core, Input, MessageReceived
+from blockchain.node.messages import Message, ProposedBlock, Transactions, Votes, encode_frame
+from blockchain.node.store import MemoryStore
+from blockchain.node.verify import verify_frame
+from blockchain.primitives import vrf
+from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.chain import ChainSpec, GenesisValidator
+from blockchain.primitives.crypto import Address, SigningKey
+from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.vote import Proposal, Signable, Vote, VoteStep, sign_message
+from blockchain.seams import (
+    Effect,
+    PeerConnected,
+    PeerId,
+    ProveVrf,
+    Sign,
+    Signed,
+    SigningRecord,
+    Started,
+    Token,
+    TransactionsSubmitted,
+    VrfProved,
+    Write,
+)
+from tests.samples import PREVOTE, TIME_MS, address, key, signed, spec_of, vote, wallet
+
+NOW = TIME_MS + 1_000_000
+PEER = PeerId(b"p" * 32)
+
+
+def chain_of(validators: int, **parameters: object) -> tuple[ChainSpec, list[SigningKey]]:
+    """A chain of equal validators, and their keys by index."""
+    keys = sorted((key(f"validator {n}") for n in range(validators)), key=lambda held: held.public_key)
+    members = tuple(GenesisValidator(Address(held.public_key), 100) for held in keys)
+    return spec_of(validators=members, parameters=parameters), keys
+
+
+class Bench:
+    """One core with its store and its signer's record; effects are performed as a driver does."""
+
+    def __init__(self, spec: ChainSpec, held: SigningKey | None) -> None:
+        self.spec = spec
+        self.key = held
+        self.store = MemoryStore()
+        self.record = SigningRecord()
+        self.start()
+
+    def start(self) -> None:
+        self.core = Core(self.spec, self.store, None if self.key is None else self.key.public_key)
+        self.effects: list[Effect] = []
+        self.feed(Started(self.record if self.key is not None else None, 1))
+        self.feed(PeerConnected(PEER, "", inbound=True))
+
+    def feed(self, given: Input, effects_max: int | None = None) -> None:
+        """One input, its effects (or only the first of them: a crash), and the answers of the signer."""
+        effects = self.core.handle(given, NOW)[:effects_max]
+        self.effects += effects
+        answers = [answer for effect in effects if (answer := self._perform(effect)) is not None]
+        if effects_max is None:
+            for answer in answers:
+                self.feed(answer)
+
+    def _perform(self, effect: Effect) -> Input | None:
+        match effect:
+            case Write(batch=batch):
+                self.store.write(batch)
+            case Sign(message=message):
+                return self._sign(message)
+            case ProveVrf(height=height, round=number, seed=seed):
+                assert self.key is not None
+                return VrfProved(height, number, vrf.prove(self.key.seed, vrf_alpha(self.spec.hash, seed, height)))
+            case _:
+                pass
+        return None
+
+    def _sign(self, message: Signable) -> Input:
+        assert self.key is not None
+        if not isinstance(message, Vote | Proposal):
+            return Signed(sign_message(message, self.key, self.spec.hash))
+        known = check_request(self.record, message)
+        if known is not None:
+            return Signed(known)
+        signed = sign_message(message, self.key, self.spec.hash)
+        assert isinstance(signed, Vote | Proposal)
+        self.record = after_signing(self.record, signed)
+        return Signed(signed)
+
+    def receive(self, message: Message, effects_max: int | None = None) -> None:
+        """A frame of the peer, verified and handed over."""
+        verified = verify_frame(encode_frame(self.spec.hash, message), self.core.context())
+        self.feed(MessageReceived(PEER, verified), effects_max)
+
+    def submit(self, *transactions: VerifiedTransaction) -> None:
+        self.feed(TransactionsSubmitted(Token(1), transactions))
+
+    def asked(self, step: VoteStep) -> list[Vote]:
+        """The votes of this step that the core has asked a signature for, since it was made."""
+        messages = [effect.message for effect in self.effects if isinstance(effect, Sign)]
+        return [message for message in messages if isinstance(message, Vote) and message.step is step]
+
+    def block_of(self, forger: SigningKey) -> VerifiedBlock:
+        """The block that this forger would build for round 0, on this core's chain and pool."""
+        chain = self.core.chain
+        proof = vrf.prove(forger.seed, vrf_alpha(self.spec.hash, chain.seed, chain.height))
+        return chain.build_block(0, proof, chain.parent_certificate, NOW)
+
+
+def forger_first(spec: ChainSpec, keys: list[SigningKey]) -> tuple[SigningKey, list[SigningKey]]:
+    """The forger of (1, 0), and the others by index."""
+    drawn = Bench(spec, None).core.engine.current.forgers.forger(0)
+    return next(k for k in keys if k.public_key == drawn), [k for k in keys if k.public_key != drawn]
+
+
+# ---------------------------------------------------------------------------------------------------- crashes
+
+
+@pytest.mark.parametrize("effects_max", range(12))
+def test_a_crash_between_a_prevote_and_its_precommit_loses_neither(effects_max: int) -> None:
+    """Prevotes may be here before the proposal: then one input asks for both votes, and a crash may come between."""
+    spec, keys = chain_of(4)
+    forger, others = forger_first(spec, keys)
+    node = Bench(spec, others[0])
+    node.submit(wallet("a", spec.hash).transfer(address("b"), 1, 0))
+    block = node.block_of(forger)
+    unsigned = Proposal(1, 0, -1, block.id, Address(forger.public_key))
+    proposal = ProposedBlock(signed(unsigned, forger, spec.hash), block.raw)
+    polka = Votes(tuple(vote(k, 1, PREVOTE, block.id, genesis_hash=spec.hash) for k in (forger, *others[1:])))
+
+    node.receive(polka)
+    node.receive(proposal, effects_max)
+    node.start()
+    node.receive(polka)
+    node.receive(proposal)
+
+    own = node.core.engine.current.rules.book.of(0)
+    assert own.precommits.firsts[Address(others[0].public_key)].block_id == block.id
+
+
+# ---------------------------------------------------------------------------------------------------- forging
+
+
+def test_who_stakes_with_the_same_key_cannot_make_a_forger_build_too_small_a_block() -> None:
+    """Two accounts stake with one key, so only the first can; which is first is another in the order of fees."""
+    validator = key("only")
+    spec = spec_of(
+        demo=True,
+        validators=(GenesisValidator(Address(validator.public_key), 100),),
+        parameters={"block_threshold": 2, "block_max_transactions": 2, "block_max_wait_ms": None, "stake_delay": 0},
+    )
+    node = Bench(spec, None)
+    shared = key("shared").public_key
+    a, b = wallet("a", spec.hash), wallet("b", spec.hash)
+    bid = b.stake(1, 0, fee=5, validator_key=shared)
+    node.receive(Transactions((a.stake(1, 0, validator_key=shared).raw, bid.raw, a.transfer(address("b"), 1, 1).raw)))
+    assert node.core.chain.is_block_due(NOW)
+
+    block = node.block_of(validator)
+
+    fresh = Bench(spec, None)
+    fresh.core.chain.check_block(block)  # raises InvalidBlock where it is not what everybody else accepts
