@@ -150,8 +150,7 @@ class Chain:
         return (self.is_wait_over and ready > 0) or self.is_heartbeat_due
 
     def build_block(self, round: int, vrf_proof: bytes, certificate: Certificate, now: int) -> VerifiedBlock:
-        state = self.state()
-        chosen = self.pool.select(state, self._parameters.block_max_transactions, BODY_BYTES_MAX)
+        state, chosen = self._choose()
         forger = self.selection.forgers(self._seed, self.height, self._validators).forger(round)
         header = Header(
             version=1,
@@ -171,12 +170,32 @@ class Chain:
             transaction_count=len(chosen),
             evidence_count=0,
         )
+        self._check_counts(header)  # what all others refuse must not leave: alone, this node could even make it final
         return self._seal(header, tuple(chosen), certificate, state)
 
+    def _choose(self) -> tuple[Overlay, list[VerifiedTransaction]]:
+        """What a block takes, and the state after it: by fee, or in the order of arrival where that gives too few.
+
+        The trigger counts in the order of arrival. By fee they may be fewer: of two accounts that stake with one key
+        only the first can, and what the other sends next falls away with its stake.
+        """
+        most = self._parameters.block_max_transactions
+        state = self.state()
+        chosen = self.pool.select(state, most, BODY_BYTES_MAX)
+        if len(chosen) < min(self.pool.ready_count, self._parameters.block_threshold):
+            state = self.state()
+            chosen = self.pool.select_ready(state, most, BODY_BYTES_MAX)
+        return state, chosen
+
     def _time_step(self, transactions: int) -> int:
-        """How much later than its parent a block must be: an empty one, by the heartbeat."""
-        is_beat = transactions == 0 and self._parameters.heartbeat_ms is not None
-        return self._parameters.heartbeat_ms or 1 if is_beat else 1
+        """How much later than its parent a block must be: one that only the heartbeat allows, by the heartbeat."""
+        heartbeat = self._parameters.heartbeat_ms
+        return 1 if heartbeat is None or transactions >= self._least else heartbeat
+
+    @property
+    def _least(self) -> int:
+        """How many transactions a block holds at least, unless the heartbeat allows fewer (protocol §5.3)."""
+        return 1 if self._parameters.block_max_wait_ms is not None else self._parameters.block_threshold
 
     def _seal(
         self, draft: Header, chosen: tuple[VerifiedTransaction, ...], certificate: Certificate, state: Overlay
@@ -268,7 +287,7 @@ class Chain:
         if header.evidence_count:
             raise InvalidBlock("evidence_count", "evidence is not part of a block yet")
         is_beat = parameters.heartbeat_ms is not None and header.time_ms >= self.head.time_ms + parameters.heartbeat_ms
-        least = 0 if is_beat else 1 if parameters.block_max_wait_ms is not None else parameters.block_threshold
+        least = 0 if is_beat else self._least
         if count < least:
             raise InvalidBlock("transaction_count", f"{count}; at least {least}")
 

@@ -219,6 +219,18 @@ class Mempool:
                     heappush(heap, self._rank(following))
         return chosen
 
+    def select_ready(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
+        """The same, in the order in which they became ready: as many as the trigger counts, where there is room."""
+        chosen: list[VerifiedTransaction] = []
+        size = 0
+        for entry in self._ready.values():
+            size += len(entry.verified.raw)
+            if len(chosen) == count_max or size > bytes_max:
+                break
+            self._ledger.apply(state, entry.verified.transaction, self._height)
+            chosen.append(entry.verified)
+        return chosen
+
     def _head(self, state: State, sender: Address) -> Entry | None:
         queue = self._queues.get(sender)
         return None if queue is None else queue.get(self._ledger.next_nonce(state, sender))
