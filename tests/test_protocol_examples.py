@@ -9,6 +9,7 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import fields
 
 from blockchain.consensus.lottery import Lottery, first_seed, next_seed, vrf_alpha
@@ -19,9 +20,10 @@ from blockchain.node.chain import Chain
 from blockchain.node.store import MemoryStore
 from blockchain.primitives import codec, merkle, vrf
 from blockchain.primitives.address import format_address
-from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.block import Header, VerifiedBlock
 from blockchain.primitives.chain import ChainSpec, Parameters
 from blockchain.primitives.crypto import Address, Hash32, SigningKey, tagged
+from blockchain.primitives.transaction import Transaction
 from blockchain.primitives.validators import Validator, ValidatorSet
 from blockchain.primitives.vote import (
     Announcement,
@@ -164,6 +166,19 @@ def test_the_parameters_are_those_of_the_code() -> None:
     expected = {name: "none" if value is None else f"{value:,}" for name, value in defaults.items()}
     expected["supply_max"] = "2^53 − 1"
     assert documented == expected
+
+
+def test_header_and_transaction_have_the_documented_fields() -> None:
+    assert tuple(row[0] for row in rows(section("4.1"))) == Header.__struct_fields__
+    assert tuple(row[0] for row in rows(section("2").replace("   |", "|"))) == Transaction.__struct_fields__
+
+
+def test_the_genesis_hash_is_over_maps_in_the_documented_order() -> None:
+    plain = msgspec.to_builtins(demo_spec(), builtin_types=(bytes,))
+    ordered = {row[0]: plain.pop(row[0]) for row in rows(section("9.1"))}
+    assert plain == {}
+    ordered["parameters"] = {row[0]: ordered["parameters"][row[0]] for row in rows(section("9.2"))}
+    assert sha256(b"\x07genesis" + msgspec.msgpack.encode(ordered)).digest() == demo_spec().hash
 
 
 def test_the_message_kinds_are_those_of_the_code() -> None:
