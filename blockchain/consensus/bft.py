@@ -190,7 +190,8 @@ class BftEngine:
         asked = list(self.current.asked)
         for message in self.current.signed:
             self._publish(message)
-        self._out.extend(Sign(message) for message in asked if _is_unsigned_yet(message, record))
+        if self._may_sign():
+            self._out.extend(Sign(message) for message in asked if _is_unsigned_yet(message, record))
         self._perform(rules.resume(), now)  # what it casts comes after: a key signs upwards only
 
     def _take_signing_record(self, record: SigningRecord) -> None:
