@@ -23,8 +23,13 @@ class Commit:
         return self.certificate.height == 0 or len(self.certificate.precommits) == len(self._validators)
 
     def add(self, vote: Vote) -> bool:
-        """Add a late precommit; False when it is not one of this certificate, or is there already."""
+        """Add a late precommit; False when it is not one of this certificate, or is there already.
+
+        Genesis takes none: a validator could sign one for it, and with that block 1 would carry the wrong certificate.
+        """
         held = self.certificate
+        if held.height == 0:
+            return False
         index = self._validators.index.get(vote.validator)
         fits = (vote.round, vote.step, vote.block_id) == (held.round, VoteStep.PRECOMMIT, held.block_id)
         if not fits or index is None or any(entry.index == index for entry in held.precommits):

@@ -1,0 +1,822 @@
+"""The engine around the algorithm: the trigger, blocks, signatures, records, evidence, the head's certificate.
+
+The bench plays three other validators of one stake each, and a signer that answers when the test lets it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, accused
+from blockchain.consensus.record import RoundRecord, decode_record
+from blockchain.errors import InvalidCertificate
+from blockchain.primitives import codec
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.scalars import NO_SIGNATURE
+from blockchain.primitives.vote import (
+    Announcement,
+    Certificate,
+    CommitSignature,
+    ConflictingProposals,
+    ConflictingVotes,
+    Evidence,
+    ForgottenLock,
+    Proposal,
+    Step,
+    Vote,
+)
+from blockchain.seams import (
+    BlockRejected,
+    Broadcast,
+    Emit,
+    EvidenceFound,
+    ForgerDrawn,
+    HeadMoved,
+    HeightBegun,
+    Locked,
+    Penalize,
+    PoolChanged,
+    ProposalReceived,
+    Proposed,
+    ProveVrf,
+    RoundTimedOut,
+    SetTimer,
+    Sign,
+    SignatureRefused,
+    Signed,
+    SigningRecord,
+    SignRefused,
+    Started,
+    TimerFired,
+    TimerKey,
+    TimerKind,
+    VrfProved,
+    Write,
+)
+from tests.consensus.bench import (
+    HEIGHT,
+    NOW,
+    PEER,
+    PROOF,
+    SEED,
+    SET,
+    SIGNATURE,
+    WHO,
+    App,
+    Bench,
+    asked,
+    block_of,
+    events,
+    of,
+    proposal_of,
+    rounds,
+    signed,
+    timers,
+    vote_of,
+)
+from tests.samples import BLOCK_A, BLOCK_B, GENESIS_HASH, PRECOMMIT, PREVOTE, certificate_of, keys_in_order
+
+BLOCK = block_of()
+OTHER = block_of(salt=1)
+V = BLOCK.id
+ME = 3
+
+
+def started(me: int | None = ME, **parameters: Any) -> Bench:
+    bench = Bench(me, **parameters)
+    bench.start()
+    return bench
+
+
+def due(me: int | None = ME, **parameters: Any) -> Bench:
+    bench = started(me, **parameters)
+    bench.app.is_due = True
+    return bench
+
+
+def record_of(effects: list[Any]) -> RoundRecord:
+    """The record that the last write holds."""
+    raws = [write.batch.round_record for write in of(Write, effects) if write.batch.round_record is not None]
+    return decode_record(raws[-1])
+
+
+# ------------------------------------------------------------------------------------------------ beginning
+
+
+def test_a_height_begins_with_its_set_and_its_first_forger() -> None:
+    effects = Bench().start()
+    assert events(HeightBegun, effects) == [HeightBegun(HEIGHT, 4, 4)]
+    assert events(ForgerDrawn, effects) == [ForgerDrawn(HEIGHT, 0, WHO[0])]
+    assert len(effects) == 2, "with nothing to do it asks for nothing and no timer runs"
+
+
+def test_a_node_finds_its_validator_by_key() -> None:
+    assert Bench(me=2).engine.validator == WHO[2]
+    assert Bench(me=None).engine.validator is None
+
+
+# ------------------------------------------------------------------------------------------------ the trigger
+
+
+def test_a_round_with_nothing_to_do_waits() -> None:
+    for me in (ME, 0, None):
+        bench = started(me)
+        assert [bench.give(PoolChanged()) for _ in range(3)] == [[], [], []]
+
+
+def test_the_propose_timer_runs_once_the_trigger_holds() -> None:
+    bench = due()
+    assert timers(bench.give(PoolChanged())) == [(TimerKind.PROPOSE, 0, 3_000)]
+    assert bench.give(PoolChanged()) == []
+
+
+def test_the_propose_timer_runs_where_a_third_has_voted() -> None:
+    """Stakes of 1 each: one vote is less than a third of four, two are more."""
+    bench = started()
+    assert timers(bench.prevotes(None, who=[0])) == []
+    assert timers(bench.prevotes(None, who=[1])) == [(TimerKind.PROPOSE, 0, 3_000)]
+
+
+def test_votes_of_a_later_round_are_a_reason_too() -> None:
+    bench = started()
+    assert timers(bench.prevotes(None, who=[0], round=5)) == []
+    assert rounds(bench.prevotes(None, who=[1], round=6)) == []
+    assert bench.place == (HEIGHT, 0, Step.PROPOSE)
+    assert bench.engine.current.unarmed_round == -1
+
+
+def test_votes_of_an_earlier_round_are_no_reason() -> None:
+    bench = started()
+    bench.to_round(2)
+    assert timers(bench.prevotes(None, who=[0, 1, 2], round=0)) == []
+
+
+def test_a_valid_proposal_is_a_reason_and_an_invalid_one_is_none() -> None:
+    for is_bad in (False, True):
+        bench = started()
+        if is_bad:
+            bench.app.bad.add(V)
+        bench.propose(BLOCK)
+        assert bool(timers(bench.to_round(1))) is not is_bad
+
+
+def test_a_valid_value_is_a_reason() -> None:
+    bench = started()
+    bench.propose(BLOCK)
+    bench.prevotes(V)
+    assert bench.engine.current.rules.valid_value == V
+    assert (TimerKind.PROPOSE, 1, 3_500) in timers(bench.to_round(1))
+
+
+@pytest.mark.parametrize(
+    "step, base, delta", [(Step.PROPOSE, 3_000, 500), (Step.PREVOTE, 1_000, 500), (Step.PRECOMMIT, 1_000, 500)]
+)
+def test_time_outs_grow_with_the_round_up_to_their_maximum(step: Step, base: int, delta: int) -> None:
+    for round, delay in [(1, base + delta), (3, base + 3 * delta), (100, 5_000)]:
+        bench = due(timeout_max_ms=5_000)
+        seen = bench.to_round(round)
+        if step is Step.PROPOSE:
+            assert timers(seen)[-1] == (TimerKind.PROPOSE, round, delay)
+        elif step is Step.PREVOTE:
+            bench.timeout(Step.PROPOSE, round)
+            split = bench.prevotes(V, who=[0, 1], round=round) + bench.prevotes(None, who=[2], round=round)
+            assert (TimerKind.PREVOTE, round, delay) in timers(split)
+        else:
+            split = bench.precommits(V, who=[0, 1], round=round) + bench.precommits(None, who=[2], round=round)
+            assert (TimerKind.PRECOMMIT, round, delay) in timers(split)
+
+
+def test_a_timer_of_another_height_round_or_step_is_dropped() -> None:
+    bench = due()
+    for key in [
+        TimerKey(TimerKind.PROPOSE, HEIGHT - 1, 0),
+        TimerKey(TimerKind.PROPOSE, HEIGHT + 1, 0),
+        TimerKey(TimerKind.PRECOMMIT, HEIGHT, 1),
+        TimerKey(TimerKind.PREVOTE, HEIGHT, 0),
+        TimerKey(TimerKind.STATUS, HEIGHT, 0),
+    ]:
+        effects = bench.give(TimerFired(key))
+        assert asked(effects) == [] and events(RoundTimedOut, effects) == []
+
+
+def test_a_time_out_is_told_and_votes_nil() -> None:
+    effects = due().timeout(Step.PROPOSE)
+    assert events(RoundTimedOut, effects) == [RoundTimedOut(HEIGHT, 0, Step.PROPOSE)]
+    assert asked(effects) == [Vote(HEIGHT, 0, PREVOTE, None, -1, WHO[ME])]
+
+
+# ------------------------------------------------------------------------------------------------ proposing
+
+
+def test_a_forger_proposes_when_the_trigger_comes_to_hold() -> None:
+    bench = started(me=0)
+    assert bench.give(PoolChanged()) == []
+    bench.app.is_due = True
+    effects = bench.give(PoolChanged())
+    assert of(ProveVrf, effects) == [ProveVrf(HEIGHT, 0, SEED)] and asked(effects) == []
+    assert timers(effects) == [(TimerKind.PROPOSE, 0, 3_000)]
+    effects = bench.prove()
+    assert bench.app.built == [(0, PROOF, bench.app.parent_certificate, NOW)]
+    assert asked(effects) == [Proposal(HEIGHT, 0, -1, V, WHO[0])]
+    assert bench.give(PoolChanged()) == [], "once"
+
+
+def test_a_proposal_leaves_when_it_is_signed_and_the_forgers_own_vote_follows() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    wanted = bench.prove()
+    assert of(Broadcast, wanted) == []
+    effects = bench.give(Signed(proposal_of(BLOCK)))
+    assert events(Proposed, effects) == [Proposed(HEIGHT, 0, -1, V)]
+    assert of(Broadcast, effects) == [Broadcast(proposal_of(BLOCK), BLOCK)]
+    assert asked(effects) == [Vote(HEIGHT, 0, PREVOTE, V, -1, WHO[0])]
+
+
+def test_the_proof_of_a_height_is_asked_for_once() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    later = bench.to_round(4)
+    assert of(ProveVrf, later) == [] and bench.place == (HEIGHT, 4, Step.PROPOSE)
+    assert asked(bench.prove()) == [Proposal(HEIGHT, 4, -1, block_of(4, 0).id, WHO[0])]
+
+
+def test_a_proof_of_another_height_is_dropped() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    bench.give(VrfProved(HEIGHT - 1, 0, PROOF))
+    assert bench.app.built == []
+
+
+def test_who_is_not_drawn_proposes_nothing() -> None:
+    bench = due(me=1)
+    assert of(ProveVrf, bench.give(PoolChanged())) == []
+    bench.prove()
+    assert bench.app.built == []
+
+
+def test_a_forger_whose_time_is_over_proposes_nothing() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    bench.timeout(Step.PROPOSE)
+    bench.prove()
+    assert bench.app.built == []
+
+
+def test_a_forger_proposes_its_valid_value_again_without_a_trigger_or_a_proof() -> None:
+    bench = started(me=1)
+    bench.propose(BLOCK)
+    bench.prevotes(V, who=[0, 2, 3])
+    effects = bench.to_round(1)
+    assert asked(effects) == [Proposal(HEIGHT, 1, 0, V, WHO[1])]
+    assert bench.app.built == [] and of(ProveVrf, effects) == []
+    effects = bench.give(Signed(proposal_of(BLOCK, 1, 0)))
+    assert of(Broadcast, effects) == [Broadcast(proposal_of(BLOCK, 1, 0), BLOCK)]
+
+
+# ------------------------------------------------------------------------------------------------ commit wait
+
+
+def waiting(**parameters: Any) -> Bench:
+    """A forger whose parent's certificate lacks the precommit of validator 3."""
+    app = App()
+    app.parent_certificate = replace(app.parent_certificate, precommits=app.parent_certificate.precommits[:3])
+    bench = Bench(0, app, **parameters)
+    bench.start()
+    app.is_due = True
+    return bench
+
+
+def test_a_forger_waits_for_missing_precommits() -> None:
+    bench = waiting()
+    effects = bench.give(PoolChanged())
+    assert (TimerKind.COMMIT_WAIT, 0, 50) in timers(effects) and of(ProveVrf, effects) == []
+    assert of(SetTimer, bench.give(PoolChanged())) == []
+    effects = bench.give(TimerFired(TimerKey(TimerKind.COMMIT_WAIT, HEIGHT)))
+    assert len(of(ProveVrf, effects)) == 1
+    bench.prove()
+    assert len(bench.app.built[0][2].precommits) == 3
+
+
+def test_the_last_missing_precommit_ends_the_wait() -> None:
+    bench = waiting()
+    bench.give(PoolChanged())
+    late = vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT - 1)
+    effects = bench.vote(late)
+    assert of(Broadcast, effects) == [Broadcast(late)] and len(of(ProveVrf, effects)) == 1
+    bench.prove()
+    assert bench.app.built[0][2] == bench.engine.commit
+    assert [entry.index for entry in bench.engine.commit.precommits] == [0, 1, 2, 3]
+
+
+def test_without_a_wait_or_with_all_precommits_nothing_is_waited_for() -> None:
+    for bench in (waiting(commit_wait_ms=0), due(me=0)):
+        effects = bench.give(PoolChanged())
+        assert len(of(ProveVrf, effects)) == 1
+        assert TimerKind.COMMIT_WAIT not in [kind for kind, _, _ in timers(effects)]
+
+
+def test_genesis_needs_no_precommits() -> None:
+    app = App(height=1)
+    app.parent_certificate = Certificate(0, 0, GENESIS_HASH, ())
+    bench = Bench(0, app)
+    bench.start()
+    app.is_due = True
+    assert len(of(ProveVrf, bench.give(PoolChanged()))) == 1
+
+
+def test_nobody_can_sign_a_certificate_of_genesis() -> None:
+    """One validator that did would make every forger of block 1 carry the wrong certificate."""
+    app = App(height=1)
+    app.parent_certificate = Certificate(0, 0, GENESIS_HASH, ())
+    bench = Bench(0, app)
+    bench.start()
+    assert bench.vote(vote_of(1, PRECOMMIT, GENESIS_HASH, height=0)) == []
+    assert bench.engine.commit == app.parent_certificate
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        vote_of(3, PRECOMMIT, BLOCK_B, height=HEIGHT - 1),
+        vote_of(3, PRECOMMIT, None, height=HEIGHT - 1),
+        vote_of(3, PREVOTE, BLOCK_A, height=HEIGHT - 1),
+        vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT - 1, round=1),
+        vote_of(2, PRECOMMIT, BLOCK_A, height=HEIGHT - 1),
+        vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT - 2),
+        vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT + 1),
+        replace(vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT - 1), validator=keys_in_order(5)[0].public_key),
+    ],
+    ids=["another block", "nil", "a prevote", "another round", "there", "an older height", "a later one", "a stranger"],
+)
+def test_other_votes_do_not_enter_the_heads_certificate(late: Vote) -> None:
+    bench = waiting()
+    before = bench.engine.commit
+    assert Broadcast(late) not in bench.vote(late)
+    assert bench.engine.commit == before
+
+
+# ------------------------------------------------------------------------------------------------ proposals received
+
+
+def test_a_good_proposal_is_passed_on_and_voted_for() -> None:
+    bench = started()
+    effects = bench.propose(BLOCK)
+    assert of(Broadcast, effects) == [Broadcast(proposal_of(BLOCK), BLOCK)]
+    assert asked(effects) == [Vote(HEIGHT, 0, PREVOTE, V, -1, WHO[ME])]
+    assert bench.app.checked == [V]
+
+
+def test_an_invalid_block_gets_nil_and_its_peer_no_blame() -> None:
+    bench = started()
+    bench.app.bad.add(V)
+    effects = bench.propose(BLOCK)
+    assert asked(effects) == [Vote(HEIGHT, 0, PREVOTE, None, -1, WHO[ME])]
+    [rejected] = events(BlockRejected, effects)
+    assert rejected.block_id == V and "state_root" in rejected.why
+    assert of(Penalize, effects) == []
+
+
+def test_a_proposal_of_somebody_who_was_not_drawn_is_its_peers_fault() -> None:
+    bench = started()
+    [effect] = bench.propose(BLOCK, forger=1)
+    assert isinstance(effect, Penalize) and (effect.peer, effect.reason) == (PEER, "wrong_forger")
+    assert bench.engine.current.proposals == {}
+    assert bench.propose(BLOCK, forger=1, peer=None) == []
+
+
+@pytest.mark.parametrize("height", [HEIGHT - 1, HEIGHT + 1])
+def test_a_proposal_of_another_height_is_dropped(height: int) -> None:
+    assert started().give(ProposalReceived(proposal_of(BLOCK, height=HEIGHT), BLOCK, PEER)) != []
+    assert started().give(ProposalReceived(proposal_of(BLOCK, height=height), BLOCK, PEER)) == []
+
+
+def test_proposals_of_the_next_rounds_are_kept_and_later_ones_are_not() -> None:
+    bench = started()
+    for round in range(PROPOSALS_AHEAD_MAX + 3):
+        bench.propose(block_of(round, round % 4), round)
+    assert sorted(bench.engine.current.proposals) == list(range(PROPOSALS_AHEAD_MAX + 1))
+
+
+@pytest.mark.parametrize("ahead, value", [(5_000, V), (5_001, None)])
+def test_a_block_ahead_of_the_clock_gets_nil(ahead: int, value: Hash32 | None) -> None:
+    block = block_of(time_ms=NOW + ahead)
+    effects = started().propose(block)
+    assert asked(effects) == [Vote(HEIGHT, 0, PREVOTE, None if value is None else block.id, -1, WHO[ME])]
+    assert of(Broadcast, effects) != [] and events(BlockRejected, effects) == []
+
+
+def test_the_clock_says_nothing_about_a_block_proposed_again() -> None:
+    block = block_of(time_ms=NOW + 60_000)
+    bench = started()
+    bench.prevotes(block.id, round=0)
+    bench.to_round(1)
+    assert asked(bench.propose(block, 1, 0)) == [Vote(HEIGHT, 1, PREVOTE, block.id, 0, WHO[ME])]
+
+
+def test_the_clock_can_cost_a_prevote_and_never_a_lock() -> None:
+    block = block_of(time_ms=NOW + 60_000)
+    bench = started()
+    bench.sign(bench.propose(block))
+    effects = bench.prevotes(block.id)
+    assert events(Locked, effects) == [Locked(HEIGHT, 0, block.id)]
+    assert asked(effects) == [Vote(HEIGHT, 0, PRECOMMIT, block.id, -1, WHO[ME])]
+
+
+MISFITS = {
+    "a block of another round": (block_of(1, 0), 0, -1),
+    "a block of an earlier round as new": (block_of(0, 1), 1, -1),
+    "a block of another forger": (block_of(0, 1), 0, -1),
+    "again in its own round": (block_of(0, 0), 0, 0),
+    "again from a later round": (block_of(0, 0), 0, 1),
+    "again, built after the round in which it was valid": (block_of(1, 1), 2, 0),
+}
+
+
+@pytest.mark.parametrize("block, round, valid_round", MISFITS.values(), ids=MISFITS.keys())
+def test_a_block_that_does_not_fit_its_proposal_is_invalid(block: Any, round: int, valid_round: int) -> None:
+    bench = started()
+    bench.to_round(round)
+    effects = bench.propose(block, round, valid_round)
+    assert [event.block_id for event in events(BlockRejected, effects)] == [block.id]
+    assert block.id not in bench.app.checked
+    assert not bench.engine.current.rules.proposals[round].is_valid
+
+
+def test_a_block_proposed_again_is_voted_for_with_the_polka_that_justifies_it() -> None:
+    bench = started()
+    bench.prevotes(V, round=0)
+    bench.to_round(2)
+    effects = bench.propose(BLOCK, 2, 0)
+    assert asked(effects) == [Vote(HEIGHT, 2, PREVOTE, V, 0, WHO[ME])]
+
+
+# ------------------------------------------------------------------------------------------------ evidence
+
+
+def evidence_of(effects: list[Any]) -> list[Evidence]:
+    told = [e.message for e in of(Broadcast, effects) if not isinstance(e.message, Vote | Proposal)]
+    written = [raw for write in of(Write, effects) for raw in write.batch.evidence]
+    assert written == [codec.encode(evidence) for evidence in told]
+    assert len(events(EvidenceFound, effects)) == len(told)
+    return told
+
+
+def test_two_proposals_of_one_round_are_evidence_once() -> None:
+    bench = started()
+    bench.propose(BLOCK)
+    expected = ConflictingProposals(proposal_of(BLOCK), proposal_of(OTHER))
+    effects = bench.propose(OTHER)
+    assert evidence_of(effects) == [expected] and accused(expected) == (HEIGHT, WHO[0])
+    assert asked(effects) == [] and len(of(Broadcast, effects)) == 1
+    assert bench.propose(OTHER) == [] and bench.propose(block_of(salt=2)) == []
+    assert bench.engine.current.rules.proposals[0].block_id == V
+
+
+def test_one_block_with_two_valid_rounds_is_evidence_too() -> None:
+    bench = started()
+    bench.to_round(2)
+    bench.propose(BLOCK, 2, 0)
+    assert len(evidence_of(bench.propose(BLOCK, 2, 1))) == 1
+
+
+def test_the_same_proposal_again_is_nothing_new() -> None:
+    bench = started()
+    bench.propose(BLOCK)
+    assert bench.propose(BLOCK) == []
+
+
+@pytest.mark.parametrize("step", [PREVOTE, PRECOMMIT])
+def test_two_votes_of_one_place_are_evidence_once(step: Any) -> None:
+    bench = started()
+    one, other = vote_of(0, step, V), vote_of(0, step, None)
+    assert of(Broadcast, bench.vote(one)) == [Broadcast(one)]
+    expected = ConflictingVotes(one, other)
+    effects = bench.vote(other)
+    assert evidence_of(effects) == [expected] and accused(expected) == (HEIGHT, WHO[0])
+    assert evidence_of(bench.vote(other)) == []
+    assert evidence_of(bench.vote(vote_of(0, step, OTHER.id))) == []
+
+
+def test_a_forgotten_lock_is_evidence() -> None:
+    bench = started()
+    lock, later = vote_of(0, PRECOMMIT, V), vote_of(0, PREVOTE, OTHER.id, round=1)
+    bench.vote(lock)
+    bench.to_round(1)
+    effects = bench.vote(later)
+    assert evidence_of(effects) == [ForgottenLock(lock, later)]
+    assert accused(ForgottenLock(lock, later)) == (HEIGHT, WHO[0])
+    assert Broadcast(later) in effects, "the vote counts all the same"
+
+
+def test_each_kind_and_each_validator_is_accused() -> None:
+    bench = started()
+    told = []
+    for who in (0, 1):
+        for value in (V, None):
+            told += evidence_of(bench.vote(vote_of(who, PREVOTE, value)))
+    assert [accused(evidence)[1] for evidence in told] == [WHO[0], WHO[1]]
+
+
+# ------------------------------------------------------------------------------------------------ signing
+
+
+def test_the_record_is_written_before_each_signature_is_asked_for() -> None:
+    bench = started()
+    effects = bench.propose(BLOCK)
+    kinds = [type(effect) for effect in effects if isinstance(effect, Write | Sign)]
+    assert kinds == [Write, Sign]
+    [write] = of(Write, effects)
+    record = record_of(effects)
+    assert (record.height, record.round, record.step) == (HEIGHT, 0, Step.PREVOTE)
+    assert record.asked == tuple(asked(effects)) and record.signed == ()
+    assert record.proposals == (proposal_of(BLOCK),)
+    assert write.batch.round_blocks == ((V, BLOCK.raw),)
+
+
+def test_a_lock_is_written_with_the_prevotes_behind_it_before_the_precommit() -> None:
+    bench = started()
+    bench.sign(bench.propose(BLOCK))
+    effects = bench.prevotes(V, who=[0, 1])
+    assert [type(effect) for effect in effects if isinstance(effect, Write | Sign)] == [Write, Sign]
+    record = record_of(effects)
+    assert (record.locked_value, record.locked_round, record.valid_value, record.valid_round) == (V, 0, V, 0)
+    assert {vote.validator for vote in record.prevotes} == {WHO[0], WHO[1], WHO[ME]}
+    assert record.signed == (signed(record.asked[0]),) and len(record.asked) == 2
+    assert of(Write, effects)[0].batch.round_blocks == (), "the body is there already"
+
+
+def test_a_vote_counts_and_leaves_when_it_is_signed() -> None:
+    bench = started()
+    [unsigned] = asked(bench.propose(BLOCK))
+    assert bench.engine.current.rules.book.of(0).prevotes.stake == 0
+    effects = bench.give(Signed(signed(unsigned)))
+    assert of(Broadcast, effects) == [Broadcast(signed(unsigned))]
+    assert bench.engine.current.rules.book.of(0).prevotes.stake == 1
+    assert bench.give(Signed(signed(unsigned))) == [], "once"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [vote_of(ME, PREVOTE, OTHER.id), vote_of(ME, PREVOTE, V, round=1), vote_of(ME, PREVOTE, V, height=HEIGHT - 1)],
+)
+def test_a_signature_that_was_not_asked_for_here_is_dropped(answer: Vote) -> None:
+    bench = started()
+    bench.propose(BLOCK)
+    assert bench.give(Signed(answer)) == []
+
+
+def test_a_signature_of_a_height_that_is_over_is_dropped() -> None:
+    bench = started()
+    [unsigned] = asked(bench.propose(BLOCK))
+    bench.precommits(V)
+    assert bench.place[0] == HEIGHT + 1
+    assert bench.give(Signed(signed(unsigned))) == []
+
+
+def test_a_refusal_is_told_and_the_node_stays_silent_in_that_step() -> None:
+    bench = started()
+    [unsigned] = asked(bench.propose(BLOCK))
+    assert isinstance(unsigned, Vote)
+    effects = bench.give(SignRefused(unsigned, "another node has this key"))
+    assert effects == [Emit(SignatureRefused(HEIGHT, 0, Step.PREVOTE, "another node has this key"))]
+    refused = bench.give(SignRefused(proposal_of(BLOCK), "no"))
+    assert events(SignatureRefused, refused)[0].step is Step.PROPOSE
+    assert asked(bench.precommits(V)) == [], "and follows the others all the same"
+    assert bench.place[0] == HEIGHT + 1
+
+
+def test_answers_about_announcements_are_not_the_engines() -> None:
+    bench = started()
+    announcement = Announcement(WHO[ME], 1, NOW)
+    assert bench.give(Signed(announcement)) == [] == bench.give(SignRefused(announcement, "no"))
+
+
+@pytest.mark.parametrize("is_follower", [True, False])
+def test_who_must_not_sign_follows_without_voting(is_follower: bool) -> None:
+    bench = started(me=None if is_follower else ME)
+    if not is_follower:
+        bench.engine.halt()
+    effects = bench.propose(BLOCK) + bench.prevotes(V) + bench.precommits(V)
+    assert asked(effects) == [] and len(bench.app.final) == 1
+
+
+def test_a_halted_forger_proposes_nothing() -> None:
+    bench = due(me=0)
+    bench.engine.halt()
+    assert of(ProveVrf, bench.give(PoolChanged())) == []
+
+
+# ------------------------------------------------------------------------------------------------ deciding
+
+
+def test_a_decision_makes_the_block_final_and_begins_the_next_height() -> None:
+    bench = started()
+    bench.sign(bench.propose(BLOCK))
+    bench.sign(bench.prevotes(V, who=[0, 1]))
+    effects = bench.precommits(V, who=[1, 0])
+    [(block, certificate, round)] = bench.app.final
+    assert (block, round) == (BLOCK, 0)
+    assert (certificate.height, certificate.round, certificate.block_id) == (HEIGHT, 0, V)
+    assert [entry.index for entry in certificate.precommits] == [0, 1, ME]
+    assert bench.place == (HEIGHT + 1, 0, Step.PROPOSE)
+    last_vote, final = Broadcast(vote_of(0, PRECOMMIT, V)), of(Write, effects)[-1]
+    assert effects.index(last_vote) < effects.index(final)
+    assert events(HeightBegun, effects)[0].height == HEIGHT + 1
+    assert bench.engine.commit == certificate
+
+
+def test_a_past_round_decides_and_the_round_is_told() -> None:
+    bench = started()
+    bench.propose(BLOCK)
+    bench.to_round(3)
+    bench.precommits(V, round=0)
+    [(_, certificate, round)] = bench.app.final
+    assert (certificate.round, round) == (0, 3)
+
+
+def test_precommits_before_the_proposal_decide_when_it_comes() -> None:
+    bench = started()
+    assert bench.app.final == [] and bench.precommits(V)
+    bench.propose(BLOCK)
+    assert len(bench.app.final) == 1
+
+
+def test_a_certificate_holds_votes_for_its_block_only() -> None:
+    bench = started()
+    bench.propose(BLOCK)
+    bench.precommits(None, who=[3])
+    bench.precommits(V)
+    assert [entry.index for entry in bench.app.final[0][1].precommits] == [0, 1, 2]
+
+
+def test_late_precommits_complete_the_heads_certificate() -> None:
+    bench = started(me=None)
+    bench.propose(BLOCK)
+    bench.precommits(V)
+    late = vote_of(3, PRECOMMIT, V)
+    assert of(Broadcast, bench.vote(late)) == [Broadcast(late)]
+    assert bench.engine.commit.precommits[-1] == CommitSignature(3, SIGNATURE)
+    assert bench.vote(late) == []
+    assert len(bench.app.parent_certificate.precommits) == 3, "what is stored stays as it was written"
+
+
+def test_nothing_of_the_old_height_is_kept() -> None:
+    bench = started()
+    bench.propose(BLOCK)
+    old = bench.engine.current
+    bench.precommits(V)
+    assert bench.engine.current is not old and bench.engine.current.blocks == {}
+
+
+def test_a_head_that_moved_begins_the_height_after_it() -> None:
+    bench = started()
+    bench.propose(BLOCK)
+    bench.app.height += 5
+    bench.app.parent_certificate = Certificate(HEIGHT + 4, 0, BLOCK_B, ())
+    effects = bench.give(HeadMoved())
+    assert bench.place == (HEIGHT + 5, 0, Step.PROPOSE)
+    assert events(HeightBegun, effects)[0].height == HEIGHT + 5
+    assert bench.engine.commit.block_id == BLOCK_B
+
+
+def test_a_seal_is_a_certificate_of_that_very_block() -> None:
+    keys = dict(enumerate(keys_in_order(4)))
+    engine = started().engine
+    engine.verify_seal(BLOCK, certificate_of(keys, HEIGHT, V), SET)
+    for bad in (
+        certificate_of(keys, HEIGHT, OTHER.id),
+        certificate_of(keys, HEIGHT + 1, V),
+        certificate_of({0: keys[0], 1: keys[1]}, HEIGHT, V),
+    ):
+        with pytest.raises(InvalidCertificate):
+            engine.verify_seal(BLOCK, bad, SET)
+
+
+# ------------------------------------------------------------------------------------------------ starting again
+
+
+def restart(bench: Bench, effects: list[Any], record: SigningRecord) -> tuple[Bench, list[Any]]:
+    """A new engine from what the last write of `effects` made durable, and what its start does."""
+    again = Bench(bench.me)
+    stored = record_of(effects)
+    again.engine.restore(stored, {block_id: bench.engine.current.blocks[block_id] for block_id in stored.block_ids()})
+    return again, again.give(Started(record))
+
+
+def remembers(message: Any) -> SigningRecord:
+    step = Step.PROPOSE if isinstance(message, Proposal) else Step(message.step)
+    return SigningRecord(message.height, message.round, step, signed(message))
+
+
+def locked() -> tuple[Bench, list[Any]]:
+    """Locked on V in round 0, the precommit asked for."""
+    bench = started()
+    bench.sign(bench.propose(BLOCK))
+    return bench, bench.prevotes(V, who=[0, 1])
+
+
+def test_a_node_resumes_in_the_recorded_place_with_its_lock() -> None:
+    bench, effects = locked()
+    prevote, precommit = record_of(effects).asked
+    again, started_again = restart(bench, effects, remembers(prevote))
+    rules = again.engine.current.rules
+    assert again.place == (HEIGHT, 0, Step.PRECOMMIT)
+    assert (rules.locked_value, rules.locked_round, rules.valid_value, rules.valid_round) == (V, 0, V, 0)
+    assert rules.book.is_polka(0, V)
+    assert Broadcast(signed(prevote)) in started_again
+    assert asked(started_again) == [precommit], "it was asked for and never signed"
+    assert again.engine.current.proposals == {0: proposal_of(BLOCK)} and again.app.checked == [V]
+
+
+def test_what_the_signer_alone_remembers_counts_as_just_received() -> None:
+    bench, effects = locked()
+    _, precommit = record_of(effects).asked
+    again, started_again = restart(bench, effects, remembers(precommit))
+    assert Broadcast(signed(precommit)) in started_again and asked(started_again) == []
+    assert again.engine.current.rules.book.of(0).precommits.stake_for(V) == 1
+    again.precommits(V, who=[0, 1])
+    assert len(again.app.final) == 1
+
+
+def test_the_body_of_a_lock_is_still_there_to_decide_with_and_to_propose_again() -> None:
+    bench, effects = locked()
+    again, _ = restart(bench, effects, remembers(record_of(effects).asked[1]))
+    proposed = again.to_round(3)
+    assert asked(proposed)[-1] == Proposal(HEIGHT, 3, 0, V, WHO[ME])
+
+
+def test_a_forger_that_starts_again_sends_its_proposal_again() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    effects = bench.prove()
+    [unsigned] = asked(effects)
+    again, started_again = restart(bench, effects, remembers(unsigned))
+    assert Broadcast(proposal_of(BLOCK), BLOCK) in started_again
+    assert asked(started_again) == [Vote(HEIGHT, 0, PREVOTE, V, -1, WHO[0])]
+    again.app.is_due = True
+    assert of(ProveVrf, again.give(PoolChanged())) == [], "and makes no other"
+
+
+def test_a_forger_whose_proposal_was_not_signed_asks_for_the_same_one() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    effects = bench.prove()
+    again, started_again = restart(bench, effects, SigningRecord())
+    assert asked(started_again) == [Proposal(HEIGHT, 0, -1, V, WHO[0])]
+    assert Broadcast(proposal_of(BLOCK), BLOCK) in again.give(Signed(proposal_of(BLOCK)))
+
+
+def test_its_own_proposal_is_in_the_record_of_its_vote() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    effects = bench.give(Signed(signed(asked(bench.prove())[0])))
+    record = record_of(effects)
+    assert record.proposals == () and record.signed == (proposal_of(BLOCK),)
+    again, _ = restart(bench, effects, remembers(record.asked[-1]))
+    assert again.engine.current.rules.proposals[0].block_id == V
+    assert again.place == (HEIGHT, 0, Step.PREVOTE)
+
+
+def test_a_block_that_is_no_longer_good_is_not_good_after_a_restart() -> None:
+    bench, effects = locked()
+    again = Bench(bench.me)
+    again.app.bad.add(V)
+    again.engine.restore(record_of(effects), {V: BLOCK})
+    assert not again.engine.current.rules.proposals[0].is_valid
+
+
+def test_a_record_of_another_height_is_not_taken_up() -> None:
+    bench, effects = locked()
+    with pytest.raises(AssertionError):
+        Bench(app=App(height=HEIGHT + 1)).engine.restore(record_of(effects), dict(bench.engine.current.blocks))
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_a_store_behind_the_signers_record_does_not_vote_up_to_that_height(ahead: int) -> None:
+    app = App()
+    bench = Bench(ME, app)
+    bench.start(remembers(vote_of(ME, PRECOMMIT, OTHER.id, height=HEIGHT + ahead)))
+    assert asked(bench.propose(BLOCK)) == []
+    app.height = HEIGHT + ahead
+    assert asked(bench.give(HeadMoved())) == []
+    app.height = HEIGHT + ahead + 1
+    bench.give(HeadMoved())
+    assert asked(bench.timeout(Step.PROPOSE)) != []
+
+
+def test_a_signers_record_of_the_past_silences_nobody() -> None:
+    bench = Bench()
+    bench.start(remembers(vote_of(ME, PRECOMMIT, BLOCK_A, height=HEIGHT - 1)))
+    assert len(asked(bench.propose(BLOCK))) == 1
+
+
+def test_a_node_without_a_key_starts_without_a_record() -> None:
+    bench = Bench(me=None)
+    assert events(HeightBegun, bench.give(Started())) != []
+
+
+def test_messages_are_asked_for_without_a_signature() -> None:
+    assert all(message.signature == NO_SIGNATURE for message in asked(started().propose(BLOCK)))
