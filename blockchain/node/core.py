@@ -11,7 +11,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
-from blockchain.consensus.bft import BftEngine, accused
+from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, BftEngine, accused
 from blockchain.consensus.record import decode_record
 from blockchain.errors import InvalidTransaction, MalformedMessage, PeerFault, StoreError
 from blockchain.genesis import ENGINES
@@ -141,17 +141,31 @@ class Core:
         self._book = AddressBook()
         self._evidence: dict[Evidence, None] = {}
         self._instance = 0
+        self._draws = self.engine.current.forgers
+        self._draws_at = -1
         self._told = (0, -1, -1)  # the place that peers were last told
         self._waits_at = 0  # the height for which the block wait was set
         self._beats_at = 0
         self._ready = 0
         self._out: list[Effect] = []
 
-    def context(self) -> VerifyContext:
-        """What the verification of messages may know now."""
+    def context(self, peer: PeerId | None = None) -> VerifyContext:
+        """What the verification of a message may know now; `peer` is who sent it."""
         chain = self.chain
-        sets = {chain.height: chain.validators, chain.height - 1: chain.parent_validators}
-        return VerifyContext(chain.genesis_hash, chain.height, sets, chain.pool.get)
+        current = self.engine.current
+        if self._draws_at != chain.height:  # draws of its own: the engine's may be made at the same time
+            self._draws_at = chain.height
+            self._draws = chain.selection.forgers(chain.seed, chain.height, chain.validators)
+        return VerifyContext(
+            genesis_hash=chain.genesis_hash,
+            height=chain.height,
+            sets={chain.height: chain.validators, chain.height - 1: chain.parent_validators},
+            known=chain.pool.get,
+            forger=self._draws.forger,
+            proposal=current.proposals.get,
+            round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
+            awaited=self.sync.awaited_from(peer),
+        )
 
     def handle(self, given: Input, now: int) -> list[Effect]:
         """React to one input. `now`: wall time in ms."""

@@ -56,6 +56,11 @@ class Sync:
         """More than one block behind the furthest peer."""
         return self.best_height > self._chain.height + 1
 
+    def awaited_from(self, peer: PeerId | None) -> int:
+        """The first height of the range that this peer was asked for and has not answered; 0: none."""
+        request = self._request
+        return request.first if request is not None and request.peer == peer else 0
+
     def on_tick(self) -> list[Effect]:
         """Give up on a peer that does not answer; ask when behind at all."""
         self._tick += 1

@@ -55,16 +55,22 @@ from blockchain.primitives.vote import (
 
 
 class VerifyContext(Struct, frozen=True):
-    """What verification may know: a picture taken by the core, valid in any thread.
+    """What verification may know: a picture taken by the core, valid in any one thread at a time.
 
     `sets` holds the validator sets of the height in progress and the one before it. `known` gives a transaction that
-    was verified before, so that no signature is checked twice.
+    was verified before, so that no signature is checked twice. The rest spares a node the work on what it would drop:
+    `forger` and `proposal` are the drawn forger and the known proposal of a round of this height, `round_max` is the
+    last round of which a proposal is of use now, `awaited` the height from which on this peer was asked for blocks.
     """
 
     genesis_hash: Hash32
     height: int
     sets: Mapping[int, ValidatorSet]
     known: Callable[[Hash32], VerifiedTransaction | None]
+    forger: Callable[[int], Address | None] = lambda _: None
+    proposal: Callable[[int], Proposal | None] = lambda _: None
+    round_max: int = -1
+    awaited: int = 0  # nothing
 
 
 def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
@@ -84,6 +90,8 @@ def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
         case Transactions():
             return VerifiedTransactions(tuple(_verify_one(raw, context) for raw in message.transactions))
         case Blocks():
+            if message.first != context.awaited:
+                return Nothing()  # nobody asked for them, or they come too late
             blocks = tuple(verify_block(raw, context) for raw in message.blocks)
             return VerifiedBlocks(message.first, blocks, message.certificate)
         case Announce():
@@ -126,10 +134,17 @@ def _verify_votes(message: Votes, context: VerifyContext) -> Verified:
 
 
 def _verify_proposal(message: ProposedBlock, context: VerifyContext) -> Verified:
+    """The block comes last: it can cost a second, and only one of each drawn forger is worth that."""
     proposal = message.proposal
-    if proposal.height != context.height:
+    if proposal.height != context.height or proposal.round > context.round_max:
         return Nothing()
+    if proposal.forger != context.forger(proposal.round):
+        raise PeerFault("wrong_forger", "a proposal of somebody who was not drawn")
     _check_signed(proposal, proposal.forger, proposal.height, context)
+    known = context.proposal(proposal.round)
+    if known is not None:
+        evidence = ConflictingProposals(known, proposal)
+        return VerifiedEvidence(evidence) if _contradicts(evidence) else Nothing()
     block = verify_block(message.block, context)
     if block.id != proposal.block_id:
         raise PeerFault("wrong_block", "a proposal with another block than it names")

@@ -240,7 +240,7 @@ class NodeService:
         await self._inbox.put(PeerConnected(peer, event.advertised, event.inbound))
 
     async def _verify(self, peer: PeerId, frame: bytes) -> Input:
-        context = self._core.context()
+        context = self._core.context(peer)
         try:
             if len(frame) <= INLINE_BYTES_MAX:
                 return MessageReceived(peer, verify_frame(frame, context))

@@ -18,7 +18,7 @@ from blockchain.consensus.lottery import vrf_alpha
 from blockchain.consensus.signing import after_signing, check_request
 from blockchain.errors import PeerFault, SigningRefused
 from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
-from blockchain.node.messages import Verified
+from blockchain.node.messages import Nothing, Verified, VerifiedEvidence
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
 from blockchain.primitives import vrf
@@ -219,18 +219,23 @@ class World:
         if receiver.core is None or receiver.life != life:
             return
         try:
-            message = self._verify(frame, receiver.core)
+            message = self._verify(frame, receiver.core, sender.id)
         except PeerFault as fault:
             self.feed(receiver, MessageFaulty(sender.id, fault))
             return
         self.feed(receiver, MessageReceived(sender.id, message))
 
-    def _verify(self, frame: bytes, core: Core) -> Verified:
-        """Verify a frame once for all the nodes that are at the same height: what it depends on is the same."""
+    def _verify(self, frame: bytes, core: Core, sender: PeerId) -> Verified:
+        """Verify a frame once for all the nodes at one height, unless it was of no use, which is the node's own matter.
+
+        What one node verified and another would have dropped unseen is dropped there by its core.
+        """
         place = (core.chain.height, frame)
         message = self._verified.get(place)
         if message is None:
-            message = verify_frame(frame, core.context())
+            message = verify_frame(frame, core.context(sender))
+            if isinstance(message, Nothing | VerifiedEvidence):
+                return message
             if len(self._verified) >= VERIFIED_MAX:
                 self._verified.clear()
             self._verified[place] = message

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from blockchain.consensus.lottery import vrf_alpha
 from blockchain.consensus.signing import after_signing, check_request
+from blockchain.errors import PeerFault
 from blockchain.node.core import Core, Input, MessageReceived
-from blockchain.node.messages import Message, ProposedBlock, Transactions, Votes, encode_frame
+from blockchain.node.messages import (
+    Blocks,
+    Message,
+    Nothing,
+    ProposedBlock,
+    Status,
+    Transactions,
+    Verified,
+    VerifiedEvidence,
+    Votes,
+    encode_frame,
+)
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
 from blockchain.primitives import vrf
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.chain import ChainSpec, GenesisValidator
-from blockchain.primitives.crypto import Address, SigningKey
+from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction
-from blockchain.primitives.vote import Proposal, Signable, Vote, VoteStep, sign_message
+from blockchain.primitives.vote import ConflictingProposals, Proposal, Signable, Step, Vote, VoteStep, sign_message
 from blockchain.seams import (
     Effect,
     PeerConnected,
@@ -30,7 +43,7 @@ from blockchain.seams import (
     VrfProved,
     Write,
 )
-from tests.samples import PREVOTE, TIME_MS, address, key, signed, spec_of, vote, wallet
+from tests.samples import PREVOTE, TIME_MS, address, certificate_of, key, signed, spec_of, vote, wallet
 
 NOW = TIME_MS + 1_000_000
 PEER = PeerId(b"p" * 32)
@@ -95,7 +108,7 @@ class Bench:
 
     def receive(self, message: Message, effects_max: int | None = None) -> None:
         """A frame of the peer, verified and handed over."""
-        verified = verify_frame(encode_frame(self.spec.hash, message), self.core.context())
+        verified = verify_frame(encode_frame(self.spec.hash, message), self.core.context(PEER))
         self.feed(MessageReceived(PEER, verified), effects_max)
 
     def submit(self, *transactions: VerifiedTransaction) -> None:
@@ -116,7 +129,7 @@ class Bench:
 def forger_first(spec: ChainSpec, keys: list[SigningKey]) -> tuple[SigningKey, list[SigningKey]]:
     """The forger of (1, 0), and the others by index."""
     drawn = Bench(spec, None).core.engine.current.forgers.forger(0)
-    return next(k for k in keys if k.public_key == drawn), [k for k in keys if k.public_key != drawn]
+    return next(k for k in keys if Address(k.public_key) == drawn), [k for k in keys if Address(k.public_key) != drawn]
 
 
 # ---------------------------------------------------------------------------------------------------- crashes
@@ -166,3 +179,45 @@ def test_who_stakes_with_the_same_key_cannot_make_a_forger_build_too_small_a_blo
 
     fresh = Bench(spec, None)
     fresh.core.chain.check_block(block)  # raises InvalidBlock where it is not what everybody else accepts
+
+
+# ---------------------------------------------------------------------------------------------------- wasted work
+
+
+def test_what_is_of_no_use_is_dropped_before_its_blocks_are_verified() -> None:
+    """A block costs a second to verify: neither unasked ranges, nor whoever was not drawn, nor a second one may."""
+    spec, keys = chain_of(4)
+    forger, others = forger_first(spec, keys)
+    node = Bench(spec, None)
+    node.submit(wallet("a", spec.hash).transfer(address("b"), 1, 0))
+    block = node.block_of(forger)
+
+    def of_no_use(message: Message) -> Verified:
+        frame = encode_frame(spec.hash, message)
+        return verify_frame(frame, replace(node.core.context(PEER), known=lambda _: pytest.fail("a block is verified")))
+
+    def proposed(by: SigningKey, number: int, block_id: Hash32) -> ProposedBlock:
+        unsigned = Proposal(1, number, -1, block_id, Address(by.public_key))
+        return ProposedBlock(signed(unsigned, by, spec.hash), block.raw)
+
+    assert of_no_use(Blocks(1, (block.raw,), None)) == Nothing()
+    with pytest.raises(PeerFault, match="not drawn"):
+        of_no_use(proposed(others[0], 0, block.id))
+    assert of_no_use(proposed(others[0], 1_000_000, block.id)) == Nothing()
+
+    first = proposed(forger, 0, block.id)
+    node.receive(first)
+    assert of_no_use(first) == Nothing()
+    second = proposed(forger, 0, Hash32(bytes(32)))
+    assert of_no_use(second) == VerifiedEvidence(ConflictingProposals(first.proposal, second.proposal))
+
+
+def test_the_range_that_was_asked_for_is_taken() -> None:
+    spec, keys = chain_of(4)
+    forger, _ = forger_first(spec, keys)
+    node = Bench(spec, None)
+    node.submit(wallet("a", spec.hash).transfer(address("b"), 1, 0))
+    block = node.block_of(forger)
+    node.receive(Status(3, 0, Step.PROPOSE, ()))
+    node.receive(Blocks(1, (block.raw,), certificate_of(dict(enumerate(keys)), 1, block.id, genesis_hash=spec.hash)))
+    assert node.core.chain.head.id == block.id
