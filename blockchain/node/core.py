@@ -86,7 +86,6 @@ from blockchain.seams import (
 STATUS_MS: Final = 1_000
 ANNOUNCE_MS: Final = 5_000
 PEERS_MS: Final = 30_000
-EVIDENCE_MAX: Final = 1_000  # kept in memory to recognise what is known
 
 
 class MessageReceived(Struct, frozen=True):
@@ -139,7 +138,7 @@ class Core:
         self._store = store
         self._parameters = spec.parameters
         self._book = AddressBook()
-        self._evidence: dict[Evidence, None] = {}
+        self._offences: set[tuple[int, Address, type]] = set()
         self._instance = 0
         self._draws = self.engine.current.forgers
         self._draws_at = -1
@@ -287,15 +286,23 @@ class Core:
             self._drive(HeadMoved(), now)
 
     def _on_evidence(self, evidence: Evidence, sender: PeerId | None) -> None:
-        if evidence in self._evidence:
+        """One proof of an offence is kept and passed on: a validator can sign any number of others."""
+        if not self._note_offence(evidence):
             return
-        self._evidence[evidence] = None
-        while len(self._evidence) > EVIDENCE_MAX:
-            del self._evidence[next(iter(self._evidence))]
         height, validator = accused(evidence)
         self._out.append(Emit(EvidenceFound(type(evidence).__name__, height, validator)))
         self._out.append(Write(Batch(evidence=(codec.encode(evidence),))))
         self._out.extend(self.gossip.send_all(Accuse(evidence), but=sender))
+
+    def _note_offence(self, evidence: Evidence) -> bool:
+        """False: it is known. Only the last two heights are verified, so no more are kept: three kinds a validator."""
+        height, validator = accused(evidence)
+        offence = (height, validator, type(evidence))
+        if offence in self._offences:
+            return False
+        self._offences = {known for known in self._offences if known[0] >= self.chain.height - 1}
+        self._offences.add(offence)
+        return True
 
     def _on_announced(self, announcement: Announcement, sender: PeerId | None) -> None:
         """Who is on line: the newest word of each validator of the set."""
@@ -443,7 +450,7 @@ class Core:
                         ids = {verified.id for verified in block.transactions}
                         self.chain.pool.protected |= ids
                     if not isinstance(message, Vote | Proposal):
-                        self._evidence[message] = None
+                        self._note_offence(message)
                     self._out.extend(self.gossip.broadcast(effect))
                 case Halt(why=why):
                     self.halted = why

@@ -14,6 +14,7 @@ from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.seams import PeerId
 
 KNOWN_IDS_MAX: Final = 20_000  # pending transactions that a peer is known to hold
+PLACES_MAX: Final = 10_000  # rounds, steps and values of which it is kept what a peer holds, until its next status
 ADDRESSES_KNOWN_MAX: Final = 1_000
 
 
@@ -58,12 +59,16 @@ class Peer:
 
     def note_vote(self, vote: Vote, index: int) -> None:
         place = (vote.round, vote.step, vote.block_id)
+        if len(self._votes) >= PLACES_MAX and place not in self._votes:
+            self._votes = {}  # of a peer that sends no status; at worst it is told again what it holds
         self._votes[place] = self._votes.get(place, 0) | 1 << index
 
     def lacks_proposal(self, round: int) -> bool:
         return round not in self._proposals
 
     def note_proposal(self, round: int) -> None:
+        if len(self._proposals) >= PLACES_MAX:
+            self._proposals = set()
         self._proposals.add(round)
 
     def knows(self, transaction_id: Hash32) -> bool:

@@ -10,6 +10,7 @@ from blockchain.consensus.signing import after_signing, check_request
 from blockchain.errors import PeerFault
 from blockchain.node.core import Core, Input, MessageReceived
 from blockchain.node.messages import (
+    Accuse,
     Blocks,
     Message,
     Nothing,
@@ -21,6 +22,7 @@ from blockchain.node.messages import (
     Votes,
     encode_frame,
 )
+from blockchain.node.peers import PLACES_MAX, Peer
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
 from blockchain.primitives import vrf
@@ -28,12 +30,23 @@ from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.chain import ChainSpec, GenesisValidator
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction
-from blockchain.primitives.vote import ConflictingProposals, Proposal, Signable, Step, Vote, VoteStep, sign_message
+from blockchain.primitives.vote import (
+    ConflictingProposals,
+    ConflictingVotes,
+    Proposal,
+    Signable,
+    Step,
+    Vote,
+    VoteStep,
+    sign_message,
+)
 from blockchain.seams import (
     Effect,
+    Emit,
     PeerConnected,
     PeerId,
     ProveVrf,
+    Send,
     Sign,
     Signed,
     SigningRecord,
@@ -221,3 +234,35 @@ def test_the_range_that_was_asked_for_is_taken() -> None:
     node.receive(Status(3, 0, Step.PROPOSE, ()))
     node.receive(Blocks(1, (block.raw,), certificate_of(dict(enumerate(keys)), 1, block.id, genesis_hash=spec.hash)))
     assert node.core.chain.head.id == block.id
+
+
+# ---------------------------------------------------------------------------------------------------- floods
+
+
+def test_one_proof_of_an_offence_is_kept_and_passed_on() -> None:
+    """A validator can sign a thousand conflicting votes; else each pair would be a durable write and a broadcast."""
+    spec, keys = chain_of(4)
+    node = Bench(spec, None)
+    node.feed(PeerConnected(PeerId(b"q" * 32), "", inbound=True))
+
+    def accuse(number: int) -> list[Effect]:
+        before = len(node.effects)
+        pair = [
+            vote(keys[0], 1, PREVOTE, Hash32(bytes([n]) * 32), genesis_hash=spec.hash) for n in (number, number + 1)
+        ]
+        node.receive(Accuse(ConflictingVotes(pair[0], pair[1])))
+        return node.effects[before:]
+
+    assert [type(effect) for effect in accuse(0)] == [Emit, Write, Send]
+    assert [effect for number in range(1, 20) for effect in accuse(number)] == []
+
+
+def test_a_validator_that_votes_without_end_does_not_fill_the_memory() -> None:
+    member = address("v")
+    peer = Peer(PEER, "", inbound=True)
+    peer.on_status(Status(1, 0, Step.PROPOSE, ()))
+    for number in range(3 * PLACES_MAX):
+        peer.note_vote(Vote(1, number, PREVOTE, None, -1, member), 0)
+        peer.note_proposal(number)
+    assert len(peer._votes) <= PLACES_MAX
+    assert len(peer._proposals) <= PLACES_MAX
