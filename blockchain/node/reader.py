@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blockchain.consensus.height import HeightInProgress
 from blockchain.ledger.accounts import account_of, stakeholder
+from blockchain.node.ahead import Finals
 from blockchain.node.core import Core
 from blockchain.node.views import (
     AccountView,
@@ -18,7 +19,7 @@ from blockchain.primitives.block import decode_block
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Step
-from blockchain.seams import FinalBlock, Store
+from blockchain.seams import FinalBlock
 
 
 def status_of(core: Core) -> StatusView:
@@ -123,7 +124,7 @@ def validators_at(core: Core, height: int | None) -> ValidatorSet:
     raise LookupError(f"this node holds the sets of heights {chain.head.height} and {chain.height} only")
 
 
-def transaction_of(core: Core, store: Store, transaction_id: Hash32) -> TransactionView | None:
+def transaction_of(core: Core, store: Finals, transaction_id: Hash32) -> TransactionView | None:
     pending = core.chain.pool.get(transaction_id)
     if pending is not None:
         return TransactionView(transaction_id, "pending", pending.raw)

@@ -18,6 +18,7 @@ from typing import Final, TypeVar, assert_never
 
 from blockchain.errors import InvalidSignature, MalformedMessage, PeerFault, SigningRefused
 from blockchain.node import reader
+from blockchain.node.ahead import StoreAhead
 from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
 from blockchain.node.verify import verify_frame
 from blockchain.node.views import (
@@ -92,6 +93,7 @@ class NodeService:
     ) -> None:
         self._node_id = node_id
         self._store = store
+        self._final = StoreAhead(store)  # what readers see of it
         self._signer = signer
         self._p2p = p2p
         self._events = events
@@ -143,8 +145,11 @@ class NodeService:
                 await self._handle(given)
 
     async def _handle(self, given: Input) -> None:
-        for effect in self._core.handle(given, _wall_ms()):
+        effects = self._core.handle(given, _wall_ms())
+        self._final.expect(effects)
+        for effect in effects:
             await self._perform(effect)
+        self._final.settle()
 
     async def _perform(self, effect: Effect) -> None:
         match effect:
@@ -315,16 +320,16 @@ class NodeService:
         return reader.validators_at(self._core, height)
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None:
-        return reader.transaction_of(self._core, self._store, transaction_id)
+        return reader.transaction_of(self._core, self._final, transaction_id)
 
     def block(self, height: int) -> FinalBlock | None:
-        return self._store.block(height)
+        return self._final.block(height)
 
     def height_of(self, block_id: Hash32) -> int | None:
-        return self._store.height_of(block_id)
+        return self._final.height_of(block_id)
 
     def lottery(self, height: int, round: int) -> LotteryReceipt | None:
-        return reader.lottery_of(self._core, height, round, self._store.block(height))
+        return reader.lottery_of(self._core, height, round, self._final.block(height))
 
 
 def _wall_ms() -> int:

@@ -1,0 +1,65 @@
+"""The store as readers see it: what the disk holds, and what it is about to hold.
+
+The core's own picture changes at once when it handles an input, and its writes are on the disk some milliseconds
+later. Without this a reader who looks in between finds no block where the status says there is one, and no trace of a
+transaction that has left the pool and is not yet in the store. What is shown early is no promise of this node's disk:
+a block is final by its certificate. The core itself never reads here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from blockchain.primitives.crypto import Hash32
+from blockchain.seams import Effect, FinalBlock, RefusedTransaction, Write
+
+
+class Finals(Protocol):
+    """What readers ask a store for."""
+
+    def block(self, height: int) -> FinalBlock | None: ...
+
+    def height_of(self, block_id: bytes) -> int | None: ...
+
+    def locate(self, transaction_id: bytes) -> tuple[int, int] | None: ...
+
+    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None: ...
+
+
+class StoreAhead:
+    """Implements `Finals` over another one. It holds the writes of one input, for as long as they are performed."""
+
+    def __init__(self, store: Finals) -> None:
+        self._store = store
+        self._blocks: dict[int, FinalBlock] = {}
+        self._refused: dict[bytes, RefusedTransaction] = {}
+
+    def expect(self, effects: Iterable[Effect]) -> None:
+        """The effects of an input that are about to be performed."""
+        batches = [effect.batch for effect in effects if isinstance(effect, Write)]
+        self._blocks = {batch.block.height: batch.block for batch in batches if batch.block is not None}
+        self._refused = {reason.id: reason for batch in batches for reason in batch.refused}
+
+    def settle(self) -> None:
+        """All of them have been performed."""
+        self._blocks, self._refused = {}, {}
+
+    def block(self, height: int) -> FinalBlock | None:
+        return self._blocks.get(height) or self._store.block(height)
+
+    def height_of(self, block_id: bytes) -> int | None:
+        for block in self._blocks.values():
+            if block.id == block_id:
+                return block.height
+        return self._store.height_of(block_id)
+
+    def locate(self, transaction_id: bytes) -> tuple[int, int] | None:
+        """The height and the position in its block of a final transaction."""
+        for block in self._blocks.values():
+            if transaction_id in block.transaction_ids:
+                return block.height, block.transaction_ids.index(Hash32(transaction_id))
+        return self._store.locate(transaction_id)
+
+    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None:
+        return self._refused.get(transaction_id) or self._store.refusal(transaction_id)
