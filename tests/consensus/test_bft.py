@@ -748,6 +748,14 @@ def test_the_body_of_a_lock_is_still_there_to_decide_with_and_to_propose_again()
     assert asked(proposed)[-1] == Proposal(HEIGHT, 3, 0, V, WHO[ME])
 
 
+def test_what_both_remember_counts_once() -> None:
+    bench, effects = locked()
+    prevote, _ = record_of(effects).asked
+    again, started_again = restart(bench, effects, remembers(prevote))
+    assert again.engine.current.signed == [signed(prevote)]
+    assert started_again.count(Broadcast(signed(prevote))) == 1
+
+
 def test_a_forger_that_starts_again_sends_its_proposal_again() -> None:
     bench = due(me=0)
     bench.give(PoolChanged())
