@@ -94,6 +94,19 @@ def test_a_late_follower_without_key_syncs_and_so_does_one_that_was_killed(tmp_p
         check_logs(net.nodes)
 
 
+def test_an_acknowledged_transaction_is_never_unknown_nor_a_block_that_the_status_names(tmp_path: Path) -> None:
+    with network(tmp_path, 1) as net:
+        net.start_all()
+        net.wait_for("an answer", net.nodes, lambda status: True)
+        node, wallet = net.nodes[0].client, net.wallets[0]
+        for nonce in range(40):  # each passes from the pool to the store while it is asked for
+            (identifier,) = node.submit([wallet.transfer(wallet.address, 1, nonce)])
+            while (seen := node.transaction(identifier)) is not None and seen.state != "final":
+                pass
+            assert seen is not None
+            assert node.block(node.status().height) is not None
+
+
 def drawn_forger(net: Network) -> NodeProcess:
     """The node whose validator is drawn for round 0 of the height in progress."""
     address = net.nodes[0].client.consensus().forger
