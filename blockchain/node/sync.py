@@ -45,11 +45,19 @@ class Sync:
         self._tick = 0
         self._request: Request | None = None
         self._resting: dict[PeerId, int] = {}  # until which tick
+        self._asked: dict[PeerId, int] = {}  # connected peers, and in which tick they were asked last
+        self._failed: set[PeerId] = set()  # connected peers whose last answer was none, or bad
+        self._served: set[PeerId] = set()  # connected peers whose last answer was good
 
     @property
     def best_height(self) -> int:
-        """The height in progress of the furthest peer; 0 without peers."""
-        return max((peer.height for peer in self._gossip.peers.values()), default=0)
+        """The height in progress of the furthest peer, of those that can show it where there are any; 0 without peers.
+
+        A peer may say what it likes. One that did not answer as it promised is not believed until it does.
+        """
+        peers = self._gossip.peers.values()
+        believed = [peer.height for peer in peers if peer.id not in self._failed]
+        return max(believed or [peer.height for peer in peers], default=0)
 
     @property
     def is_syncing(self) -> bool:
@@ -78,6 +86,9 @@ class Sync:
     def on_disconnected(self, peer: PeerId) -> None:
         if self._request is not None and self._request.peer == peer:
             self._request = None
+        self._asked.pop(peer, None)
+        self._failed.discard(peer)
+        self._served.discard(peer)
 
     def serve(self, peer: Peer, asked: GetBlocks) -> Effect:
         """Consecutive final blocks from the store, with the certificate of the last."""
@@ -117,6 +128,8 @@ class Sync:
             except InvalidBlock as error:
                 why = f"block {block.header.height} is signed by more than two thirds of the stake, and wrong: {error}"
                 return [*effects, Emit(Halted(why)), Halt(why)]
+        self._failed.discard(peer)
+        self._served.add(peer)
         return [*effects, *self._ask(behind_min=1)]
 
     def _take(self, peer: PeerId, block: VerifiedBlock, seal: Certificate | None, now: int) -> list[Effect]:
@@ -129,18 +142,28 @@ class Sync:
         return [*effects, Emit(SyncProgressed(block.header.height, self.best_height - 1, peer))]
 
     def _ask(self, behind_min: int) -> list[Effect]:
-        if self._request is not None or self.best_height < self._chain.height + behind_min:
+        """Ask one peer for what comes next: one that served before, else the one that was not asked for longest.
+
+        Not the one that says it is furthest: a few peers that say so and never answer would take every turn.
+        """
+        if self._request is not None:
             return []
         ahead = [
             peer
             for peer in self._gossip.peers.values()
-            if peer.height > self._chain.height and peer.id not in self._resting
+            if peer.height >= self._chain.height + behind_min and peer.id not in self._resting
         ]
         if not ahead:
             return []
-        peer = max(ahead, key=lambda candidate: (candidate.height, candidate.id))
+        peer = max(ahead, key=self._rank)
         self._request = Request(peer.id, self._chain.height, self._tick)
+        self._asked[peer.id] = self._tick
         return [self._gossip.send(peer, GetBlocks(self._chain.height, BLOCKS_MAX))]
+
+    def _rank(self, peer: Peer) -> tuple[bool, int, int, PeerId]:
+        return peer.id in self._served, -self._asked.get(peer.id, -1), peer.height, peer.id
 
     def _let_rest(self, peer: PeerId) -> None:
         self._resting[peer] = self._tick + REST_TICKS
+        self._failed.add(peer)
+        self._served.discard(peer)

@@ -12,6 +12,7 @@ from blockchain.node.core import Core, Input, MessageReceived
 from blockchain.node.messages import (
     Accuse,
     Blocks,
+    GetBlocks,
     Message,
     Nothing,
     ProposedBlock,
@@ -20,6 +21,7 @@ from blockchain.node.messages import (
     Verified,
     VerifiedEvidence,
     Votes,
+    decode_frame,
     encode_frame,
 )
 from blockchain.node.peers import PLACES_MAX, Peer
@@ -29,6 +31,7 @@ from blockchain.primitives import vrf
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.chain import ChainSpec, GenesisValidator
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
+from blockchain.primitives.scalars import INTEGER_MAX
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.vote import (
     ConflictingProposals,
@@ -51,6 +54,9 @@ from blockchain.seams import (
     Signed,
     SigningRecord,
     Started,
+    TimerFired,
+    TimerKey,
+    TimerKind,
     Token,
     TransactionsSubmitted,
     VrfProved,
@@ -266,3 +272,34 @@ def test_a_validator_that_votes_without_end_does_not_fill_the_memory() -> None:
         peer.note_proposal(number)
     assert len(peer._votes) <= PLACES_MAX
     assert len(peer._proposals) <= PLACES_MAX
+
+
+# ---------------------------------------------------------------------------------------------------- sync
+
+
+def test_peers_that_say_they_are_far_ahead_and_never_answer_do_not_starve_sync() -> None:
+    spec, keys = chain_of(4)
+    forger, _ = forger_first(spec, keys)
+    node = Bench(spec, None)
+    node.submit(wallet("a", spec.hash).transfer(address("b"), 1, 0))
+    block = node.block_of(forger)
+    seal = certificate_of(dict(enumerate(keys)), 1, block.id, genesis_hash=spec.hash)
+    node.receive(Status(2, 0, Step.PROPOSE, ()))
+    for number in range(6):
+        liar = PeerId(bytes([number]) * 32)
+        node.feed(PeerConnected(liar, "", inbound=True))
+        node.feed(MessageReceived(liar, Status(INTEGER_MAX, 0, Step.PROPOSE, ())))
+    asked: list[PeerId] = []
+    for _ in range(60):
+        before = len(node.effects)
+        node.feed(TimerFired(TimerKey(TimerKind.STATUS)))
+        sent = [effect for effect in node.effects[before:] if isinstance(effect, Send)]
+        asked += [effect.peers[0] for effect in sent if isinstance(decode_frame(effect.frame).message, GetBlocks)]
+        if PEER in asked:
+            node.receive(Blocks(1, (block.raw,), seal))
+            break
+    assert node.core.chain.head.id == block.id
+
+    for _ in range(100):
+        node.feed(TimerFired(TimerKey(TimerKind.STATUS)))
+    assert node.core.sync.best_height == 2, "nobody believes in blocks that nobody shows"
