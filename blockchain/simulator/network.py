@@ -18,20 +18,28 @@ class Links(Struct, frozen=True, kw_only=True):
 
 
 class Network:
-    """Decides what becomes of each message. Partitions are sets of nodes that hear each other."""
+    """Decides what becomes of each message.
+
+    `groups` is a partition: sets of nodes that hear each other (none: all do). `cut` holds one-way links that are
+    down, (sender, receiver).
+    """
 
     def __init__(self, rng: Random, links: Links) -> None:
         self._rng = rng
         self.links = links
         self.groups: tuple[frozenset[int], ...] = ()
+        self.cut: frozenset[tuple[int, int]] = frozenset()
 
     def heal(self) -> None:
         """From now on everything arrives."""
         self.groups = ()
+        self.cut = frozenset()
         self.links = Links(delay_ms=self.links.delay_ms)
 
     def deliveries(self, sender: int, receiver: int) -> list[int]:
         """The delays in ms after which a message arrives: none when it is lost, two when it is duplicated."""
+        if (sender, receiver) in self.cut:
+            return []
         if self.groups and not any({sender, receiver} <= group for group in self.groups):
             return []
         if self._rng.random() < self.links.loss:

@@ -131,6 +131,7 @@ class World:
         assert node.core is None, "a node that runs is not started"
         node.life += 1
         node.timers = {}
+        self._part(node)
         node.core = Core(self.spec, node.store, node.public_key)
         self.note(node, "started")
         self.feed(node, Started(node.record if node.key is not None else None, node.life))
@@ -140,12 +141,25 @@ class World:
                 self.feed(node, PeerConnected(other.id, "", inbound=False))
 
     def crash(self, number: int) -> None:
-        """Stop a node at once: what it had not written is gone."""
+        """Stop a node at once: what it had not written is gone.
+
+        The others learn of it later than of what it sent before, as on a real connection, unless it is back sooner.
+        """
         node = self.nodes[number]
+        life = node.life
         node.core = None
         self.note(node, "crashed")
+
+        def notice() -> None:
+            if node.core is None and node.life == life:
+                self._part(node)
+
+        self.at(self.time_ms + self.network.links.delay_ms[1], notice)
+
+    def _part(self, node: Node) -> None:
+        """Tell the others that their connection to a node has ended."""
         for other in self.nodes:
-            if other.core is not None:
+            if other.core is not None and node.id in other.core.gossip.peers:
                 self.feed(other, PeerDisconnected(node.id))
 
     def crash_after(self, number: int, effects: int) -> None:
@@ -272,6 +286,7 @@ class World:
         assert isinstance(signed, Vote | Proposal)
         node.record = after_signing(node.record, signed)
         self._check_signed_once(node, signed)
+        self.note(node, f"signed {_words_of(signed)}")
         return Signed(signed)
 
     def _check_signed_once(self, node: Node, signed: Vote | Proposal) -> None:
@@ -299,6 +314,14 @@ class World:
                     f"seed {self.seed}: nodes {node.number} and {other.number} made different blocks "
                     f"final at height {event.height}"
                 )
+
+
+def _words_of(signed: Vote | Proposal) -> str:
+    step = "proposal" if isinstance(signed, Proposal) else signed.step.name.lower()
+    earlier = signed.valid_round if isinstance(signed, Proposal) else signed.polka_round
+    shown = f" polka_round={earlier}" if earlier >= 0 else ""
+    value = "nil" if signed.block_id is None else _word(signed.block_id)
+    return f"{step} height={signed.height} round={signed.round} block_id={value}{shown}"
 
 
 def _line(event: NodeEvent) -> str:

@@ -1,0 +1,193 @@
+"""Small worlds in which something definite goes wrong at a definite moment."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+from msgspec.structs import replace
+
+from blockchain.primitives.vote import Vote, VoteStep
+from blockchain.seams import BlockFinalized, Locked, Proposed, RoundTimedOut, SignatureRefused, SyncProgressed
+from tests.simulator.plays import ALL, forger_crashes, forger_is_lost, hidden_lock
+from tests.simulator.stage import PARAMETERS, Stage
+
+TEN_MINUTES_MS = 600_000
+
+
+# ------------------------------------------------------------------------------------------------ everybody at once
+
+
+@pytest.mark.parametrize("after_ms", range(0, 75, 5))
+def test_all_four_killed_at_once_in_the_middle_of_a_height_decide_the_block_they_were_at(after_ms: int) -> None:
+    """Nobody remembers more than disk and signer hold; the height takes about seventy ms here."""
+    stage = Stage()
+    stage.start(*ALL)
+    stage.run(2_000)
+    stage.pay(stage.forger(0))
+    stage.run(after_ms)
+    stage.crash(*ALL)
+    stage.run(1_000)
+    stage.start(*ALL)
+    assert stage.run(5_000, lambda: min(stage.heads()) == 1)
+    proposed = {event.block_id for event in stage.events(Proposed)}
+    assert stage.decided(1) == proposed
+    assert len(proposed) == 1
+    assert not stage.events(SignatureRefused)
+    stage.pay(0)
+    assert stage.run(5_000, lambda: min(stage.heads()) == 2)
+
+
+@pytest.mark.parametrize("effects", range(0, 60, 2))
+def test_all_four_killed_between_two_effects_go_on(effects: int) -> None:
+    """Each dies at its own moment: after so many effects, between write and signature or between two sends."""
+    stage = Stage()
+    stage.start(*ALL)
+    stage.run(2_000)
+    for number in ALL:
+        stage.world.crash_after(number, effects + number)
+    stage.pay(stage.forger(0)) if effects > 8 else None
+    stage.run(3_000)
+    for number in ALL:
+        stage.world.spare(number)
+        if stage.world.nodes[number].core is None:
+            stage.start(number)
+    if effects <= 8:
+        stage.pay(0)
+    assert stage.run(10_000, lambda: min(stage.heads()) >= 1)
+    assert len(stage.decided(1)) == 1
+    assert not stage.events(SignatureRefused)
+
+
+def test_all_four_killed_again_and_again_get_there_in_the_end() -> None:
+    """A node that lives for 25 ms at a time gets one step further in each life."""
+    stage = Stage()
+    stage.start(*ALL)
+    stage.pay(stage.forger(0))
+    for _ in range(40):
+        stage.run(25)
+        stage.crash(*ALL)
+        stage.start(*ALL)
+    assert min(stage.heads()) == 1
+    assert len(stage.decided(1)) == 1
+
+
+# ------------------------------------------------------------------------------------------------ some of them
+
+
+def test_one_of_four_killed_for_good_and_the_chain_goes_on() -> None:
+    stage = Stage()
+    stage.start(*ALL)
+    stage.crash(3)
+    for height in range(1, 9):
+        stage.pay(height % 3)
+        assert stage.run(5_000, lambda height=height: stage.heads()[:3] == [height] * 3)  # type: ignore[misc]
+    assert any(event.decided_round > 0 for event in stage.events(BlockFinalized))  # the dead one was drawn as well
+
+
+def test_one_that_was_away_catches_up_and_its_vote_is_needed_again() -> None:
+    stage = Stage()
+    stage.start(0, 1, 2)
+    stage.pay(0)
+    assert stage.run(5_000, lambda: stage.heads()[:3] == [1, 1, 1])
+    stage.start(3)
+    assert stage.run(5_000, lambda: stage.heads() == [1, 1, 1, 1])
+    stage.crash(0)
+    stage.pay(1)
+    assert stage.run(10_000, lambda: stage.heads()[1:] == [2, 2, 2])
+
+
+def test_a_follower_that_joins_late_syncs_and_follows() -> None:
+    stage = Stage(followers=1)
+    stage.start(*ALL)
+    for height in range(1, 6):
+        stage.pay(0)
+        assert stage.run(5_000, lambda height=height: min(stage.heads()[:4]) == height)  # type: ignore[misc]
+    stage.start(4)
+    assert stage.run(5_000, lambda: stage.heads()[4] == 5)
+    assert [event.height for event in stage.events(SyncProgressed, 4)] == [1, 2, 3, 4, 5]
+    stage.pay(4)  # and what a client sends to it reaches the others
+    assert stage.run(5_000, lambda: stage.heads() == [6] * 5)
+    assert not stage.events(BlockFinalized, 4)[-1].synced
+
+
+def test_a_partition_of_two_and_two_makes_no_progress_and_heals() -> None:
+    stage = Stage()
+    stage.start(*ALL)
+    stage.run(1_000)
+    stage.world.network.groups = (frozenset({0, 1}), frozenset({2, 3}))
+    stage.pay(0)
+    stage.pay(1)
+    stage.run(60_000)
+    assert stage.heads() == [0, 0, 0, 0]
+    stage.world.network.heal()
+    assert stage.run(10_000, lambda: min(stage.heads()) >= 1)
+    assert len(stage.decided(1)) == 1
+
+
+def test_a_node_whose_store_is_older_than_its_signer_is_silent_for_that_height_only() -> None:
+    """A data folder put back from a copy, the signer's record beside it not (protocol §5.6)."""
+    stage = Stage()
+    stage.start(*ALL)
+    stage.run(1_000)
+    copy = deepcopy(stage.world.nodes[2].store)
+    stage.pay(stage.forger(0))
+    stage.run(5_000, lambda: stage.world.nodes[2].record.height == 1)
+    stage.crash(*ALL)
+    stage.world.nodes[2].store = copy
+    stage.start(*ALL)
+    signed = {place for place in stage.world.signed if place[0] == 2}
+    assert stage.run(10_000, lambda: min(stage.heads()) == 1)
+    assert {place for place in stage.world.signed if place[:2] == (2, 1)} == {p for p in signed if p[1] == 1}
+    assert not stage.events(SignatureRefused)
+    stage.pay(0)
+    assert stage.run(10_000, lambda: min(stage.heads()) == 2)
+    assert any(place[:2] == (2, 2) for place in stage.world.signed)
+
+
+# ------------------------------------------------------------------------------------------------ idle
+
+
+@pytest.mark.parametrize("pending", [0, 1])
+def test_an_idle_chain_does_not_spin(pending: int) -> None:
+    """Ten minutes with nothing to do, or with less than a block takes: no time-out, no round above 0."""
+    stage = Stage(followers=1, parameters=replace(PARAMETERS, block_threshold=2))
+    stage.start(*ALL, 4)
+    for _ in range(pending):
+        stage.pay(4)
+    stage.run(TEN_MINUTES_MS)
+    assert set(stage.rounds()) == {0}
+    assert not stage.events(RoundTimedOut)
+    assert stage.heads() == [0] * 5
+    for _ in range(2 - pending):
+        stage.pay(0)
+    assert stage.run(3_000, lambda: min(stage.heads()) == 1)
+
+
+# ------------------------------------------------------------------------------------------------ locks
+
+
+def test_a_hidden_lock_is_proposed_again_and_decided() -> None:
+    stage = hidden_lock()
+    (block_id,) = stage.decided(1)
+    first = [event for event in stage.events(Locked) if event.round == 0]
+    assert [event.block_id for event in first] == [block_id]  # one validator alone
+    again = [event for event in stage.events(Proposed) if event.round == 1]
+    assert [(event.valid_round, event.block_id) for event in again] == [(0, block_id)]  # L16, L19
+    assert {event.decided_round for event in stage.events(BlockFinalized)} == {1}
+    later = [vote for place, vote in stage.world.signed.items() if place[1:] == (1, 1, VoteStep.PREVOTE)]
+    assert {(vote.block_id, vote.polka_round) for vote in later if isinstance(vote, Vote)} == {(block_id, 0)}  # L28
+
+
+def test_a_forger_that_crashes_after_proposing_is_not_missed() -> None:
+    stage = forger_crashes()
+    assert len(stage.decided(1)) == 1
+    assert {event.decided_round for event in stage.events(BlockFinalized)} == {0}
+
+
+def test_a_forger_that_nobody_heard_is_replaced_in_the_next_round() -> None:
+    stage = forger_is_lost()
+    assert len({event.block_id for event in stage.events(Proposed)}) == 2
+    assert len(stage.decided(1)) == 1
+    assert {event.decided_round for event in stage.events(BlockFinalized)} == {1}
+    assert stage.heads() == [1, 1, 1, 1]
