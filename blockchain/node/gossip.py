@@ -8,6 +8,7 @@ pool is offered again bit by bit, since a have may be lost: a transaction that o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
@@ -40,6 +41,7 @@ from blockchain.primitives.vote import Proposal, Vote, VoteStep
 from blockchain.seams import Broadcast, Effect, PeerId, Send, Store
 
 WANTED_MAX: Final = 50_000
+NOBODY: Final = PeerId(b"")
 WANT_TICKS: Final = 2  # status ticks after which an unanswered want is asked of another peer
 OFFER_TICKS: Final = 2  # each so many status ticks, some of the pool is offered again
 OFFER_IDS: Final = 500  # so many of it: 16 KB a peer
@@ -54,7 +56,8 @@ class Gossip:
         self._chain = chain
         self._engine = engine
         self._store = store
-        self._wanted: dict[Hash32, int] = {}  # asked for, and in which tick
+        self._wanted: dict[Hash32, tuple[int, PeerId]] = {}  # asked for: in which tick, and of whom
+        self._asked: Counter[PeerId] = Counter()  # how many of them of each peer
         self._declined: dict[Hash32, None] = {}  # did not enter the pool at this height: not wanted again
         self._declined_at = 0
         self._offered = 0  # how far into the pool it was offered again
@@ -210,7 +213,7 @@ class Gossip:
 
     def on_arrived(self, ids: Iterable[Hash32]) -> None:
         for transaction_id in ids:
-            self._wanted.pop(transaction_id, None)
+            self._release(transaction_id)
 
     def on_declined(self, transaction_id: Hash32) -> None:
         """A peer's transaction that cannot enter the pool; at the next height it may."""
@@ -225,11 +228,7 @@ class Gossip:
         self._tick += 1
         self._older += ROUNDS_MAX // 2
         effects = self.send_all(self.status())
-        overdue = [i for i, tick in self._wanted.items() if tick + WANT_TICKS <= self._tick]
-        for transaction_id in overdue:
-            del self._wanted[transaction_id]
-        for peer in self.peers.values():
-            effects.extend(self._want(peer, tuple(i for i in overdue if peer.knows(i))))
+        effects.extend(self._want_of_others())
         if self._tick % OFFER_TICKS == 0:
             effects.extend(self._offer_again())
         return effects
@@ -243,10 +242,33 @@ class Gossip:
         self._offered += len(ids)
         return self.send_all(Have(ids)) if ids else []
 
+    def _want_of_others(self) -> list[Effect]:
+        """What was asked for and did not come. Who did not send it is not thought to hold it any more."""
+        overdue = [i for i, (tick, _) in self._wanted.items() if tick + WANT_TICKS <= self._tick]
+        for transaction_id in overdue:
+            silent = self.peers.get(self._release(transaction_id))
+            if silent is not None:
+                silent.forget(transaction_id)
+        effects: list[Effect] = []
+        for peer in self.peers.values():
+            effects.extend(self._want(peer, tuple(i for i in overdue if peer.knows(i))))
+        return effects
+
+    def _release(self, transaction_id: Hash32) -> PeerId:
+        """It is waited for no longer; returns of whom it was."""
+        _, peer_id = self._wanted.pop(transaction_id, (0, NOBODY))
+        if self._asked[peer_id] <= 1:
+            del self._asked[peer_id]
+        else:
+            self._asked[peer_id] -= 1
+        return peer_id
+
     def _want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
-        room = WANTED_MAX - len(self._wanted)
+        """Ask for what is news. Each peer has its share of the room, so that none fills it with what is not there."""
+        room = max(WANTED_MAX // len(self.peers) - self._asked[peer.id], 0)
         new = [transaction_id for transaction_id in dict.fromkeys(ids) if self._is_news(transaction_id)][:room]
-        self._wanted.update(dict.fromkeys(new, self._tick))
+        self._wanted.update(dict.fromkeys(new, (self._tick, peer.id)))
+        self._asked[peer.id] += len(new)
         return [
             self.send(peer, Want(tuple(new[start : start + TRANSACTIONS_MAX])))
             for start in range(0, len(new), TRANSACTIONS_MAX)

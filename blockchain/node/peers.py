@@ -5,6 +5,7 @@ Everything here is bounded: a peer can make this node remember only so much (doc
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
@@ -29,7 +30,7 @@ class Peer:
         self._votes: dict[tuple[int, VoteStep, Hash32 | None], int] = {}  # bits of validators, by place and value
         self._proposals: set[int] = set()
         self._listed: set[int] = set()  # the rounds of which the last status told
-        self._known: dict[Hash32, None] = {}
+        self._known: OrderedDict[Hash32, None] = OrderedDict()  # a dict is slow to find its first again and again
 
     @property
     def height(self) -> int:
@@ -78,7 +79,11 @@ class Peer:
         for transaction_id in ids:
             self._known[transaction_id] = None
         while len(self._known) > KNOWN_IDS_MAX:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
+
+    def forget(self, transaction_id: Hash32) -> None:
+        """It did not send this one when asked."""
+        self._known.pop(transaction_id, None)
 
 
 class AddressBook:

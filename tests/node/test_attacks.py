@@ -10,9 +10,11 @@ from blockchain.consensus.signing import after_signing, check_request
 from blockchain.errors import PeerFault
 from blockchain.node.core import Core, Input, MessageReceived
 from blockchain.node.messages import (
+    IDS_MAX,
     Accuse,
     Blocks,
     GetBlocks,
+    Have,
     Message,
     Nothing,
     ProposedBlock,
@@ -21,6 +23,7 @@ from blockchain.node.messages import (
     Verified,
     VerifiedEvidence,
     Votes,
+    Want,
     decode_frame,
     encode_frame,
 )
@@ -303,3 +306,30 @@ def test_peers_that_say_they_are_far_ahead_and_never_answer_do_not_starve_sync()
     for _ in range(100):
         node.feed(TimerFired(TimerKey(TimerKind.STATUS)))
     assert node.core.sync.best_height == 2, "nobody believes in blocks that nobody shows"
+
+
+# ---------------------------------------------------------------------------------------------------- transactions
+
+
+@pytest.mark.parametrize("more", [0, 11])
+def test_a_peer_that_offers_and_never_sends_keeps_no_transaction_away(more: int) -> None:
+    """It came first, offers all that there is at once and, with `more`, fifty thousand a second that there are not."""
+    spec, _ = chain_of(4)
+    node = Bench(spec, None)
+    honest = PeerId(b"q" * 32)
+    node.feed(PeerConnected(honest, "", inbound=True))
+    wanted = wallet("a", spec.hash).transfer(address("b"), 1, 0)
+
+    def wants() -> bool:
+        sent = [effect for effect in node.effects if isinstance(effect, Send) and honest in effect.peers]
+        messages = [decode_frame(effect.frame).message for effect in sent]
+        return any(isinstance(message, Want) and wanted.id in message.ids for message in messages)
+
+    node.receive(Have((wanted.id,)))
+    node.feed(MessageReceived(honest, Have((wanted.id,))))
+    for second in range(4):
+        for number in range(more):
+            bogus = tuple(Hash32(f"{second} {number} {n}".encode().ljust(32)) for n in range(IDS_MAX))
+            node.receive(Have((wanted.id, *bogus[1:])))
+        node.feed(TimerFired(TimerKey(TimerKind.STATUS)))
+    assert wants()
