@@ -54,6 +54,7 @@ class Mempool:
         self._bytes = 0
         self._scratch = state.child()
         self._ready: dict[Hash32, Entry] = {}
+        self._waiting: dict[Hash32, Entry] = {}  # all others, in the order of arrival
         self.protected: frozenset[Hash32] = frozenset()  # in a block of the height in progress: not to be replaced
 
     # ------------------------------------------------------------------------------------------------ reading
@@ -94,7 +95,7 @@ class Mempool:
     # ------------------------------------------------------------------------------------------------ adding
 
     def add(self, verified: VerifiedTransaction, now: int, *, must_apply: bool) -> RefusedTransaction | None:
-        """Add a transaction; returns the one it replaced, if it did.
+        """Add a transaction; returns the one that it replaced, or that had to make room for it, if there is one.
 
         `must_apply`: refuse it too when it does not apply yet for another reason than a gap in nonces; a peer's is
         kept waiting then, since what it depends on may come a moment later from elsewhere. Raises InvalidTransaction
@@ -107,16 +108,17 @@ class Mempool:
         if old is not None:
             self._check_replacement(old, verified)
         else:
-            self._check_room(transaction.sender, len(verified.raw))
+            self._check_sender(transaction.sender)
         if must_apply and transaction.nonce == expected:
             self._ledger.apply(self._scratch.child(), transaction, self._height)
-        replaced = self._replace(old, verified, now) if old is not None else None
+        was_ready = old is not None and old.verified.id in self._ready
+        gone = self._make_room(verified, expected, now) if old is None else self._replace(old, verified, now)
         self._insert(Entry(verified, self._arrivals, now))
-        if old is None:
-            self._advance([transaction.sender])
-        else:
+        if was_ready:
             self._rebuild()
-        return replaced
+        else:
+            self._advance([transaction.sender])  # what is ready stays so: nobody pays with what only waits
+        return gone
 
     def _check_nonce(self, sender: Address, nonce: int) -> int:
         """The nonce that would be ready next, unless this one cannot be kept at all."""
@@ -138,11 +140,24 @@ class Mempool:
         if old.verified.id in self.protected:
             raise InvalidTransaction("replacement_too_late", f"nonce {old.nonce} stands in a proposed block")
 
-    def _check_room(self, sender: Address, size: int) -> None:
-        if len(self._entries) >= TRANSACTIONS_MAX or self._bytes + size > BYTES_MAX:
-            raise InvalidTransaction("pool_full", f"the pool holds {len(self._entries)} transactions; try later")
+    def _check_sender(self, sender: Address) -> None:
         if len(self._queues.get(sender, {})) >= SENDER_TRANSACTIONS_MAX:
             raise InvalidTransaction("sender_full", f"{SENDER_TRANSACTIONS_MAX} transactions of this sender wait")
+
+    def _make_room(self, new: VerifiedTransaction, expected: int, now: int) -> RefusedTransaction | None:
+        """In a full pool what applies now takes the place of what waits, the last that came.
+
+        Waiting costs nobody anything: else accounts without money could fill the pool, and it would stay full.
+        """
+        if len(self._entries) < TRANSACTIONS_MAX and self._bytes + len(new.raw) <= BYTES_MAX:
+            return None
+        waiting = (entry.verified for entry in reversed(self._waiting.values()))
+        last = next((verified for verified in waiting if verified.id not in self.protected), None)
+        is_next = new.transaction.nonce == expected and self._try(self._scratch.child(), new)
+        if last is None or not is_next or self._bytes - len(last.raw) + len(new.raw) > BYTES_MAX:
+            raise InvalidTransaction("pool_full", f"the pool holds {len(self._entries)} transactions; try later")
+        self._remove(self._entries[last.id])
+        return RefusedTransaction(last.id, "evicted", "the pool was full, and this one did not apply yet", now)
 
     def _replace(self, old: Entry, new: VerifiedTransaction, now: int) -> RefusedTransaction:
         self._remove(old)
@@ -151,11 +166,13 @@ class Mempool:
     def _insert(self, entry: Entry) -> None:
         self._arrivals += 1
         self._entries[entry.verified.id] = entry
+        self._waiting[entry.verified.id] = entry
         self._queues.setdefault(entry.sender, {})[entry.nonce] = entry
         self._bytes += len(entry.verified.raw)
 
     def _remove(self, entry: Entry) -> None:
         del self._entries[entry.verified.id]
+        self._waiting.pop(entry.verified.id, None)
         self._ready.pop(entry.verified.id, None)
         self._bytes -= len(entry.verified.raw)
         queue = self._queues[entry.sender]
@@ -169,6 +186,7 @@ class Mempool:
         """Find anew what is ready, in the order of arrival."""
         self._scratch = self._state.child()
         self._ready = {}
+        self._waiting = dict(self._entries)
         self._advance(dict.fromkeys(entry.sender for entry in self._entries.values()))
 
     def _advance(self, senders: Iterable[Address]) -> None:
@@ -179,9 +197,10 @@ class Mempool:
         while order:
             _, sender = heappop(order)
             entry = self._next_of(sender)
-            if entry is None or not self._try(self._scratch, entry):
+            if entry is None or not self._try(self._scratch, entry.verified):
                 continue
             self._ready[entry.verified.id] = entry
+            del self._waiting[entry.verified.id]
             for touched in {entry.sender, recipient_of(entry.verified)}:
                 following = self._next_of(touched)
                 if following is not None:
@@ -191,9 +210,9 @@ class Mempool:
         queue = self._queues.get(sender)
         return None if queue is None else queue.get(self._ledger.next_nonce(self._scratch, sender))
 
-    def _try(self, state: State, entry: Entry) -> bool:
+    def _try(self, state: State, verified: VerifiedTransaction) -> bool:
         try:
-            self._ledger.apply(state, entry.verified.transaction, self._height)
+            self._ledger.apply(state, verified.transaction, self._height)
         except InvalidTransaction:
             return False
         return True
@@ -209,7 +228,7 @@ class Mempool:
         while heap and len(chosen) < count_max:
             sender = heappop(heap)[2]
             entry = self._head(state, sender)
-            if entry is None or size + len(entry.verified.raw) > bytes_max or not self._try(state, entry):
+            if entry is None or size + len(entry.verified.raw) > bytes_max or not self._try(state, entry.verified):
                 continue
             chosen.append(entry.verified)
             size += len(entry.verified.raw)

@@ -1,0 +1,448 @@
+"""The pool: what is ready, what a forger takes, what is refused or replaced, and how much it holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blockchain.errors import InvalidTransaction
+from blockchain.ledger.accounts import AccountLedger, account_of
+from blockchain.ledger.state import FinalState, Overlay
+from blockchain.node import mempool
+from blockchain.node.mempool import NONCE_GAP_MAX, Mempool, recipient_of
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.scalars import NO_SIGNATURE
+from blockchain.primitives.transaction import Exchange, Payload, Stake, Transaction, Transfer, VerifiedTransaction
+from blockchain.seams import RefusedTransaction
+from tests.samples import address, deterministic, key, spec_of
+
+NOW = 5_000
+ADDRESSES = {name: address(name) for name in ("a", "b", "c", "d", "mint", "new")}
+made: dict[Transaction, VerifiedTransaction] = {}
+
+
+def verified(sender: str, nonce: int, payload: Payload, fee: int = 0, expiry: int | None = None) -> VerifiedTransaction:
+    """As verification hands it over; the pool never looks at signatures, so that an id and some bytes will do."""
+    transaction = Transaction(1, ADDRESSES[sender], nonce, fee, expiry, payload, NO_SIGNATURE)
+    new_id = Hash32((len(made) + 1).to_bytes(32, "big"))
+    return made.setdefault(transaction, VerifiedTransaction(new_id, bytes(200), transaction))
+
+
+def pay(sender: str, nonce: int, amount: int = 1, to: str = "d", **rest: Any) -> VerifiedTransaction:
+    return verified(sender, nonce, Transfer(ADDRESSES[to], amount), **rest)
+
+
+class Bench:
+    """A pool on a state of its own, and blocks that move the state on."""
+
+    def __init__(self, **parameters: Any) -> None:
+        self.ledger = AccountLedger(spec_of(parameters=parameters))
+        self.final = FinalState()
+        overlay = Overlay(self.final)
+        self.ledger.genesis(overlay)
+        self.final.commit(overlay)
+        self.height = 1
+        self.pool = Mempool(self.ledger, Overlay(self.final), self.height)
+
+    def add(
+        self, *transactions: VerifiedTransaction, now: int = NOW, must_apply: bool = False
+    ) -> RefusedTransaction | None:
+        """Adds all; returns what the last one replaced."""
+        last = None
+        for transaction in transactions:
+            last = self.pool.add(transaction, now, must_apply=must_apply)
+        return last
+
+    def refuses(self, transaction: VerifiedTransaction, *, must_apply: bool = False) -> str:
+        before = list(self.pool), self.pool.ready_count, self.pool.bytes
+        with pytest.raises(InvalidTransaction) as caught:
+            self.pool.add(transaction, NOW, must_apply=must_apply)
+        assert (list(self.pool), self.pool.ready_count, self.pool.bytes) == before
+        return caught.value.code
+
+    def select(self, count: int = 100, size: int = 10**6) -> list[VerifiedTransaction]:
+        state = Overlay(self.final)
+        chosen = self.pool.select(state, count, size)
+        self.check_applied(state, chosen)
+        return chosen
+
+    def select_ready(self, count: int = 100, size: int = 10**6) -> list[VerifiedTransaction]:
+        state = Overlay(self.final)
+        chosen = self.pool.select_ready(state, count, size)
+        self.check_applied(state, chosen)
+        return chosen
+
+    def check_applied(self, state: Overlay, chosen: list[VerifiedTransaction]) -> None:
+        again = Overlay(self.final)
+        for each in chosen:
+            self.ledger.apply(again, each.transaction, self.height)
+        assert again.changes() == state.changes()
+
+    def block(self, *transactions: VerifiedTransaction) -> list[RefusedTransaction]:
+        """These become final, from the pool or from elsewhere."""
+        overlay = Overlay(self.final)
+        for each in transactions:
+            self.ledger.apply(overlay, each.transaction, self.height)
+        self.final.commit(overlay)
+        self.height += 1
+        return self.pool.on_block(Overlay(self.final), self.height, [each.id for each in transactions], NOW)
+
+
+# ------------------------------------------------------------------------------------------------ what is ready
+
+
+def test_what_applies_now_is_ready() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0), pay("a", 1), pay("b", 0))
+    assert (len(bench.pool), bench.pool.ready_count, bench.pool.bytes) == (3, 3, 600)
+    assert list(bench.pool) == [pay("a", 0), pay("a", 1), pay("b", 0)]
+    assert bench.pool.get(pay("a", 1).id) == pay("a", 1)
+    assert bench.pool.get(pay("a", 7).id) is None
+
+
+def test_a_gap_waits_and_what_fills_it_makes_all_ready() -> None:
+    bench = Bench()
+    bench.add(pay("a", 2), pay("a", 1))
+    assert (len(bench.pool), bench.pool.ready_count, bench.select()) == (2, 0, [])
+    bench.add(pay("a", 0))
+    assert bench.pool.ready_count == 3
+    assert bench.select() == [pay("a", 0), pay("a", 1), pay("a", 2)]
+
+
+def test_money_that_comes_makes_ready_what_waited_for_it() -> None:
+    bench = Bench()
+    bench.add(pay("c", 1, 10, fee=9), pay("c", 0, 500, fee=9))
+    assert bench.pool.ready_count == 0
+    bench.add(pay("a", 0, 600, to="c"))
+    assert bench.pool.ready_count == 3
+    assert bench.select() == [pay("a", 0, 600, to="c"), pay("c", 0, 500, fee=9), pay("c", 1, 10, fee=9)]
+
+
+def test_money_through_many_hands_in_any_order_of_arrival() -> None:
+    bench = Bench()
+    bench.add(pay("c", 0, 700, to="new"), pay("new", 0, 700, to="d"), pay("d", 0, 700, to="b"))
+    assert bench.pool.ready_count == 0
+    bench.add(pay("a", 0, 700, to="c"))
+    assert bench.pool.ready_count == 4 == len(bench.select())
+
+
+def test_what_can_never_be_paid_blocks_only_its_sender() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0, 5_000), pay("a", 1), pay("b", 0))
+    assert bench.pool.ready_count == 1 and bench.select() == [pay("b", 0)]
+
+
+def test_who_spends_on_has_money_in_the_order_of_arrival_only_once() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0, 600), pay("a", 1, 600))
+    assert bench.pool.ready_count == 1
+
+
+def test_the_next_nonce_counts_the_pool() -> None:
+    bench = Bench()
+    assert bench.pool.next_nonce(ADDRESSES["a"]) == 0
+    bench.add(pay("a", 0), pay("a", 1), pay("a", 3))
+    assert bench.pool.next_nonce(ADDRESSES["a"]) == 2
+    bench.block(pay("a", 0))
+    assert bench.pool.next_nonce(ADDRESSES["a"]) == 2
+    assert bench.pool.next_nonce(ADDRESSES["new"]) == 0
+
+
+def test_the_oldest_ready_is_the_one_that_waited_longest() -> None:
+    bench = Bench()
+    assert bench.pool.oldest_ready_ms is None
+    bench.add(pay("a", 1), now=1_000)
+    assert bench.pool.oldest_ready_ms is None
+    bench.add(pay("b", 0), now=2_000)
+    assert bench.pool.oldest_ready_ms == 2_000
+    bench.add(pay("a", 0), now=3_000)
+    assert bench.pool.oldest_ready_ms == 1_000
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+
+def test_a_clients_transaction_must_apply_and_a_peers_may_wait() -> None:
+    poor = pay("new", 0)
+    assert Bench().refuses(poor, must_apply=True) == "insufficient_balance"
+    bench = Bench()
+    bench.add(poor)
+    assert len(bench.pool) == 1 and bench.pool.ready_count == 0
+
+
+def test_a_clients_transaction_counts_what_is_ready_before_it() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0, 900), must_apply=True)
+    assert bench.refuses(pay("a", 1, 900), must_apply=True) == "insufficient_balance"
+    bench.add(pay("a", 1, 100), must_apply=True)
+    bench.add(pay("a", 9, 100), must_apply=True)
+    assert bench.pool.ready_count == 2
+
+
+@pytest.mark.parametrize("must_apply", [True, False])
+def test_what_can_never_apply_is_refused_from_anybody(must_apply: bool) -> None:
+    bench = Bench()
+    bench.block(pay("a", 0))
+    assert bench.refuses(pay("a", 0, 2), must_apply=must_apply) == "nonce_used"
+    assert bench.refuses(pay("a", 1, expiry=1), must_apply=must_apply) == "expired"
+    assert bench.refuses(verified("a", 1, Exchange(ADDRESSES["a"], 1)), must_apply=must_apply) == "not_issuer"
+    assert bench.refuses(pay("a", 2 + NONCE_GAP_MAX), must_apply=must_apply) == "nonce_gap"
+    bench.add(pay("a", 1 + NONCE_GAP_MAX), pay("a", 1, expiry=2))
+
+
+def test_limits_of_count_and_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "SENDER_TRANSACTIONS_MAX", 2)
+    monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 3)
+    bench = Bench()
+    bench.add(pay("a", 0), pay("a", 1))
+    assert bench.refuses(pay("a", 2)) == "sender_full"
+    bench.add(pay("b", 0))
+    assert bench.refuses(pay("b", 1)) == "pool_full"
+    assert bench.refuses(pay("mint", 0)) == "pool_full"
+    bench.add(pay("a", 1, fee=1))
+    bench.block(pay("a", 0))
+    bench.add(pay("b", 1))
+    assert len(bench.pool) == 3
+
+
+def test_in_a_full_pool_what_applies_takes_the_place_of_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accounts without money could fill it otherwise, and it would stay full for ever."""
+    monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 3)
+    bench = Bench()
+    older, newer = pay("new", 0), pay("c", 0)
+    bench.add(pay("a", 0), older, newer)
+    for waits in (pay("mint", 0), pay("b", 1), pay("new", 1)):
+        assert bench.refuses(waits) == "pool_full"
+    gone = bench.add(pay("b", 0), must_apply=True)
+    assert gone is not None and (gone.id, gone.code, gone.time_ms) == (newer.id, "evicted", NOW)
+    bench.pool.protected |= {older.id}
+    assert bench.refuses(pay("b", 1), must_apply=True) == "pool_full"
+    bench.pool.protected = frozenset()
+    gone = bench.add(pay("b", 1))
+    assert gone is not None and gone.id == older.id
+    assert list(bench.pool) == [pay("a", 0), pay("b", 0), pay("b", 1)] and bench.pool.ready_count == 3
+    assert bench.refuses(pay("b", 2)) == "pool_full"
+
+
+def test_limit_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "BYTES_MAX", 599)
+    bench = Bench()
+    bench.add(pay("a", 0), pay("a", 1))
+    assert bench.refuses(pay("a", 2)) == "pool_full"
+    bench = Bench()
+    bench.add(pay("new", 0), pay("a", 0))
+    long = pay("a", 1, 77)
+    assert bench.refuses(VerifiedTransaction(long.id, bytes(400), long.transaction)) == "pool_full"
+    assert bench.add(long) is not None
+
+
+# ------------------------------------------------------------------------------------------------ replacement
+
+
+@pytest.mark.parametrize("fee, least", [(0, 1), (1, 2), (9, 10), (10, 11), (19, 20), (20, 22), (100, 110), (199, 218)])
+def test_a_replacement_pays_a_tenth_more_and_at_least_one(fee: int, least: int) -> None:
+    bench = Bench()
+    old, cheap, new = pay("a", 0, fee=fee), pay("a", 0, 2, fee=least - 1), pay("a", 0, 2, fee=least)
+    bench.add(old)
+    assert bench.refuses(cheap) == "replacement_underpriced"
+    replaced = bench.add(new)
+    assert replaced is not None and (replaced.id, replaced.code, replaced.time_ms) == (old.id, "replaced", NOW)
+    assert new.id.hex() in replaced.why
+    assert list(bench.pool) == [new] and bench.pool.bytes == 200 and bench.pool.ready_count == 1
+
+
+def test_a_replacement_may_make_others_wait_and_ready_again() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0, 500, to="c"), pay("c", 0, 500), pay("a", 1))
+    bench.add(pay("a", 0, 10, to="c", fee=1))
+    assert bench.pool.ready_count == 2
+    bench.add(pay("a", 0, 600, to="c", fee=2))
+    assert bench.pool.ready_count == 3
+
+
+def test_a_replacement_of_what_waits_is_ready_when_it_applies() -> None:
+    bench = Bench()
+    bench.add(pay("a", 1), pay("a", 0, 5_000), pay("b", 0))
+    bench.add(pay("a", 0, 5, fee=1))
+    assert bench.pool.ready_count == 3
+    assert bench.select_ready() == [pay("b", 0), pay("a", 0, 5, fee=1), pay("a", 1)]
+
+
+def test_replacing_what_waits_does_not_go_through_the_whole_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else somebody without money makes every node apply its whole pool, once for each replacement."""
+    bench = Bench()
+    bench.add(*(pay("a", nonce) for nonce in range(50)))
+    bench.add(pay("new", 0))
+    applied: list[Transaction] = []
+    apply = bench.ledger.apply
+
+    def counted(state: Any, transaction: Transaction, height: int) -> Any:
+        applied.append(transaction)
+        return apply(state, transaction, height)
+
+    monkeypatch.setattr(bench.ledger, "apply", counted)
+    bench.add(pay("new", 0, fee=1))
+    assert len(applied) <= 2
+
+
+def test_what_stands_in_a_proposed_block_is_not_replaced() -> None:
+    bench = Bench()
+    old, new = pay("a", 0), pay("a", 0, fee=9)
+    bench.add(old)
+    bench.pool.protected |= {old.id}
+    assert bench.refuses(new) == "replacement_too_late"
+    bench.block()
+    bench.add(new)
+    assert list(bench.pool) == [new]
+
+
+# ------------------------------------------------------------------------------------------------ a new block
+
+
+def test_what_became_final_is_gone() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0), pay("a", 1), pay("b", 0))
+    assert bench.block(pay("a", 0), pay("b", 0)) == []
+    assert list(bench.pool) == [pay("a", 1)]
+    assert (bench.pool.bytes, bench.pool.ready_count) == (200, 1)
+
+
+def test_what_lost_its_nonce_is_refused_with_a_reason() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0), pay("a", 1))
+    [refused] = bench.block(pay("a", 0, 7))
+    assert (refused.id, refused.code, refused.time_ms) == (pay("a", 0).id, "nonce_used", NOW)
+    assert bench.select() == [pay("a", 1)]
+
+
+def test_what_expired_is_refused_with_a_reason() -> None:
+    bench = Bench()
+    last, later = pay("a", 0, expiry=1), pay("b", 0, expiry=2)
+    bench.add(last, later)
+    [refused] = bench.block()
+    assert (refused.id, refused.code) == (last.id, "expired")
+    assert list(bench.pool) == [later]
+    assert [each.code for each in bench.block()] == ["expired"]
+    assert (len(bench.pool), bench.pool.bytes) == (0, 0)
+
+
+def test_what_no_longer_applies_waits() -> None:
+    bench = Bench()
+    bench.add(pay("a", 1, 900))
+    bench.block(pay("a", 0, 500))
+    assert (len(bench.pool), bench.pool.ready_count) == (1, 0)
+    bench.block(pay("b", 0, 500, to="a"))
+    assert bench.pool.ready_count == 1
+
+
+def test_a_transaction_of_the_block_that_was_never_here_is_no_matter() -> None:
+    bench = Bench()
+    assert bench.block(pay("a", 0)) == []
+
+
+# ------------------------------------------------------------------------------------------------ forging
+
+
+def test_a_forger_takes_by_fee_then_arrival_with_nonces_in_order() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0, fee=1), pay("a", 1, fee=50), pay("b", 0, fee=5))
+    assert bench.select() == [pay("b", 0, fee=5), pay("a", 0, fee=1), pay("a", 1, fee=50)]
+
+
+def test_equal_fees_go_by_arrival() -> None:
+    bench = Bench()
+    bench.add(pay("b", 0), pay("a", 0), pay("b", 1), pay("a", 1))
+    assert bench.select() == [pay("b", 0), pay("a", 0), pay("b", 1), pay("a", 1)]
+    assert bench.select(count=3) == [pay("b", 0), pay("a", 0), pay("b", 1)]
+
+
+def test_a_block_takes_no_more_than_its_count_and_bytes() -> None:
+    bench = Bench()
+    bench.add(*(pay("a", nonce) for nonce in range(5)))
+    assert len(bench.select(count=3)) == len(bench.select_ready(count=3)) == 3
+    assert len(bench.select(size=799)) == len(bench.select_ready(size=799)) == 3
+    assert bench.select(count=0) == [] == bench.select_ready(count=0)
+
+
+def test_selecting_changes_nothing() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0), pay("b", 0))
+    assert bench.select() == bench.select()
+    assert len(bench.pool) == 2 and account_of(Overlay(bench.final), ADDRESSES["d"]).balance == 0
+
+
+def test_by_fee_may_be_fewer_than_by_arrival() -> None:
+    """Two accounts stake with one key: whoever is first keeps it, and what the other sends next falls away."""
+    votes = key("votes").public_key
+    bench = Bench()
+    first, rich = verified("a", 0, Stake(1, votes)), verified("b", 0, Stake(1, votes), fee=9)
+    bench.add(first, pay("a", 1), pay("a", 2), rich)
+    assert bench.pool.ready_count == 3
+    assert bench.select() == [rich]
+    assert bench.select_ready() == [first, pay("a", 1), pay("a", 2)]
+
+
+def test_whose_balance_grows() -> None:
+    assert recipient_of(pay("a", 0, to="b")) == ADDRESSES["b"]
+    assert recipient_of(verified("mint", 0, Exchange(ADDRESSES["c"], 1))) == ADDRESSES["c"]
+    assert recipient_of(verified("a", 0, Stake(1))) == ADDRESSES["a"]
+
+
+# ------------------------------------------------------------------------------------------------ properties
+
+NAMES = st.sampled_from(["a", "b", "c", "mint", "new"])
+PAYLOADS: st.SearchStrategy[Payload] = st.one_of(
+    st.builds(Transfer, NAMES.map(ADDRESSES.__getitem__), st.sampled_from([1, 300, 900, 1_500])),
+    st.builds(Exchange, NAMES.map(ADDRESSES.__getitem__), st.sampled_from([1, 700])),
+    st.builds(Stake, st.sampled_from([1, 600]), st.none()),
+)
+ADDITIONS = st.tuples(NAMES, st.integers(0, 4), PAYLOADS, st.sampled_from([0, 0, 1, 5]), st.sampled_from([None, 1, 3]))
+STEPS = st.lists(st.one_of(ADDITIONS, st.just("block"), st.just("others")), max_size=40)
+
+
+@settings(deterministic, max_examples=200)
+@given(STEPS)
+def test_the_pool_keeps_its_books_whatever_comes(steps: list[Any]) -> None:
+    bench = Bench()
+    for step in steps:
+        if step == "block":
+            bench.block(*bench.select(count=2))
+        elif step == "others":
+            nonce = bench.ledger.next_nonce(Overlay(bench.final), ADDRESSES["b"])
+            balance = account_of(Overlay(bench.final), ADDRESSES["b"]).balance
+            bench.block(*([pay("b", nonce, 1, to="new", fee=1)] if balance > 1 else []))
+        else:
+            sender, nonce, payload, fee, expiry = step
+            try:
+                bench.add(verified(sender, nonce, payload, fee=fee, expiry=expiry))
+            except InvalidTransaction:
+                continue
+        check_books(bench)
+
+
+def check_books(bench: Bench) -> None:
+    pool = bench.pool
+    held = list(pool)
+    places = [(each.transaction.sender, each.transaction.nonce) for each in held]
+    assert len(pool) == len(held) == len(set(places)) and pool.bytes == sum(len(each.raw) for each in held)
+    for sender in ADDRESSES.values():
+        final = bench.ledger.next_nonce(Overlay(bench.final), sender)
+        assert all(nonce >= final for owner, nonce in places if owner == sender)
+    fresh = Mempool(bench.ledger, Overlay(bench.final), bench.height)
+    for each in held:
+        fresh.add(each, NOW, must_apply=False)
+    assert fresh.ready_count == pool.ready_count == len(bench.select_ready()) == len(bench.select())
+    check_nothing_is_left(bench, held)
+
+
+def check_nothing_is_left(bench: Bench, held: list[VerifiedTransaction]) -> None:
+    """After what was selected, no other transaction of the pool applies: the selection was maximal."""
+    state = Overlay(bench.final)
+    chosen = bench.pool.select(state, 10**6, 10**9)
+    for each in held:
+        if each not in chosen:
+            with pytest.raises(InvalidTransaction):
+                bench.ledger.apply(state.child(), each.transaction, bench.height)
