@@ -36,7 +36,7 @@ from blockchain.node.messages import (
     VerifiedVotes,
     Want,
 )
-from blockchain.node.peers import AddressBook, Peer, is_address
+from blockchain.node.peers import Peer, is_address
 from blockchain.node.sync import Sync
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
@@ -137,7 +137,6 @@ class Core:
         self.announced: dict[Address, Announcement] = {}
         self._store = store
         self._parameters = spec.parameters
-        self._book = AddressBook()
         self._offences: set[tuple[int, Address, type]] = set()
         self._instance = 0
         self._draws = self.engine.current.forgers
@@ -236,6 +235,8 @@ class Core:
     # ------------------------------------------------------------------------------------------------ messages
 
     def _on_message(self, peer: Peer, message: Verified, now: int) -> None:
+        if not peer.may_ask(type(message), len(message.ids) if isinstance(message, Have | Want) else 1):
+            return
         match message:
             case Status():
                 peer.on_status(message)
@@ -404,8 +405,9 @@ class Core:
         self._out.append(self.gossip.send(asking, Peers(addresses)))
 
     def _on_peers(self, addresses: tuple[str, ...]) -> None:
+        """The driver knows which of them it dials already, and forgets those where nobody answers."""
         connected = {peer.address for peer in self.gossip.peers.values()}
-        new = tuple(address for address in self._book.learn(addresses) if address not in connected)
+        new = tuple(a for a in dict.fromkeys(addresses) if is_address(a) and a not in connected)
         if new:
             self._out.append(Dial(new))
 
@@ -414,6 +416,8 @@ class Core:
     def _on_timer(self, key: TimerKey, now: int) -> None:
         match key.kind:
             case TimerKind.STATUS:
+                for peer in self.gossip.peers.values():
+                    peer.on_tick()
                 self._out.extend(self.gossip.on_tick())
                 self._out.extend(self.sync.on_tick())
                 self._set_timer(TimerKind.STATUS, STATUS_MS)

@@ -17,7 +17,7 @@ from blockchain.primitives.scalars import VALIDATORS_MAX, HashField, Height, Rou
 from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction
 from blockchain.primitives.vote import Announcement, Certificate, Evidence, Proposal, Step, Vote, VoteStep
 
-FRAME_BYTES_MAX: Final = BLOCK_BYTES_MAX + 256 * 1024  # a block in a proposal, and what stands around it
+FRAME_BYTES_MAX: Final = BLOCK_BYTES_MAX + 1024 * 1024  # the longest block, and the certificate of the largest set
 ROUNDS_MAX: Final = 16  # of which one status tells what is held
 TALLIES_MAX: Final = 8  # nil and three values in each step: more are only there where many vote twice
 VOTES_MAX: Final = 1_000

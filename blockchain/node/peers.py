@@ -1,22 +1,31 @@
-"""What this node knows of each connected peer: its place, what it holds, and where nodes listen.
+"""What this node knows of each connected peer: its place, what it holds, and how much it asks.
 
 Everything here is bounded: a peer can make this node remember only so much (docs/protocol.md §8.1, §8.3).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-from blockchain.node.messages import Status
+from blockchain.node.messages import GetBlocks, GetPeers, Have, Peers, Status, Want
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.seams import PeerId
 
 KNOWN_IDS_MAX: Final = 20_000  # pending transactions that a peer is known to hold
 PLACES_MAX: Final = 10_000  # rounds, steps and values of which it is kept what a peer holds, until its next status
-ADDRESSES_KNOWN_MAX: Final = 1_000
+# What a peer may ask of this node between two status ticks, about a second: ids for have and want, else messages. Far
+# above what an honest one needs; what is beyond is left undone, and nothing depends on it: all is said again.
+ALLOWANCES: Final[dict[type, int]] = {
+    Status: 100,  # each may be answered with all that the peer says it lacks
+    Have: 20_000,  # each id is a look into the store
+    Want: 20_000,
+    GetBlocks: 20,  # each may be 2 MiB to read and to send
+    GetPeers: 5,
+    Peers: 5,
+}
 
 
 class Peer:
@@ -30,6 +39,7 @@ class Peer:
         self._votes: dict[tuple[int, VoteStep, Hash32 | None], int] = {}  # bits of validators, by place and value
         self._proposals: set[int] = set()
         self._listed: set[int] = set()  # the rounds of which the last status told
+        self._asked: Counter[type] = Counter()  # since the last tick
         self._known: OrderedDict[Hash32, None] = OrderedDict()  # a dict is slow to find its first again and again
 
     @property
@@ -49,6 +59,17 @@ class Peer:
         for holding in status.rounds:
             for tally in holding.tallies:
                 self._votes[holding.round, tally.step, tally.block_id] = int.from_bytes(tally.voters, "little")
+
+    def on_tick(self) -> None:
+        self._asked.clear()
+
+    def may_ask(self, kind: type, cost: int) -> bool:
+        """Whether this message is within what the peer may ask for before the next tick; counts it if so."""
+        allowance = ALLOWANCES.get(kind)
+        if allowance is not None and self._asked[kind] + cost > allowance:
+            return False
+        self._asked[kind] += cost
+        return True
 
     def may_lack(self, round: int) -> bool:
         """Whether it is known what the peer holds of a round: it listed it, or has not come to it yet."""
@@ -84,21 +105,6 @@ class Peer:
     def forget(self, transaction_id: Hash32) -> None:
         """It did not send this one when asked."""
         self._known.pop(transaction_id, None)
-
-
-class AddressBook:
-    """Addresses learnt from peers. The oldest are forgotten first, so that a liar cannot fill it for good."""
-
-    def __init__(self) -> None:
-        self._addresses: dict[str, None] = {}
-
-    def learn(self, addresses: Iterable[str]) -> tuple[str, ...]:
-        """Remember well-formed addresses; returns those that are new."""
-        new = tuple(a for a in dict.fromkeys(addresses) if is_address(a) and a not in self._addresses)
-        self._addresses.update(dict.fromkeys(new))
-        while len(self._addresses) > ADDRESSES_KNOWN_MAX:
-            del self._addresses[next(iter(self._addresses))]
-        return new
 
 
 def is_address(text: str) -> bool:

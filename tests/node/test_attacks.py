@@ -10,10 +10,12 @@ from blockchain.consensus.signing import after_signing, check_request
 from blockchain.errors import PeerFault
 from blockchain.node.core import Core, Input, MessageReceived
 from blockchain.node.messages import (
+    FRAME_BYTES_MAX,
     IDS_MAX,
     Accuse,
     Blocks,
     GetBlocks,
+    GetPeers,
     Have,
     Message,
     Nothing,
@@ -27,16 +29,18 @@ from blockchain.node.messages import (
     decode_frame,
     encode_frame,
 )
-from blockchain.node.peers import PLACES_MAX, Peer
+from blockchain.node.peers import ALLOWANCES, PLACES_MAX, Peer
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
 from blockchain.primitives import vrf
-from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
 from blockchain.primitives.chain import ChainSpec, GenesisValidator
-from blockchain.primitives.crypto import Address, Hash32, SigningKey
-from blockchain.primitives.scalars import INTEGER_MAX
+from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
+from blockchain.primitives.scalars import INTEGER_MAX, VALIDATORS_MAX
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.vote import (
+    Certificate,
+    CommitSignature,
     ConflictingProposals,
     ConflictingVotes,
     Proposal,
@@ -333,3 +337,48 @@ def test_a_peer_that_offers_and_never_sends_keeps_no_transaction_away(more: int)
             node.receive(Have((wanted.id, *bogus[1:])))
         node.feed(TimerFired(TimerKey(TimerKind.STATUS)))
     assert wants()
+
+
+# ---------------------------------------------------------------------------------------------------- asking too much
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Status(1, 0, Step.PROPOSE, ()),
+        GetBlocks(1, 1),
+        GetPeers(),
+        Have((Hash32(bytes(32)),)),
+        Want((Hash32(bytes(32)),)),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_a_peer_asks_only_so_much_between_two_ticks(message: Verified) -> None:
+    peer = Peer(PEER, "", inbound=True)
+    most = ALLOWANCES[type(message)]
+    assert [peer.may_ask(type(message), 1) for _ in range(most + 2)] == [True] * most + [False] * 2
+    peer.on_tick()
+    assert peer.may_ask(type(message), 1)
+
+
+def test_what_is_asked_too_often_is_left_undone_until_the_next_tick() -> None:
+    spec, _ = chain_of(4)
+    node = Bench(spec, None)
+
+    def answers() -> int:
+        before = len(node.effects)
+        for _ in range(100):
+            node.receive(GetBlocks(1, 1))
+        return len(node.effects) - before
+
+    assert answers() == ALLOWANCES[GetBlocks]
+    node.feed(TimerFired(TimerKey(TimerKind.STATUS)))
+    assert answers() == ALLOWANCES[GetBlocks]
+
+
+def test_the_longest_answer_fits_a_frame() -> None:
+    """A frame that is too long for the wire would end the node that serves it."""
+    entries = tuple(CommitSignature(index, Signature(bytes(64))) for index in range(VALIDATORS_MAX))
+    certificate = Certificate(INTEGER_MAX, 2**31 - 1, Hash32(bytes(32)), entries)
+    frame = encode_frame(Hash32(bytes(32)), Blocks(INTEGER_MAX, (bytes(BLOCK_BYTES_MAX),), certificate))
+    assert len(frame) <= FRAME_BYTES_MAX
