@@ -71,13 +71,15 @@ async def running_node(config: NodeConfig, spec: ChainSpec) -> AsyncIterator[Nod
             log=logging.getLogger("blockchain.p2p"),
         )
         node = NodeService(spec, store, signer, p2p, events, PeerId(key.public_key))
-        server = ApiServer(create_app(node), config.ip, config.api_port)
-        await server.start()
-        stack.push_async_callback(server.stop)
         await p2p.start()
         stack.push_async_callback(p2p.stop)
         await node.start(None if signer is None else signer.record)
         stack.push_async_callback(node.stop)
+        # Last, so that nobody is told of an empty pool before it is read again; and its end is first, so that what is
+        # in flight still gets its answer.
+        server = ApiServer(create_app(node), config.ip, config.api_port)
+        await server.start()
+        stack.push_async_callback(server.stop)
         for address in config.seeds:
             p2p.dial(address)
         _say_started(config, server.port, p2p.port)
