@@ -60,6 +60,20 @@ def test_a_signal_ends_it_within_five_seconds(number: signal.Signals, tmp_path: 
 
 
 @posix_only
+def test_a_client_in_the_middle_of_a_request_does_not_hold_up_the_end(tmp_path: Path, nodes: list[NodeProcess]) -> None:
+    node = demo_node(tmp_path)
+    node.is_child = False
+    nodes.append(node)
+    node.start()
+    wait_until("an answer", node.status)
+    with socket.create_connection((HOST, node.api_port)) as client:
+        client.sendall(b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: node\r\nContent-Length: 100\r\n\r\n{")
+        node.client.ping()  # the node has read the half request by then
+        node.process.terminate()
+        assert node.wait_end(END_SECONDS) == 0
+
+
+@posix_only
 def test_a_signal_during_its_start_ends_it(tmp_path: Path, nodes: list[NodeProcess]) -> None:
     node = demo_node(tmp_path)
     node.is_child = False
