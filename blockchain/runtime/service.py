@@ -40,6 +40,7 @@ from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialFailed, FrameReceived, PeerDown, PeerEvent, PeerUp
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite import SqliteStore
+from blockchain.runtime.told_addresses import ToldAddresses
 from blockchain.seams import (
     Broadcast,
     Dial,
@@ -104,8 +105,10 @@ class NodeService:
         self._replies: dict[Token, asyncio.Future[tuple[SubmissionResult, ...]]] = {}
         self._tokens = 0
         self._bans = Bans()
+        self._told = ToldAddresses(p2p)
         self._disk = ThreadPoolExecutor(1, "disk")
         self._verifier = ThreadPoolExecutor(1, "verify")
+        self._clients = ThreadPoolExecutor(1, "clients")  # of its own: no flood of clients delays the peers' votes
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------------------------------------ life
@@ -135,6 +138,7 @@ class NodeService:
             future.cancel()
         self._disk.shutdown()
         self._verifier.shutdown()
+        self._clients.shutdown()
 
     # ------------------------------------------------------------------------------------------------ the one writer
 
@@ -172,7 +176,7 @@ class NodeService:
                 self._penalize(peer, reason, why)
             case Dial(addresses=addresses):
                 for address in addresses:
-                    self._p2p.dial(address)
+                    self._told.dial(address)
             case Halt(why=why):
                 _LOG.critical("this node stopped voting: %s", why, extra={"evt.name": "halted"})
             case Broadcast():
@@ -233,6 +237,7 @@ class NodeService:
                     _LOG.info("peer left: %s", why, extra={"evt.name": "peer_left", "peer": peer.hex(), "why": why})
                     await self._inbox.put(PeerDisconnected(PeerId(peer)))
                 case DialFailed(address=address, why=why):
+                    self._told.on_failed(address)
                     facts = {"evt.name": "dial_failed", "peer_address": address, "why": why}
                     _LOG.info("cannot reach %s: %s", address, why, extra=facts)
                 case _:
@@ -240,6 +245,8 @@ class NodeService:
 
     async def _on_peer_up(self, event: PeerUp) -> None:
         peer = PeerId(event.peer_id)
+        if not event.inbound:
+            self._told.on_connected(event.address)
         if self._bans.is_banned(peer, time.monotonic()):
             self._p2p.close_peer(peer, "banned")
         await self._inbox.put(PeerConnected(peer, event.advertised, event.inbound))
@@ -258,7 +265,7 @@ class NodeService:
 
     async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
         """Verify and add transactions; returns once those accepted are durable."""
-        outcomes = await self._in_thread(self._verifier, lambda: [self._verify_one(raw) for raw in raws])
+        outcomes = await self._in_thread(self._clients, lambda: [self._verify_one(raw) for raw in raws])
         verified = tuple(outcome for outcome in outcomes if isinstance(outcome, VerifiedTransaction))
         results = iter(await self._ask_core(verified) if verified else ())
         return [next(results) if isinstance(outcome, VerifiedTransaction) else outcome for outcome in outcomes]
