@@ -186,7 +186,7 @@ class Core:
             case TimerFired(key=key):
                 self._on_timer(key, now)
             case Signed(message=Announcement() as announcement):
-                self._on_announced(announcement, None)
+                self._on_announced(announcement, None, now)
             case Signed() | VrfProved() | SignRefused():
                 self._drive(given, now)
             case _:
@@ -255,7 +255,7 @@ class Core:
             case VerifiedBlocks():
                 self._on_blocks(peer, message, now)
             case VerifiedAnnouncement(announcement=announcement):
-                self._on_announced(announcement, peer.id)
+                self._on_announced(announcement, peer.id, now)
             case VerifiedEvidence(evidence=evidence):
                 self._on_evidence(evidence, peer.id)
             case Have(ids=ids):
@@ -305,10 +305,15 @@ class Core:
         self._offences.add(offence)
         return True
 
-    def _on_announced(self, announcement: Announcement, sender: PeerId | None) -> None:
-        """Who is on line: the newest word of each validator of the set."""
+    def _on_announced(self, announcement: Announcement, sender: PeerId | None, now: int) -> None:
+        """Who is on line: the newest word of each validator of the set, passed on as often as an honest one speaks.
+
+        Its time may not run ahead, else one validator could let everybody pass on as many as it signs.
+        """
         known = self.announced.get(announcement.validator)
-        if known is not None and known.time_ms >= announcement.time_ms:
+        if known is not None and announcement.time_ms < known.time_ms + ANNOUNCE_MS // 2:
+            return
+        if announcement.time_ms > now + self._parameters.clock_drift_ms:
             return
         self.announced[announcement.validator] = announcement
         members = self.chain.validators.index

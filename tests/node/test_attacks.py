@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from blockchain.consensus.lottery import vrf_alpha
 from blockchain.consensus.signing import after_signing, check_request
 from blockchain.errors import PeerFault
-from blockchain.node.core import Core, Input, MessageReceived
+from blockchain.node.core import ANNOUNCE_MS, Core, Input, MessageReceived
 from blockchain.node.messages import (
     FRAME_BYTES_MAX,
     IDS_MAX,
     Accuse,
+    Announce,
     Blocks,
     GetBlocks,
     GetPeers,
@@ -39,6 +40,7 @@ from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
 from blockchain.primitives.scalars import INTEGER_MAX, VALIDATORS_MAX
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.vote import (
+    Announcement,
     Certificate,
     CommitSignature,
     ConflictingProposals,
@@ -382,3 +384,21 @@ def test_the_longest_answer_fits_a_frame() -> None:
     certificate = Certificate(INTEGER_MAX, 2**31 - 1, Hash32(bytes(32)), entries)
     frame = encode_frame(Hash32(bytes(32)), Blocks(INTEGER_MAX, (bytes(BLOCK_BYTES_MAX),), certificate))
     assert len(frame) <= FRAME_BYTES_MAX
+
+
+def test_announcements_are_passed_on_only_as_often_as_an_honest_validator_speaks() -> None:
+    spec, keys = chain_of(4)
+    node = Bench(spec, None)
+    node.feed(PeerConnected(PeerId(b"q" * 32), "", inbound=True))
+
+    def is_passed_on(time_ms: int) -> bool:
+        before = len(node.effects)
+        said = sign_message(Announcement(Address(keys[0].public_key), 1, time_ms), keys[0], spec.hash)
+        assert isinstance(said, Announcement)
+        node.receive(Announce(said))
+        return len(node.effects) > before
+
+    assert is_passed_on(NOW)
+    assert not any(is_passed_on(NOW + n) for n in range(1, ANNOUNCE_MS // 2))
+    assert is_passed_on(NOW + ANNOUNCE_MS // 2)
+    assert not is_passed_on(NOW + spec.parameters.clock_drift_ms + 1)
