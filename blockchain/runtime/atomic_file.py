@@ -7,6 +7,7 @@ only then gets its name, and the folder is forced to the disk too. A crash leave
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
 import sys
@@ -42,6 +43,13 @@ def replace_file(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what crashes in the middle of writing this file left behind. Only where nobody else is writing it."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):  # it does no harm, and is tried again at the next start
+            temporary.unlink()
 
 
 def _write_temporary(path: Path, content: bytes) -> Path:

@@ -37,7 +37,7 @@ from blockchain.primitives.vote import (
     signed_bytes,
     verify_message,
 )
-from blockchain.runtime.atomic_file import replace_file
+from blockchain.runtime.atomic_file import remove_leftovers, replace_file
 from blockchain.seams import SigningRecord
 
 if sys.platform == "win32":
@@ -89,6 +89,7 @@ class Signer:
             self._refresh()
             if self._raw is None:
                 self._write(self._record)
+            remove_leftovers(self._path)  # under the lock nobody is in the middle of writing it
         return self._record
 
     def sign(self, message: Signable) -> Signable:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from blockchain.runtime.atomic_file import create_file, replace_file
+from blockchain.runtime.atomic_file import create_file, remove_leftovers, replace_file
 
 
 def no_space(*_: object) -> None:
@@ -114,3 +114,11 @@ def test_a_file_system_that_has_no_such_call_for_folders_will_do(
     monkeypatch.setattr(os, "fsync", not_for_folders)
     replace_file(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_leftovers_of_crashes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = ["record", "record.lock", ".other.0123456789abcdef.tmp", "record.0123456789abcdef.tmp"]
+    for name in [*kept, ".record.0123456789abcdef.tmp", ".record.ffffffffffffffff.tmp"]:
+        (tmp_path / name).write_bytes(b"x")
+    remove_leftovers(tmp_path / "record")
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)

@@ -387,3 +387,11 @@ def test_a_lock_that_the_file_system_does_not_know_is_one_clear_line(
     monkeypatch.setattr(name, no_locks)
     with pytest.raises(SigningRefused, match="cannot be locked: No locks available"):
         open_signer(path)
+
+
+def test_a_start_removes_what_a_crash_left_of_a_half_written_record(path: Path) -> None:
+    open_signer(path).sign(prevote(1, 0))
+    left = path.with_name(f".{path.name}.0123456789abcdef.tmp")
+    left.write_bytes(b"half")
+    assert open_signer(path).record.message is not None
+    assert not left.exists()
