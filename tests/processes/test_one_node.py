@@ -109,7 +109,7 @@ def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path) -> None:
         assert first.client.ping()  # the first one goes on
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)], ids=str)
+@pytest.mark.parametrize("order", [(2, 1, 0), (1, 2, 0)], ids=str)
 def test_three_nodes_find_each_other_in_any_order(
     order: tuple[int, ...], tmp_path: Path, nodes: list[NodeProcess]
 ) -> None:
