@@ -1,0 +1,100 @@
+"""What is known of a peer, and that it is bounded whatever the peer does."""
+
+from __future__ import annotations
+
+import pytest
+
+from blockchain.node.messages import BITMAP_BYTES_MAX, Holdings, Status, Tally
+from blockchain.node.peers import (
+    KNOWN_IDS_MAX,
+    PLACES_MAX,
+    Peer,
+    is_address,
+)
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.vote import Step
+from blockchain.seams import PeerId
+from tests.consensus.bench import vote_of
+from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE
+
+
+def peer() -> Peer:
+    return Peer(PeerId(b"p" * 32), "host:1", inbound=True)
+
+
+def hash_of(number: int) -> Hash32:
+    return Hash32(number.to_bytes(32, "big"))
+
+
+def told(*holdings: Holdings, round: int = 2) -> Peer:
+    one = peer()
+    one.on_status(Status(7, round, Step.PREVOTE, holdings))
+    return one
+
+
+def test_before_its_first_status_a_peer_is_nowhere() -> None:
+    one = peer()
+    assert (one.height, one.round, one.status) == (0, 0, None)
+    assert one.lacks(vote_of(0, PREVOTE, None), 0) and one.lacks_proposal(0)
+
+
+def test_a_status_tells_what_a_peer_holds_by_value() -> None:
+    one = told(Holdings(2, True, (Tally(PREVOTE, BLOCK_A, b"\x05"), Tally(PREVOTE, None, b"\x02"))))
+    assert (one.height, one.round) == (7, 2)
+    lacking = [one.lacks(vote_of(0, PREVOTE, BLOCK_A, round=2), index) for index in range(4)]
+    assert lacking == [False, True, False, True]
+    assert one.lacks(vote_of(0, PREVOTE, BLOCK_B, round=2), 0) and not one.lacks(vote_of(0, PREVOTE, None, round=2), 1)
+    assert one.lacks(vote_of(0, PRECOMMIT, BLOCK_A, round=2), 0) and one.lacks(vote_of(0, PREVOTE, BLOCK_A, round=1), 0)
+    assert not one.lacks_proposal(2) and one.lacks_proposal(1)
+
+
+def test_what_a_peer_may_lack_is_what_it_told_of_or_has_not_come_to() -> None:
+    one = told(Holdings(0, False, ()), Holdings(2, False, ()))
+    assert [one.may_lack(round) for round in range(5)] == [True, False, True, True, True]
+
+
+def test_what_was_sent_is_held_until_the_next_status() -> None:
+    one = told()
+    one.note_vote(vote_of(0, PREVOTE, BLOCK_A, round=2), 9)
+    one.note_proposal(2)
+    assert not one.lacks(vote_of(0, PREVOTE, BLOCK_A, round=2), 9) and not one.lacks_proposal(2)
+    one.on_status(Status(7, 2, Step.PREVOTE, ()))
+    assert one.lacks(vote_of(0, PREVOTE, BLOCK_A, round=2), 9) and one.lacks_proposal(2)
+
+
+def test_a_bitmap_of_any_length_is_read() -> None:
+    one = told(Holdings(2, False, (Tally(PREVOTE, None, b"\xff" * BITMAP_BYTES_MAX), Tally(PREVOTE, BLOCK_A, b""))))
+    assert not one.lacks(vote_of(0, PREVOTE, None, round=2), 9_999)
+    assert one.lacks(vote_of(0, PREVOTE, BLOCK_A, round=2), 0)
+
+
+def test_votes_and_proposals_without_end_are_forgotten() -> None:
+    one = told()
+    for round in range(PLACES_MAX + 10):
+        one.note_vote(vote_of(0, PREVOTE, None, round=round), 0)
+        one.note_proposal(round)
+    assert len(one._votes) <= PLACES_MAX and len(one._proposals) <= PLACES_MAX
+    assert not one.lacks(vote_of(0, PREVOTE, None, round=PLACES_MAX + 9), 0)
+
+
+def test_known_ids_are_bounded_and_the_oldest_are_forgotten() -> None:
+    one = peer()
+    one.note_known(hash_of(number) for number in range(KNOWN_IDS_MAX + 5))
+    assert not one.knows(hash_of(4)) and one.knows(hash_of(5)) and one.knows(hash_of(KNOWN_IDS_MAX + 4))
+    assert len(one._known) == KNOWN_IDS_MAX
+
+
+@pytest.mark.parametrize("text", ["host:1", "10.0.0.1:65535", "[::1]:8010", "a.b-c:80", "h" * 255 + ":1"])
+def test_addresses(text: str) -> None:
+    assert is_address(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":", "host", "host:", ":80", "host:0", "host:65536", "host:123456", "host:-1", "host:1.0", "host:٣"),
+        *("ho st:1", "höst:1", "host\n:1", "host:1\n", "h" * 256 + ":1", "host:+1", "host: 1", "\x00:1"),
+    ],
+)
+def test_what_is_no_address(text: str) -> None:
+    assert not is_address(text)
