@@ -99,12 +99,14 @@ def draw(seed: int) -> Scenario:
 
 def _draw_spec(rng: Random, validators: int, keys: list[SigningKey | None]) -> ChainSpec:
     equal = rng.random() < 0.25
+    is_demo = rng.random() < 0.3  # where stake may count at once, so that the set changes within a run
     stakes = [1_000 if equal else rng.randint(200, 2_000) for _ in range(validators)]
     owners = [*(key("wallet", n) for n in range(WALLETS + 1)), *(held for held in keys if held is not None)]
     return ChainSpec(
         chain_id=f"sim-{rng.randint(0, 999_999)}",
         time_ms=GENESIS_MS,
-        parameters=_draw_parameters(rng),
+        demo=is_demo,
+        parameters=_draw_parameters(rng, is_demo=is_demo),
         issuer=Address(key("wallet", 0).public_key),
         accounts=tuple(GenesisAccount(Address(owner.public_key), BALANCE) for owner in owners),
         validators=tuple(
@@ -113,12 +115,12 @@ def _draw_spec(rng: Random, validators: int, keys: list[SigningKey | None]) -> C
     )
 
 
-def _draw_parameters(rng: Random) -> Parameters:
+def _draw_parameters(rng: Random, *, is_demo: bool) -> Parameters:
     return Parameters(
         block_threshold=rng.randint(1, 3),
         block_max_transactions=rng.choice((3, 4, 8, 50)),
         block_max_wait_ms=rng.choice((None, 300, 1_000)),
-        stake_delay=rng.choice((8, 8, 12)),
+        stake_delay=rng.randint(0, 2) if is_demo else rng.choice((8, 8, 12)),
         propose_timeout_ms=rng.choice((150, 300, 600)),
         propose_delta_ms=rng.choice((50, 100, 200)),
         prevote_timeout_ms=rng.choice((100, 200)),

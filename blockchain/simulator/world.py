@@ -8,6 +8,7 @@ from one `Random(seed)`, in the order of events, so that the same seed gives the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from hashlib import sha256
 from heapq import heappop, heappush
@@ -72,7 +73,7 @@ class Node:
         self.core: Core | None = None
         self.life = 0  # counts starts: events of an earlier life are void
         self.timers: dict[TimerKey, int] = {}  # the newest setting of each
-        self.effects_left = -1  # ≥ 0: it crashes after so many more effects
+        self.dies_before: Callable[[Effect], bool] | None = None  # holds for the effect that it does not come to
 
     @property
     def public_key(self) -> PublicKey | None:
@@ -162,13 +163,18 @@ class World:
             if other.core is not None and node.id in other.core.gossip.peers:
                 self.feed(other, PeerDisconnected(node.id))
 
+    def crash_before(self, number: int, dies_before: Callable[[Effect], bool]) -> None:
+        """Stop a node in the middle of an input: before the first effect for which this holds."""
+        self.nodes[number].dies_before = dies_before
+
     def crash_after(self, number: int, effects: int) -> None:
         """Stop a node in the middle: after so many more effects, whichever input they answer."""
-        self.nodes[number].effects_left = effects
+        left = itertools.count(effects, -1)
+        self.crash_before(number, lambda _: next(left) <= 0)
 
     def spare(self, number: int) -> None:
         """Take back a crash that has not happened yet."""
-        self.nodes[number].effects_left = -1
+        self.nodes[number].dies_before = None
 
     def submit(self, number: int, transactions: tuple[VerifiedTransaction, ...]) -> Token:
         """A client's transactions to one node; a node that is down takes nothing."""
@@ -186,11 +192,10 @@ class World:
         if node.core is None:
             return
         for effect in node.core.handle(given, self.wall_ms(node)):
-            if node.effects_left == 0:
-                node.effects_left = -1
+            if node.dies_before is not None and node.dies_before(effect):
+                self.spare(node.number)
                 self.crash(node.number)
                 return
-            node.effects_left = max(node.effects_left - 1, -1)
             self._perform(node, effect)
 
     def wall_ms(self, node: Node) -> int:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import pytest
 from msgspec.structs import replace
 
 from blockchain.primitives.vote import Vote, VoteStep
-from blockchain.seams import BlockFinalized, Locked, Proposed, RoundTimedOut, SignatureRefused, SyncProgressed
+from blockchain.seams import (
+    BlockFinalized,
+    Effect,
+    Locked,
+    Proposed,
+    RoundTimedOut,
+    Sign,
+    SignatureRefused,
+    SyncProgressed,
+)
 from tests.simulator.plays import ALL, forger_crashes, forger_is_lost, hidden_lock
 from tests.simulator.stage import PARAMETERS, Stage
 
@@ -57,6 +67,43 @@ def test_all_four_killed_between_two_effects_go_on(effects: int) -> None:
     assert stage.run(10_000, lambda: min(stage.heads()) >= 1)
     assert len(stage.decided(1)) == 1
     assert not stage.events(SignatureRefused)
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+@pytest.mark.parametrize("step", [VoteStep.PREVOTE, VoteStep.PRECOMMIT])
+def test_all_four_killed_around_their_signatures_repeat_them(step: VoteStep, is_signed: bool) -> None:
+    """The vote was written down and not asked for; or given by the signer, and lost before the node had it.
+
+    Nobody else can repeat it, and without it no step is left by anybody: no vote, no time-out.
+    """
+    stage = Stage()
+    stage.start(*ALL)
+    stage.run(1_000)
+    for number in ALL:
+        stage.world.crash_before(number, _around(step, is_signed))
+    stage.pay(stage.forger(0))
+    stage.run(100)
+    assert all(node.core is None for node in stage.world.nodes)
+    before = {place for place in stage.world.signed if place[3] == step}
+    assert len(before) == (4 if is_signed else 0)
+    stage.start(*ALL)
+    assert stage.run(5_000, lambda: min(stage.heads()) == 1)
+    assert {event.decided_round for event in stage.events(BlockFinalized)} == {0}
+    assert not stage.events(RoundTimedOut)
+
+
+def _around(step: VoteStep, is_signed: bool) -> Callable[[Effect], bool]:
+    """Holds for the request of a vote of this step, or for the first effect after it."""
+    asked = False
+
+    def dies_before(effect: Effect) -> bool:
+        nonlocal asked
+        if asked:
+            return True
+        asked = isinstance(effect, Sign) and isinstance(effect.message, Vote) and effect.message.step is step
+        return asked and not is_signed
+
+    return dies_before
 
 
 def test_all_four_killed_again_and_again_get_there_in_the_end() -> None:
