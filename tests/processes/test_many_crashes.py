@@ -7,6 +7,7 @@ not its interleaving, which is the machine's; `CRASH_ROUNDS` makes it longer.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import time
@@ -32,6 +33,7 @@ QUORUM: Final = 3  # of four equal validators
 
 @pytest.mark.slow
 def test_fifty_rounds_of_random_kills_lose_nothing(tmp_path: Path) -> None:
+    faulthandler.cancel_dump_traceback_later()  # pytest's alarm for a test that hangs: this one takes minutes
     chance = random.Random(SEED)
     print(f"\nCRASH_SEED={SEED}")
     recoveries: list[float] = []
