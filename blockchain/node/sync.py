@@ -47,6 +47,7 @@ class Sync:
         self._resting: dict[PeerId, int] = {}  # until which tick
         self._asked: dict[PeerId, int] = {}  # connected peers, and in which tick they were asked last
         self._failed: set[PeerId] = set()  # connected peers whose last answer was none, or bad
+        self._is_stopped = False  # more than two thirds signed what is wrong: others would only tell the same
         self._served: set[PeerId] = set()  # connected peers whose last answer was good
 
     @property
@@ -116,7 +117,7 @@ class Sync:
             return self._ask(behind_min=1)
         effects: list[Effect] = []
         for position, block in enumerate(message.blocks):
-            if block.header.height < self._chain.height:
+            if message.first + position < self._chain.height:
                 continue  # decided meanwhile
             following = message.blocks[position + 1 : position + 2]
             seal = following[0].block.parent_certificate if following else message.certificate
@@ -127,6 +128,7 @@ class Sync:
                 return [*effects, Penalize(peer, "bad_certificate", str(error)), *self._ask(behind_min=1)]
             except InvalidBlock as error:
                 why = f"block {block.header.height} is signed by more than two thirds of the stake, and wrong: {error}"
+                self._is_stopped = True
                 return [*effects, Emit(Halted(why)), Halt(why)]
         self._failed.discard(peer)
         self._served.add(peer)
@@ -146,7 +148,7 @@ class Sync:
 
         Not the one that says it is furthest: a few peers that say so and never answer would take every turn.
         """
-        if self._request is not None:
+        if self._request is not None or self._is_stopped:
             return []
         ahead = [
             peer

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from blockchain.consensus.lottery import vrf_alpha
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.node.chain import Chain
 from blockchain.node.store import MemoryStore
-from blockchain.primitives import vrf
-from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives import codec, vrf
+from blockchain.primitives.block import Block, VerifiedBlock, block_id
 from blockchain.primitives.chain import ChainSpec, GenesisValidator
 from blockchain.primitives.crypto import Address, SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction
@@ -91,3 +93,13 @@ def twin(node: Node) -> Node:
     other.store.write(Batch(state=tuple(node.store.state_records())))
     other.load()
     return other
+
+
+def sealed(block: VerifiedBlock, **changes: Any) -> VerifiedBlock:
+    """The block with other fields in its header, its body the same."""
+    return with_body(replace(block.block, header=replace(block.header, **changes)), block.transactions)
+
+
+def with_body(block: Block, transactions: tuple[VerifiedTransaction, ...]) -> VerifiedBlock:
+    spec_hash = spec_with().hash
+    return VerifiedBlock(block_id(block.header, spec_hash), codec.encode(block), block, transactions)

@@ -10,24 +10,13 @@ from msgspec.structs import replace
 from blockchain.errors import InvalidBlock, StoreError
 from blockchain.ledger.accounts import account_of, supply_of
 from blockchain.node import chain as chain_module
-from blockchain.primitives import codec
-from blockchain.primitives.block import Block, VerifiedBlock, block_id, check_body, transaction_root
+from blockchain.primitives.block import VerifiedBlock, check_body, transaction_root
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.vote import Certificate, certificate_hash, empty_certificate
 from blockchain.seams import Batch, BlockFinalized, Emit, TransactionRefused, Write
-from tests.node.one_chain import KEYS, NOW, Node, at_height_two, spec_with, twin
+from tests.node.one_chain import KEYS, NOW, Node, at_height_two, sealed, spec_with, twin, with_body
 from tests.samples import BLOCK_A, TIME_MS, address, certificate_of, wallet
-
-
-def sealed(block: VerifiedBlock, **changes: Any) -> VerifiedBlock:
-    """The block with other fields in its header, its body the same."""
-    return with_body(replace(block.block, header=replace(block.header, **changes)), block.transactions)
-
-
-def with_body(block: Block, transactions: tuple[VerifiedTransaction, ...]) -> VerifiedBlock:
-    spec_hash = spec_with().hash
-    return VerifiedBlock(block_id(block.header, spec_hash), codec.encode(block), block, transactions)
 
 
 def refused(node: Node, block: VerifiedBlock) -> str:

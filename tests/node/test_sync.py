@@ -1,0 +1,328 @@
+"""Sync: what is taken over is proved, who serves nothing rests, and no peer can keep this node from the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from blockchain.consensus.bft import BftEngine
+from blockchain.node.gossip import Gossip
+from blockchain.node.messages import BLOCKS_MAX, Blocks, GetBlocks, Status, VerifiedBlocks, decode_frame
+from blockchain.node.peers import Peer
+from blockchain.node.sync import ANSWER_TICKS, REST_TICKS, Sync
+from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.vote import Certificate, Step
+from blockchain.seams import BlockFinalized, Effect, Emit, Halt, Halted, PeerId, Penalize, Send, SyncProgressed
+from tests.node.one_chain import KEYS, NOW, Node, sealed, spec_with
+from tests.samples import BLOCK_A, certificate_of
+
+LENGTH = 5
+ONE, TWO = PeerId(b"1" * 32), PeerId(b"2" * 32)
+
+
+class Bench:
+    """A node at `height` blocks of a chain of LENGTH, and peers that tell what the test lets them tell."""
+
+    def __init__(self, blocks: int = 0, peers: tuple[PeerId, ...] = (ONE,), length: int = LENGTH) -> None:
+        self.source, self.blocks, self.certificates = source(length)
+        self.node = Node(self.source.spec)
+        for block, certificate in zip(self.blocks[:blocks], self.certificates, strict=False):
+            self.node.perform(self.node.chain.import_block(block, certificate, NOW))
+        chain = self.node.chain
+        engine = BftEngine(chain, chain.selection.forgers, chain.genesis_hash, chain.spec.parameters, None)
+        self.gossip = Gossip(chain, engine, self.node.store)
+        self.sync = Sync(chain, engine, self.gossip, self.node.store)
+        for peer in peers:
+            self.tell(peer, length + 1)
+
+    @property
+    def height(self) -> int:
+        return self.node.chain.head.height
+
+    def tell(self, peer: PeerId, height: int) -> None:
+        """A peer's status, as the core notes it."""
+        known = self.gossip.peers.setdefault(peer, Peer(peer, "", inbound=True))
+        known.on_status(Status(height, 0, Step.PROPOSE, ()))
+
+    def tick(self, times: int = 1) -> list[Effect]:
+        return [effect for _ in range(times) for effect in self.sync.on_tick()]
+
+    def answer(
+        self,
+        first: int,
+        last: int,
+        *,
+        peer: PeerId = ONE,
+        certificate: Certificate | None = None,
+        changed: dict[int, VerifiedBlock] | None = None,
+    ) -> list[Effect]:
+        """Blocks first to last, some of them others, with the last one's certificate unless another is given."""
+        chosen = [(changed or {}).get(height, self.blocks[height - 1]) for height in range(first, last + 1)]
+        seal = self.certificates[last - 1] if certificate is None else certificate
+        return self.give(VerifiedBlocks(first, tuple(chosen), seal), peer)
+
+    def give(self, message: VerifiedBlocks, peer: PeerId = ONE) -> list[Effect]:
+        return self.node.perform(self.sync.on_blocks(peer, message, NOW))
+
+
+def source(length: int) -> tuple[Node, list[VerifiedBlock], list[Certificate]]:
+    node = Node(spec_with())
+    blocks, certificates = [], []
+    for nonce in range(length):
+        blocks.append(node.grow(node.pay("a", nonce)))
+        certificates.append(node.chain.head.certificate)
+    return node, blocks, certificates
+
+
+def asked(effects: list[Effect]) -> list[tuple[PeerId, int]]:
+    """Of whom a range was asked, and from which height on."""
+    sends = [effect for effect in effects if isinstance(effect, Send)]
+    messages = [(send.peers[0], decode_frame(send.frame).message) for send in sends]
+    return [(peer, message.first) for peer, message in messages if isinstance(message, GetBlocks)]
+
+
+def kinds(effects: list[Effect]) -> set[Any]:
+    return {type(effect) for effect in effects}
+
+
+# ------------------------------------------------------------------------------------------------ asking
+
+
+def test_a_node_that_is_behind_asks_for_what_comes_next() -> None:
+    bench = Bench(blocks=2)
+    [send] = bench.tick()
+    assert isinstance(send, Send)
+    assert decode_frame(send.frame).message == GetBlocks(3, BLOCKS_MAX) and send.peers == (ONE,)
+    assert bench.tick() == [], "one request at a time"
+
+
+def test_a_block_that_is_just_being_decided_is_not_asked_for_at_once() -> None:
+    bench = Bench(blocks=LENGTH - 1)
+    assert not bench.sync.is_syncing and bench.sync.on_status() == []
+    assert asked(bench.tick()) == [(ONE, LENGTH)]
+    bench = Bench(blocks=LENGTH - 2)
+    assert bench.sync.is_syncing and asked(bench.sync.on_status()) == [(ONE, LENGTH - 1)]
+
+
+def test_a_node_that_is_not_behind_or_alone_asks_nothing() -> None:
+    assert Bench(blocks=LENGTH).tick(3) == [] == Bench(peers=()).tick(3)
+    assert Bench(peers=()).sync.best_height == 0
+
+
+# ------------------------------------------------------------------------------------------------ taking over
+
+
+def test_a_range_is_taken_over_and_the_next_asked_for() -> None:
+    bench = Bench()
+    bench.tick()
+    effects = bench.answer(1, 3)
+    assert bench.height == 3 and bench.node.store.head() == 3
+    progress = [e.event for e in effects if isinstance(e, Emit) and isinstance(e.event, SyncProgressed)]
+    assert [(event.height, event.target, event.peer) for event in progress] == [(n, LENGTH, ONE) for n in (1, 2, 3)]
+    final = [e.event for e in effects if isinstance(e, Emit) and isinstance(e.event, BlockFinalized)]
+    assert [event.block_id for event in final] == [block.id for block in bench.blocks[:3]]
+    assert all(event.synced for event in final)
+    assert asked(effects) == [(ONE, 4)]
+    bench.answer(4, LENGTH)
+    assert bench.node.chain.head == bench.source.chain.head and bench.node.chain.seed == bench.source.chain.seed
+
+
+def test_within_a_range_each_body_proves_the_block_before_it() -> None:
+    bench = Bench()
+    bench.tick()
+    bench.answer(1, 2)
+    stored = bench.node.store.block(1)
+    assert stored is not None and bench.node.chain.head.certificate == bench.certificates[1]
+
+
+def test_blocks_that_were_decided_meanwhile_are_passed_over() -> None:
+    bench = Bench()
+    bench.tick()
+    bench.node.perform(bench.node.chain.import_block(bench.blocks[0], bench.certificates[0], NOW))
+    bench.answer(1, 3)
+    assert bench.height == 3
+    bench = Bench()
+    bench.tick()
+    bench.node.perform(bench.node.chain.import_block(bench.blocks[0], bench.certificates[0], NOW))
+    assert asked(bench.answer(1, 1)) == [(ONE, 2)]
+
+
+@pytest.mark.parametrize("first, peer", [(2, ONE), (1, TWO)], ids=["another range", "another peer"])
+def test_an_answer_to_another_question_is_dropped(first: int, peer: PeerId) -> None:
+    bench = Bench()
+    bench.tick()
+    assert bench.answer(first, 3, peer=peer) == []
+    assert bench.height == 0
+    bench.answer(1, 3)
+    assert bench.answer(1, 3) == [], "and so is an answer that comes twice"
+
+
+# ------------------------------------------------------------------------------------------------ peers that lie
+
+
+def fails(bench: Bench, effects: list[Effect], height: int) -> None:
+    """Up to `height` was good; the peer is penalised, and nothing but that."""
+    [penalty] = [effect for effect in effects if isinstance(effect, Penalize)]
+    assert (penalty.peer, penalty.reason) == (ONE, "bad_certificate")
+    assert bench.height == height and Halt not in kinds(effects)
+    assert asked(effects) == [], "there is nobody else to ask"
+
+
+def forged(bench: Bench) -> dict[str, Certificate]:
+    good = bench.certificates[2]
+    spec_hash = bench.source.spec.hash
+    members = dict(enumerate(KEYS))
+    return {
+        "of another block": certificate_of(members, 3, BLOCK_A, genesis_hash=spec_hash),
+        "of another height": certificate_of(members, 4, bench.blocks[2].id, genesis_hash=spec_hash),
+        "of too few": replace(good, precommits=good.precommits[:2]),
+        "of nobody": replace(good, precommits=()),
+        "in another round": replace(good, round=1),
+        "of another chain": certificate_of(members, 3, bench.blocks[2].id),
+        "one twice": replace(good, precommits=(good.precommits[0], *good.precommits)),
+    }
+
+
+@pytest.mark.parametrize("what", forged(Bench()).keys())
+def test_a_certificate_that_proves_nothing_is_its_peers_fault(what: str) -> None:
+    bench = Bench()
+    bench.tick()
+    fails(bench, bench.answer(1, 3, certificate=forged(bench)[what]), height=2)
+
+
+def test_a_range_without_a_certificate_proves_all_but_its_last() -> None:
+    bench = Bench()
+    bench.tick()
+    fails(bench, bench.give(VerifiedBlocks(1, tuple(bench.blocks[:3]), None)), height=2)
+
+
+@pytest.mark.parametrize("order, height", [((2, 1, 3), 0), ((1, 3, 2), 0), ((1, 1, 2), 0), ((1, 2, 4), 1), ((2,), 0)])
+def test_blocks_out_of_order_prove_nothing(order: tuple[int, ...], height: int) -> None:
+    bench = Bench()
+    bench.tick()
+    chosen = tuple(bench.blocks[number - 1] for number in order)
+    fails(bench, bench.give(VerifiedBlocks(1, chosen, bench.certificates[order[-1] - 1])), height)
+
+
+def test_a_block_that_nobody_signed_is_its_peers_fault() -> None:
+    bench = Bench()
+    bench.tick()
+    other = sealed(bench.blocks[0], time_ms=NOW + 99)
+    fails(bench, bench.give(VerifiedBlocks(1, (other,), bench.certificates[0])), height=0)
+
+
+def test_a_peer_that_serves_what_is_old_is_not_asked_for_ever() -> None:
+    """It says that it is far ahead, answers at once, and no answer helps: it must not take every turn."""
+    bench = Bench(blocks=2, peers=(ONE, TWO))
+    bench.tell(ONE, 1_000)
+    seen = asked(bench.tick())
+    for _ in range(20):
+        peer, first = seen[-1]
+        if peer == TWO:
+            break
+        chosen = (bench.blocks[0], bench.blocks[1])
+        effects = bench.give(VerifiedBlocks(first, chosen, bench.certificates[1]), peer)
+        seen += asked(effects) or asked(bench.tick())
+    assert seen[-1] == (TWO, 3)
+    bench.answer(3, LENGTH, peer=TWO)
+    assert bench.height == LENGTH
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_a_peer_that_does_not_help_rests_and_another_is_asked(is_silent: bool) -> None:
+    bench = Bench(peers=(ONE, TWO))
+    [(first, _)] = asked(bench.tick())
+    other = TWO if first == ONE else ONE
+    if is_silent:
+        assert asked(bench.tick(ANSWER_TICKS - 1)) == []
+        effects = bench.tick()
+    else:
+        effects = bench.give(VerifiedBlocks(1, (), None), first)
+    assert asked(effects) == [(other, 1)] and Penalize not in kinds(effects)
+    bench.give(VerifiedBlocks(1, (), None), other)
+    assert asked(bench.tick(REST_TICKS + 1)) != [], "after a rest they are asked again"
+
+
+def test_the_request_of_a_peer_that_left_is_asked_of_another() -> None:
+    bench = Bench(peers=(ONE, TWO))
+    [(first, _)] = asked(bench.tick())
+    other = TWO if first == ONE else ONE
+    bench.sync.on_disconnected(other)
+    assert bench.tick() == []
+    del bench.gossip.peers[first]
+    bench.sync.on_disconnected(first)
+    assert asked(bench.tick()) == [(other, 1)]
+
+
+# ------------------------------------------------------------------------------------------------ the impossible
+
+
+def wrong_and_signed(bench: Bench) -> tuple[VerifiedBlock, Certificate]:
+    """Block 1 with another state root, under the precommits of all."""
+    wrong = sealed(bench.blocks[0], state_root=BLOCK_A)
+    return wrong, certificate_of(dict(enumerate(KEYS)), 1, wrong.id, genesis_hash=bench.source.spec.hash)
+
+
+def test_a_wrong_block_that_the_validators_signed_stops_the_node_and_blames_no_peer() -> None:
+    bench = Bench()
+    bench.tick()
+    wrong, certificate = wrong_and_signed(bench)
+    effects = bench.give(VerifiedBlocks(1, (wrong,), certificate))
+    [halt] = [effect for effect in effects if isinstance(effect, Halt)]
+    assert "state_root" in halt.why and Emit(Halted(halt.why)) in effects
+    assert Penalize not in kinds(effects) and bench.height == 0
+
+
+def test_a_node_that_stopped_asks_for_nothing_more() -> None:
+    """Else it would be told the same, and stop again, each second."""
+    bench = Bench()
+    bench.tick()
+    wrong, certificate = wrong_and_signed(bench)
+    bench.give(VerifiedBlocks(1, (wrong,), certificate))
+    assert bench.tick(30) == [] == bench.sync.on_status()
+
+
+# ------------------------------------------------------------------------------------------------ serving
+
+
+def served(bench: Bench, first: int, count: int) -> Blocks:
+    effect = bench.sync.serve(bench.gossip.peers[ONE], GetBlocks(first, count))
+    assert isinstance(effect, Send) and effect.peers == (ONE,)
+    message = decode_frame(effect.frame).message
+    assert isinstance(message, Blocks)
+    return message
+
+
+@pytest.mark.parametrize(
+    "first, count, heights",
+    [(1, 2, [1, 2]), (4, 100, [4, 5]), (5, 1, [5]), (6, 1, []), (1_000, 100, []), (0, 3, [1, 2]), (2**53 - 1, 100, [])],
+)
+def test_final_blocks_are_served_with_the_last_ones_certificate(first: int, count: int, heights: list[int]) -> None:
+    bench = Bench(blocks=LENGTH)
+    message = served(bench, first, count)
+    assert message.blocks == tuple(bench.blocks[height - 1].raw for height in heights)
+    assert message.certificate == (bench.certificates[heights[-1] - 1] if heights else None)
+    assert message.first == first
+
+
+def test_a_range_is_cut_where_it_grows_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(blocks=LENGTH)
+    size = len(bench.blocks[1].raw)
+    monkeypatch.setattr("blockchain.node.sync.REPLY_BYTES_MAX", 2 * size + 10)
+    assert len(served(bench, 2, 3).blocks) == 2
+    monkeypatch.setattr("blockchain.node.sync.REPLY_BYTES_MAX", 1)
+    assert len(served(bench, 2, 3).blocks) == 1, "one at least"
+
+
+def test_a_whole_chain_is_fetched_from_a_node_that_serves() -> None:
+    full, behind = Bench(blocks=LENGTH), Bench()
+    effects = behind.tick()
+    for _ in range(LENGTH):
+        if not asked(effects):
+            break
+        message = served(full, asked(effects)[0][1], 2)
+        blocks = tuple(full.blocks[message.first - 1 : message.first - 1 + len(message.blocks)])
+        effects = behind.give(VerifiedBlocks(message.first, blocks, message.certificate))
+    assert behind.node.chain.head == full.node.chain.head
