@@ -112,8 +112,8 @@ class Chain:
         header = decode_block(stored.raw).header
         if header.state_root != state.root():
             raise StoreError(
-                f"the state in the store is not the one after block {height}: the store is damaged; move chain.db "
-                "and its -wal aside (not the signing record) and start again: the node fetches the blocks from its peers"
+                f"the state in the store is not the one after block {height}: the store is damaged; move chain.db and "
+                "its -wal aside (not the signing record) and start again: the node fetches the blocks from its peers"
             )
         certificate = codec.decode(stored.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)
         head = Head(height, stored.id, header.time_ms, validators, certificate)
