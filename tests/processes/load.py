@@ -19,7 +19,7 @@ from blockchain.wallet import Wallet
 from tests.processes.network import Network
 
 BATCH: Final = 4
-PAUSE_SECONDS: Final = 0.1  # between batches: some forty transactions a second of each client
+PAUSE_SECONDS: Final = 0.2  # between batches: some twenty transactions a second of each client
 _REQUEST_SECONDS: Final = 3.0
 _JOIN_SECONDS: Final = 20.0
 

@@ -77,15 +77,15 @@ def test_a_late_follower_without_key_syncs_and_so_does_one_that_was_killed(tmp_p
     with network(tmp_path, 1) as net:
         net.start_all()
         with load(net):
-            net.wait_height(20)
+            net.wait_height(10)
             follower = net.add_follower()
             follower.start()
-            net.wait_height(20, [follower])
+            net.wait_height(10, [follower])
             follower.kill()
             at = net.height()
-            net.wait_height(at + 20, net.nodes[:1])
+            net.wait_height(at + 10, net.nodes[:1])
             follower.start()
-            net.wait_height(at + 20)
+            net.wait_height(at + 10)
         wait_all_final(net)
         status = follower.client.status()
         assert status.validator is None and not status.is_active

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-POLL_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.1
 PATIENCE_SECONDS: Final = 30.0  # ten times what a loaded machine needs; reached only when something is wrong
 
 
