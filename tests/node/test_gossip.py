@@ -1,0 +1,297 @@
+"""Gossip: who is told what, that nobody is told what it holds, and that a peer in need gets everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import pytest
+
+from blockchain.consensus.bft import BftEngine
+from blockchain.node import gossip as gossip_module
+from blockchain.node.gossip import WANT_TICKS, Gossip
+from blockchain.node.messages import (
+    IDS_MAX,
+    ROUNDS_MAX,
+    Accuse,
+    Have,
+    Holdings,
+    Message,
+    ProposedBlock,
+    Status,
+    Tally,
+    Transactions,
+    Votes,
+    Want,
+    decode_frame,
+)
+from blockchain.node.peers import Peer
+from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.vote import ConflictingVotes, Proposal, Step, Vote
+from blockchain.seams import (
+    Broadcast,
+    Effect,
+    PeerId,
+    ProposalReceived,
+    Send,
+    Started,
+    TimerFired,
+    TimerKey,
+    TimerKind,
+    VoteReceived,
+)
+from tests.node.one_chain import KEYS, NOW, Node, spec_with
+from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE, signed, vote
+
+ONE, TWO, THREE = (PeerId(bytes([number]) * 32) for number in (1, 2, 3))
+M = TypeVar("M", bound=Message)
+
+
+class Bench:
+    """A node at height 1 of three validators, that follows without voting, and peers at its height."""
+
+    def __init__(self, *peers: PeerId, node: Node | None = None) -> None:
+        self.node = Node(spec_with()) if node is None else node
+        chain = self.node.chain
+        self.engine = BftEngine(chain, chain.selection.forgers, chain.genesis_hash, chain.spec.parameters, None)
+        self.engine.handle(Started(), NOW)
+        self.gossip = Gossip(chain, self.engine, self.node.store)
+        for peer in peers:
+            self.tell(peer)
+
+    def tell(self, peer: PeerId, *holdings: Holdings, height: int = 1, round: int = 0) -> Peer:
+        known = self.gossip.peers.setdefault(peer, Peer(peer, "", inbound=True))
+        known.on_status(Status(height, round, Step.PROPOSE, holdings))
+        return known
+
+    def vote(self, who: int, step: object, value: Hash32 | None, round: int = 0, height: int = 1) -> Vote:
+        assert step in (PREVOTE, PRECOMMIT)
+        kind = PREVOTE if step is PREVOTE else PRECOMMIT
+        return vote(KEYS[who], height, kind, value, round=round, genesis_hash=self.node.spec.hash)
+
+    def hold(self, *votes: Vote) -> None:
+        for each in votes:
+            self.engine.handle(VoteReceived(each), NOW)
+
+    def propose(self) -> tuple[Proposal, VerifiedBlock]:
+        """The proposal of round 0, held by the engine."""
+        self.node.add(self.node.pay("a", 0))
+        block = self.node.build()
+        unsigned = Proposal(1, 0, -1, block.id, Address(self.node.forger().public_key))
+        proposal = signed(unsigned, self.node.forger(), self.node.spec.hash)
+        self.engine.handle(ProposalReceived(proposal, block), NOW)
+        return proposal, block
+
+    def to_round(self, round: int) -> None:
+        for number in range(self.engine.current.rules.round, round):
+            self.engine.handle(TimerFired(TimerKey(TimerKind.PRECOMMIT, 1, number)), NOW)
+
+
+def sent(effects: Iterable[Effect], kind: type[M]) -> list[tuple[tuple[PeerId, ...], M]]:
+    """To whom each message of this kind went."""
+    sends = [effect for effect in effects if isinstance(effect, Send)]
+    messages = [(send.peers, decode_frame(send.frame).message) for send in sends]
+    return [(peers, message) for peers, message in messages if isinstance(message, kind)]
+
+
+# ------------------------------------------------------------------------------------------------ what is held
+
+
+def test_a_status_tells_the_place_and_the_votes_by_value() -> None:
+    bench = Bench()
+    _, block = bench.propose()
+    bench.hold(bench.vote(0, PREVOTE, block.id), bench.vote(2, PREVOTE, block.id), bench.vote(1, PREVOTE, None))
+    status = bench.gossip.status()
+    assert (status.height, status.round) == (1, 0)
+    [holding] = status.rounds
+    assert (holding.round, holding.has_proposal) == (0, True)
+    assert set(holding.tallies) == {Tally(PREVOTE, block.id, b"\x05"), Tally(PREVOTE, None, b"\x02")}
+
+
+def test_a_status_tells_of_every_round_in_turn_and_never_of_too_many() -> None:
+    bench = Bench()
+    bench.to_round(60)
+    seen: set[int] = set()
+    for _ in range(20):
+        told = [holding.round for holding in bench.gossip.status().rounds]
+        assert len(told) <= ROUNDS_MAX and told == sorted(set(told)) and {59, 60} <= set(told)
+        seen |= set(told)
+        bench.gossip.on_tick()
+    assert seen == set(range(61))
+
+
+def test_everybody_is_told_the_status_each_tick() -> None:
+    bench = Bench(ONE, TWO)
+    assert sent(bench.gossip.on_tick(), Status) == [((ONE, TWO), bench.gossip.status())]
+    assert Bench().gossip.on_tick() == []
+
+
+# ------------------------------------------------------------------------------------------------ spreading
+
+
+def test_a_vote_goes_to_those_who_may_lack_it_and_once() -> None:
+    bench = Bench(ONE, TWO)
+    cast = bench.vote(1, PREVOTE, BLOCK_A)
+    bench.tell(TWO, Holdings(0, False, (Tally(PREVOTE, BLOCK_A, b"\x02"),)))
+    bench.tell(THREE, height=9)
+    assert sent(bench.gossip.broadcast(Broadcast(cast)), Votes) == [((ONE,), Votes((cast,)))]
+    assert bench.gossip.broadcast(Broadcast(cast)) == []
+
+
+def test_a_vote_for_another_value_goes_out_too() -> None:
+    bench = Bench(ONE)
+    bench.gossip.broadcast(Broadcast(bench.vote(1, PREVOTE, BLOCK_A)))
+    assert len(bench.gossip.broadcast(Broadcast(bench.vote(1, PREVOTE, BLOCK_B)))) == 1
+
+
+def test_a_late_precommit_goes_to_those_at_the_next_height() -> None:
+    node = Node(spec_with())
+    node.grow(node.pay("a", 0))
+    bench = Bench(node=node)
+    bench.tell(ONE, height=2)
+    bench.tell(TWO, height=1)
+    bench.tell(THREE, height=4)
+    late = bench.vote(0, PRECOMMIT, node.chain.head.id)
+    assert sent(bench.gossip.broadcast(Broadcast(late)), Votes) == [((ONE, TWO), Votes((late,)))]
+
+
+def test_a_proposal_goes_with_its_block_to_those_who_lack_it() -> None:
+    bench = Bench(ONE, TWO)
+    proposal, block = bench.propose()
+    bench.tell(TWO, Holdings(0, True, ()))
+    bench.tell(THREE, height=2)
+    told = Broadcast(proposal, block)
+    assert sent(bench.gossip.broadcast(told), ProposedBlock) == [((ONE,), ProposedBlock(proposal, block.raw))]
+    assert bench.gossip.broadcast(told) == []
+    with pytest.raises(AssertionError):
+        bench.gossip.broadcast(Broadcast(proposal))
+
+
+def test_evidence_goes_to_all() -> None:
+    bench = Bench(ONE)
+    bench.tell(TWO, height=50)
+    evidence = ConflictingVotes(bench.vote(0, PREVOTE, BLOCK_A), bench.vote(0, PREVOTE, BLOCK_B))
+    assert sent(bench.gossip.broadcast(Broadcast(evidence)), Accuse) == [((ONE, TWO), Accuse(evidence))]
+    assert bench.gossip.send_all(Accuse(evidence), but=ONE)[0] == Send((TWO,), frame_of(bench, evidence))
+
+
+def frame_of(bench: Bench, evidence: ConflictingVotes) -> bytes:
+    [send] = bench.gossip.send_all(Accuse(evidence))
+    assert isinstance(send, Send)
+    return send.frame
+
+
+# ------------------------------------------------------------------------------------------------ catching up
+
+
+def test_a_peer_that_has_nothing_is_sent_all_of_the_height() -> None:
+    bench = Bench()
+    proposal, block = bench.propose()
+    votes = [bench.vote(who, PREVOTE, block.id) for who in (0, 1)] + [bench.vote(2, PRECOMMIT, None)]
+    bench.hold(*votes)
+    peer = bench.tell(ONE, Holdings(0, False, ()))
+    effects = bench.gossip.catch_up(peer)
+    assert sent(effects, ProposedBlock) == [((ONE,), ProposedBlock(proposal, block.raw))]
+    assert [set(message.votes) for _, message in sent(effects, Votes)] == [set(votes)]
+    assert bench.gossip.catch_up(peer) == [], "until its next status says otherwise"
+    bench.tell(ONE, Holdings(0, False, ()))
+    assert len(bench.gossip.catch_up(peer)) == 2, "what was lost is sent again"
+
+
+def test_a_peer_is_sent_only_what_it_lacks() -> None:
+    bench = Bench()
+    _, block = bench.propose()
+    bench.hold(*(bench.vote(who, PREVOTE, block.id) for who in (0, 1)))
+    peer = bench.tell(ONE, Holdings(0, True, (Tally(PREVOTE, block.id, b"\x01"),)))
+    effects = bench.gossip.catch_up(peer)
+    assert sent(effects, ProposedBlock) == []
+    assert [message.votes for _, message in sent(effects, Votes)] == [(bench.vote(1, PREVOTE, block.id),)]
+
+
+def test_a_peer_of_another_height_is_not_sent_votes_of_this_one() -> None:
+    bench = Bench()
+    bench.propose()
+    for height in (0, 2, 9):
+        assert bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ()), height=height)) == []
+
+
+def test_a_peer_in_an_earlier_round_is_sent_the_votes_that_let_it_skip() -> None:
+    bench = Bench()
+    bench.to_round(5)
+    votes = [bench.vote(who, PREVOTE, None, round=5) for who in (0, 1)]
+    bench.hold(*votes)
+    effects = bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ()), round=0))
+    assert [set(message.votes) for _, message in sent(effects, Votes)] == [set(votes)]
+
+
+def test_votes_are_sent_in_lists_of_bounded_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gossip_module, "VOTES_MAX", 2)
+    bench = Bench()
+    bench.hold(*(bench.vote(who, PREVOTE, None) for who in (0, 1, 2)))
+    effects = bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ())))
+    assert [len(message.votes) for _, message in sent(effects, Votes)] == [2, 1]
+
+
+# ------------------------------------------------------------------------------------------------ transactions
+
+
+def ids_of(bench: Bench, *nonces: int) -> tuple[Hash32, ...]:
+    return tuple(bench.node.pay("a", nonce).id for nonce in nonces)
+
+
+def test_what_a_peer_does_not_know_of_is_offered_once() -> None:
+    bench = Bench(ONE, TWO)
+    bench.node.add(bench.node.pay("a", 0), bench.node.pay("a", 1))
+    zero, one = ids_of(bench, 0, 1)
+    bench.gossip.on_have(bench.gossip.peers[TWO], (zero,))
+    effects = bench.gossip.announce((zero, one))
+    assert sent(effects, Have) == [((ONE,), Have((zero, one))), ((TWO,), Have((one,)))]
+    assert bench.gossip.announce((zero, one)) == []
+
+
+def test_an_offer_is_bounded() -> None:
+    bench = Bench(ONE)
+    ids = [Hash32(number.to_bytes(32, "big")) for number in range(IDS_MAX + 5)]
+    [(_, offered)] = sent(bench.gossip.offer(bench.gossip.peers[ONE], ids), Have)
+    assert len(offered.ids) == IDS_MAX
+
+
+def test_what_is_news_is_wanted_once_and_what_is_here_is_not() -> None:
+    bench = Bench(ONE, TWO)
+    bench.node.add(bench.node.pay("a", 0))
+    here, news = ids_of(bench, 0, 1)
+    effects = bench.gossip.on_have(bench.gossip.peers[ONE], (here, news, news))
+    assert sent(effects, Want) == [((ONE,), Want((news,)))]
+    assert bench.gossip.on_have(bench.gossip.peers[TWO], (news,)) == []
+
+
+def test_what_is_final_is_not_wanted() -> None:
+    node = Node(spec_with())
+    block = node.grow(node.pay("a", 0))
+    bench = Bench(node=node)
+    assert bench.gossip.on_have(bench.tell(ONE), (block.transactions[0].id,)) == []
+
+
+def test_a_want_that_nobody_answered_is_asked_of_somebody_else() -> None:
+    bench = Bench(ONE, TWO)
+    [news] = ids_of(bench, 1)
+    for peer in (ONE, TWO):
+        bench.gossip.on_have(bench.gossip.peers[peer], (news,))
+    effects = [effect for _ in range(WANT_TICKS) for effect in bench.gossip.on_tick()]
+    assert sent(effects, Want) == [((TWO,), Want((news,)))]
+    bench.gossip.on_arrived((news,))
+    assert sent([e for _ in range(9) for e in bench.gossip.on_tick()], Want) == []
+
+
+def test_bodies_are_sent_that_are_here_in_frames_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(ONE)
+    chosen = [bench.node.pay("a", nonce) for nonce in range(3)]
+    bench.node.add(*chosen)
+    monkeypatch.setattr(gossip_module, "FRAME_TRANSACTIONS_BYTES", 2 * len(chosen[0].raw))
+    wanted = (*(each.id for each in chosen), chosen[0].id, Hash32(bytes(32)))
+    effects = bench.gossip.on_want(bench.gossip.peers[ONE], wanted)
+    bodies = [message.transactions for _, message in sent(effects, Transactions)]
+    assert bodies == [(chosen[0].raw, chosen[1].raw), (chosen[2].raw,)]
+    assert bench.gossip.on_want(bench.gossip.peers[ONE], (Hash32(bytes(32)),)) == []
+    assert bench.gossip.announce(each.id for each in chosen) == [], "who asked for it has it now"
