@@ -231,6 +231,7 @@ class Core:
         except (MalformedMessage, PeerFault) as error:
             raise StoreError(f"the record of the height in progress is damaged: {error}") from None
         self.engine.restore(record, blocks)
+        self.chain.pool.protected |= {verified.id for block in blocks.values() for verified in block.transactions}
 
     # ------------------------------------------------------------------------------------------------ messages
 
