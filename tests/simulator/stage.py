@@ -14,7 +14,7 @@ from blockchain.simulator.world import World
 from blockchain.wallet import Wallet
 
 E = TypeVar("E", bound=NodeEvent)
-DELAY_MS = 10
+LINKS = Links(delay_ms=(10, 10))
 PARAMETERS = Parameters(
     block_max_wait_ms=None,
     propose_timeout_ms=300,
@@ -30,7 +30,7 @@ PARAMETERS = Parameters(
 class Stage:
     """Four equal validators (nodes 0 to 3) and followers behind them, in one world; nobody runs yet."""
 
-    def __init__(self, followers: int = 0, parameters: Parameters = PARAMETERS) -> None:
+    def __init__(self, followers: int = 0, parameters: Parameters = PARAMETERS, links: Links = LINKS) -> None:
         self.keys = [key("validator", n) for n in range(4)]
         self.rich = key("wallet", 0)
         owner = Address(self.rich.public_key)
@@ -43,7 +43,7 @@ class Stage:
             validators=tuple(GenesisValidator(Address(held.public_key), 10) for held in self.keys),
         )
         keys: list[SigningKey | None] = [*self.keys, *[None] * followers]
-        self.world = World(self.spec, keys, 1, Links(delay_ms=(DELAY_MS, DELAY_MS)))
+        self.world = World(self.spec, keys, 1, links)
         self._wallet = Wallet(self.rich, self.spec.hash)
         self._nonce = 0
 
@@ -67,6 +67,12 @@ class Stage:
         assert [result.code for result in self.world.replies[token]] == [""]
         return verified.id
 
+    def replace_last(self, number: int) -> str:
+        """Try to replace the last transfer by one that pays a fee; returns the code of the answer."""
+        verified = self._wallet.transfer(Address(self.keys[3].public_key), 1, self._nonce - 1, fee=100)
+        token = self.world.submit(number, (verified,))
+        return self.world.replies[token][0].code
+
     def run(self, ms: int, until: Callable[[], bool] = lambda: False) -> bool:
         """Let so much time pass at most; True when `until` came to hold."""
         return self.world.run_until(self.world.time_ms + ms, until)
@@ -75,8 +81,8 @@ class Stage:
         return [node.store.head() for node in self.world.nodes]
 
     def forger(self, round: int) -> int:
-        """The number of the node that is drawn for a round of the height in progress at node 0."""
-        core = self.world.nodes[0].core
+        """The number of the node that is drawn for a round of the height that the furthest node is at."""
+        core = max(self.world.nodes, key=lambda node: node.store.head()).core
         assert core is not None
         address = core.engine.current.forgers.forger(round)
         return next(n for n, held in enumerate(self.keys) if Address(held.public_key) == address)

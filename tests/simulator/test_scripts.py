@@ -8,6 +8,7 @@ from copy import deepcopy
 import pytest
 from msgspec.structs import replace
 
+from blockchain.primitives.block import decode_block
 from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.seams import (
     BlockFinalized,
@@ -19,6 +20,7 @@ from blockchain.seams import (
     SignatureRefused,
     SyncProgressed,
 )
+from blockchain.simulator.network import Links
 from tests.simulator.plays import ALL, forger_crashes, forger_is_lost, hidden_lock
 from tests.simulator.stage import PARAMETERS, Stage
 
@@ -190,6 +192,48 @@ def test_a_node_whose_store_is_older_than_its_signer_is_silent_for_that_height_o
     stage.pay(0)
     assert stage.run(10_000, lambda: min(stage.heads()) == 2)
     assert any(place[:2] == (2, 2) for place in stage.world.signed)
+
+
+# ------------------------------------------------------------------------------------------------ late precommits
+
+
+def test_a_restarted_node_still_protects_what_stands_in_its_locked_block() -> None:
+    """Else a client would be told "replaced" of a transaction that is about to be final (protocol §10)."""
+    stage = Stage()
+    stage.start(*ALL)
+    stage.run(1_000)
+    voter = next(number for number in ALL if number != stage.forger(0))
+    stage.pay(voter)
+    assert stage.run(1_000, lambda: bool(stage.events(Locked, voter)))
+    stage.crash(*ALL)
+    stage.start(voter)
+    assert stage.replace_last(voter) == "replacement_too_late"
+
+
+@pytest.mark.parametrize("wait_ms, precommits", [(0, 3), (100, 4)])
+def test_a_forger_waits_a_little_for_precommits_still_missing(wait_ms: int, precommits: int) -> None:
+    """Three precommits decide; with two payments for two blocks the next is built before the fourth is there, or not.
+
+    Everybody's certificate is another one; the one in the child counts (protocol §4.4).
+    """
+    parameters = replace(PARAMETERS, commit_wait_ms=wait_ms, block_max_transactions=1)
+    stage = Stage(parameters=parameters, links=Links(delay_ms=(1, 50)))
+    stage.start(*ALL)
+    stage.run(1_000)
+    stage.pay(stage.forger(0))
+    stage.pay(0)
+    assert stage.run(5_000, lambda: min(stage.heads()) == 2)
+    block = stage.world.nodes[0].store.block(2)
+    assert block is not None
+    assert len(decode_block(block.raw).parent_certificate.precommits) == precommits
+
+
+def test_a_forger_does_not_wait_for_ever_for_the_precommit_of_the_dead() -> None:
+    stage = Stage(parameters=replace(PARAMETERS, commit_wait_ms=100))
+    stage.start(0, 1, 2)
+    for height in (1, 2, 3):
+        stage.pay(0)
+        assert stage.run(5_000, lambda height=height: stage.heads()[:3] == [height] * 3)  # type: ignore[misc]
 
 
 # ------------------------------------------------------------------------------------------------ idle
