@@ -44,6 +44,7 @@ class Sync:
         self._store = store
         self._tick = 0
         self._request: Request | None = None
+        self._count = BLOCKS_MAX  # to ask for: fewer after an answer that did not come, since a slow line may be why
         self._resting: dict[PeerId, int] = {}  # until which tick
         self._asked: dict[PeerId, int] = {}  # connected peers, and in which tick they were asked last
         self._failed: set[PeerId] = set()  # connected peers whose last answer was none, or bad
@@ -76,6 +77,7 @@ class Sync:
         self._resting = {peer: until for peer, until in self._resting.items() if until > self._tick}
         request = self._request
         if request is not None and request.tick + ANSWER_TICKS <= self._tick:
+            self._count = max(self._count // 4, 1)
             self._let_rest(request.peer)
             self._request = None
         return self._ask(behind_min=1)
@@ -132,6 +134,7 @@ class Sync:
                 return [*effects, Emit(Halted(why)), Halt(why)]
         self._failed.discard(peer)
         self._served.add(peer)
+        self._count = min(self._count * 2, BLOCKS_MAX)
         return [*effects, *self._ask(behind_min=1)]
 
     def _take(self, peer: PeerId, block: VerifiedBlock, seal: Certificate | None, now: int) -> list[Effect]:
@@ -160,7 +163,7 @@ class Sync:
         peer = max(ahead, key=self._rank)
         self._request = Request(peer.id, self._chain.height, self._tick)
         self._asked[peer.id] = self._tick
-        return [self._gossip.send(peer, GetBlocks(self._chain.height, BLOCKS_MAX))]
+        return [self._gossip.send(peer, GetBlocks(self._chain.height, self._count))]
 
     def _rank(self, peer: Peer) -> tuple[bool, int, int, PeerId]:
         return peer.id in self._served, -self._asked.get(peer.id, -1), peer.height, peer.id

@@ -402,3 +402,15 @@ def test_announcements_are_passed_on_only_as_often_as_an_honest_validator_speaks
     assert not any(is_passed_on(NOW + n) for n in range(1, ANNOUNCE_MS // 2))
     assert is_passed_on(NOW + ANNOUNCE_MS // 2)
     assert not is_passed_on(NOW + spec.parameters.clock_drift_ms + 1)
+
+
+def test_over_a_slow_line_fewer_blocks_are_asked_for() -> None:
+    """An answer that takes longer than a node waits would else be asked for, sent and thrown away for ever."""
+    spec, _ = chain_of(4)
+    node = Bench(spec, None)
+    node.receive(Status(1_000, 0, Step.PROPOSE, ()))
+    for _ in range(100):
+        node.feed(TimerFired(TimerKey(TimerKind.STATUS)))
+    messages = [decode_frame(effect.frame).message for effect in node.effects if isinstance(effect, Send)]
+    counts = [message.count for message in messages if isinstance(message, GetBlocks)]
+    assert counts[:5] == [100, 25, 6, 1, 1]
