@@ -815,6 +815,14 @@ def test_a_store_behind_the_signers_record_does_not_vote_up_to_that_height(ahead
     assert asked(bench.timeout(Step.PROPOSE)) != []
 
 
+def test_a_store_behind_the_signers_record_sends_what_it_has_again_and_asks_for_nothing() -> None:
+    bench, effects = locked()
+    prevote, _ = record_of(effects).asked
+    again, started_again = restart(bench, effects, remembers(vote_of(ME, PRECOMMIT, None)))
+    assert Broadcast(signed(prevote)) in started_again and asked(started_again) == []
+    assert asked(again.to_round(1)) == []
+
+
 def test_a_signers_record_of_the_past_silences_nobody() -> None:
     bench = Bench()
     bench.start(remembers(vote_of(ME, PRECOMMIT, BLOCK_A, height=HEIGHT - 1)))
