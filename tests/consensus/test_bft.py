@@ -823,6 +823,13 @@ def test_a_store_behind_the_signers_record_sends_what_it_has_again_and_asks_for_
     assert asked(again.to_round(1)) == []
 
 
+def test_a_restored_copy_of_the_store_asks_for_no_signature_that_it_remembers() -> None:
+    bench, effects = locked()
+    later = vote_of(ME, PREVOTE, None, round=2)
+    _, started_again = restart(bench, effects, remembers(later))
+    assert asked(started_again) == []
+
+
 def test_a_signers_record_of_the_past_silences_nobody() -> None:
     bench = Bench()
     bench.start(remembers(vote_of(ME, PRECOMMIT, BLOCK_A, height=HEIGHT - 1)))
