@@ -272,7 +272,7 @@ def test_the_parents_certificate_is_verified() -> None:
     members = dict(enumerate(KEYS))
     head, spec_hash = node.chain.head.id, node.spec.hash
     bad = {
-        "of another block": certificate_of(members, 1, BLOCK_A, genesis_hash=spec_hash),
+        "of another block": certificate_of({0: KEYS[0]}, 1, BLOCK_A, genesis_hash=spec_hash),
         "of another height": certificate_of(members, 2, head, genesis_hash=spec_hash),
         "of too few": certificate_of({0: KEYS[0], 1: KEYS[1]}, 1, head, genesis_hash=spec_hash),
         "of another chain": certificate_of(members, 1, head),
