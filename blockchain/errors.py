@@ -13,6 +13,7 @@ BlockchainError
 ├── InvalidTransaction        a transaction that does not apply (the code says why)
 ├── InvalidBlock              a block that breaks a rule (its forger's fault)
 ├── InvalidCertificate        a certificate that proves nothing (the fault of whoever serves it)
+├── ForkFound                 two blocks of one height are both certified: agreement is broken
 ├── InvalidEvidence           evidence that accuses nobody
 ├── InvalidGenesis            a genesis that is wrong, unsafe or could never be live
 ├── PeerFault                 a peer broke a rule of the wire
@@ -114,6 +115,20 @@ class InvalidCertificate(BlockchainError):
     def __init__(self, why: str) -> None:
         super().__init__(f"invalid certificate: {why}")
         self.why = why
+
+
+class ForkFound(BlockchainError):
+    """A valid certificate for another block at a final height: more than a third of the stake signed both.
+
+    `proof` is the encoded pair of certificates (`primitives.vote.Fork`).
+    """
+
+    code = "fork"
+
+    def __init__(self, height: int, proof: bytes) -> None:
+        super().__init__(f"two blocks of height {height} are certified: more than a third of the stake signed both")
+        self.height = height
+        self.proof = proof
 
 
 class InvalidEvidence(BlockchainError):

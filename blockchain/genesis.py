@@ -17,8 +17,10 @@ from blockchain.errors import InvalidAddress, InvalidGenesis
 from blockchain.ledger.accounts import AccountLedger
 from blockchain.primitives import vrf
 from blockchain.primitives.address import format_address, parse_address
+from blockchain.primitives.block import BODY_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
+from blockchain.primitives.transaction import TRANSACTION_BYTES_MAX
 from blockchain.seams import Ledger
 
 GENESIS_BYTES_MAX: Final = 256 * 1024 * 1024  # a million accounts are about 120 MiB of JSON
@@ -82,6 +84,11 @@ def _check_parameters(parameters: Parameters, *, is_demo: bool) -> None:
         raise InvalidGenesis(
             f"block_threshold {parameters.block_threshold} can never be reached: "
             f"a block holds at most {parameters.block_max_transactions} (block_max_transactions)"
+        )
+    if parameters.block_threshold * TRANSACTION_BYTES_MAX > BODY_BYTES_MAX:
+        raise InvalidGenesis(
+            f"block_threshold {parameters.block_threshold} may be more than a block's {BODY_BYTES_MAX} bytes hold; "
+            f"at most {BODY_BYTES_MAX // TRANSACTION_BYTES_MAX}"
         )
     if parameters.stake_delay < STAKE_DELAY_MIN and not is_demo:
         raise InvalidGenesis(

@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from blockchain.api.app import create_app
@@ -95,9 +96,19 @@ def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:
     if not spec.demo:
         check_secret(config.key_file, key.public_key)
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    signer = Signer(key, spec.hash, config.data_dir / RECORD_FILE)
+    signer = Signer(key, spec.hash, record_path(config.key_file, config.data_dir, spec))
     signer.load()
     return signer
+
+
+def record_path(key_file: Path, data_dir: Path, spec: ChainSpec) -> Path:
+    """Where the signer keeps what this key has signed on this chain: beside the key, so that both move together.
+
+    On a demo chain in the data folder: its keys are everybody's, and the record goes with the chain when it is reset.
+    """
+    if spec.demo:
+        return data_dir / RECORD_FILE
+    return key_file.with_name(f"{key_file.stem}.{spec.chain_id}-{spec.hash.hex()[:8]}.{RECORD_FILE}")
 
 
 def _when_told_to_end() -> asyncio.Event:

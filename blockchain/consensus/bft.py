@@ -17,6 +17,7 @@ from typing import Final, assert_never
 from msgspec.structs import replace
 
 from blockchain.consensus.commit import Commit, certificate_of
+from blockchain.consensus.fork import effects_of
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord, encode_record
@@ -32,7 +33,7 @@ from blockchain.consensus.tendermint import (
     ValidNow,
 )
 from blockchain.consensus.votes import Added
-from blockchain.errors import InvalidBlock, InvalidCertificate
+from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate
 from blockchain.primitives import codec
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.chain import Parameters
@@ -256,6 +257,10 @@ class BftEngine:
             self._app.check_block(block)
         except InvalidBlock as error:
             self._emit(BlockRejected(proposal.height, proposal.round, proposal.block_id, str(error)))
+            return False
+        except ForkFound as fork:
+            self._out.extend(effects_of(fork))
+            self.halt()
             return False
         return True
 

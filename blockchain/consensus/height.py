@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord
 from blockchain.consensus.tendermint import Tendermint
@@ -9,6 +11,8 @@ from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Proposal, Step, Vote
+
+RECORDED_ROUNDS_MAX: Final = 500  # of a height that is stalled; older votes were told to everybody long ago
 
 
 class HeightInProgress:
@@ -45,11 +49,18 @@ class HeightInProgress:
             locked_round=rules.locked_round,
             valid_value=rules.valid_value,
             valid_round=rules.valid_round,
-            asked=tuple(self.asked),
-            signed=tuple(self.signed),
+            asked=self._kept(self.asked),
+            signed=self._kept(self.signed),
             proposals=tuple(p for r, p in sorted(self.proposals.items()) if r in kept_rounds - own),
             prevotes=tuple(rules.book.of(rules.valid_round).prevotes.votes.values()),
         )
+
+    def _kept(self, messages: list[Proposal | Vote]) -> tuple[Proposal | Vote, ...]:
+        """Those of the newest rounds, and of the rounds behind the lock: a stalled height goes on for long."""
+        rules = self.rules
+        first = rules.round - RECORDED_ROUNDS_MAX
+        needed = {rules.locked_round, rules.valid_round}
+        return tuple(message for message in messages if message.round > first or message.round in needed)
 
     def unrecorded_bodies(self, record: RoundRecord) -> tuple[tuple[Hash32, bytes], ...]:
         """The blocks that the record refers to and that were not written yet; from now on they count as written."""

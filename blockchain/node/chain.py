@@ -6,19 +6,21 @@ good; and turns a decided block into one atomic write. Checking uses neither clo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from blockchain.consensus.pos import ProofOfStake
-from blockchain.errors import InvalidBlock, InvalidCertificate, InvalidTransaction, StoreError
+from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, InvalidTransaction, StoreError
 from blockchain.genesis import LEDGERS
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.node.mempool import Mempool
 from blockchain.primitives import codec
 from blockchain.primitives.block import (
     BLOCK_BYTES_MAX,
+    BODY_BYTES_MAX,
     Block,
     Header,
     VerifiedBlock,
@@ -31,7 +33,7 @@ from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.validators import ValidatorSet, verify_certificate
-from blockchain.primitives.vote import Certificate, certificate_hash, empty_certificate
+from blockchain.primitives.vote import Certificate, Fork, certificate_hash, empty_certificate
 from blockchain.seams import (
     Batch,
     BlockFinalized,
@@ -46,7 +48,6 @@ from blockchain.seams import (
 )
 
 TRIALS_MAX: Final = 32  # blocks of one height kept with their outcome; a forgotten one is computed again
-BODY_BYTES_MAX: Final = BLOCK_BYTES_MAX - 2 * 1024 * 1024  # leaves room for the certificate of the largest set
 
 
 class Head(Struct, frozen=True):
@@ -233,6 +234,7 @@ class Chain:
     def _try(self, block: VerifiedBlock) -> Trial:
         """All that a block must be (protocol §4.3). Raises InvalidBlock with the field that is wrong."""
         header = block.header
+        self._check_fork(block.block.parent_certificate)
         self._check_place(header)
         self._check_certificate(block.block.parent_certificate)
         self._check_counts(header)
@@ -250,6 +252,15 @@ class Chain:
         if header.state_root != state.root():
             raise InvalidBlock("state_root", "not the root of the state after this block")
         return Trial(state, following, next_seed)
+
+    def _check_fork(self, certificate: Certificate) -> None:
+        """Whether somebody proves that the head is not the only final block of its height (protocol §5.9)."""
+        held = self.head.certificate
+        if held.height == 0 or certificate.height != held.height or certificate.block_id == held.block_id:
+            return
+        with suppress(InvalidCertificate):
+            verify_certificate(certificate, self.head.validators, self.genesis_hash)
+            raise ForkFound(held.height, codec.encode(Fork(held, certificate)))
 
     def _check_place(self, header: Header) -> None:
         if header.height != self.height:

@@ -13,7 +13,8 @@ from typing import Final
 from msgspec import Struct
 
 from blockchain.consensus.bft import BftEngine
-from blockchain.errors import InvalidBlock, InvalidCertificate
+from blockchain.consensus.fork import effects_of
+from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate
 from blockchain.node.chain import Chain
 from blockchain.node.gossip import Gossip
 from blockchain.node.messages import BLOCKS_MAX, Blocks, GetBlocks, VerifiedBlocks
@@ -128,6 +129,9 @@ class Sync:
             except InvalidCertificate as error:
                 self._let_rest(peer)
                 return [*effects, Penalize(peer, "bad_certificate", str(error)), *self._ask(behind_min=1)]
+            except ForkFound as fork:
+                self._is_stopped = True
+                return [*effects, *effects_of(fork)]
             except InvalidBlock as error:
                 why = f"block {block.header.height} is signed by more than two thirds of the stake, and wrong: {error}"
                 self._is_stopped = True

@@ -18,11 +18,10 @@ from blockchain.primitives.scalars import AddressField, Count, HashField, Height
 from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction, transaction_id
 from blockchain.primitives.vote import Certificate, Evidence, certificate_hash
 
-BLOCK_TRANSACTIONS_MAX: Final = (
-    10_000  # no chain may ask for more; keeps the largest block near two megabytes
-)
+BLOCK_TRANSACTIONS_MAX: Final = 10_000  # no chain may ask for more; keeps the largest block near two megabytes
 BLOCK_EVIDENCE_MAX: Final = 16
 BLOCK_BYTES_MAX: Final = 4 * 1024 * 1024
+BODY_BYTES_MAX: Final = BLOCK_BYTES_MAX - 2 * 1024 * 1024  # of transactions: room for the largest set's certificate
 _ID_TAG: Final = "block-id"
 _EVIDENCE_TAG: Final = "evidence"
 
@@ -96,9 +95,7 @@ def check_body(block: Block, genesis_hash: bytes) -> None:
     header = block.header
     if header.transaction_count != len(block.transactions) or header.evidence_count != len(block.evidence):
         raise MalformedMessage("the body holds another number of things than its header says")
-    if header.transaction_root != transaction_root(
-        [transaction_id(genesis_hash, t) for t in block.transactions]
-    ):
+    if header.transaction_root != transaction_root([transaction_id(genesis_hash, t) for t in block.transactions]):
         raise MalformedMessage("the transactions are not those of the header")
     if header.evidence_root != evidence_root(block.evidence, genesis_hash):
         raise MalformedMessage("the evidence is not that of the header")

@@ -13,9 +13,7 @@ from msgspec import Meta
 from blockchain.primitives.crypto import Address, Hash32, PublicKey, Signature
 
 INTEGER_MAX: Final = 2**53 - 1
-VALIDATORS_MAX: Final = (
-    10_000  # the largest set the costs are designed for; bounds certificates and vote books
-)
+VALIDATORS_MAX: Final = 10_000  # the largest set the costs are designed for; bounds certificates and vote books
 
 Amount = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 PositiveAmount = Annotated[int, Meta(ge=1, le=INTEGER_MAX)]

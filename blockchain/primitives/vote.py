@@ -122,6 +122,13 @@ class ForgottenLock(Struct, frozen=True, array_like=True, tag="lock", forbid_unk
     prevote: Vote
 
 
+class Fork(Struct, frozen=True, array_like=True, tag="fork", forbid_unknown_fields=True):
+    """Two certificates for different blocks of one height: what must never be. It accuses nobody by itself."""
+
+    first: Certificate
+    second: Certificate
+
+
 Evidence = ConflictingVotes | ConflictingProposals | ForgottenLock
 
 

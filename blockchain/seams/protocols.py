@@ -97,7 +97,7 @@ class Application(Protocol):
         """A block on the head; never fails where the trigger holds."""
 
     def check_block(self, block: VerifiedBlock) -> None:
-        """Raises InvalidBlock; uses neither clock nor pool, and remembers what it computed."""
+        """Raises InvalidBlock, or ForkFound; uses neither clock nor pool, and remembers what it computed."""
 
     def finalize(self, block: VerifiedBlock, certificate: Certificate, round: int, now: int) -> list[Effect]:
         """Make a checked block of the height in progress final in this node's `round`, and move the head to it."""

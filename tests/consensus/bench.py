@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.pos import Forgers
-from blockchain.errors import InvalidBlock
+from blockchain.errors import ForkFound, InvalidBlock
 from blockchain.primitives import codec
 from blockchain.primitives.block import Block, Header, VerifiedBlock, block_id
 from blockchain.primitives.chain import Parameters
@@ -106,6 +106,7 @@ class App:
         self.parent_certificate = Certificate(height - 1, 0, BLOCK_A, entries)
         self.is_due = False
         self.bad: set[Hash32] = set()
+        self.fork: ForkFound | None = None
         self.checked: list[Hash32] = []
         self.built: list[tuple[int, bytes, Certificate, int]] = []
         self.final: list[tuple[VerifiedBlock, Certificate, int]] = []
@@ -119,6 +120,8 @@ class App:
 
     def check_block(self, block: VerifiedBlock) -> None:
         self.checked.append(block.id)
+        if self.fork is not None:
+            raise self.fork
         if block.id in self.bad:
             raise InvalidBlock("state_root", "the test says so")
 

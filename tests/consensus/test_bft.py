@@ -11,8 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, accused
+from blockchain.consensus.height import RECORDED_ROUNDS_MAX
 from blockchain.consensus.record import RoundRecord, decode_record
-from blockchain.errors import InvalidCertificate
+from blockchain.errors import ForkFound, InvalidCertificate
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.scalars import NO_SIGNATURE
@@ -29,11 +30,14 @@ from blockchain.primitives.vote import (
     Vote,
 )
 from blockchain.seams import (
+    Batch,
     BlockRejected,
     Broadcast,
     Emit,
     EvidenceFound,
     ForgerDrawn,
+    Halt,
+    Halted,
     HeadMoved,
     HeightBegun,
     Locked,
@@ -839,6 +843,23 @@ def test_a_signers_record_of_the_past_silences_nobody() -> None:
 def test_a_node_without_a_key_starts_without_a_record() -> None:
     bench = Bench(me=None)
     assert events(HeightBegun, bench.give(Started())) != []
+
+
+def test_a_fork_is_kept_told_and_ends_all_signing() -> None:
+    bench = started()
+    bench.app.fork = ForkFound(HEIGHT - 1, b"two certificates")
+    effects = bench.propose(BLOCK)
+    assert Write(Batch(evidence=(b"two certificates",))) in effects
+    assert [type(effect) for effect in effects if isinstance(effect, Write | Halt)] == [Write, Halt]
+    assert len(events(Halted, effects)) == 1 and asked(effects) == []
+
+
+def test_the_record_of_a_long_height_keeps_the_newest_rounds_and_those_behind_the_lock() -> None:
+    current = started().engine.current
+    current.signed = [vote_of(ME, PREVOTE, None, round=number) for number in range(RECORDED_ROUNDS_MAX + 10)]
+    current.rules.round, current.rules.locked_round = RECORDED_ROUNDS_MAX + 9, 2
+    kept = [message.round for message in current.record().signed]
+    assert kept == [2, *range(10, RECORDED_ROUNDS_MAX + 10)]
 
 
 def test_messages_are_asked_for_without_a_signature() -> None:

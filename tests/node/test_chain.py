@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from blockchain.errors import InvalidBlock, StoreError
+from blockchain.errors import ForkFound, InvalidBlock, StoreError
 from blockchain.ledger.accounts import account_of, supply_of
 from blockchain.node import chain as chain_module
+from blockchain.primitives import codec
 from blockchain.primitives.block import VerifiedBlock, check_body, transaction_root
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import VerifiedTransaction
-from blockchain.primitives.vote import Certificate, certificate_hash, empty_certificate
+from blockchain.primitives.vote import Certificate, Fork, certificate_hash, empty_certificate
 from blockchain.seams import Batch, BlockFinalized, Emit, TransactionRefused, Write
 from tests.node.one_chain import KEYS, NOW, Node, at_height_two, sealed, spec_with, twin, with_body
 from tests.samples import BLOCK_A, TIME_MS, address, certificate_of, wallet
@@ -284,6 +285,17 @@ def test_the_parents_certificate_is_verified() -> None:
         assert refused(other, with_certificate(at_height_two(), certificate)) == "parent_certificate", what
     again = certificate_of(members, 1, head, round=0, genesis_hash=spec_hash)
     twin(node).chain.check_block(with_certificate(at_height_two(), again))
+
+
+def test_a_certificate_for_another_block_at_the_heads_height_is_a_fork() -> None:
+    node = at_height_two()
+    other = certificate_of(dict(enumerate(KEYS)), 1, BLOCK_A, genesis_hash=node.spec.hash)
+    head = node.chain.head
+    with pytest.raises(ForkFound) as found:
+        twin(node).chain.check_block(with_certificate(at_height_two(), other))
+    assert found.value.height == 1
+    assert codec.decode(found.value.proof, Fork, bytes_max=10_000) == Fork(head.certificate, other)
+    assert node.chain.head == head
 
 
 def test_another_certificate_of_the_parent_than_ones_own_is_as_good() -> None:

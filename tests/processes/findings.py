@@ -61,7 +61,8 @@ def stored_chain(node: NodeProcess, genesis_hash: Hash32) -> StoredChain:
 def signing_record(node: NodeProcess, genesis_hash: Hash32) -> SigningRecord:
     """What the node's key has signed, from the file that the signer keeps."""
     assert node.key_file is not None
-    return Signer(read_key_file(node.key_file, None), genesis_hash, node.data_dir / "signing_record").load()
+    [record] = node.key_file.parent.glob(f"{node.key_file.stem}.*-{genesis_hash.hex()[:8]}.signing_record")
+    return Signer(read_key_file(node.key_file, None), genesis_hash, record).load()
 
 
 def check_one_chain(chains: list[StoredChain]) -> None:
