@@ -236,11 +236,13 @@ class Core:
     # ------------------------------------------------------------------------------------------------ messages
 
     def _on_message(self, peer: Peer, message: Verified, now: int) -> None:
-        if not peer.may_ask(type(message), len(message.ids) if isinstance(message, Have | Want) else 1):
+        may_ask = peer.may_ask(type(message), len(message.ids) if isinstance(message, Have | Want) else 1)
+        if isinstance(message, Status):
+            peer.on_status(message)  # where a peer is, is known however often it says so
+        if not may_ask:
             return
         match message:
             case Status():
-                peer.on_status(message)
                 self._out.extend(self.gossip.catch_up(peer))
                 self._out.extend(self.sync.on_status())
             case VerifiedVotes(votes=votes):
