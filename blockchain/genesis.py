@@ -10,16 +10,16 @@ from pathlib import PurePath
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import asdict
 
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import InvalidAddress, InvalidGenesis
 from blockchain.ledger.accounts import AccountLedger
 from blockchain.primitives import vrf
-from blockchain.primitives.address import format_address, parse_address
+from blockchain.primitives.address import parse_address
 from blockchain.primitives.block import BODY_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
+from blockchain.primitives.jsonform import chain_to_json
 from blockchain.primitives.transaction import TRANSACTION_BYTES_MAX
 from blockchain.seams import Ledger
 
@@ -47,19 +47,7 @@ def load_genesis(raw: bytes, source: PurePath | str = "genesis") -> ChainSpec:
 
 def dump_genesis(spec: ChainSpec) -> bytes:
     """The JSON form of a genesis: what `load_genesis` reads, addresses in their text form."""
-    plain = {
-        "version": spec.version,
-        "chain_id": spec.chain_id,
-        "time_ms": spec.time_ms,
-        "demo": spec.demo,
-        "engine": spec.engine,
-        "ledger": spec.ledger,
-        "parameters": asdict(spec.parameters),
-        "issuer": None if spec.issuer is None else format_address(spec.issuer),
-        "accounts": [{"address": format_address(a.address), "balance": a.balance} for a in spec.accounts],
-        "validators": [_plain_validator(validator) for validator in spec.validators],
-    }
-    return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(chain_to_json(spec)), indent=2) + b"\n"
 
 
 def check_genesis(spec: ChainSpec) -> None:
@@ -131,13 +119,6 @@ def _check_validator_keys(validators: tuple[GenesisValidator, ...]) -> None:
 def _check_unique(what: str, keys: list[Any]) -> None:
     if len(set(keys)) != len(keys):
         raise InvalidGenesis(f"the same {what} stands twice")
-
-
-def _plain_validator(validator: GenesisValidator) -> dict[str, Any]:
-    plain: dict[str, Any] = {"address": format_address(validator.address), "stake": validator.stake}
-    if validator.key is not None:
-        plain["key"] = validator.key.hex()
-    return plain
 
 
 def _with_keys(plain: Any) -> Any:

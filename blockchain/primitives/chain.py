@@ -1,6 +1,6 @@
 """What genesis says: the parameters, accounts and validators that all nodes of a chain share (docs/protocol.md §9).
 
-Its canonical hash is the chain's identity; `blockchain.genesis` loads, checks and generates it.
+Its canonical hash is the chain's identity; `blockchain.genesis` loads, checks and writes it.
 """
 
 from __future__ import annotations

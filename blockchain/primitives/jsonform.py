@@ -233,7 +233,7 @@ def validators_to_json(validators: ValidatorSet) -> list[JsonObject]:
 
 
 def chain_to_json(spec: ChainSpec) -> JsonObject:
-    """All that genesis says; a validator without a key of its own has null there."""
+    """All that genesis says, as a genesis file has it; a validator without a key of its own has null there."""
     return {
         "version": spec.version,
         "chain_id": spec.chain_id,
