@@ -85,6 +85,7 @@ from blockchain.seams import (
 
 STATUS_MS: Final = 1_000
 ANNOUNCE_MS: Final = 5_000
+HEIGHT_TIMERS_MAX: Final = 128  # of one kind; more than the heights that one input can pass (sync takes 100)
 PEERS_MS: Final = 30_000
 
 
@@ -437,16 +438,20 @@ class Core:
                 self._out.extend(self.gossip.send_all(GetPeers()))
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
             case TimerKind.BLOCK_WAIT:
-                self.chain.is_wait_over |= key.height == self.chain.height
+                self.chain.is_wait_over |= key == self._height_timer(TimerKind.BLOCK_WAIT)
                 self._drive(PoolChanged(), now)
             case TimerKind.HEARTBEAT:
-                self.chain.is_heartbeat_due |= key.height == self.chain.height
+                self.chain.is_heartbeat_due |= key == self._height_timer(TimerKind.HEARTBEAT)
                 self._drive(PoolChanged(), now)
             case _:
                 self._drive(TimerFired(key), now)
 
-    def _set_timer(self, kind: TimerKind, delay_ms: int, height: int = 0) -> None:
-        self._out.append(SetTimer(TimerKey(kind, height), delay_ms))
+    def _set_timer(self, kind: TimerKind, delay_ms: int) -> None:
+        self._out.append(SetTimer(TimerKey(kind), delay_ms))
+
+    def _height_timer(self, kind: TimerKind) -> TimerKey:
+        """A timer of this height. Old ones are replaced in time, or a long wait would leave one for each block."""
+        return TimerKey(kind, self.chain.height % HEIGHT_TIMERS_MAX)
 
     # ------------------------------------------------------------------------------------------------ after each input
 
@@ -490,7 +495,7 @@ class Core:
             oldest = chain.pool.oldest_ready_ms
             self._waits_at = chain.height
             waited = min(max(now - oldest, 0), wait)  # the clock may have been set; a timer does the waiting
-            self._set_timer(TimerKind.BLOCK_WAIT, wait - waited, chain.height)
+            self._out.append(SetTimer(self._height_timer(TimerKind.BLOCK_WAIT), wait - waited))
         if self._parameters.heartbeat_ms is not None and self._beats_at != chain.height:
             self._beats_at = chain.height
-            self._set_timer(TimerKind.HEARTBEAT, self._parameters.heartbeat_ms, chain.height)
+            self._out.append(SetTimer(self._height_timer(TimerKind.HEARTBEAT), self._parameters.heartbeat_ms))

@@ -100,8 +100,9 @@ class Gossip:
         if peer.height != current.height:
             return []
         effects: list[Effect] = []
-        for round, proposal in current.proposals.items():
-            if peer.may_lack(round) and peer.lacks_proposal(round) and round <= peer.round + 1:
+        for round, proposal in reversed(current.proposals.items()):
+            lacks = peer.may_lack(round) and peer.lacks_proposal(round) and round <= peer.round + 1
+            if lacks and peer.may_ask(ProposedBlock, 1):
                 peer.note_proposal(round)
                 raw = current.blocks[proposal.block_id].raw
                 effects.append(self.send(peer, ProposedBlock(proposal, raw)))

@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-from blockchain.node.messages import GetBlocks, GetPeers, Have, Peers, Status, Want
+from blockchain.node.messages import GetBlocks, GetPeers, Have, Peers, ProposedBlock, Status, Want
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.seams import PeerId
@@ -25,6 +25,7 @@ ALLOWANCES: Final[dict[type, int]] = {
     GetBlocks: 20,  # each may be 2 MiB to read and to send
     GetPeers: 5,
     Peers: 5,
+    ProposedBlock: 8,  # sent to who says that it lacks them: up to 4 MiB each for a status of 100 bytes
 }
 
 

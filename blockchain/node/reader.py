@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from blockchain.consensus.height import HeightInProgress
 from blockchain.ledger.accounts import account_of, stakeholder
 from blockchain.node.ahead import Finals
@@ -20,6 +22,8 @@ from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Step
 from blockchain.seams import FinalBlock
+
+LOTTERY_ROUNDS_MAX: Final = 1_000  # a receipt of a later round takes all the draws before it
 
 
 def status_of(core: Core) -> StatusView:
@@ -142,6 +146,8 @@ def transaction_of(core: Core, store: Finals, transaction_id: Hash32) -> Transac
 def lottery_of(core: Core, height: int, round: int, stored: FinalBlock | None) -> LotteryReceipt | None:
     """The receipt of a draw of the height in progress, or of the head; None where this node has not the set."""
     chain = core.chain
+    if round > LOTTERY_ROUNDS_MAX:
+        return None
     try:
         validators = validators_at(core, height)
     except LookupError:
