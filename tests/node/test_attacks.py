@@ -18,6 +18,7 @@ from blockchain.node.messages import (
     GetBlocks,
     GetPeers,
     Have,
+    Holdings,
     Message,
     Nothing,
     ProposedBlock,
@@ -31,6 +32,7 @@ from blockchain.node.messages import (
     encode_frame,
 )
 from blockchain.node.peers import ALLOWANCES, PLACES_MAX, Peer
+from blockchain.node.reader import LOTTERY_ROUNDS_MAX, lottery_of
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
 from blockchain.primitives import vrf
@@ -59,6 +61,7 @@ from blockchain.seams import (
     PeerId,
     ProveVrf,
     Send,
+    SetTimer,
     Sign,
     Signed,
     SigningRecord,
@@ -73,6 +76,7 @@ from blockchain.seams import (
 )
 from tests.samples import PREVOTE, TIME_MS, address, certificate_of, key, signed, spec_of, vote, wallet
 
+BLOCK_WAIT = TimerKind.BLOCK_WAIT
 NOW = TIME_MS + 1_000_000
 PEER = PeerId(b"p" * 32)
 
@@ -414,3 +418,39 @@ def test_over_a_slow_line_fewer_blocks_are_asked_for() -> None:
     messages = [decode_frame(effect.frame).message for effect in node.effects if isinstance(effect, Send)]
     counts = [message.count for message in messages if isinstance(message, GetBlocks)]
     assert counts[:5] == [100, 25, 6, 1, 1]
+
+
+# ---------------------------------------------------------------------------------------------------- small bounds
+
+
+def test_a_timer_of_another_height_does_not_end_the_wait_of_this_one() -> None:
+    spec, keys = chain_of(4, block_threshold=5)
+    node = Bench(spec, keys[0])
+    node.submit(wallet("a", spec.hash).transfer(address("b"), 1, 0))
+    [wait] = [effect.key for effect in node.effects if isinstance(effect, SetTimer) and effect.key.kind is BLOCK_WAIT]
+    node.feed(TimerFired(TimerKey(BLOCK_WAIT, wait.height - 1)))
+    assert not node.core.chain.is_block_due(NOW)
+    node.feed(TimerFired(wait))
+    assert node.core.chain.is_block_due(NOW)
+
+
+def test_status_after_status_gets_only_so_many_blocks_a_tick() -> None:
+    spec, keys = chain_of(4)
+    forger, others = forger_first(spec, keys)
+    node = Bench(spec, others[0])
+    node.submit(wallet("a", spec.hash).transfer(address("b"), 1, 0))
+    block = node.block_of(forger)
+    unsigned = Proposal(1, 0, -1, block.id, Address(forger.public_key))
+    node.receive(ProposedBlock(signed(unsigned, forger, spec.hash), block.raw))
+    node.effects.clear()
+    for _ in range(20):
+        node.receive(Status(1, 0, Step.PROPOSE, (Holdings(0, False, ()),)))
+    frames = [decode_frame(effect.frame).message for effect in node.effects if isinstance(effect, Send)]
+    assert sum(isinstance(message, ProposedBlock) for message in frames) == ALLOWANCES[ProposedBlock]
+
+
+def test_a_lottery_receipt_is_made_for_rounds_that_may_come_only() -> None:
+    spec, keys = chain_of(4)
+    core = Bench(spec, keys[0]).core
+    assert lottery_of(core, 1, LOTTERY_ROUNDS_MAX, None) is not None
+    assert lottery_of(core, 1, LOTTERY_ROUNDS_MAX + 1, None) is None
