@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from blockchain.primitives import codec, jsonform
+from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
 from blockchain.primitives.crypto import HASH_BYTES, PUBLIC_KEY_BYTES, Address, Hash32, PublicKey, SigningKey
 from blockchain.primitives.transaction import (
@@ -85,16 +85,6 @@ class Wallet:
         signed = sign_transaction(unsigned, self.key, self.genesis_hash)
         raw = codec.encode(signed)
         return VerifiedTransaction(transaction_id(self.genesis_hash, raw), raw, signed)
-
-
-def to_json(transaction: Transaction) -> jsonform.JsonObject:
-    """The JSON form of a signed transaction."""
-    return jsonform.transaction_to_json(transaction)
-
-
-def from_json(value: object) -> Transaction:
-    """A signed transaction from its JSON form; raises InvalidTransaction. The signature is not checked."""
-    return jsonform.transaction_from_json(value)
 
 
 def _recipient(value: Address | str) -> Address:

@@ -26,7 +26,7 @@ from blockchain.primitives.scalars import VALIDATORS_MAX, AddressField, Amount, 
 from blockchain.primitives.transaction import Exchange, Stake, Transaction, Transfer
 from blockchain.primitives.validators import Validator, ValidatorSet
 from blockchain.primitives.vote import Certificate, Evidence
-from blockchain.seams import Receipt, State
+from blockchain.seams import State
 
 STAKEHOLDER_PREFIX: Final = b"v"
 _SUPPLY_KEY: Final = b"s"
@@ -143,7 +143,7 @@ class AccountLedger:
     def next_nonce(self, state: State, sender: Address) -> int:
         return account_of(state, sender).nonce
 
-    def apply(self, state: State, transaction: Transaction, height: int) -> Receipt:
+    def apply(self, state: State, transaction: Transaction, height: int) -> None:
         self.check(transaction, height)
         sender = account_of(state, transaction.sender)
         _check_nonce(sender, transaction)
@@ -166,7 +166,6 @@ class AccountLedger:
         if transaction.fee:
             supply = supply_of(state)
             _put(state, _SUPPLY_KEY, replace(supply, burnt=supply.burnt + transaction.fee))
-        return Receipt(transaction.sender, transaction.fee)
 
     def _mint(self, state: State, amount: int) -> None:
         supply = supply_of(state)

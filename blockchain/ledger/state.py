@@ -80,12 +80,6 @@ class Overlay:
     def child(self) -> Overlay:
         return Overlay(self._base, self)
 
-    def absorb(self, child: Overlay) -> None:
-        """Take over what a child changed."""
-        assert child._parent is self, "only a child is absorbed"
-        self._changes.update(child._changes)
-        self._speculation = None
-
     def changes(self) -> dict[bytes, bytes | None]:
         """Everything that differs from the final state, parents' changes included."""
         if self._parent is None:

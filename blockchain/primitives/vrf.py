@@ -29,7 +29,6 @@ from blockchain.primitives.crypto import PUBLIC_KEY_BYTES, SigningKey
 Proof = NewType("Proof", bytes)  # 80 bytes
 
 PROOF_BYTES: Final = 80
-OUTPUT_BYTES: Final = 64
 
 _GROUP_ORDER: Final = 2**252 + 27742317777372353535851937790883648493  # L, RFC 8032 §5.1
 _BASE: Final = bytes([0x58]) + bytes([0x66]) * 31

@@ -68,7 +68,6 @@ from blockchain.seams.protocols import (
     Application,
     Engine,
     Ledger,
-    Receipt,
     State,
     Store,
 )
@@ -106,7 +105,6 @@ __all__ = [
     "ProposalReceived",
     "Proposed",
     "ProveVrf",
-    "Receipt",
     "RefusedTransaction",
     "Reply",
     "RoundTimedOut",

@@ -27,7 +27,6 @@ class TimerKind(Enum):
     HEARTBEAT = "heartbeat"
     STATUS = "status"
     ANNOUNCE = "announce"
-    SYNC = "sync"
     PEERS = "peers"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from msgspec import Struct
-
 from blockchain.primitives.block import Header, VerifiedBlock
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction
@@ -14,13 +12,6 @@ from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, Evidence
 from blockchain.seams.effects import Batch, Effect, FinalBlock, RefusedTransaction
 from blockchain.seams.inputs import EngineInput
-
-
-class Receipt(Struct, frozen=True):
-    """What applying one transaction did, in words for the API; the state itself is in the overlay."""
-
-    sender: Address
-    fee: int
 
 
 class State(Protocol):
@@ -49,7 +40,7 @@ class Ledger(Protocol):
     def check(self, transaction: Transaction, height: int) -> None:
         """What needs no state. Raises InvalidTransaction."""
 
-    def apply(self, state: State, transaction: Transaction, height: int) -> Receipt:
+    def apply(self, state: State, transaction: Transaction, height: int) -> None:
         """Change the overlay, or raise InvalidTransaction and leave it as it was."""
 
     def finish_block(

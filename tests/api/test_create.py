@@ -14,8 +14,8 @@ from blockchain.api import schemas
 from blockchain.api.app import ApiSettings
 from blockchain.api.body import SUBMISSION_TRANSACTIONS_MAX, BodyLimits
 from blockchain.primitives import codec
+from blockchain.primitives.jsonform import transaction_to_json
 from blockchain.primitives.transaction import VerifiedTransaction
-from blockchain.wallet import to_json
 from tests.api.asking import ask, check_problem
 from tests.api.fake_node import ALICE, BOB, FakeNode, with_other_signature
 
@@ -37,9 +37,9 @@ def _json(value: object) -> bytes:
 def _forms(made: list[VerifiedTransaction]) -> list[tuple[bytes, str]]:
     one = made[0]
     return [
-        (_json(to_json(one.transaction)), "application/json"),
-        (_json({"transaction": to_json(one.transaction)}), "application/json; charset=utf-8"),
-        (_json([to_json(one.transaction)]), "application/json"),
+        (_json(transaction_to_json(one.transaction)), "application/json"),
+        (_json({"transaction": transaction_to_json(one.transaction)}), "application/json; charset=utf-8"),
+        (_json([transaction_to_json(one.transaction)]), "application/json"),
         (one.raw, "application/msgpack"),
         (codec.encode([one.raw]), "Application/MsgPack"),
     ]
@@ -67,7 +67,7 @@ def test_many_transactions_keep_their_order(count: int) -> None:
     made = _made(count)
     ids = [one.id.hex() for one in made]
     for content, media_type in (
-        (_json([to_json(one.transaction) for one in made]), "application/json"),
+        (_json([transaction_to_json(one.transaction) for one in made]), "application/json"),
         (codec.encode([one.raw for one in made]), "application/msgpack"),
     ):
         node = FakeNode()
@@ -91,8 +91,8 @@ def test_of_many_some_are_refused() -> None:
     node = FakeNode()
     made = _made(3)
     node.refuse[made[1].id] = ("insufficient_balance", "100 is more than 7")
-    unreadable = to_json(made[2].transaction) | {"fee": -1}
-    response = _post(node, _json([unreadable, *(to_json(one.transaction) for one in made)]))
+    unreadable = transaction_to_json(made[2].transaction) | {"fee": -1}
+    response = _post(node, _json([unreadable, *(transaction_to_json(one.transaction) for one in made)]))
     assert response.status_code == 202
     schemas.SubmissionAnswer.model_validate_json(response.content)
     assert response.json()["ids"] == [made[0].id.hex(), made[2].id.hex()]
@@ -148,7 +148,7 @@ def test_when_none_can_be_read_the_node_is_not_asked() -> None:
 )
 def test_values_are_refused_by_name(payload: str, code: str) -> None:
     node = FakeNode()
-    document = json.dumps(to_json(_made()[0].transaction) | {"payload": "PAYLOAD"})
+    document = json.dumps(transaction_to_json(_made()[0].transaction) | {"payload": "PAYLOAD"})
     content = document.replace('"PAYLOAD"', payload).replace("RECIPIENT", BOB.address_text)
     check_problem(_post(node, content.encode()), 422, code)
     assert node.submitted == []

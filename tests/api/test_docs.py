@@ -15,8 +15,9 @@ from blockchain.api.docs import STATIC_FOLDER
 from blockchain.api.problems import PROBLEM_MEDIA_TYPE
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32, SigningKey
+from blockchain.primitives.jsonform import transaction_from_json
 from blockchain.primitives.transaction import verify_transaction
-from blockchain.wallet import Wallet, from_json
+from blockchain.wallet import Wallet
 from tests.api.asking import ask
 from tests.api.fake_node import FakeNode
 
@@ -120,7 +121,7 @@ def test_every_route_has_examples(path: str) -> None:
             assert _examples(document, content), (path, status)
     if "requestBody" in operation:
         shown = operation["requestBody"]["content"]["application/json"]["example"]  # nulls are left out of it
-        assert from_json(shown) == from_json(examples.SIGNED_TRANSACTION)
+        assert transaction_from_json(shown) == transaction_from_json(examples.SIGNED_TRANSACTION)
 
 
 def _examples(document: dict[str, Any], content: dict[str, Any]) -> list[Any]:
@@ -153,6 +154,6 @@ def test_every_example_fits_its_schema(model: type[BaseModel]) -> None:
 
 def test_the_signed_example_is_really_signed() -> None:
     genesis_hash = Hash32(bytes.fromhex(examples.GENESIS_HASH))
-    signed = verify_transaction(codec.encode(from_json(examples.SIGNED_TRANSACTION)), genesis_hash)
+    signed = verify_transaction(codec.encode(transaction_from_json(examples.SIGNED_TRANSACTION)), genesis_hash)
     assert signed.id.hex() == examples.TRANSACTION_ID
     assert Wallet(SigningKey(bytes(range(32))), genesis_hash).transfer(examples.ADDRESS_B, 1, 2) == signed

@@ -73,22 +73,13 @@ def test_competing_overlays_do_not_see_each_other() -> None:
         base.commit(other)  # its base is gone
 
 
-def test_a_child_is_tried_and_dropped_or_absorbed() -> None:
+def test_a_child_is_tried_and_dropped() -> None:
     parent = put(Overlay(state_of(RECORDS)), {b"a1": b"parent's"})
     root = parent.root()
     dropped = put(parent.child(), {b"a1": None, b"a9": b"x"})
     assert dropped.get(b"b1") == b"three" and dropped.get(b"a1") is None
     assert parent.root() == root and parent.get(b"a1") == b"parent's"
-    taken = put(parent.child(), {b"a2": None})
-    parent.absorb(taken)
-    assert parent.changes() == {b"a1": b"parent's", b"a2": None}
-    assert parent.root() != root
-
-
-def test_only_a_child_is_absorbed() -> None:
-    base = state_of(RECORDS)
-    with pytest.raises(AssertionError):
-        Overlay(base).absorb(Overlay(base))
+    assert parent.changes() == {b"a1": b"parent's"}
 
 
 def test_a_root_is_computed_again_after_a_change() -> None:
@@ -120,7 +111,7 @@ def test_roots_and_contents_are_those_of_a_rebuilt_state(
     expected = after(content, first, second)
     assert content_of(child) == expected
     assert child.root() == state_of(expected).tree.root
-    parent.absorb(child)
+    put(parent, second)
     assert parent.root() == state_of(expected).tree.root
     base.commit(parent)
     assert content_of(base) == expected
