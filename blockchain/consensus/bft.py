@@ -228,7 +228,8 @@ class BftEngine:
     def _on_proposal(self, given: ProposalReceived, now: int) -> None:
         proposal, block = given.proposal, given.block
         current = self.current
-        if proposal.height != current.height or proposal.round > current.rules.round + PROPOSALS_AHEAD_MAX:
+        is_ahead = proposal.round > current.rules.round + PROPOSALS_AHEAD_MAX
+        if proposal.height != current.height or is_ahead or current.is_too_old(proposal.round):
             return
         if proposal.forger != current.forgers.forger(proposal.round):
             if given.peer is not None:
@@ -333,6 +334,7 @@ class BftEngine:
 
     def _enter_round(self, round: int) -> None:
         current = self.current
+        current.forget_old_proposals()
         forger = current.forgers.forger(round)
         self._emit(ForgerDrawn(current.height, round, forger))
         asked = any(isinstance(message, Proposal) and message.round == round for message in current.asked)

@@ -12,6 +12,7 @@ from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Proposal, Step, Vote
 
+PROPOSED_ROUNDS_MAX: Final = 64  # of which bodies are kept, of up to 4 MiB each; a value worth more is locked on
 RECORDED_ROUNDS_MAX: Final = 500  # of a height that is stalled; older votes were told to everybody long ago
 
 
@@ -35,6 +36,24 @@ class HeightInProgress:
         self.unarmed_round = -1  # the round whose propose time-out does not run yet
         self.is_commit_wait_set = False
         self.is_commit_wait_over = False
+
+    def is_too_old(self, round: int) -> bool:
+        """Whether a proposal of this round matters no more: long past, behind no lock, and not about to be decided."""
+        rules = self.rules
+        if round >= rules.round - PROPOSED_ROUNDS_MAX or round in (rules.locked_round, rules.valid_round):
+            return False
+        precommits = rules.book.of(round).precommits.stakes.items()
+        return not any(value is not None and self.validators.is_honest_minority(stake) for value, stake in precommits)
+
+    def forget_old_proposals(self) -> None:
+        """Let go of proposals that are too old, and of bodies that nothing refers to any more."""
+        for round in [number for number in self.proposals if self.is_too_old(number)]:
+            del self.proposals[round]
+            del self.rules.proposals[round]
+        needed: set[Hash32 | None] = {self.rules.locked_value, self.rules.valid_value}
+        needed |= {proposal.block_id for proposal in self.proposals.values()}
+        needed |= {message.block_id for message in self.asked if not self.is_too_old(message.round)}
+        self.blocks = {block_id: block for block_id, block in self.blocks.items() if block_id in needed}
 
     def record(self) -> RoundRecord:
         """The place, the lock and everything behind it, as it must be on disk before the next signature."""

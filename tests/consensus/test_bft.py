@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, accused
-from blockchain.consensus.height import RECORDED_ROUNDS_MAX
+from blockchain.consensus.height import PROPOSED_ROUNDS_MAX, RECORDED_ROUNDS_MAX
 from blockchain.consensus.record import RoundRecord, decode_record
 from blockchain.errors import ForkFound, InvalidCertificate
 from blockchain.primitives import codec
@@ -860,6 +860,26 @@ def test_the_record_of_a_long_height_keeps_the_newest_rounds_and_those_behind_th
     current.rules.round, current.rules.locked_round = RECORDED_ROUNDS_MAX + 9, 2
     kept = [message.round for message in current.record().signed]
     assert kept == [2, *range(10, RECORDED_ROUNDS_MAX + 10)]
+
+
+def test_bodies_of_rounds_long_past_go_but_those_behind_a_lock_or_near_a_decision() -> None:
+    """A stalled height goes on for long, and each round may bring a body of megabytes."""
+    bench, _ = locked()  # on V, in round 0
+    blocks = {number: block_of(number, number % len(SET)) for number in (1, 2, 3)}
+    for number, block in blocks.items():
+        bench.to_round(number)
+        bench.propose(block, number)
+    bench.precommits(blocks[2].id, who=[0, 1], round=2)  # more than a third
+    bench.precommits(None, who=[0, 1], round=3)
+    bench.to_round(PROPOSED_ROUNDS_MAX + 10)
+    current = bench.engine.current
+    assert sorted(current.proposals) == sorted(current.rules.proposals) == [0, 2]
+    assert current.blocks.keys() == {V, blocks[2].id}
+    assert bench.propose(blocks[1], 1) == [], "and does not come back"
+    late = block_of(70, 70 % len(SET))
+    assert Broadcast(proposal_of(late, 70), late) in bench.propose(late, 70)
+    bench.precommits(blocks[2].id, who=[2], round=2)
+    assert [final[0].id for final in bench.app.final] == [blocks[2].id]
 
 
 def test_messages_are_asked_for_without_a_signature() -> None:
