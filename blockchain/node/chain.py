@@ -16,7 +16,7 @@ from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, InvalidTransaction, StoreError
 from blockchain.genesis import LEDGERS
 from blockchain.ledger.state import FinalState, Overlay
-from blockchain.node.mempool import Mempool
+from blockchain.node.mempool import Mempool, refusal_event
 from blockchain.primitives import codec
 from blockchain.primitives.block import (
     BLOCK_BYTES_MAX,
@@ -41,9 +41,7 @@ from blockchain.seams import (
     Emit,
     FinalBlock,
     Ledger,
-    RefusedTransaction,
     Store,
-    TransactionRefused,
     Write,
 )
 
@@ -340,11 +338,7 @@ class Chain:
             final_ms=now,
             synced=is_synced,
         )
-        return [Write(batch), Emit(event), *(_refusal(reason) for reason in refused)]
+        return [Write(batch), Emit(event), *(refusal_event(reason) for reason in refused)]
 
     def next_nonce(self, address: Address) -> int:
         return self.ledger.next_nonce(self.state(), address)
-
-
-def _refusal(reason: RefusedTransaction) -> Emit:
-    return Emit(TransactionRefused(reason.id, reason.code, reason.why))

@@ -1,8 +1,8 @@
 """The core of a node: one method, `handle(input, now) -> list[Effect]`.
 
-It joins the engine, the chain with its pool, gossip, sync and what is known of peers. It does no I/O, reads no clock
-and draws no randomness; the runtime and the simulator drive the very same class. One task calls it, one input at a
-time, and performs the effects of one input before the next (docs/architecture.md).
+It joins the engine, the chain with its pool and the way into it, gossip, sync and what is known of peers. It does no
+I/O, reads no clock and draws no randomness; the runtime and the simulator drive the very same class. One task calls
+it, one input at a time, and performs the effects of one input before the next (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, BftEngine, accused
 from blockchain.consensus.record import decode_record
-from blockchain.errors import InvalidTransaction, MalformedMessage, PeerFault, StoreError
+from blockchain.errors import MalformedMessage, PeerFault, StoreError
 from blockchain.genesis import ENGINES
+from blockchain.node.admission import Admission
 from blockchain.node.chain import Chain
 from blockchain.node.gossip import Gossip
 from blockchain.node.messages import (
@@ -42,7 +43,6 @@ from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, PublicKey
-from blockchain.primitives.transaction import VerifiedTransaction, decode_transaction, transaction_id
 from blockchain.primitives.vote import Announcement, Evidence, Proposal, Vote
 from blockchain.seams import (
     Batch,
@@ -63,20 +63,15 @@ from blockchain.seams import (
     Penalize,
     PoolChanged,
     ProposalReceived,
-    RefusedTransaction,
-    Reply,
     SetTimer,
     Sign,
     Signed,
     SignRefused,
     Started,
     Store,
-    SubmissionResult,
     TimerFired,
     TimerKey,
     TimerKind,
-    TransactionAccepted,
-    TransactionRefused,
     TransactionsSubmitted,
     VoteReceived,
     VrfProved,
@@ -117,13 +112,6 @@ Input = (
 )
 
 
-class Entered(Struct, frozen=True):
-    """What one input brought into the pool, and what that replaced there; filled one by one."""
-
-    added: list[VerifiedTransaction]
-    replaced: list[RefusedTransaction]
-
-
 class Core:
     """One chain of one node. `key` is the validator key that it signs with; None follows without voting."""
 
@@ -133,6 +121,7 @@ class Core:
         self.engine = BftEngine(self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, key)
         self.gossip = Gossip(self.chain, self.engine, store)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
+        self.admission = Admission(self.chain, self.gossip, store)
         self._key = key
         self.halted = ""  # why, once something happened that must never happen
         self.announced: dict[Address, Announcement] = {}
@@ -179,7 +168,7 @@ class Core:
             case MessageFaulty(peer=peer_id, fault=fault):
                 self._out.append(Penalize(peer_id, fault.reason, fault.why))
             case TransactionsSubmitted():
-                self._on_submitted(given, now)
+                self._out.extend(self.admission.submit(given, now))
             case PeerConnected():
                 self._on_connected(given)
             case PeerDisconnected(peer=peer_id):
@@ -199,7 +188,7 @@ class Core:
 
     def _on_started(self, given: Started, now: int) -> None:
         self._instance = given.instance
-        self._restore_pool(now)
+        self._out.extend(self.admission.restore(now))
         self._restore_round()
         self._out.append(Emit(NodeStarted(self.chain.head.height, self.chain.head.id, self.engine.validator)))
         self._drive(given, now)
@@ -207,16 +196,6 @@ class Core:
         self._set_timer(TimerKind.PEERS, PEERS_MS)
         if self._key is not None:
             self._set_timer(TimerKind.ANNOUNCE, 0)
-
-    def _restore_pool(self, now: int) -> None:
-        """What was acknowledged before the node stopped; verified then, so not again."""
-        for raw in self._store.pending():
-            transaction = decode_transaction(raw)
-            verified = VerifiedTransaction(transaction_id(self.chain.genesis_hash, raw), raw, transaction)
-            try:
-                self.chain.pool.add(verified, now, must_apply=False)
-            except InvalidTransaction as error:
-                self._refuse(RefusedTransaction(verified.id, error.code, error.why, now))
 
     def _restore_round(self) -> None:
         raw = self._store.round_record()
@@ -255,7 +234,7 @@ class Core:
                     peer.note_proposal(proposal.round)
                 self._drive(ProposalReceived(proposal, block, peer.id), now)
             case VerifiedTransactions(transactions=transactions):
-                self._on_transactions(peer, transactions, now)
+                self._out.extend(self.admission.receive(peer, transactions, now))
             case VerifiedBlocks():
                 self._on_blocks(peer, message, now)
             case VerifiedAnnouncement(announcement=announcement):
@@ -324,72 +303,6 @@ class Core:
         if len(self.announced) > len(members):
             self.announced = {address: said for address, said in self.announced.items() if address in members}
         self._out.extend(self.gossip.send_all(Announce(announcement), but=sender))
-
-    # ------------------------------------------------------------------------------------------------ transactions
-
-    def _on_submitted(self, given: TransactionsSubmitted, now: int) -> None:
-        """A client's transactions: durable first, then acknowledged, then gossiped."""
-        results = []
-        entered = Entered([], [])
-        for verified in given.transactions:
-            try:
-                self._add(verified, entered, now, must_apply=True)
-                results.append(SubmissionResult(verified.id))
-            except InvalidTransaction as error:
-                self._out.append(Emit(TransactionRefused(verified.id, error.code, error.why)))
-                results.append(SubmissionResult(verified.id, error.code, error.why))
-        self._keep(entered)
-        self._out.append(Reply(given.token, tuple(results)))
-        self._out.extend(self.gossip.announce(verified.id for verified in entered.added))
-
-    def _on_transactions(self, peer: Peer, transactions: tuple[VerifiedTransaction, ...], now: int) -> None:
-        """A peer's transactions. One that does not apply is nobody's fault."""
-        ids = tuple(verified.id for verified in transactions)
-        peer.note_known(ids)
-        self.gossip.on_arrived(ids)
-        entered = Entered([], [])
-        for verified in transactions:
-            try:
-                self._add(verified, entered, now, must_apply=False)
-            except InvalidTransaction as error:
-                self.gossip.on_declined(verified.id)
-                self._out.append(Emit(TransactionRefused(verified.id, error.code, error.why)))
-        self._keep(entered)
-        self._out.extend(self.gossip.announce(verified.id for verified in entered.added))
-
-    def _add(self, verified: VerifiedTransaction, entered: Entered, now: int, *, must_apply: bool) -> None:
-        """To the pool, unless it is there, or final, already. Raises InvalidTransaction."""
-        if self.chain.pool.get(verified.id) is not None or self._store.locate(verified.id) is not None:
-            return
-        replaced = self.chain.pool.add(verified, now, must_apply=must_apply)
-        entered.added.append(verified)
-        if replaced is not None:
-            entered.replaced.append(replaced)
-        transaction = verified.transaction
-        self._out.append(
-            Emit(TransactionAccepted(verified.id, transaction.sender, transaction.nonce, transaction.kind))
-        )
-
-    def _refuse(self, reason: RefusedTransaction) -> None:
-        """What had been acknowledged and will never be final, durably with its reason."""
-        self._out.append(Write(Batch(pending_removed=(reason.id,), refused=(reason,))))
-        self._out.append(Emit(TransactionRefused(reason.id, reason.code, reason.why)))
-
-    def _keep(self, entered: Entered) -> None:
-        """One write: what replaces a transaction is never without it, and what was replaced at once does not stay."""
-        if not entered.added:
-            return
-        self._out.append(
-            Write(
-                Batch(
-                    pending_added=tuple((verified.id, verified.raw) for verified in entered.added),
-                    pending_removed=tuple(reason.id for reason in entered.replaced),
-                    refused=tuple(entered.replaced),
-                )
-            )
-        )
-        for reason in entered.replaced:
-            self._out.append(Emit(TransactionRefused(reason.id, reason.code, reason.why)))
 
     # ------------------------------------------------------------------------------------------------ peers
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 from blockchain.errors import InvalidTransaction
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Stake, VerifiedTransaction
-from blockchain.seams import Ledger, RefusedTransaction, State
+from blockchain.seams import Emit, Ledger, RefusedTransaction, State, TransactionRefused
 
 TRANSACTIONS_MAX: Final = 100_000
 BYTES_MAX: Final = 64 * 1024 * 1024
@@ -191,24 +191,25 @@ class Mempool:
 
     def _advance(self, senders: Iterable[Address]) -> None:
         """Make ready what applies now, oldest first; whoever is paid by it may become ready in turn."""
-        heap = [entry for sender in senders if (entry := self._next_of(sender)) is not None]
+        heap = [entry for sender in senders if (entry := self._next_of(sender, self._scratch)) is not None]
         order = [(entry.arrival, entry.sender) for entry in heap]
         heapify(order)
         while order:
             _, sender = heappop(order)
-            entry = self._next_of(sender)
+            entry = self._next_of(sender, self._scratch)
             if entry is None or not self._try(self._scratch, entry.verified):
                 continue
             self._ready[entry.verified.id] = entry
             del self._waiting[entry.verified.id]
             for touched in {entry.sender, recipient_of(entry.verified)}:
-                following = self._next_of(touched)
+                following = self._next_of(touched, self._scratch)
                 if following is not None:
                     heappush(order, (following.arrival, touched))
 
-    def _next_of(self, sender: Address) -> Entry | None:
+    def _next_of(self, sender: Address, state: State) -> Entry | None:
+        """The sender's transaction in the pool that could apply next on `state`."""
         queue = self._queues.get(sender)
-        return None if queue is None else queue.get(self._ledger.next_nonce(self._scratch, sender))
+        return None if queue is None else queue.get(self._ledger.next_nonce(state, sender))
 
     def _try(self, state: State, verified: VerifiedTransaction) -> bool:
         try:
@@ -222,18 +223,18 @@ class Mempool:
     def select(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
         """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order."""
         chosen: list[VerifiedTransaction] = []
-        heap = [self._rank(entry) for sender in self._queues if (entry := self._head(state, sender)) is not None]
+        heap = [self._rank(entry) for sender in self._queues if (entry := self._next_of(sender, state)) is not None]
         heapify(heap)
         size = 0
         while heap and len(chosen) < count_max:
             sender = heappop(heap)[2]
-            entry = self._head(state, sender)
+            entry = self._next_of(sender, state)
             if entry is None or size + len(entry.verified.raw) > bytes_max or not self._try(state, entry.verified):
                 continue
             chosen.append(entry.verified)
             size += len(entry.verified.raw)
             for touched in {sender, recipient_of(entry.verified)}:
-                following = self._head(state, touched)
+                following = self._next_of(touched, state)
                 if following is not None:
                     heappush(heap, self._rank(following))
         return chosen
@@ -249,10 +250,6 @@ class Mempool:
             self._ledger.apply(state, entry.verified.transaction, self._height)
             chosen.append(entry.verified)
         return chosen
-
-    def _head(self, state: State, sender: Address) -> Entry | None:
-        queue = self._queues.get(sender)
-        return None if queue is None else queue.get(self._ledger.next_nonce(state, sender))
 
     @staticmethod
     def _rank(entry: Entry) -> tuple[int, int, Address]:
@@ -290,3 +287,8 @@ def recipient_of(verified: VerifiedTransaction) -> Address:
     """Whose balance grows by it: the one that may be able to pay something now."""
     payload = verified.transaction.payload
     return verified.transaction.sender if isinstance(payload, Stake) else payload.recipient
+
+
+def refusal_event(reason: RefusedTransaction) -> Emit:
+    """To be said of a transaction that left the pool without becoming final."""
+    return Emit(TransactionRefused(reason.id, reason.code, reason.why))
