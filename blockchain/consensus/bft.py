@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from msgspec.structs import replace
-
 from blockchain.consensus.commit import Commit, certificate_of
+from blockchain.consensus.evidence import accused
 from blockchain.consensus.fork import effects_of
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord, encode_record
-from blockchain.consensus.signing import position_of
+from blockchain.consensus.signing import position_of, step_of, unsigned
 from blockchain.consensus.tendermint import (
     Action,
     Candidate,
@@ -38,14 +37,11 @@ from blockchain.primitives import codec
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
-from blockchain.primitives.scalars import NO_SIGNATURE
 from blockchain.primitives.validators import ValidatorSet, verify_certificate
 from blockchain.primitives.vote import (
     Certificate,
     ConflictingProposals,
-    ConflictingVotes,
     Evidence,
-    ForgottenLock,
     Proposal,
     Step,
     Vote,
@@ -200,7 +196,7 @@ class BftEngine:
         last = record.message
         if last is None or record.height < self.current.height:
             return
-        if record.height > self.current.height or _unsigned(last) not in self.current.asked:
+        if record.height > self.current.height or unsigned(last) not in self.current.asked:
             self._silent_until = record.height
         elif last not in self.current.signed:
             self.current.signed.append(last)
@@ -237,7 +233,7 @@ class BftEngine:
             return
         known = current.proposals.get(proposal.round)
         if known is not None:
-            if known != proposal and _unsigned(known) != _unsigned(proposal):
+            if known != proposal and unsigned(known) != unsigned(proposal):
                 self._accuse(ConflictingProposals(known, proposal))
             return
         is_valid = self._check(proposal, block)
@@ -298,7 +294,7 @@ class BftEngine:
     def _on_signed(self, message: Proposal | Vote, now: int) -> None:
         """The vote counts now. An answer for a height that is over is dropped."""
         current = self.current
-        if _unsigned(message) not in current.asked or message in current.signed:
+        if unsigned(message) not in current.asked or message in current.signed:
             return
         current.signed.append(message)
         if isinstance(message, Proposal):
@@ -309,8 +305,7 @@ class BftEngine:
             self._on_vote(message, now)
 
     def _on_sign_refused(self, message: Proposal | Vote, why: str) -> None:
-        step = Step.PROPOSE if isinstance(message, Proposal) else Step(message.step)
-        self._emit(SignatureRefused(message.height, message.round, step, why))
+        self._emit(SignatureRefused(message.height, message.round, step_of(message), why))
 
     # ------------------------------------------------------------------------------------------------ actions
 
@@ -473,17 +468,6 @@ class BftEngine:
         self._out.append(Emit(event))
 
 
-def accused(evidence: Evidence) -> tuple[int, Address]:
-    """The height of the offence and the validator that evidence accuses."""
-    match evidence:
-        case ConflictingProposals(first=proposal):
-            return proposal.height, proposal.forger
-        case ConflictingVotes(first=vote) | ForgottenLock(precommit=vote):
-            return vote.height, vote.validator
-        case _:
-            assert_never(evidence)
-
-
 def _check_fit(proposal: Proposal, block: VerifiedBlock) -> None:
     """A new proposal carries its own round's block; one proposed again a block of a round ≤ its valid round (§5.2)."""
     header = block.header
@@ -497,7 +481,3 @@ def _check_fit(proposal: Proposal, block: VerifiedBlock) -> None:
 def _is_unsigned_yet(message: Proposal | Vote, record: SigningRecord | None) -> bool:
     """Whether the signer can still be asked: what lies below its last signature it has signed, or never will."""
     return record is None or position_of(message) > (record.height, record.round, record.step)
-
-
-def _unsigned(message: Proposal | Vote) -> Proposal | Vote:
-    return replace(message, signature=NO_SIGNATURE)

@@ -31,7 +31,7 @@ def check_request(record: SigningRecord, message: Vote | Proposal) -> Vote | Pro
     given again and not signed anew. Raises SigningRefused, with the reason.
     """
     last = record.message
-    if last is not None and _without_signature(message) == _without_signature(last):
+    if last is not None and unsigned(message) == unsigned(last):
         return last
     _check_position(record, message)
     if isinstance(message, Vote) and message.step is VoteStep.PREVOTE:
@@ -67,6 +67,11 @@ def position_of(message: Vote | Proposal) -> Position:
     return message.height, message.round, step_of(message)
 
 
+def unsigned(message: Vote | Proposal) -> Vote | Proposal:
+    """The message as it was before it was signed."""
+    return replace(message, signature=NO_SIGNATURE)
+
+
 def _check_position(record: SigningRecord, message: Vote | Proposal) -> None:
     if message.height == 0:
         raise SigningRefused("height 0 is genesis, which nobody votes on")
@@ -87,10 +92,6 @@ def _check_lock(record: SigningRecord, prevote: Vote) -> None:
             f"{prevote.height}, and the prevote for {prevote.block_id.hex()[:16]} in round {prevote.round} shows no "
             f"polka of that round or a later one, but {prevote.polka_round}"
         )
-
-
-def _without_signature(message: Vote | Proposal) -> Vote | Proposal:
-    return replace(message, signature=NO_SIGNATURE)
 
 
 def _last_position(record: SigningRecord) -> Position:

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from blockchain.consensus.evidence import is_forgotten_lock
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import ConflictingVotes, Evidence, ForgottenLock, Vote, VoteStep
-
-NIL = None  # what a vote for nil is for
 
 
 class Added(Enum):
@@ -179,7 +178,7 @@ class VoteBook:
 
     def _forgotten_locks(self, vote: Vote) -> list[Evidence]:
         """Evidence of kind (c): the lock of an earlier precommit was forgotten in a later prevote (protocol §5.8)."""
-        if vote.block_id is NIL:
+        if vote.block_id is None:  # nil locks nothing
             return []
         if vote.step is VoteStep.PRECOMMIT:
             self._locks.setdefault(vote.validator, []).append(vote)
@@ -194,12 +193,3 @@ class VoteBook:
             for earlier in self._locks.get(vote.validator, [])
             if is_forgotten_lock(earlier, vote)
         ]
-
-
-def is_forgotten_lock(precommit: Vote, prevote: Vote) -> bool:
-    """A precommit for v at r, and a prevote for v' ≠ v at r' > r that claims no polka since r."""
-    return (
-        prevote.round > precommit.round
-        and prevote.block_id not in (NIL, precommit.block_id)
-        and prevote.polka_round < precommit.round
-    )

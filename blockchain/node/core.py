@@ -11,7 +11,8 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
-from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, BftEngine, accused
+from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, BftEngine
+from blockchain.consensus.evidence import accused
 from blockchain.consensus.record import decode_record
 from blockchain.errors import MalformedMessage, PeerFault, StoreError
 from blockchain.genesis import ENGINES

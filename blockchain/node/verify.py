@@ -12,7 +12,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from blockchain.consensus.votes import is_forgotten_lock
+from blockchain.consensus.evidence import author_of, contradicts, messages_of
 from blockchain.errors import InvalidSignature, MalformedMessage, PeerFault
 from blockchain.node.messages import (
     Accuse,
@@ -43,9 +43,7 @@ from blockchain.primitives.transaction import VerifiedTransaction, transaction_i
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import (
     ConflictingProposals,
-    ConflictingVotes,
     Evidence,
-    ForgottenLock,
     Proposal,
     Signable,
     Vote,
@@ -144,7 +142,7 @@ def _verify_proposal(message: ProposedBlock, context: VerifyContext) -> Verified
     known = context.proposal(proposal.round)
     if known is not None:
         evidence = ConflictingProposals(known, proposal)
-        return VerifiedEvidence(evidence) if _contradicts(evidence) else Nothing()
+        return VerifiedEvidence(evidence) if contradicts(evidence) else Nothing()
     block = verify_block(message.block, context)
     if block.id != proposal.block_id:
         raise PeerFault("wrong_block", "a proposal with another block than it names")
@@ -163,47 +161,16 @@ def _verify_announcement(message: Announce, context: VerifyContext) -> Verified:
 
 def _verify_evidence(evidence: Evidence, context: VerifyContext) -> Verified:
     """Both messages signed by the one validator, and contradicting each other."""
-    first, second = _pair(evidence)
-    if first.height != second.height or _author(first) != _author(second):
+    first, second = messages_of(evidence)
+    if first.height != second.height or author_of(first) != author_of(second):
         raise PeerFault("bad_evidence", "evidence of different heights or validators")
     if first.height not in context.sets:
         return Nothing()
-    if not _contradicts(evidence):
+    if not contradicts(evidence):
         raise PeerFault("bad_evidence", "evidence of two messages that do not contradict each other")
     for message in (first, second):
-        _check_signed(message, _author(message), message.height, context)
+        _check_signed(message, author_of(message), message.height, context)
     return VerifiedEvidence(evidence)
-
-
-def _pair(evidence: Evidence) -> tuple[Vote, Vote] | tuple[Proposal, Proposal]:
-    match evidence:
-        case ConflictingVotes(first=first, second=second):
-            return first, second
-        case ConflictingProposals(first=one, second=other):
-            return one, other
-        case ForgottenLock(precommit=precommit, prevote=prevote):
-            return precommit, prevote
-        case _:
-            assert_never(evidence)
-
-
-def _contradicts(evidence: Evidence) -> bool:
-    match evidence:
-        case ConflictingVotes(first=first, second=second):
-            same_place = (first.round, first.step) == (second.round, second.step)
-            return same_place and first.block_id != second.block_id
-        case ConflictingProposals(first=one, second=other):
-            differs = (one.block_id, one.valid_round) != (other.block_id, other.valid_round)
-            return one.round == other.round and differs
-        case ForgottenLock(precommit=precommit, prevote=prevote):
-            steps = (precommit.step, prevote.step) == (VoteStep.PRECOMMIT, VoteStep.PREVOTE)
-            return steps and precommit.block_id is not None and is_forgotten_lock(precommit, prevote)
-        case _:
-            assert_never(evidence)
-
-
-def _author(message: Vote | Proposal) -> Address:
-    return message.validator if isinstance(message, Vote) else message.forger
 
 
 def _check_form(vote: Vote) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, accused
+from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX
+from blockchain.consensus.evidence import accused
 from blockchain.consensus.height import PROPOSED_ROUNDS_MAX, RECORDED_ROUNDS_MAX
 from blockchain.consensus.record import RoundRecord, decode_record
 from blockchain.errors import ForkFound, InvalidCertificate
