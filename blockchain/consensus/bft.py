@@ -146,7 +146,7 @@ class BftEngine:
             case _:
                 assert_never(given)
         self._propose_if_due(now)
-        self._arm_propose_timeout(now)
+        self._arm_propose_timeout()
         return self._out
 
     def halt(self) -> None:
@@ -376,7 +376,7 @@ class BftEngine:
             return
         if rules.valid_value is not None:  # L16
             self._propose(current.blocks[rules.valid_value], rules.valid_round)
-        elif self._app.is_block_due(now) and self._has_waited_for_precommits() and self._has_vrf_proof():
+        elif self._app.is_block_due() and self._has_waited_for_precommits() and self._has_vrf_proof():
             assert current.vrf_proof is not None
             block = self._app.build_block(rules.round, current.vrf_proof, self.commit, now)  # L18
             current.blocks[block.id] = block
@@ -408,7 +408,7 @@ class BftEngine:
             self._out.append(ProveVrf(current.height, current.rules.round, self._app.seed))
         return current.vrf_proof is not None
 
-    def _arm_propose_timeout(self, now: int) -> None:
+    def _arm_propose_timeout(self) -> None:
         """A propose time-out runs only where there is a reason to expect a proposal (protocol §5.3)."""
         current = self.current
         rules = current.rules
@@ -418,7 +418,7 @@ class BftEngine:
             rules.valid_value is not None
             or any(candidate.is_valid for candidate in rules.proposals.values())
             or current.validators.is_honest_minority(rules.book.stake_from(rules.round))
-            or self._app.is_block_due(now)
+            or self._app.is_block_due()
         ):
             current.unarmed_round = -1
             self._set_timer(Step.PROPOSE, rules.round)

@@ -123,6 +123,7 @@ class Chain:
 
     @property
     def height(self) -> int:
+        """The height in progress, which is the head's + 1."""
         return self.head.height + 1
 
     @property
@@ -141,8 +142,7 @@ class Chain:
     def parent_certificate(self) -> Certificate:
         return self.head.certificate
 
-    def is_block_due(self, now: int) -> bool:
-        """The trigger, by what timers have told: no clock is read for it (protocol §5.3)."""
+    def is_block_due(self) -> bool:
         ready = self.pool.ready_count
         if ready >= self._parameters.block_threshold:
             return True

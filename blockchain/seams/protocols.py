@@ -81,8 +81,8 @@ class Application(Protocol):
     def parent_certificate(self) -> Certificate:
         """This node's own certificate of the head."""
 
-    def is_block_due(self, now: int) -> bool:
-        """The trigger (protocol §5.3)."""
+    def is_block_due(self) -> bool:
+        """The trigger (protocol §5.3), by what timers have told; no clock is read for it."""
 
     def build_block(self, round: int, vrf_proof: bytes, certificate: Certificate, now: int) -> VerifiedBlock:
         """A block on the head; never fails where the trigger holds."""

@@ -111,7 +111,7 @@ class App:
         self.built: list[tuple[int, bytes, Certificate, int]] = []
         self.final: list[tuple[VerifiedBlock, Certificate, int]] = []
 
-    def is_block_due(self, now: int) -> bool:
+    def is_block_due(self) -> bool:
         return self.is_due
 
     def build_block(self, round: int, vrf_proof: bytes, certificate: Certificate, now: int) -> VerifiedBlock:

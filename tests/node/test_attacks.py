@@ -205,7 +205,7 @@ def test_who_stakes_with_the_same_key_cannot_make_a_forger_build_too_small_a_blo
     a, b = wallet("a", spec.hash), wallet("b", spec.hash)
     bid = b.stake(1, 0, fee=5, validator_key=shared)
     node.receive(Transactions((a.stake(1, 0, validator_key=shared).raw, bid.raw, a.transfer(address("b"), 1, 1).raw)))
-    assert node.core.chain.is_block_due(NOW)
+    assert node.core.chain.is_block_due()
 
     block = node.block_of(validator)
 
@@ -429,9 +429,9 @@ def test_a_timer_of_another_height_does_not_end_the_wait_of_this_one() -> None:
     node.submit(wallet("a", spec.hash).transfer(address("b"), 1, 0))
     [wait] = [effect.key for effect in node.effects if isinstance(effect, SetTimer) and effect.key.kind is BLOCK_WAIT]
     node.feed(TimerFired(TimerKey(BLOCK_WAIT, wait.height - 1)))
-    assert not node.core.chain.is_block_due(NOW)
+    assert not node.core.chain.is_block_due()
     node.feed(TimerFired(wait))
-    assert node.core.chain.is_block_due(NOW)
+    assert node.core.chain.is_block_due()
 
 
 def test_status_after_status_gets_only_so_many_blocks_a_tick() -> None:

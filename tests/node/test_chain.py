@@ -137,22 +137,22 @@ def test_outcomes_are_remembered_and_only_so_many(monkeypatch: pytest.MonkeyPatc
 
 def test_the_trigger_counts_what_is_ready() -> None:
     node = Node(spec_with(block_threshold=2, block_max_wait_ms=None))
-    assert not node.chain.is_block_due(NOW)
+    assert not node.chain.is_block_due()
     node.add(node.pay("a", 0))
     node.add(node.pay("a", 5))
-    assert not node.chain.is_block_due(NOW)
+    assert not node.chain.is_block_due()
     node.add(node.pay("a", 1))
-    assert node.chain.is_block_due(NOW)
+    assert node.chain.is_block_due()
     node.finalize(node.build())
-    assert not node.chain.is_block_due(NOW)
+    assert not node.chain.is_block_due()
 
 
 def test_waiting_long_enough_makes_one_enough_and_none_never() -> None:
     node = Node(spec_with(block_threshold=2))
     node.chain.is_wait_over = True
-    assert not node.chain.is_block_due(NOW)
+    assert not node.chain.is_block_due()
     node.add(node.pay("a", 0))
-    assert node.chain.is_block_due(NOW)
+    assert node.chain.is_block_due()
     node.finalize(node.build())
     assert not node.chain.is_wait_over
 
@@ -160,12 +160,12 @@ def test_waiting_long_enough_makes_one_enough_and_none_never() -> None:
 def test_a_heartbeat_makes_an_empty_block_with_a_later_time() -> None:
     node = Node(spec_with(heartbeat_ms=5_000))
     node.chain.is_heartbeat_due = True
-    assert node.chain.is_block_due(NOW)
+    assert node.chain.is_block_due()
     block = node.build(now=TIME_MS)
     assert block.header.time_ms == TIME_MS + 5_000 and block.transactions == ()
     twin(node).chain.check_block(block)
     node.finalize(block)
-    assert not node.chain.is_block_due(NOW)
+    assert not node.chain.is_block_due()
 
 
 def test_time_never_stands_still() -> None:
