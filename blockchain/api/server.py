@@ -13,6 +13,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from blockchain.api.connection import ApiConnection
 from blockchain.errors import ConfigError, PortInUse
 
 CONNECTIONS_MAX: Final = 256  # beyond it uvicorn answers 503 at once; each holds at most one body of 4 MiB
@@ -32,7 +33,7 @@ class ApiServer:
         self._server = _QuietServer(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=ApiConnection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
