@@ -20,7 +20,7 @@ from blockchain.consensus.fork import effects_of
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord, encode_record
-from blockchain.consensus.signing import position_of, step_of, unsigned
+from blockchain.consensus.signing import last_position, position_of, step_of, unsigned
 from blockchain.consensus.tendermint import (
     Action,
     Candidate,
@@ -480,4 +480,4 @@ def _check_fit(proposal: Proposal, block: VerifiedBlock) -> None:
 
 def _is_unsigned_yet(message: Proposal | Vote, record: SigningRecord | None) -> bool:
     """Whether the signer can still be asked: what lies below its last signature it has signed, or never will."""
-    return record is None or position_of(message) > (record.height, record.round, record.step)
+    return record is None or position_of(message) > last_position(record)

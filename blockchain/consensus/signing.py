@@ -41,7 +41,7 @@ def check_request(record: SigningRecord, message: Vote | Proposal) -> Vote | Pro
 
 def after_signing(record: SigningRecord, signed: Vote | Proposal) -> SigningRecord:
     """The record that holds `signed`, which `check_request` had allowed with `record`."""
-    assert position_of(signed) > _last_position(record), "signed below the record"
+    assert position_of(signed) > last_position(record), "signed below the record"
     precommit_round, precommit_value = record.precommit_round, record.precommit_value
     if signed.height > record.height:  # a lock binds within its height only
         precommit_round, precommit_value = -1, None
@@ -67,6 +67,11 @@ def position_of(message: Vote | Proposal) -> Position:
     return message.height, message.round, step_of(message)
 
 
+def last_position(record: SigningRecord) -> Position:
+    """Where the key has signed last; (0, 0, PROPOSE) when it never has."""
+    return record.height, record.round, record.step
+
+
 def unsigned(message: Vote | Proposal) -> Vote | Proposal:
     """The message as it was before it was signed."""
     return replace(message, signature=NO_SIGNATURE)
@@ -75,7 +80,7 @@ def unsigned(message: Vote | Proposal) -> Vote | Proposal:
 def _check_position(record: SigningRecord, message: Vote | Proposal) -> None:
     if message.height == 0:
         raise SigningRefused("height 0 is genesis, which nobody votes on")
-    asked, last = position_of(message), _last_position(record)
+    asked, last = position_of(message), last_position(record)
     if asked < last:
         raise SigningRefused(f"{_name(asked)} is below {_name(last)}, the last that this key signed")
     if asked == last:
@@ -92,10 +97,6 @@ def _check_lock(record: SigningRecord, prevote: Vote) -> None:
             f"{prevote.height}, and the prevote for {prevote.block_id.hex()[:16]} in round {prevote.round} shows no "
             f"polka of that round or a later one, but {prevote.polka_round}"
         )
-
-
-def _last_position(record: SigningRecord) -> Position:
-    return record.height, record.round, record.step
 
 
 def _name(position: Position) -> str:

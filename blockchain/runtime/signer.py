@@ -23,7 +23,7 @@ from typing import Final, Literal, assert_never
 from msgspec import Struct
 
 from blockchain.consensus.lottery import vrf_alpha
-from blockchain.consensus.signing import after_signing, check_request, step_of
+from blockchain.consensus.signing import after_signing, check_request, last_position, step_of
 from blockchain.errors import MalformedMessage, SigningRefused
 from blockchain.primitives import codec, vrf
 from blockchain.primitives.crypto import HASH_BYTES, Hash32, PublicKey, SigningKey
@@ -132,7 +132,7 @@ class Signer:
         if raw == self._raw:
             return
         record = SigningRecord() if raw is None else self._decode(raw)
-        if _place(record) < _place(self._record):
+        if last_position(record) < last_position(self._record):
             raise self._refused("was removed, or replaced by an older one, while the node ran: stop, and restore it")
         self._record, self._raw = record, raw
 
@@ -229,7 +229,3 @@ class Signer:
                 fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
             raise self._refused(f"cannot be locked: {error.strerror}") from None
-
-
-def _place(record: SigningRecord) -> tuple[int, int, int]:
-    return record.height, record.round, record.step
