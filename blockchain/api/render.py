@@ -170,11 +170,8 @@ def lottery(receipt: LotteryReceipt) -> JsonObject:
         "left_out": [format_address(address) for address in receipt.left_out],
         "forger": format_address(receipt.forger),
         "interval": [first, end],
-        "validators": [
-            {"address": format_address(address), "key": key.hex(), "stake": stake}
-            for address, key, stake in receipt.validators
-        ],
-        "vrf_proof": None if receipt.vrf_proof is None else receipt.vrf_proof.hex(),
+        "validators": validators_to_json(receipt.validators),
+        "vrf_proof": hex_or_none(receipt.vrf_proof),
     }
 
 

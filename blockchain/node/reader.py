@@ -169,6 +169,6 @@ def lottery_of(core: Core, height: int, round: int, stored: FinalBlock | None) -
         left_out=draw.left_out,
         forger=draw.forger,
         interval=draw.interval,
-        validators=tuple((v.address, v.key, v.stake) for v in validators.validators),
+        validators=validators,
         vrf_proof=header.vrf_proof if header is not None and is_winner else None,
     )

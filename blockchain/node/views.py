@@ -113,7 +113,7 @@ class LotteryReceipt(Struct, frozen=True):
     left_out: tuple[Address, ...]
     forger: Address
     interval: tuple[int, int]  # the forger's lots: point is at or after the first and before the second
-    validators: tuple[tuple[Address, PublicKey, int], ...]
+    validators: ValidatorSet
     vrf_proof: bytes | None  # of the final block of this height, when it was built in this round
 
 
@@ -141,7 +141,7 @@ class NodeReader(Protocol):
     def account(self, address: Address) -> AccountView: ...
 
     def validators(self, height: int | None = None) -> ValidatorSet:
-        """The set of the height in progress, or None's; raises LookupError for one that this node does not hold."""
+        """The set of a height (None: of the one in progress); raises LookupError for one not held here."""
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None: ...
 

@@ -16,7 +16,7 @@ from blockchain.errors import InvalidTransaction
 from blockchain.primitives.address import format_address
 from blockchain.primitives.block import Block, Header
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Address, Hash32, PublicKey, Signature
+from blockchain.primitives.crypto import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Address, PublicKey, Signature
 from blockchain.primitives.transaction import (
     Exchange,
     Payload,
@@ -251,5 +251,5 @@ def chain_to_json(spec: ChainSpec) -> JsonObject:
     }
 
 
-def hex_or_none(value: Hash32 | PublicKey | None) -> str | None:
+def hex_or_none(value: bytes | None) -> str | None:
     return None if value is None else value.hex()

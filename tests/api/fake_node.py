@@ -191,7 +191,7 @@ class FakeNode:
             left_out=(BOB.address,) * round,
             forger=ALICE.address,
             interval=(0, 1),
-            validators=((ALICE.address, ALICE_KEY.public_key, 1),),
+            validators=ValidatorSet([Validator(ALICE.address, ALICE_KEY.public_key, 1)]),
             vrf_proof=None if round else b"\xb2" * 80,
         )
 

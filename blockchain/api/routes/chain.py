@@ -6,11 +6,11 @@ import re
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import render
-from blockchain.api.routes.paths import add_path, answer_json, node_of
+from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer
 from blockchain.errors import Refusal
 from blockchain.node.views import NodeReader
@@ -24,11 +24,9 @@ PAGE_BYTES_MAX: Final = 1024 * 1024  # of blocks as they are stored; as JSON a p
 _HEIGHT: Final = re.compile(r"[0-9]{1,16}")
 _ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 
-Node = Annotated[NodeReader, Depends(node_of)]
-
 
 async def list_blocks(
-    node: Node,
+    node: NodeOf,
     before: Annotated[int | None, Query(ge=1, le=INTEGER_MAX, description="only blocks below this height")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_BLOCKS_MAX)] = PAGE_BLOCKS,
 ) -> Response:
@@ -41,7 +39,7 @@ async def list_blocks(
     return await run_in_threadpool(lambda: answer_json(render.page(blocks)))
 
 
-async def get_block(node: Node, reference: str) -> Response:
+async def get_block(node: NodeOf, reference: str) -> Response:
     """One final block, by its height or by its id.
 
     With the certificate that made it final, and its parent's.
@@ -53,7 +51,7 @@ async def get_block(node: Node, reference: str) -> Response:
     return await run_in_threadpool(lambda: answer_json(render.full_block(found)))
 
 
-async def get_genesis(node: Node) -> Response:
+async def get_genesis(node: NodeOf) -> Response:
     """What all nodes of this chain share.
 
     At most 1,000 accounts are listed; `account_count` says how many there are.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
-from blockchain.api.routes.paths import add_path, answer_json, node_of
+from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas import LiveAnswer, PingAnswer, ReadyAnswer
 from blockchain.errors import Refusal
-from blockchain.node.views import NodeReader, StatusView
-
-Node = Annotated[NodeReader, Depends(node_of)]
+from blockchain.node.views import StatusView
 
 
 async def ping() -> Response:
@@ -28,7 +25,7 @@ async def is_live() -> Response:
     return answer_json({"status": "live"})
 
 
-async def is_ready(node: Node) -> Response:
+async def is_ready(node: NodeOf) -> Response:
     """This node can be used: it has not halted, and is not catching up.
 
     Otherwise 503, code `not_ready`, with the same named checks.

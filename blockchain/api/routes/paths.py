@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from blockchain.api.body import BodyLimits
@@ -56,6 +56,9 @@ def answer_json(value: object, status: int = HTTPStatus.OK, headers: dict[str, s
 
 async def node_of(request: Request) -> NodeReader:
     return cast("NodeReader", request.app.state.node)
+
+
+NodeOf = Annotated[NodeReader, Depends(node_of)]  # what an endpoint says to get the node
 
 
 async def body_limits_of(request: Request) -> BodyLimits:

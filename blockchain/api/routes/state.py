@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain import __version__
 from blockchain.api import render
-from blockchain.api.routes.paths import add_path, answer_json, node_of
+from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas import (
     AccountAnswer,
     ConsensusAnswer,
@@ -19,16 +19,14 @@ from blockchain.api.schemas import (
     ValidatorsAnswer,
 )
 from blockchain.errors import Refusal
-from blockchain.node.views import NodeReader
 from blockchain.primitives.address import parse_address
 from blockchain.primitives.scalars import INTEGER_MAX
 
-Node = Annotated[NodeReader, Depends(node_of)]
 HeightPath = Annotated[int, Path(ge=1, le=INTEGER_MAX)]
 RoundPath = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
-async def get_status(node: Node) -> Response:
+async def get_status(node: NodeOf) -> Response:
     """This node in a few lines.
 
     `is_halted` is empty, or says why this node stopped voting; `waiting_for` is what the next block waits for.
@@ -36,13 +34,13 @@ async def get_status(node: Node) -> Response:
     return answer_json(render.status(node.status(), node.spec, node.genesis_hash, node.node_id, __version__))
 
 
-async def get_consensus(node: Node) -> Response:
+async def get_consensus(node: NodeOf) -> Response:
     """Where agreement on the next block stands, and whose votes are missing, with their stake."""
     view, validators = node.status().consensus, node.validators()
     return await run_in_threadpool(lambda: answer_json(render.consensus(view, validators)))
 
 
-async def get_account(node: Node, address: str) -> Response:
+async def get_account(node: NodeOf, address: str) -> Response:
     """An account on the final state: balance, stake, next nonce.
 
     The address as bech32m or as 64 hex digits. An account that holds nothing yet is all zeros. `next_nonce` counts
@@ -52,7 +50,7 @@ async def get_account(node: Node, address: str) -> Response:
 
 
 async def get_validators(
-    node: Node,
+    node: NodeOf,
     height: Annotated[int | None, Query(ge=1, le=INTEGER_MAX, description="default: the height in progress")] = None,
 ) -> Response:
     """The validator set of a height, in the order of its line of lots."""
@@ -65,12 +63,12 @@ async def get_validators(
     return await run_in_threadpool(lambda: answer_json(render.validators(at, chosen, genesis_hash)))
 
 
-async def list_peers(node: Node) -> Response:
+async def list_peers(node: NodeOf) -> Response:
     """Connected peers, and the addresses that this node dials, with why the last attempt failed."""
     return answer_json(render.peers(node.peers(), node.dials()))
 
 
-async def get_lottery(node: Node, height: HeightPath, round: RoundPath) -> Response:
+async def get_lottery(node: NodeOf, height: HeightPath, round: RoundPath) -> Response:
     """Why this forger: a receipt that can be checked offline against the headers."""
     receipt = node.lottery(height, round)
     if receipt is None:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import examples, render
 from blockchain.api.body import BodyLimits, Submission, read_submission
-from blockchain.api.routes.paths import add_path, answer_json, body_limits_of, node_of
+from blockchain.api.routes.paths import NodeOf, add_path, answer_json, body_limits_of
 from blockchain.api.schemas import PooledTransaction, SignedTransaction, SubmissionAnswer, TransactionAnswer
 from blockchain.errors import InvalidTransaction, Refusal
 from blockchain.node.views import NodeReader
@@ -22,10 +22,8 @@ POOL_LISTED_MAX: Final = 1_000  # as JSON about half a megabyte
 _ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 _ONE_SCHEMA: Final = SignedTransaction.model_json_schema()
 
-Node = Annotated[NodeReader, Depends(node_of)]
 
-
-async def list_pool(node: Node, limit: Annotated[int, Query(ge=1, le=POOL_LISTED_MAX)] = POOL_LISTED_MAX) -> Response:
+async def list_pool(node: NodeOf, limit: Annotated[int, Query(ge=1, le=POOL_LISTED_MAX)] = POOL_LISTED_MAX) -> Response:
     """The transactions that wait for a block, oldest first.
 
     At most `limit` of them; the header `X-Total-Count` says how many there are.
@@ -37,7 +35,7 @@ async def list_pool(node: Node, limit: Annotated[int, Query(ge=1, le=POOL_LISTED
 
 
 async def create_transactions(
-    request: Request, node: Node, limits: Annotated[BodyLimits, Depends(body_limits_of)]
+    request: Request, node: NodeOf, limits: Annotated[BodyLimits, Depends(body_limits_of)]
 ) -> Response:
     """Hand in signed transactions.
 
@@ -55,7 +53,7 @@ async def create_transactions(
     return answer_json(answer, HTTPStatus.ACCEPTED)
 
 
-async def get_transaction(node: Node, transaction_id: str) -> Response:
+async def get_transaction(node: NodeOf, transaction_id: str) -> Response:
     """What became of a transaction: pending, final or refused.
 
     A refused one was acknowledged and left the pool without becoming final; `refusal` says why.
