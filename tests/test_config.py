@@ -9,7 +9,7 @@ import pytest
 
 from blockchain.config import SETTINGS, SETTINGS_FILE_BYTES_MAX, NodeConfig, load_config, parse_env
 from blockchain.errors import ConfigError
-from blockchain.runtime.peer_address import is_address
+from blockchain.primitives.host_port import is_host_port
 
 
 def load(
@@ -143,7 +143,7 @@ def test_names_and_ports_have_to_come_in_pairs(tmp_path: Path) -> None:
 def test_what_peers_are_told_to_dial(tmp_path: Path, flags: dict[str, str | None], expected: str | None) -> None:
     found = load(tmp_path, flags).advertise
     assert found == expected
-    assert found is None or is_address(found)
+    assert found is None or is_host_port(found)
 
 
 # ----------------------------------------------------------------------------------------------- what is refused

@@ -38,12 +38,13 @@ from blockchain.node.messages import (
     VerifiedVotes,
     Want,
 )
-from blockchain.node.peers import Peer, is_address
+from blockchain.node.peers import Peer
 from blockchain.node.sync import Sync
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, PublicKey
+from blockchain.primitives.host_port import is_host_port
 from blockchain.primitives.vote import Announcement, Evidence, Proposal, Vote
 from blockchain.seams import (
     Batch,
@@ -324,13 +325,13 @@ class Core:
 
     def _on_get_peers(self, asking: Peer) -> None:
         others = (peer.address for peer in self.gossip.peers.values() if peer.id != asking.id)
-        addresses = tuple(address for address in others if is_address(address))[:ADDRESSES_MAX]
+        addresses = tuple(address for address in others if is_host_port(address))[:ADDRESSES_MAX]
         self._out.append(self.gossip.send(asking, Peers(addresses)))
 
     def _on_peers(self, addresses: tuple[str, ...]) -> None:
         """The driver knows which of them it dials already, and forgets those where nobody answers."""
         connected = {peer.address for peer in self.gossip.peers.values()}
-        new = tuple(a for a in dict.fromkeys(addresses) if is_address(a) and a not in connected)
+        new = tuple(a for a in dict.fromkeys(addresses) if is_host_port(a) and a not in connected)
         if new:
             self._out.append(Dial(new))
 

@@ -106,11 +106,3 @@ class Peer:
     def forget(self, transaction_id: Hash32) -> None:
         """It did not send this one when asked."""
         self._known.pop(transaction_id, None)
-
-
-def is_address(text: str) -> bool:
-    """ "host:port" with a port from 1 to 65535, printable and without spaces."""
-    host, _, port = text.rpartition(":")
-    if not host or len(host) > 255 or not host.isascii() or not host.isprintable() or " " in host:
-        return False
-    return port.isdecimal() and port.isascii() and len(port) <= 5 and 1 <= int(port) <= 65_535

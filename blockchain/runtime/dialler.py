@@ -13,8 +13,8 @@ from typing import Final, Literal
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from blockchain.errors import ConfigError, HandshakeFailed
+from blockchain.primitives.host_port import HostPort, parse_host_port
 from blockchain.runtime.link import Link
-from blockchain.runtime.peer_address import HostPort, parse_address
 from blockchain.runtime.peer_events import DialFailed, P2PLimits, PeerEvent
 from blockchain.runtime.roster import DuplicateConnection
 from blockchain.runtime.secure_channel import printable
@@ -96,7 +96,7 @@ class Dialler:
 
     async def _keep(self, dial: _Dial) -> None:
         try:
-            target = parse_address(dial.address)
+            target = parse_host_port(dial.address)
         except ConfigError as error:
             dial.phase, dial.why = "impossible", str(error)
             await self._events.put(DialFailed(dial.address, dial.why))

@@ -34,8 +34,8 @@ from nacl.exceptions import CryptoError
 from blockchain.errors import ChannelClosed, HandshakeFailed, MalformedMessage
 from blockchain.primitives.codec import decode, encode
 from blockchain.primitives.crypto import HASH_BYTES, SigningKey, tagged, verify
+from blockchain.primitives.host_port import is_host_port
 from blockchain.primitives.scalars import SignatureField
-from blockchain.runtime.peer_address import is_address
 from blockchain.runtime.secure_channel import SecureChannel
 
 WIRE_VERSION: Final = 1  # of the handshake and of everything said after it
@@ -321,7 +321,7 @@ def _check_introduction(advertised: str, agent: str) -> None:
     """Both go to logs and pages, and the address to other peers; printable ASCII only, so characters are
     bytes.
     """
-    if advertised and not is_address(advertised):
+    if advertised and not is_host_port(advertised):
         raise HandshakeFailed("bad_proof", "the advertised address is not host:port")
     if not (agent.isascii() and (agent.isprintable() or not agent)):
         raise HandshakeFailed("bad_proof", "the software's name is not printable ASCII")

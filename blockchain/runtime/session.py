@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from blockchain.errors import HandshakeFailed, PeerFault
+from blockchain.primitives.host_port import HostPort
 from blockchain.runtime.handshake import (
     EPHEMERAL_BYTES,
     NONCE_BYTES,
@@ -23,7 +24,6 @@ from blockchain.runtime.handshake import (
     Role,
 )
 from blockchain.runtime.link import Ended, Link, describe_closed, receive_binary
-from blockchain.runtime.peer_address import HostPort
 from blockchain.runtime.peer_events import P2PLimits, PeerEvent
 from blockchain.runtime.roster import ALREADY_CONNECTED, DuplicateConnection, Roster
 from blockchain.runtime.websocket import allow_messages, open_websocket

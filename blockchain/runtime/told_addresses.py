@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from blockchain.primitives.host_port import is_host_port
 from blockchain.runtime.dialler import DialState
-from blockchain.runtime.peer_address import is_address
 
 ATTEMPTS_MAX: Final = 5  # in a row where nobody was ever met; with the dialler's backoff over some seconds
 PROVED_ATTEMPTS_MAX: Final = 5_000  # where a node of this chain was met: about a day; it may wait to be found
@@ -36,7 +36,7 @@ class ToldAddresses:
 
     def dial(self, address: str) -> None:
         """Dial an address, unless that is done already or there is no room."""
-        if address in self._attempts or len(self._attempts) >= TOLD_MAX or not is_address(address):
+        if address in self._attempts or len(self._attempts) >= TOLD_MAX or not is_host_port(address):
             return
         if any(known.address == address for known in self._p2p.dials()):
             return

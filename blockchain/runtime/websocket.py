@@ -24,8 +24,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from blockchain.errors import ConfigError, PortInUse
+from blockchain.primitives.host_port import HostPort, format_host_port
 from blockchain.runtime.handshake import HANDSHAKE_FRAME_BYTES_MAX
-from blockchain.runtime.peer_address import HostPort, format_address
 from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.secure_channel import HEADER_BYTES, OVERHEAD_BYTES
 
@@ -80,7 +80,7 @@ class DialledConnection(_BoundedConnection, ClientConnection):
 async def open_websocket(address: HostPort, limits: P2PLimits, log: logging.Logger) -> ClientConnection:
     """Connect; raises OSError, TimeoutError or WebSocketException."""
     return await connect(
-        f"ws://{format_address(*address)}/",
+        f"ws://{format_host_port(*address)}/",
         host=address.host,  # given, so that the library refuses to be sent to another host
         port=address.port,
         proxy=None,
@@ -171,7 +171,7 @@ class GatedConnection(_BoundedConnection, ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         host, port = (transport.get_extra_info("peername") or ("", 0))[:2]
-        self.peer_address = format_address(host, port)
+        self.peer_address = format_host_port(host, port)
         self.refusal = self.gate.enter(self, source_of(host))
         if self.gate.is_overrun():
             self.transport.abort()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from blockchain.node.messages import BITMAP_BYTES_MAX, Holdings, Status, Tally
 from blockchain.node.peers import (
     KNOWN_IDS_MAX,
     PLACES_MAX,
     Peer,
-    is_address,
 )
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Step
@@ -82,19 +79,3 @@ def test_known_ids_are_bounded_and_the_oldest_are_forgotten() -> None:
     one.note_known(hash_of(number) for number in range(KNOWN_IDS_MAX + 5))
     assert not one.knows(hash_of(4)) and one.knows(hash_of(5)) and one.knows(hash_of(KNOWN_IDS_MAX + 4))
     assert len(one._known) == KNOWN_IDS_MAX
-
-
-@pytest.mark.parametrize("text", ["host:1", "10.0.0.1:65535", "[::1]:8010", "a.b-c:80", "h" * 255 + ":1"])
-def test_addresses(text: str) -> None:
-    assert is_address(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", ":", "host", "host:", ":80", "host:0", "host:65536", "host:123456", "host:-1", "host:1.0", "host:٣"),
-        *("ho st:1", "höst:1", "host\n:1", "host:1\n", "h" * 256 + ":1", "host:+1", "host: 1", "\x00:1"),
-    ],
-)
-def test_what_is_no_address(text: str) -> None:
-    assert not is_address(text)

@@ -1,4 +1,4 @@
-"""The decision between two connections with one peer, and the addresses that are dialled, without any socket."""
+"""The decision between two connections with one peer, and whose connection it is, without any socket."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import cast
 import pytest
 from websockets.asyncio.connection import Connection
 
-from blockchain.errors import ConfigError
 from blockchain.runtime.handshake import Peer
 from blockchain.runtime.link import Link
-from blockchain.runtime.peer_address import HostPort, format_address, parse_address
 from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.roster import DuplicateConnection, Roster
 from blockchain.runtime.secure_channel import SecureChannel
@@ -98,34 +96,6 @@ def test_a_newcomer_waits_for_all_that_it_replaces() -> None:
         assert third.replaces is None
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("localhost:8010", HostPort("localhost", 8010)),
-        ("10.0.0.1:1", HostPort("10.0.0.1", 1)),
-        ("node_one.example:65535", HostPort("node_one.example", 65535)),
-        ("[::1]:8010", HostPort("::1", 8010)),
-        ("[2001:DB8:0::1]:80", HostPort("2001:db8::1", 80)),
-    ],
-)
-def test_addresses(text: str, expected: HostPort) -> None:
-    assert parse_address(text) == expected
-    assert parse_address(format_address(*expected)) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", ":", "host", "host:", ":80", "host:0", "host:00080", "host:65536", "host:-1", "host:8o", "host:٣"),
-        *("::1:80", "[::1]80", "[host]:80", "[fe80::1%eth0]:80"),
-        *("a b:80", "a/b:80", "u@h:80", "-h:80", "h-:80", "h:80\n", "h" * 260 + ":80", "ü:80"),
-    ],
-)
-def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(ConfigError):
-        parse_address(text)
 
 
 @pytest.mark.parametrize(

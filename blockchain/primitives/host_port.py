@@ -1,4 +1,4 @@
-"""Where a peer listens: "host:port", the host a name, an IPv4 address, or an IPv6 address in brackets."""
+"""Where a node listens: "host:port", the host a name, an IPv4 address, or an IPv6 address in brackets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from blockchain.errors import ConfigError
 
-ADDRESS_BYTES_MAX: Final = 256
+CHARACTERS_MAX: Final = 256  # a name of DNS has 253 at most
 _PORT_MAX: Final = 65535
 _NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?", re.ASCII)  # _ is usual in containers
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
@@ -19,10 +19,10 @@ class HostPort(NamedTuple):
     port: int  # 1 … 65535
 
 
-def parse_address(text: str) -> HostPort:
-    """Take "host:port" apart; raises ConfigError when it is not one, or is longer than ADDRESS_BYTES_MAX."""
+def parse_host_port(text: str) -> HostPort:
+    """Take "host:port" apart; raises ConfigError when it is not one, or is longer than CHARACTERS_MAX."""
     host, _, port = text.rpartition(":")
-    if len(text) > ADDRESS_BYTES_MAX or not _PORT.fullmatch(port) or int(port) > _PORT_MAX:
+    if len(text) > CHARACTERS_MAX or not _PORT.fullmatch(port) or int(port) > _PORT_MAX:
         raise ConfigError(f"not an address of the form host:port: {text[:80]!r}")
     if host.startswith("[") and host.endswith("]"):
         return HostPort(_parse_ipv6(host[1:-1], text), int(port))
@@ -31,16 +31,16 @@ def parse_address(text: str) -> HostPort:
     return HostPort(host, int(port))
 
 
-def is_address(text: str) -> bool:
-    """Whether `parse_address` takes it."""
+def is_host_port(text: str) -> bool:
+    """Whether `parse_host_port` takes it."""
     try:
-        parse_address(text)
+        parse_host_port(text)
     except ConfigError:
         return False
     return True
 
 
-def format_address(host: str, port: int) -> str:
+def format_host_port(host: str, port: int) -> str:
     """ "host:port", with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
