@@ -1,4 +1,4 @@
-"""Every error the project raises on purpose, in one tree.
+"""Every error that leaves the room where it is raised, in one tree; what stays within one is defined there.
 
 A peer or a user being wrong is an exception that is expected: it carries data and a stable `code`, which logs, API
 and tests all use. The node itself being wrong is an assert and a crash, and has no class here.

@@ -46,7 +46,7 @@ class Ledger(Protocol):
     def finish_block(
         self, state: State, header: Header, evidence: tuple[Evidence, ...], parent_certificate: Certificate
     ) -> None:
-        """What happens at the end of a block: later issues' rewards and penalties, and the next validator set."""
+        """What ends a block: stakes that count no more go; rewards and penalties later (protocol §3.5)."""
 
     def validators(self, state: State, height: int, previous: ValidatorSet | None) -> ValidatorSet:
         """The set of `height`, at most the state's own height + 1 + `stake_delay`.

@@ -16,7 +16,7 @@ from random import Random
 from typing import Final
 
 from blockchain.consensus.lottery import vrf_alpha
-from blockchain.consensus.signing import after_signing, check_request
+from blockchain.consensus.signing import after_signing, check_request, position_of
 from blockchain.errors import PeerFault, SigningRefused
 from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import Nothing, Verified, VerifiedEvidence
@@ -295,8 +295,7 @@ class World:
         return Signed(signed)
 
     def _check_signed_once(self, node: Node, signed: Vote | Proposal) -> None:
-        step = 0 if isinstance(signed, Proposal) else int(signed.step)
-        place = (node.number, signed.height, signed.round, step)
+        place = (node.number, *position_of(signed))
         if self.signed.setdefault(place, signed) != signed:
             raise Violation(f"seed {self.seed}: node {node.number} signed twice at {place[1:]}")
 
