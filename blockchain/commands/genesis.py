@@ -51,6 +51,7 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
 
 def create(arguments: argparse.Namespace) -> int:
     from blockchain.commands.keyring import read_address
+    from blockchain.errors import ConfigError
     from blockchain.genesis import dump_genesis, load_genesis
     from blockchain.primitives.chain import ChainSpec
     from blockchain.runtime.atomic_file import create_file
@@ -65,7 +66,12 @@ def create(arguments: argparse.Namespace) -> int:
     )
     raw = dump_genesis(spec)
     load_genesis(raw)  # bounds and rules, before there is a file
-    create_file(arguments.output, raw)
+    try:
+        create_file(arguments.output, raw)
+    except FileExistsError:
+        raise ConfigError(
+            f"{arguments.output} exists, and a genesis is never overwritten: choose another name"
+        ) from None
     print(spec.hash.hex())
     return 0
 

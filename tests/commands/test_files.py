@@ -144,8 +144,8 @@ def test_a_genesis_that_cannot_be_is_refused_and_not_written(
 def test_a_genesis_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "genesis.json"
     path.write_text("mine")
-    assert create(path) == EXIT_FAILED
-    stderr_line(capsys)
+    assert create(path) == EXIT_USAGE
+    assert "never overwritten" in stderr_line(capsys)
     assert path.read_text() == "mine"
 
 
