@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["CommandParser"]
 
 DEFAULT_URL: Final = "http://localhost:8050"
+WAIT_SECONDS_MAX: Final = 86_400  # a day: longer than anybody sits before a terminal
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -82,3 +84,14 @@ def whole_number(text: str) -> int:
     if not text.isascii() or not text.replace("_", "").isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """How long to wait: not "nan", with which no wait ends as it should, nor without end."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= WAIT_SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 to {WAIT_SECONDS_MAX}")
+    return number

@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blockchain.commands.arguments import CommandParser, add_command, add_password_file, add_url, whole_number
+from blockchain.commands.arguments import (
+    CommandParser,
+    add_command,
+    add_password_file,
+    add_url,
+    seconds,
+    whole_number,
+)
 from blockchain.primitives.crypto import Hash32
 
 if TYPE_CHECKING:
@@ -42,7 +49,7 @@ def _add_common(parser: CommandParser) -> None:
     parser.add_argument(
         "--genesis", type=Path, metavar="FILE", help="sign for this chain alone, whatever the node says"
     )
-    parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help=_ACCEPTED_HELP)
+    parser.add_argument("--wait", type=seconds, default=0.0, metavar="SECONDS", help=_ACCEPTED_HELP)
     add_url(parser)
 
 
@@ -86,7 +93,7 @@ def _genesis_hash(node: Client, genesis: Path | None) -> Hash32:
     return Hash32(bytes.fromhex(node.status().genesis_hash)) if genesis is None else read_spec(genesis).hash
 
 
-def say_what_became_of_it(found: TransactionState, seconds: float) -> int:
+def say_what_became_of_it(found: TransactionState, waited: float) -> int:
     """A wait that ran out is no failure: whoever reads it as one sends the transaction twice."""
     if found.state == "final":
         print(f"final in block {found.height}")
@@ -94,5 +101,5 @@ def say_what_became_of_it(found: TransactionState, seconds: float) -> int:
     if found.refusal is not None:
         print(f"blockchain: refused: {found.refusal.why} ({found.refusal.code})", file=sys.stderr)
         return 1
-    print(f"not final after {seconds:g} s; the node keeps it, so do not send it again: blockchain tx {found.id}")
+    print(f"not final after {waited:g} s; the node keeps it, so do not send it again: blockchain tx {found.id}")
     return 0

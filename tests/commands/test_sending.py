@@ -113,6 +113,15 @@ def test_a_wait_that_runs_out_is_no_failure(
     assert "do not send it again" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("wait", ["nan", "inf", "-1", "soon"])
+def test_a_wait_that_is_none_is_refused_before_anything_is_sent(
+    wait: str, api: tuple[str, FakeNode], key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["send", "transfer", BOB.address_text, "1", f"--key_file={key}", f"--url={api[0]}", f"--wait={wait}"]
+    assert main(arguments) == 2
+    assert "is not a number of seconds" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("found", "code", "said"),
     [
