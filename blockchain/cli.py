@@ -25,6 +25,7 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 _DESCRIPTION: Final = "A proof-of-stake validator node: run one, look into it, send transactions."
+_ACTIVATE: Final = "activate the environment that `make demo` makes (. .venv/bin/activate), or pip install ."
 _EPILOG: Final = "Flags are written with underscores or with hyphens. `blockchain COMMAND --help` says more."
 
 
@@ -55,6 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except (BlockchainError, OSError) as error:
         return _complain(error, EXIT_FAILED)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("blockchain"):
+            raise  # ours, and our bug
+        return _complain(ConfigError(f"{error.name} is not installed here: {_ACTIVATE}"), EXIT_FAILED)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -38,9 +38,11 @@ def add_exit_with_parent(parser: CommandParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from blockchain.commands.node import run_node
+    from blockchain.commands.processes import check_ports_free
 
     config = read_settings(arguments)
     spec = read_spec(config.genesis)
+    check_ports_free(config.ip, (config.node_port, config.api_port))  # before anything is opened, or signed
     if arguments.exit_with_parent:
         threading.Thread(target=_end_with_input, name="parent", daemon=True).start()
     return asyncio.run(run_node(config, spec))

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
-
 SHORT_DIGITS: Final = 10  # of an id in hex; enough to tell a screenful of them apart
 _ADDRESS_START: Final = 10
 _ADDRESS_END: Final = 4
@@ -47,6 +45,8 @@ def time_text(time_ms: int) -> str:
 
 def json_text(value: object) -> str:
     """Indented JSON of an answer or of plain values."""
+    import msgspec
+
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 

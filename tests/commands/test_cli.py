@@ -140,3 +140,14 @@ def test_a_node_gets_its_settings_and_its_chain(monkeypatch: pytest.MonkeyPatch,
     ((config, spec),) = given
     assert getattr(config, "node_port", None) == 8011
     assert spec.chain_id == "demo"
+
+
+def test_outside_the_environment_one_line_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)  # as where it is not installed
+    for name in [name for name in sys.modules if name.startswith("blockchain.client")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["status"]) == EXIT_FAILED
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "httpx is not installed here" in error and "activate" in error

@@ -93,6 +93,7 @@ def test_a_busy_port_is_one_clear_line(which: str, tmp_path: Path, nodes: list[N
     with socket.create_server((HOST, port)):
         node.start()
         check_refused(node, str(port), "in use")
+    assert not node.data_dir.exists(), "bad input changes nothing"
 
 
 def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path) -> None:
