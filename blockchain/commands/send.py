@@ -15,11 +15,11 @@ from blockchain.commands.arguments import (
     seconds,
     whole_number,
 )
-from blockchain.primitives.crypto import Hash32
 
 if TYPE_CHECKING:
     from blockchain.client import Client, TransactionState
     from blockchain.commands.arguments import Commands
+    from blockchain.primitives.crypto import Hash32
     from blockchain.primitives.transaction import VerifiedTransaction
     from blockchain.wallet import Wallet
 
@@ -89,6 +89,7 @@ def sign(wallet: Wallet, node: Client, arguments: argparse.Namespace) -> Verifie
 
 def _genesis_hash(node: Client, genesis: Path | None) -> Hash32:
     from blockchain.commands.run import read_spec
+    from blockchain.primitives.crypto import Hash32
 
     return Hash32(bytes.fromhex(node.status().genesis_hash)) if genesis is None else read_spec(genesis).hash
 

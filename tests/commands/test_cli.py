@@ -142,12 +142,9 @@ def test_a_node_gets_its_settings_and_its_chain(monkeypatch: pytest.MonkeyPatch,
     assert spec.chain_id == "demo"
 
 
-def test_outside_the_environment_one_line_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "httpx", None)  # as where it is not installed
-    for name in [name for name in sys.modules if name.startswith("blockchain.client")]:
-        monkeypatch.delitem(sys.modules, name)
-    assert main(["status"]) == EXIT_FAILED
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "httpx is not installed here" in error and "activate" in error
+@pytest.mark.parametrize("script", ["run_node.py", "sample_transactions.py"])
+def test_outside_the_environment_one_line_says_what_to_do(script: str) -> None:
+    bare = [sys.executable, "-S", str(Path(cli.__file__).parents[1] / script)]  # -S: no installed packages
+    ended = subprocess.run(bare, capture_output=True, text=True, check=False)
+    assert ended.returncode == EXIT_FAILED and ended.stdout == ""
+    assert ended.stderr.count("\n") == 1 and "is not installed here: activate" in ended.stderr
