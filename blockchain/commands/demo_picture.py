@@ -26,7 +26,10 @@ class BlockPicture:
 
 @dataclass(frozen=True, slots=True)
 class NodePicture:
-    """One node at one moment. `ready` of `threshold` is what a block could take, of what makes one."""
+    """What three requests to one node told: while it changes, they may be of different moments and do not fit.
+
+    `ready` of `threshold` is what a block could take, of what makes one.
+    """
 
     name: str
     height: int
@@ -50,13 +53,14 @@ def take_picture(name: str, url: str, timeout: float) -> NodePicture:
 def check_agreement(pictures: Sequence[NodePicture]) -> str:
     """Whether all hold the same three blocks of two and the same one pending transaction; "" or what is not so."""
     for picture in pictures:
-        if [block.height for block in picture.blocks] != list(range(1, BLOCKS + 1)):
+        heights = [block.height for block in picture.blocks]
+        if picture.height != BLOCKS or heights != list(range(1, BLOCKS + 1)):
             return f"{picture.name} holds {count_text(picture.height, 'block')}, not {BLOCKS}"
         for block in picture.blocks:
             if block.transactions != TRANSACTIONS_A_BLOCK:
                 transactions = count_text(block.transactions, "transaction")
                 return f"{picture.name}'s block {block.height} has {transactions}, not {TRANSACTIONS_A_BLOCK}"
-        if len(picture.pending) != PENDING:
+        if (len(picture.pending), picture.ready) != (PENDING, PENDING):
             return f"{picture.name} has {count_text(len(picture.pending), 'transaction')} pending, not {PENDING}"
     first = pictures[0]
     for other in pictures[1:]:
