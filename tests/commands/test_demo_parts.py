@@ -29,10 +29,10 @@ def test_the_same_three_blocks_and_one_pending_agree() -> None:
     assert check_agreement([PICTURE, OTHER]) == ""
 
 
-@pytest.mark.parametrize("stale", [{"height": 2}, {"ready": 2}])
-def test_a_status_from_before_the_last_block_does_not_agree_yet(stale: dict[str, int]) -> None:
+@pytest.mark.parametrize("stale", [replace(PICTURE, height=2), replace(PICTURE, ready=2)])
+def test_a_status_from_before_the_last_block_does_not_agree_yet(stale: NodePicture) -> None:
     """Else the table would show a height that does not fit the blocks beside it."""
-    assert check_agreement([replace(PICTURE, **stale), OTHER]) != ""
+    assert check_agreement([stale, OTHER]) != ""
 
 
 @pytest.mark.parametrize(
