@@ -102,7 +102,7 @@ class P2P:
 
     async def stop(self) -> None:
         """Say good-bye to all and leave no task; takes a little more than `close_s` at most."""
-        self._listener.stop_accepting()
+        await self._listener.stop_accepting()
         await self._sessions.stop("this node is stopping")
         await self._dialler.stop()
         await self._listener.wait_closed()

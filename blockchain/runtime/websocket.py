@@ -8,12 +8,9 @@ handshakes in progress, bytes of a frame before the peer is known, answers to pi
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import http
 import ipaddress
 import logging
-import socket as sockets
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final, TypedDict
@@ -23,15 +20,13 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from blockchain.errors import ConfigError, PortInUse
 from blockchain.primitives.host_port import HostPort, format_host_port
 from blockchain.runtime.handshake import HANDSHAKE_FRAME_BYTES_MAX
+from blockchain.runtime.listening import listen, stop_accepting
 from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.secure_channel import HEADER_BYTES, OVERHEAD_BYTES
 
 _REFUSALS_MAX: Final = 32  # connections beyond inbound_max that get a reason; the others are reset
-_BIND_ATTEMPTS_MAX: Final = 16  # to find one free port that IPv4 and IPv6 both have
-_NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 
 Handler = Callable[[ServerConnection, str], Awaitable[None]]  # the connection and "ip:port" of the peer
 
@@ -52,13 +47,6 @@ class _Lost(asyncio.Transport):
 
 
 class _BoundedConnection(Connection):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # asyncio does this for sockets that name their protocol; those that socket.create_server accepts do not,
-        # and a second small frame then waits 40 ms for the acknowledgement of the first.
-        with contextlib.suppress(OSError):  # macOS: the peer has reset it already, and connection_lost follows
-            transport.get_extra_info("socket").setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
-        super().connection_made(transport)
-
     def data_received(self, data: bytes) -> None:
         # The library answers pings without looking at the write buffer: who pings and never reads would fill it.
         super().data_received(data)
@@ -217,7 +205,7 @@ class Listener:
 
         Raises PortInUse, and ConfigError for a host that is not this machine's.
         """
-        bound = await bind(host, port)
+        bound = await listen(host, port)
         gate = self.gate
 
         class _Connection(GatedConnection):
@@ -237,8 +225,9 @@ class Listener:
             self._servers.append(server)
         return int(bound[0].getsockname()[1])
 
-    def stop_accepting(self) -> None:
+    async def stop_accepting(self) -> None:
         for server in self._servers:
+            await stop_accepting(server.sockets)
             server.close(close_connections=False)
 
     async def wait_closed(self) -> None:
@@ -251,51 +240,3 @@ class Listener:
         if not isinstance(connection, GatedConnection):
             raise AssertionError("the servers make gated connections only")
         await self._handler(connection, connection.peer_address)
-
-
-async def bind(host: str, port: int) -> list[sockets.socket]:
-    """Listening sockets on all addresses of `host`, with one port; a family that the machine lacks is left out.
-
-    Raises PortInUse and ConfigError.
-    """
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE
-        )
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"cannot listen on {host}: {error}") from None
-    targets = list(dict.fromkeys((int(family), str(address[0])) for family, _, _, _, address in found))
-    for attempt in range(1, _BIND_ATTEMPTS_MAX + 1):
-        try:
-            return _bind_all(host, targets, port)
-        except PortInUse:
-            if port or attempt == _BIND_ATTEMPTS_MAX:
-                raise
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _bind_all(host: str, targets: list[tuple[int, str]], port: int) -> list[sockets.socket]:
-    bound: list[sockets.socket] = []
-    lacking: OSError | None = None
-    for family, ip in targets:
-        try:
-            sock = sockets.create_server(
-                (ip, port),
-                family=family,
-                backlog=128,
-                dualstack_ipv6=ip == "::" and sockets.has_dualstack_ipv6(),
-            )
-        except OSError as error:
-            if error.errno in _NO_SUCH_FAMILY:
-                lacking = error
-                continue
-            for other in bound:
-                other.close()
-            if error.errno == errno.EADDRINUSE:
-                raise PortInUse(host, port) from None
-            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-        bound.append(sock)
-        port = port or int(sock.getsockname()[1])
-    if not bound:
-        raise ConfigError(f"cannot listen on {host}: {lacking}")
-    return bound
