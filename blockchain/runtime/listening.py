@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from blockchain.errors import ConfigError, PortInUse
@@ -55,7 +55,7 @@ async def stop_accepting(listening: Iterable[socket.socket]) -> None:
     await asyncio.sleep(0)
 
 
-def _listen_on_all(host: str, targets: list[tuple[int, _Address]], port: int) -> list[socket.socket]:
+def _listen_on_all(host: str, targets: Sequence[tuple[int, _Address]], port: int) -> list[socket.socket]:
     bound: list[socket.socket] = []
     lacking: OSError | None = None
     try:
