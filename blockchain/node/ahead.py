@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Address, Hash32
 from blockchain.seams import Effect, FinalBlock, RefusedTransaction, Write
 
 
@@ -24,6 +24,8 @@ class Finals(Protocol):
 
     def locate(self, transaction_id: bytes) -> tuple[int, int] | None: ...
 
+    def history(self, address: bytes, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]: ...
+
     def refusal(self, transaction_id: bytes) -> RefusedTransaction | None: ...
 
 
@@ -33,17 +35,19 @@ class StoreAhead:
     def __init__(self, store: Finals) -> None:
         self._store = store
         self._blocks: dict[int, FinalBlock] = {}
+        self._parties: dict[int, tuple[tuple[Address, ...], ...]] = {}
         self._refused: dict[bytes, RefusedTransaction] = {}
 
     def expect(self, effects: Iterable[Effect]) -> None:
         """The effects of an input that are about to be performed."""
         batches = [effect.batch for effect in effects if isinstance(effect, Write)]
         self._blocks = {batch.block.height: batch.block for batch in batches if batch.block is not None}
+        self._parties = {batch.block.height: batch.parties for batch in batches if batch.block is not None}
         self._refused = {reason.id: reason for batch in batches for reason in batch.refused}
 
     def settle(self) -> None:
         """All of them have been performed."""
-        self._blocks, self._refused = {}, {}
+        self._blocks, self._parties, self._refused = {}, {}, {}
 
     def block(self, height: int) -> FinalBlock | None:
         return self._blocks.get(height) or self._store.block(height)
@@ -60,6 +64,18 @@ class StoreAhead:
             if transaction_id in block.transaction_ids:
                 return block.height, block.transaction_ids.index(Hash32(transaction_id))
         return self._store.locate(transaction_id)
+
+    def history(self, address: bytes, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
+        ahead = [
+            (height, position)
+            for height in sorted(self._parties, reverse=True)
+            for position, parties in reversed(list(enumerate(self._parties[height])))
+            if address in parties and (before is None or (height, position) < before)
+        ][:count]
+        if self._parties:  # some of these may be in the store by now
+            lowest = (min(self._parties), 0)
+            before = lowest if before is None else min(before, lowest)
+        return ahead + self._store.history(address, before, count - len(ahead))
 
     def refusal(self, transaction_id: bytes) -> RefusedTransaction | None:
         return self._refused.get(transaction_id) or self._store.refusal(transaction_id)

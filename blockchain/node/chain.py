@@ -31,7 +31,7 @@ from blockchain.primitives.block import (
 )
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.transaction import VerifiedTransaction, parties_of
 from blockchain.primitives.validators import ValidatorSet, verify_certificate
 from blockchain.primitives.vote import Certificate, Fork, certificate_hash, empty_certificate
 from blockchain.seams import (
@@ -322,6 +322,7 @@ class Chain:
         final = FinalBlock(header.height, block.id, block.raw, codec.encode(certificate), ids)
         batch = Batch(
             block=final,
+            parties=tuple(parties_of(transaction.transaction) for transaction in block.transactions),
             state=changes,
             clear_round=True,
             pending_removed=(*ids, *(reason.id for reason in refused)),

@@ -7,6 +7,7 @@ anything changes, and applying it cannot fail half way, which makes it atomic. T
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
@@ -27,6 +28,7 @@ class MemoryStore:
         self._blocks: list[FinalBlock] = []  # the block of height h at h - 1
         self._heights: dict[bytes, int] = {}
         self._locations: dict[bytes, tuple[int, int]] = {}
+        self._history: dict[bytes, list[tuple[int, int]]] = {}  # by account, oldest first
         self._state: dict[bytes, bytes] = {}
         self._round_record: bytes | None = None
         self._round_blocks: dict[bytes, bytes] = {}
@@ -45,6 +47,11 @@ class MemoryStore:
 
     def locate(self, transaction_id: bytes) -> tuple[int, int] | None:
         return self._locations.get(transaction_id)
+
+    def history(self, address: bytes, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
+        places = self._history.get(address, [])
+        end = len(places) if before is None else bisect_left(places, before)
+        return places[max(end - count, 0) : end][::-1]
 
     def refusal(self, transaction_id: bytes) -> RefusedTransaction | None:
         return self._refused.get(transaction_id)
@@ -69,6 +76,9 @@ class MemoryStore:
         assert batch.block is None or batch.block.height == self.head() + 1, "a block that is not the head's child"
         if batch.block is not None:
             self._append(batch.block)
+            for position, parties in enumerate(batch.parties):
+                for address in parties:
+                    self._history.setdefault(address, []).append((batch.block.height, position))
         self._change_state(batch.state)
         if batch.clear_round:
             self._round_record = None

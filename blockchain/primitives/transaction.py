@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from blockchain.errors import InvalidSignature
 from blockchain.primitives import codec
-from blockchain.primitives.crypto import Hash32, PublicKey, SigningKey, tagged, tagged_hash, verify
+from blockchain.primitives.crypto import Address, Hash32, PublicKey, SigningKey, tagged, tagged_hash, verify
 from blockchain.primitives.scalars import (
     NO_SIGNATURE,
     SIGNATURE_TAIL_BYTES,
@@ -69,6 +69,15 @@ class Transaction(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     @property
     def kind(self) -> str:
         return str(type(self.payload).__struct_config__.tag)
+
+
+def parties_of(transaction: Transaction) -> tuple[Address, ...]:
+    """The accounts that it names as sender or recipient, the sender first; one where both are the same."""
+    payload = transaction.payload
+    sender = Address(transaction.sender)
+    if isinstance(payload, Stake) or payload.recipient == sender:
+        return (sender,)
+    return (sender, Address(payload.recipient))
 
 
 class VerifiedTransaction(Struct, frozen=True, gc=False):

@@ -30,6 +30,7 @@ from blockchain.runtime.sqlite_file import (
     open_writer,
     transaction,
 )
+from blockchain.runtime.sqlite_upgrade import bring_up_to_date
 from blockchain.seams import Batch, FinalBlock, RefusedTransaction
 
 
@@ -61,6 +62,7 @@ class SqliteStore:
                 writer = open_writer(path, vfs)
                 opened.callback(writer.close)
                 claim(writer, path, genesis_hash)
+                bring_up_to_date(writer, path)
                 check_store(writer, path)
                 reader = open_reader(path, vfs)
                 opened.callback(reader.close)
@@ -92,6 +94,10 @@ class SqliteStore:
                 "SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)
             ).fetchone()
             return (row[0], row[1]) if row else None
+
+    def history(self, address: bytes, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
+        with self._reading():
+            return rows.read_history(self._reader, address, before, count)
 
     def refusal(self, transaction_id: bytes) -> RefusedTransaction | None:
         with self._reading():
@@ -141,6 +147,7 @@ def _apply(writer: apsw.Connection, batch: Batch) -> None:
     """In the order of the batch's fields; a table that the batch does not name is not touched."""
     if batch.block is not None:
         rows.append_block(writer, batch.block)
+        rows.add_history(writer, batch.block.height, batch.parties)
     if batch.state:
         rows.change_state(writer, batch.state)
     if batch.clear_round:

@@ -16,7 +16,7 @@ from blockchain.errors import StoreError
 
 STORE_FILE: Final = "chain.db"
 APPLICATION_ID: Final = 0x706F7362  # "posb" in the file's header: a database of another program is told apart
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 PAGE_BYTES_MIN: Final = 512  # SQLite's smallest page
 BUSY_MS: Final = 5_000  # an outside reader (a backup, a shell) blocks a writer for moments only
 CACHE_KIB: Final = 32 * 1024  # the upper pages of the trees of some millions of rows
@@ -35,6 +35,8 @@ TABLES: Final = {
     "blocks": "(height INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, certificate BLOB NOT NULL, "
     "transaction_ids BLOB NOT NULL, checksum BLOB NOT NULL)",
     "transactions": "(id BLOB PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID",
+    "history": "(address BLOB NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL, "
+    "PRIMARY KEY (address, height, position)) WITHOUT ROWID",
     "state": "(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     "round_record": "(one INTEGER PRIMARY KEY CHECK (one = 1), raw BLOB NOT NULL, crc INTEGER NOT NULL)",
     "round_blocks": "(id BLOB PRIMARY KEY, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
@@ -43,6 +45,9 @@ TABLES: Final = {
     "time_ms INTEGER NOT NULL)",
     "evidence": "(seq INTEGER PRIMARY KEY, raw BLOB NOT NULL UNIQUE, crc INTEGER NOT NULL)",
 }
+
+
+ADDED_BY_2: Final = frozenset({"history"})  # `sqlite_upgrade` makes them in a store of version 1
 
 
 def damaged(path: str | Path, what: str) -> StoreError:
@@ -133,7 +138,7 @@ def open_reader(path: Path, vfs: str | None) -> apsw.Connection:
 
 
 def claim(connection: apsw.Connection, path: Path, genesis_hash: bytes) -> None:
-    """Make the tables of an empty file, or refuse one that is not this chain's, or not of this version."""
+    """Make the tables of an empty file, or refuse one that is not this chain's, or of a newer version."""
     names = _table_names(connection)
     if not names:  # new, or its making was cut off
         _make(connection, genesis_hash)
@@ -141,14 +146,15 @@ def claim(connection: apsw.Connection, path: Path, genesis_hash: bytes) -> None:
     if "meta" not in names:
         raise damaged(path, "no table says whose it is")
     meta: dict[str, bytes] = dict(connection.execute("SELECT name, value FROM meta"))
-    _check_version(path, meta.get("schema_version"))
+    version = _check_version(path, meta.get("schema_version"))
     found = meta.get("genesis_hash")
     if found != genesis_hash:
         raise StoreError(
             f"store {path} belongs to another chain (genesis {_short(found)}, this node's is {_short(genesis_hash)}): "
             "choose another data folder, or start with the genesis that it was made with"
         )
-    if missing := TABLES.keys() - names:
+    expected = TABLES.keys() if version == SCHEMA_VERSION else TABLES.keys() - ADDED_BY_2
+    if missing := expected - names:
         raise damaged(path, f"without its table {min(missing)}")
 
 
@@ -168,15 +174,16 @@ def _make(connection: apsw.Connection, genesis_hash: bytes) -> None:
         connection.execute("INSERT INTO head VALUES (1, 0, zeroblob(32), 0)")
 
 
-def _check_version(path: Path, found: bytes | None) -> None:
+def _check_version(path: Path, found: bytes | None) -> int:
     version = int.from_bytes(found, "big") if isinstance(found, bytes) else 0
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"store {path} was written by a newer version of this program (format {version}, this one knows "
             f"{SCHEMA_VERSION}): update the program, or choose another data folder"
         )
-    if version != SCHEMA_VERSION:
+    if version < 1:
         raise damaged(path, "its format is not recorded")
+    return version
 
 
 def _short(genesis_hash: bytes | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from typing import Final
 from zlib import crc32
 
 import apsw
@@ -18,6 +19,8 @@ from blockchain.node.store import EVIDENCE_MAX, REFUSED_MAX
 from blockchain.primitives.crypto import HASH_BYTES, Hash32
 from blockchain.runtime.sqlite_file import damaged
 from blockchain.seams import FinalBlock, RefusedTransaction
+
+HEIGHT_END: Final = 2**53  # above every height (protocol §1.1)
 
 # ---------------------------------------------------------------------------------------------------- blocks
 
@@ -55,6 +58,26 @@ def read_block(connection: apsw.Connection, height: int) -> FinalBlock | None:
     block_id, raw, certificate, ids, _ = values
     transaction_ids = tuple(Hash32(ids[at : at + HASH_BYTES]) for at in range(0, len(ids), HASH_BYTES))
     return FinalBlock(height, Hash32(block_id), raw, certificate, transaction_ids)
+
+
+def add_history(connection: apsw.Connection, height: int, parties: Sequence[Sequence[bytes]]) -> None:
+    """Whose history the transactions of a block belong to, by position."""
+    connection.executemany(
+        "INSERT INTO history VALUES (?, ?, ?)",
+        sorted((address, height, position) for position, named in enumerate(parties) for address in named),
+    )
+
+
+def read_history(
+    connection: apsw.Connection, address: bytes, before: tuple[int, int] | None, count: int
+) -> list[tuple[int, int]]:
+    height, position = (HEIGHT_END, 0) if before is None else before
+    found = connection.execute(
+        "SELECT height, position FROM history WHERE address = ? AND (height, position) < (?, ?) "
+        "ORDER BY height DESC, position DESC LIMIT ?",
+        (address, height, position, count),
+    )
+    return [(row[0], row[1]) for row in found]
 
 
 def _block_checksum(height: int, *parts: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from blockchain.primitives.block import VerifiedBlock
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.vote import Evidence, Proposal, Signable, Vote
 from blockchain.seams.events import NodeEvent
 from blockchain.seams.inputs import PeerId, TimerKey, Token
@@ -34,6 +34,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     """One atomic change of the store; the order of the fields is the order in which they are applied."""
 
     block: FinalBlock | None = None  # height = head + 1
+    parties: tuple[tuple[Address, ...], ...] = ()  # of each of its transactions: whose history it belongs to
     state: tuple[tuple[bytes, bytes | None], ...] = ()  # changed state records; None deletes
     clear_round: bool = False  # forget the round record and blocks of the height that became final
     round_record: bytes | None = None  # replaces the record of the height in progress

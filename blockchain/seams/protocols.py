@@ -116,6 +116,12 @@ class Store(Protocol):
     def locate(self, transaction_id: bytes) -> tuple[int, int] | None:
         """The height and the position in its block of a final transaction."""
 
+    def history(self, address: bytes, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
+        """Height and position of the final transactions that name an account as sender or recipient, newest first.
+
+        At most `count`, strictly before the place `before`; None: from the newest on.
+        """
+
     def refusal(self, transaction_id: bytes) -> RefusedTransaction | None: ...
 
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockchain.node.ahead import StoreAhead
 from blockchain.node.store import MemoryStore
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Address, Hash32
 from blockchain.seams import Batch, Effect, FinalBlock, RefusedTransaction, Write
 
 
@@ -15,7 +15,11 @@ def hash_of(number: int) -> Hash32:
 BLOCK = FinalBlock(1, hash_of(1), b"block", b"certificate", (hash_of(10), hash_of(11)))
 NEXT = FinalBlock(2, hash_of(2), b"next", b"certificate", (hash_of(12),))
 REASON = RefusedTransaction(hash_of(20), "expired", "too late", 5)
-EFFECTS: list[Effect] = [Write(Batch(block=BLOCK)), Write(Batch(block=NEXT, refused=(REASON,)))]
+A, B = Address(hash_of(30)), Address(hash_of(31))
+EFFECTS: list[Effect] = [
+    Write(Batch(block=BLOCK, parties=((A,), (B, A)))),
+    Write(Batch(block=NEXT, parties=((A, B),), refused=(REASON,))),
+]
 
 
 def check_sees_all(final: StoreAhead) -> None:
@@ -23,11 +27,14 @@ def check_sees_all(final: StoreAhead) -> None:
     assert final.height_of(BLOCK.id) == 1 and final.height_of(NEXT.id) == 2
     assert final.locate(hash_of(11)) == (1, 1) and final.locate(hash_of(12)) == (2, 0)
     assert final.refusal(REASON.id) == REASON
+    assert final.history(A, None, 9) == [(2, 0), (1, 1), (1, 0)] and final.history(B, None, 9) == [(2, 0), (1, 1)]
+    assert final.history(A, None, 2) == [(2, 0), (1, 1)] and final.history(A, (1, 1), 9) == [(1, 0)]
 
 
 def check_sees_nothing(final: StoreAhead) -> None:
     assert final.block(1) is None and final.height_of(BLOCK.id) is None
     assert final.locate(hash_of(11)) is None and final.refusal(REASON.id) is None
+    assert final.history(A, None, 9) == []
 
 
 def test_what_is_about_to_be_written_is_seen_like_what_is_written() -> None:
@@ -42,6 +49,17 @@ def test_what_is_about_to_be_written_is_seen_like_what_is_written() -> None:
         check_sees_all(final)  # also half way
     final.settle()
     check_sees_all(final)
+
+
+def test_the_history_goes_on_in_the_store() -> None:
+    store = MemoryStore()
+    for effect in EFFECTS[:1]:
+        assert isinstance(effect, Write)
+        store.write(effect.batch)
+    final = StoreAhead(store)
+    final.expect(EFFECTS[1:])
+    check_sees_all(final)
+    assert final.history(A, (2, 0), 1) == [(1, 1)]
 
 
 def test_nothing_is_held_when_the_writes_are_done() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from blockchain.errors import InvalidSignature, MalformedMessage
 from blockchain.primitives import codec
-from blockchain.primitives.crypto import Signature, SigningKey, tagged
+from blockchain.primitives.crypto import Address, PublicKey, Signature, SigningKey, tagged
 from blockchain.primitives.scalars import INTEGER_MAX, NO_SIGNATURE, SIGNATURE_TAIL_BYTES
 from blockchain.primitives.transaction import (
     TRANSACTION_BYTES_MAX,
@@ -21,6 +21,7 @@ from blockchain.primitives.transaction import (
     Transaction,
     Transfer,
     decode_transaction,
+    parties_of,
     sign_transaction,
     transaction_id,
     verify_transaction,
@@ -240,3 +241,13 @@ def test_values_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         signed().nonce = 4  # type: ignore[misc]
     assert isinstance(key("a"), SigningKey)
+
+
+def test_the_parties_are_sender_and_recipient_each_once() -> None:
+    a, b = address("a"), address("b")
+
+    def parties(payload: Payload) -> tuple[Address, ...]:
+        return parties_of(Transaction(1, a, 0, 0, None, payload))
+
+    assert parties(Transfer(b, 1)) == parties(Exchange(b, 1)) == (a, b)
+    assert parties(Transfer(a, 1)) == parties(Stake(1)) == parties(Stake(1, PublicKey(b))) == (a,)

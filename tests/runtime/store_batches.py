@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Address, Hash32
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Batch, FinalBlock, RefusedTransaction, Store
 
@@ -29,12 +29,21 @@ def block_of(height: int, *, size: int = 6_000) -> FinalBlock:
     return FinalBlock(height, digest("block", height), raw, digest("certificate", height) * 4, ids)
 
 
+def account(number: int) -> Address:
+    return Address(digest("account", number % ACCOUNTS))
+
+
+def parties_of_test(height: int, position: int) -> tuple[Address, ...]:
+    return (account(height),) if position == 0 else (account(height), account(height + position))
+
+
 def batch_of(height: int) -> Batch:
     """Everything that a height may change: new, changed and deleted records, and transactions that come and go."""
     touched = {digest("account", (height * 7 + step) % ACCOUNTS): step for step in range(12)}
     block = block_of(height)
     return Batch(
         block=block,
+        parties=tuple(parties_of_test(height, position) for position in range(TRANSACTIONS)),
         state=tuple((key, None if step % 5 == 4 else digest("value", height, step)) for key, step in touched.items()),
         clear_round=True,
         round_record=b"round of %d" % height,
@@ -56,6 +65,7 @@ def contents(store: Store) -> dict[str, Any]:
         "heights": [store.height_of(digest("block", height)) for height in heights],
         "places": [store.locate(transaction_id) for transaction_id in ids],
         "refusals": [store.refusal(transaction_id) for transaction_id in ids],
+        "histories": [store.history(account(number), None, 100) for number in range(ACCOUNTS)],
         "state": sorted(store.state_records()),
         "round_record": store.round_record(),
         "round_blocks": [store.round_block(digest("proposed", height)) for height in heights],

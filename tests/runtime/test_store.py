@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blockchain.node.store import EVIDENCE_MAX, REFUSED_MAX, MemoryStore
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Address, Hash32
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Batch, FinalBlock, RefusedTransaction, Store
 from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest
@@ -135,6 +135,22 @@ def test_evidence_is_kept_once_oldest_first(store: Store) -> None:
     store.write(Batch(evidence=(b"b", b"a")))
     store.write(Batch(evidence=(b"b", b"c", b"c")))
     assert store.evidence() == [b"b", b"a", b"c"]
+
+
+def test_the_history_of_an_account_is_newest_first_and_before_its_cursor(store: Store) -> None:
+    a, b, c = Address(digest("a")), Address(digest("b")), Address(digest("c"))
+    for height, parties in enumerate([((a, b), (b,)), (), ((c, a), (b, c), (a, b)), ((b, a),)], 1):
+        ids = tuple(digest("tx", height, position) for position in range(len(parties)))
+        block = FinalBlock(height, digest("block", height), b"raw", b"", ids)
+        store.write(Batch(block=block, parties=parties))
+    everything = [(4, 0), (3, 2), (3, 0), (1, 0)]
+    assert store.history(a, None, 100) == everything
+    assert store.history(b, None, 100) == [(4, 0), (3, 2), (3, 1), (1, 1), (1, 0)]
+    assert store.history(digest("nobody"), None, 100) == [] == store.history(a, None, 0)
+    assert store.history(a, None, 2) == everything[:2]
+    for place in [(5, 0), (4, 0), (3, 2), (3, 1), (3, 0), (1, 0), (0, 0)]:
+        assert store.history(a, place, 100) == [each for each in everything if each < place]
+    assert store.history(a, (4, 0), 2) == everything[1:3]
 
 
 def test_an_empty_batch_changes_nothing(store: Store) -> None:

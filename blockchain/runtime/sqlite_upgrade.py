@@ -1,0 +1,45 @@
+"""A store of an earlier version is brought up to date where it lies, when it is opened: nobody deletes a folder for it.
+
+All of it is one transaction. A power cut leaves the store as it was, and the next start begins again.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from blockchain.primitives.block import decode_block
+from blockchain.primitives.transaction import decode_transaction, parties_of
+from blockchain.runtime import sqlite_rows as rows
+from blockchain.runtime.sqlite_file import ADDED_BY_2, SCHEMA_VERSION, TABLES, damaged, transaction
+
+_LOG: Final = logging.getLogger("blockchain.store")
+
+
+def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
+    """Upgrade a store of version 1, if it is one. Raises StoreError where a block of it is damaged."""
+    (recorded,) = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() or (b"",)
+    if int.from_bytes(recorded, "big") == SCHEMA_VERSION:
+        return
+    with transaction(connection):
+        for name in sorted(ADDED_BY_2):
+            connection.execute(f"CREATE TABLE {name} {TABLES[name]}")
+        blocks = _rebuild_history(connection, path)
+        version = SCHEMA_VERSION.to_bytes(4, "big")
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (version,))
+    _LOG.info("store %s: upgraded to format %d, the history of %d blocks made", path, SCHEMA_VERSION, blocks)
+
+
+def _rebuild_history(connection: apsw.Connection, path: Path) -> int:
+    """From the blocks, by height; returns how many there are."""
+    (head,) = connection.execute("SELECT height FROM head").fetchone() or (0,)
+    for height in range(1, head + 1):
+        stored = rows.read_block(connection, height)
+        if stored is None:
+            raise damaged(path, f"without block {height}")
+        raws = decode_block(stored.raw).transactions
+        rows.add_history(connection, height, [parties_of(decode_transaction(raw)) for raw in raws])
+    return int(head)

@@ -1,0 +1,88 @@
+"""A store of version 1 is brought up to date where it lies, whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from blockchain.errors import StoreError
+from blockchain.runtime.sqlite import SqliteStore
+from blockchain.seams import Store
+from tests.node.one_chain import Node, spec_with
+from tests.runtime.store_batches import contents
+from tests.runtime.store_v1 import write_store_1
+from tests.samples import address, wallet
+
+ACCOUNTS = [address(name) for name in ("a", "b", "mint", "nobody")]
+
+
+def grown() -> Node:
+    """A chain of five blocks with all kinds of transactions."""
+    node = Node(spec_with())
+    node.grow(node.pay("a", 0), node.pay("b", 0))
+    node.grow(wallet("mint", node.spec.hash).exchange(address("b"), 7, 0, 0))
+    node.grow(wallet("a", node.spec.hash).stake(5, 1), node.pay("a", 2))
+    node.grow(node.pay("b", 1), wallet("b", node.spec.hash).transfer(address("mint"), 1, 2, 0))
+    node.grow(node.pay("a", 3))
+    return node
+
+
+def histories(store: Store) -> list[list[tuple[int, int]]]:
+    return [store.history(account, None, 100) for account in ACCOUNTS]
+
+
+def test_the_history_is_made_from_the_blocks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    node = grown()
+    path = write_store_1(tmp_path, node.store, node.spec.hash)
+    with caplog.at_level(logging.INFO), closing(SqliteStore.open(tmp_path, node.spec.hash)) as store:
+        assert contents(store) == contents(node.store)
+        assert histories(store) == histories(node.store)
+        assert histories(store)[1] == [(5, 0), (4, 1), (4, 0), (3, 1), (2, 0), (1, 1), (1, 0)]
+    assert f"store {path}: upgraded to format 2, the history of 5 blocks made" in caplog.messages
+
+
+def test_an_upgraded_store_is_opened_like_any_other_and_written_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = grown()
+    write_store_1(tmp_path, node.store, node.spec.hash)
+    with closing(SqliteStore.open(tmp_path, node.spec.hash)):
+        pass
+    caplog.clear()
+    with closing(SqliteStore.open(tmp_path, node.spec.hash)) as store:
+        assert not caplog.messages
+        node.add(node.pay("a", 4))
+        block = node.build()
+        for effect in node.chain.finalize(block, node.certificate(block), 0, 9):
+            if hasattr(effect, "batch"):
+                store.write(effect.batch)
+        assert store.history(address("a"), None, 2) == [(6, 0), (5, 0)]
+
+
+def test_a_damaged_block_stops_the_upgrade_and_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    node = grown()
+    path = write_store_1(tmp_path, node.store, node.spec.hash)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("UPDATE blocks SET checksum = zeroblob(32) WHERE height = 3")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"is damaged \(block 3\)"):
+            SqliteStore.open(tmp_path, node.spec.hash)
+    with closing(apsw.Connection(str(path))) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        assert "history" not in tables
+        connection.execute("DELETE FROM blocks WHERE height = 3")
+    with pytest.raises(StoreError, match="without block 3"):
+        SqliteStore.open(tmp_path, node.spec.hash)
+
+
+def test_a_store_of_version_1_without_one_of_its_tables_is_damaged(tmp_path: Path) -> None:
+    node = grown()
+    path = write_store_1(tmp_path, node.store, node.spec.hash)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("DROP TABLE pending")
+    with pytest.raises(StoreError, match="without its table pending"):
+        SqliteStore.open(tmp_path, node.spec.hash)
