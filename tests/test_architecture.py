@@ -146,7 +146,8 @@ def text_files() -> Iterator[Path]:
     """What a checkout holds, whether git is at hand or not: no caches, no environments, no node's data."""
     for path in sorted(ROOT.iterdir()):
         if path.is_file():
-            yield path
+            if path.name != ".git":  # of a worktree: where the repository lies
+                yield path
         elif path.name in {".ci", ".github"} or not (path.name.startswith(".") or path.name in SKIPPED_FOLDERS):
             yield from (
                 inner for inner in sorted(path.rglob("*")) if inner.is_file() and "__pycache__" not in inner.parts
