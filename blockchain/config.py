@@ -25,6 +25,8 @@ Value = str | Path | int | tuple[str, ...] | None
 DEFAULT_IP: Final = "localhost"
 DEFAULT_NODE_PORT: Final = 8010
 DEFAULT_API_PORT: Final = 8050
+DEFAULT_API_RATE: Final = 500  # requests a second of one client: about half of what one core answers
+API_HOSTS_MAX: Final = 64
 ENV_FILE: Final = ".env"
 ENV_PREFIX: Final = "BLOCKCHAIN_"
 ENV_FILE_VARIABLE: Final = "BLOCKCHAIN_ENV_FILE"  # another `.env` file, or none when it is empty
@@ -37,6 +39,7 @@ SEEDS_MAX: Final = 64  # what a node is told to dial at its start; it learns of 
 _ADDRESS_CHARACTERS_MAX: Final = 256  # as in the handshake
 _SHOWN_CHARACTERS: Final = 60  # of a wrong value in a message
 _PORT_MAX: Final = 65535
+_RATE_MAX: Final = 1_000_000  # as good as no limit
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -63,6 +66,9 @@ class NodeConfig:
     log_format: LogFormat = "json"
     log_level: LogLevel = "info"
     service: str = "blockchain-node"
+    api_hosts: tuple[str, ...] = ()
+    api_rate: int = DEFAULT_API_RATE
+    admin_token_file: Path | None = None
 
 
 def load_config(flags: Mapping[str, str | None], environment: Mapping[str, str], folder: Path) -> NodeConfig:
@@ -205,6 +211,21 @@ def _read_host(raw: object, where: str) -> str:
     return raw
 
 
+def _read_hosts(raw: object, where: str) -> tuple[str, ...]:
+    """Names and addresses, as a list or as text with commas; "none" for no further ones."""
+    entries = _split(raw.removeprefix("none")) if isinstance(raw, str) else raw
+    if not isinstance(entries, list) or len(entries) > API_HOSTS_MAX:
+        raise _bad(where, raw, f"at most {API_HOSTS_MAX} host names, without ports, with commas between them")
+    return tuple(dict.fromkeys(_read_host(entry, where) for entry in entries))
+
+
+def _read_rate(raw: object, where: str) -> int:
+    number = int(raw) if isinstance(raw, str) and _DIGITS.fullmatch(raw) else raw
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _RATE_MAX:
+        raise _bad(where, raw, f"a whole number of requests a second, 1 to {_RATE_MAX}")
+    return number
+
+
 def _read_port(raw: object, where: str) -> int:
     number = int(raw) if isinstance(raw, str) and _DIGITS.fullmatch(raw) else raw
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _PORT_MAX:
@@ -279,6 +300,11 @@ SETTINGS: Final[dict[str, Setting]] = {
     "log_format": Setting(_read_choice("json", "text"), "json: an object a line; text: for people", "json"),
     "log_level": Setting(_read_choice("debug", "info", "warning", "error"), "least level that is logged", "info"),
     "service": Setting(_read_service, "name of this node in its logs", "blockchain-node"),
+    "api_hosts": Setting(
+        _read_hosts, "further names that API clients may call this node by (`Host`), with commas", "none"
+    ),
+    "api_rate": Setting(_read_rate, "requests a second that one client of the API may make", str(DEFAULT_API_RATE)),
+    "admin_token_file": Setting(_read_path, "file whose first line is the token for /api/v1/admin/", "no such paths"),
 }
 
 

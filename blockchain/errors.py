@@ -230,11 +230,15 @@ class RequestRefused(BlockchainError):
 
 
 class Refusal(BlockchainError):
-    """A request that is answered with a problem document; `members` are extension members of it."""
+    """A request that is answered with a problem document; `members` are extension members of it.
 
-    def __init__(self, status: int, code: str, detail: str, **members: object) -> None:
+    `retry_after`: the seconds after which the same request may succeed; 0 where waiting does not help.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, *, retry_after: float = 0, **members: object) -> None:
         super().__init__(f"{status} {code}: {detail}")
         self.status = status
         self.code = code
         self.detail = detail
+        self.retry_after = retry_after
         self.members = members

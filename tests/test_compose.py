@@ -92,6 +92,11 @@ def test_each_node_knows_where_the_others_are() -> None:
         assert environment["FIRST_NODE_PORT"] == "8010"
 
 
+def test_the_api_of_each_node_answers_to_the_names_of_all() -> None:
+    for name in NODES:
+        assert compose().services[name].environment["BLOCKCHAIN_API_HOSTS"].split(",") == list(NODES)
+
+
 def test_each_node_keeps_its_data_in_a_volume_of_its_own() -> None:
     described = compose()
     mounts = {name: described.services[name].volumes for name in NODES}

@@ -115,6 +115,15 @@ def test_containers_are_dialled_by_name_and_port_without_oneself(tmp_path: Path)
     assert found.advertise == "node_two:8011"
 
 
+def test_further_names_of_the_api(tmp_path: Path) -> None:
+    assert load(tmp_path).api_hosts == ()
+    assert load(tmp_path, {"api_hosts": "node_one, 10.0.0.1,::1,node_one"}).api_hosts == ("node_one", "10.0.0.1", "::1")
+    assert load(tmp_path, {"api_hosts": "none"}).api_hosts == ()
+    (tmp_path / "node.toml").write_text('api_hosts = ["a", "b"]\napi_rate = 7\n')
+    found = load(tmp_path, {"config": "node.toml"})
+    assert (found.api_hosts, found.api_rate) == (("a", "b"), 7)
+
+
 def test_seeds_win_over_the_variables_of_containers(tmp_path: Path) -> None:
     environment = {"DOCKER_NODE_CONTAINER_NAMES": "a", "DOCKER_NODE_PORTS": "1"}
     assert load(tmp_path, {"seeds": "b:2, c:3,b:2"}, environment).seeds == ("b:2", "c:3")
@@ -167,6 +176,13 @@ def test_what_peers_are_told_to_dial(tmp_path: Path, flags: dict[str, str | None
         ("log_format", "xml", "json, text"),
         ("log_level", "loud", "debug, info, warning, error"),
         ("service", "a b", "letters"),
+        ("api_hosts", "node:8050", "without a port"),
+        ("api_hosts", "a b", "without a port"),
+        ("api_hosts", ",".join(f"h{index}" for index in range(65)), "at most 64"),
+        ("api_rate", "0", "1 to 1000000"),
+        ("api_rate", "1000001", "1 to 1000000"),
+        ("api_rate", "1_0", "1 to 1000000"),
+        ("admin_token_file", "", "a path"),
     ],
 )
 def test_a_wrong_value_is_a_line_that_names_the_setting_the_source_and_what_is_allowed(

@@ -9,9 +9,13 @@ from msgspec import Struct
 
 from blockchain import __version__
 from blockchain.api.access import AccessLog
+from blockchain.api.admin import AdminToken
 from blockchain.api.body import BodyLimits
 from blockchain.api.docs import add_docs
+from blockchain.api.hosts import CheckedHost, HostRule
 from blockchain.api.problems import UnexpectedErrors, answer_with_problems
+from blockchain.api.rate import BURST_SECONDS, REQUESTS_PER_SECOND, ClientBuckets, RequestRate
+from blockchain.api.routes.admin import add_admin
 from blockchain.api.routes.chain import chain_routes
 from blockchain.api.routes.health import health_routes
 from blockchain.api.routes.state import state_routes
@@ -29,6 +33,9 @@ class ApiSettings(Struct, frozen=True):
     """What may differ between nodes."""
 
     body_limits: BodyLimits = BodyLimits()
+    hosts: HostRule = HostRule()
+    requests_per_second: int = REQUESTS_PER_SECOND  # of one client
+    admin_token: AdminToken | None = None  # None: no path under /api/v1/admin/
 
 
 def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI:
@@ -45,13 +52,19 @@ def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI
         # Logs are this project's own; spans nobody collects would cost every request.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    settings = settings or ApiSettings()
     app.state.node = node
-    app.state.body_limits = (settings or ApiSettings()).body_limits
+    app.state.body_limits = settings.body_limits
     app.include_router(health_routes())
     for router in (chain_routes(), transaction_routes(), state_routes()):
         app.include_router(router, prefix=PREFIX)
+    if settings.admin_token is not None:
+        add_admin(app, PREFIX, settings.admin_token)
     add_docs(app, PREFIX)
     answer_with_problems(app)
+    per_second = settings.requests_per_second
+    app.add_middleware(CheckedHost, rule=settings.hosts)
+    app.add_middleware(RequestRate, buckets=ClientBuckets(per_second, per_second * BURST_SECONDS))
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(AccessLog)  # the last one added is the outermost: it sees the 500 as well
     return app

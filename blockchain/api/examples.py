@@ -28,6 +28,9 @@ READY: Final[Example] = {
     "status": "ready",
     "checks": {"not_halted": {"ok": True, "why": ""}, "synced": {"ok": True, "why": ""}},
 }
+ADMIN: Final[Example] = {
+    "actions": [{"method": "GET", "path": "/api/v1/admin/", "what": "List what the token may do"}],
+}
 PROBLEM: Final[Example] = {
     "type": "about:blank",
     "title": "Unprocessable Content",

@@ -7,6 +7,7 @@ an extension member, because logs, client and tests use the same codes.
 from __future__ import annotations
 
 import logging
+import math
 import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -52,6 +53,16 @@ def problem(
     return Response(msgspec.json.encode(document), status, headers, PROBLEM_MEDIA_TYPE)
 
 
+def refusal_answer(refusal: Refusal) -> Response:
+    """The document of a refusal, with the headers that go with it (RFC 9110 §10.2.3, §11.6.1)."""
+    headers = {}
+    if refusal.retry_after:
+        headers["Retry-After"] = str(math.ceil(refusal.retry_after))
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(refusal.status, refusal.code, refusal.detail, refusal.members, headers)
+
+
 def answer_with_problems(app: FastAPI) -> None:
     """Make every expected error of this application a problem document."""
     app.add_exception_handler(Refusal, _on_refusal)
@@ -63,7 +74,7 @@ def answer_with_problems(app: FastAPI) -> None:
 
 async def _on_refusal(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    return problem(error.status, error.code, error.detail, error.members)
+    return refusal_answer(error)
 
 
 async def _on_invalid_value(_request: Request, error: Exception) -> Response:

@@ -65,6 +65,19 @@ class ReadyAnswer(BaseModel):
     checks: dict[str, Check]
 
 
+class AdminAction(Part):
+    method: str
+    path: str
+    what: str
+
+
+class AdminAnswer(BaseModel):
+    """What the token may do."""
+
+    model_config = _config(examples.ADMIN)
+    actions: list[AdminAction]
+
+
 # ---------------------------------------------------------------------------------------------- transactions
 
 

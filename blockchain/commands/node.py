@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from blockchain.api.app import create_app
+from blockchain.api.admin import read_admin_token
+from blockchain.api.app import ApiSettings, create_app
+from blockchain.api.hosts import HostRule
 from blockchain.api.server import ApiServer
 from blockchain.commands.keyring import read_password
 from blockchain.config import NodeConfig
@@ -55,6 +57,7 @@ async def run_node(config: NodeConfig, spec: ChainSpec) -> int:
 @asynccontextmanager
 async def running_node(config: NodeConfig, spec: ChainSpec) -> AsyncIterator[NodeService]:
     """A node with both ports open; on leaving, everything it opened is closed, in the reverse order."""
+    settings = api_settings(config)
     signer = open_signer(config, spec)
     async with contextlib.AsyncExitStack() as stack:
         store = SqliteStore.open(config.data_dir, spec.hash)
@@ -78,13 +81,20 @@ async def running_node(config: NodeConfig, spec: ChainSpec) -> AsyncIterator[Nod
         stack.push_async_callback(node.stop)
         # Last, so that nobody is told of an empty pool before it is read again; and its end is first, so that what is
         # in flight still gets its answer.
-        server = ApiServer(create_app(node), config.ip, config.api_port)
+        server = ApiServer(create_app(node, settings), config.ip, config.api_port)
         await server.start()
         stack.push_async_callback(server.stop)
         for address in config.seeds:
             p2p.dial(address)
         _say_started(config, server.port, p2p.port)
         yield node
+
+
+def api_settings(config: NodeConfig) -> ApiSettings:
+    """What the API is told of the settings. Raises ConfigError or KeyFileError for a token that cannot be used."""
+    token = None if config.admin_token_file is None else read_admin_token(config.admin_token_file)
+    hosts = HostRule.of(config.ip, config.api_hosts)
+    return ApiSettings(hosts=hosts, requests_per_second=config.api_rate, admin_token=token)
 
 
 def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:

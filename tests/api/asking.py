@@ -8,6 +8,7 @@ from functools import cache
 
 import httpx
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.problems import PROBLEM_MEDIA_TYPE
@@ -27,21 +28,37 @@ def app_for(node: NodeReader) -> FastAPI:
     return app
 
 
+Headers = dict[str, str] | list[tuple[bytes, bytes]]
+Content = bytes | AsyncIterator[bytes]
+
+
 def ask(
     node: NodeReader,
     path: str,
     method: str = "GET",
     *,
     settings: ApiSettings | None = None,
-    content: bytes | AsyncIterator[bytes] | None = None,
+    content: Content | None = None,
     json: object = None,
-    headers: dict[str, str] | None = None,
+    headers: Headers | None = None,
 ) -> httpx.Response:
     app = app_for(node) if settings is None else create_app(node, settings)
+    return ask_app(app, path, method, content=content, json=json, headers=headers)
 
+
+def ask_app(
+    app: ASGIApp,
+    path: str,
+    method: str = "GET",
+    *,
+    content: Content | None = None,
+    json: object = None,
+    headers: Headers | None = None,
+    client: str = "192.0.2.7",
+) -> httpx.Response:
     async def once() -> httpx.Response:
-        transport = httpx.ASGITransport(app, client=("192.0.2.7", 4321))
-        async with httpx.AsyncClient(transport=transport, base_url="http://node") as http:
+        transport = httpx.ASGITransport(app, client=(client, 4321))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             return await http.request(method, path, content=content, json=json, headers=headers)
 
     return asyncio.run(once())

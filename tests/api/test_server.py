@@ -99,7 +99,7 @@ def test_too_large_a_body_is_refused_while_it_is_sent() -> None:
     async def test(server: ApiServer) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(
-            b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\n"
+            b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 99999999999\r\n\r\n["
         )
         await writer.drain()
@@ -113,7 +113,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body() -> None:
     async def test(server: ApiServer) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(
-            b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\n"
+            b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 9\r\n\r\n["
         )
         await writer.drain()

@@ -78,8 +78,8 @@ async def _submit(node: NodeReader, submission: Submission) -> list[JsonObject]:
 def _all_refused(results: list[JsonObject], *, is_list: bool) -> Refusal:
     if len(results) == 1:
         (result,) = results
-        members = {"results": results} if is_list else {}
-        return Refusal(422, str(result["code"]), str(result["why"]), **members)
+        code, why = str(result["code"]), str(result["why"])
+        return Refusal(422, code, why, results=results) if is_list else Refusal(422, code, why)
     return Refusal(422, "transactions_refused", "every transaction was refused", results=results)
 
 
