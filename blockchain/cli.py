@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from blockchain import __version__
-from blockchain.commands import account, block, demo, genesis, keys, reset, run, sample, send, status, testnet, tx
+from blockchain.commands import account, block, db, demo, genesis, keys, reset, run, sample, send, status, testnet, tx
 from blockchain.commands.arguments import CommandParser
 from blockchain.errors import BlockchainError, ConfigError
 
-COMMANDS: Final = (run, demo, testnet, sample, send, status, block, tx, account, keys, genesis, reset)
+COMMANDS: Final = (run, demo, testnet, sample, send, status, block, tx, account, keys, genesis, db, reset)
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2

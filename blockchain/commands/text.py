@@ -53,3 +53,15 @@ def json_text(value: object) -> str:
 def count_text(count: int, one: str) -> str:
     """ "1 block", "2 blocks"."""
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
+
+
+def size_text(count: int) -> str:
+    """Bytes with the unit that suits: "512 bytes", "3.4 MiB"."""
+    if count < 1024:
+        return count_text(count, "byte")
+    size = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if size < 1024:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1024:.1f} TiB"

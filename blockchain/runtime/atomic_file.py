@@ -26,10 +26,10 @@ def create_file(path: Path, content: bytes) -> None:
     """Write a file that must not exist yet. Raises FileExistsError, or another OSError; then nothing is there."""
     temporary = _write_temporary(path, content)
     try:
-        _publish(temporary, path)
+        publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -42,7 +42,7 @@ def replace_file(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def remove_leftovers(path: Path) -> None:
@@ -59,14 +59,14 @@ def _write_temporary(path: Path, content: bytes) -> Path:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            _sync(file.fileno())
+            sync(file.fileno())
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
 
 
-def _publish(temporary: Path, path: Path) -> None:
+def publish(temporary: Path, path: Path) -> None:
     """Give the file its name, unless something has that name. A link does so in one step, a rename would overwrite."""
     try:
         os.link(temporary, path)
@@ -77,7 +77,7 @@ def _publish(temporary: Path, path: Path) -> None:
         os.replace(temporary, path)
 
 
-def _sync(descriptor: int) -> None:
+def sync(descriptor: int) -> None:
     """Past the cache of the disk too, which fsync alone does not promise on macOS."""
     if sys.platform == "darwin":
         with suppress(OSError):  # a file system without it, some network shares: what is left is fsync
@@ -86,7 +86,7 @@ def _sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A new name is durable when its folder is. Windows has no such call: it keeps names in a journal."""
     if sys.platform == "win32":
         return

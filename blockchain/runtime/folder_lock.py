@@ -6,15 +6,17 @@ that it works wherever the store does and needs nothing of POSIX. Take it before
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import apsw
 
 from blockchain.errors import StoreError
-from blockchain.runtime.sqlite_file import in_words
+from blockchain.runtime.sqlite_file import in_words, open_reader
 
 LOCK_FILE: Final = "lock.db"
+_LOOK_MS: Final = 100  # a start waits this long, so that it is not refused because somebody looks (`is_locked`)
 
 
 class FolderLock:
@@ -33,6 +35,7 @@ class FolderLock:
         path = folder / LOCK_FILE
         with in_words(path, "cannot lock the data folder"):
             connection = apsw.Connection(str(path))
+            connection.set_busy_timeout(_LOOK_MS)
             try:
                 connection.pragma("journal_mode", "MEMORY")  # leaves no journal behind on kill -9
                 connection.execute("BEGIN EXCLUSIVE")
@@ -51,3 +54,17 @@ class FolderLock:
 
     def release(self) -> None:
         self._connection.close()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a node runs on the folder. Nothing is made or changed there. Raises StoreError."""
+    path = folder / LOCK_FILE
+    if not path.is_file():
+        return False
+    with in_words(path, "cannot look at the lock"), closing(open_reader(path, None)) as connection:
+        connection.set_busy_timeout(0)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except apsw.BusyError:
+            return True
+        return False

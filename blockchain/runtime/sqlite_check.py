@@ -25,7 +25,7 @@ def check_store(connection: apsw.Connection, path: Path) -> None:
     if frames == applied and path.stat().st_size < size:  # no page may be missing now; SQLite would read zeros there
         raise damaged(path, f"cut off at {path.stat().st_size} bytes of {size}")
     _check_pages(connection, path, size)
-    _check_head(connection, path)
+    check_head(connection, path)
 
 
 def _check_pages(connection: apsw.Connection, path: Path, size: int) -> None:
@@ -38,7 +38,8 @@ def _check_pages(connection: apsw.Connection, path: Path, size: int) -> None:
             raise damaged(path, " ".join(str(answer).split()))
 
 
-def _check_head(connection: apsw.Connection, path: Path) -> None:
+def check_head(connection: apsw.Connection, path: Path) -> None:
+    """Head, newest blocks and the index of the newest one's transactions agree, or StoreError."""
     head: tuple[int, bytes] | None = connection.execute("SELECT height, id FROM head").fetchone()
     bounds: tuple[int | None, int | None] | None = connection.execute(
         "SELECT (SELECT min(height) FROM blocks), (SELECT max(height) FROM blocks)"

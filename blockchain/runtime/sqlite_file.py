@@ -74,6 +74,8 @@ def in_words(path: str | Path, doing: str) -> Iterator[None]:
         raise not_a_database(path) from error
     except apsw.CorruptError as error:
         raise damaged(path, str(error)) from error
+    except UnicodeDecodeError as error:  # a value that is no text, in a row whose header says that it is
+        raise damaged(path, "bytes that are no text") from error
     except apsw.FullError as error:
         raise StoreError(f"{path}: {doing}: the disk is full: make room and start again") from error
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
@@ -104,7 +106,7 @@ def open_writer(path: Path, vfs: str | None) -> apsw.Connection:
     """
     connection = apsw.Connection(str(path), vfs=vfs)
     try:
-        _check_program(connection, path)
+        check_program(connection, path)
         _set_up_writer(connection, path)
     except (apsw.Error, StoreError):
         connection.close()
@@ -112,7 +114,8 @@ def open_writer(path: Path, vfs: str | None) -> apsw.Connection:
     return connection
 
 
-def _check_program(connection: apsw.Connection, path: Path) -> None:
+def check_program(connection: apsw.Connection, path: Path) -> None:
+    """Refuse the database of another program."""
     if _table_names(connection) and connection.pragma("application_id") != APPLICATION_ID:
         raise StoreError(f"{path} is the database of another program: choose another data folder, or move it aside")
 
@@ -139,10 +142,20 @@ def open_reader(path: Path, vfs: str | None) -> apsw.Connection:
 
 def claim(connection: apsw.Connection, path: Path, genesis_hash: bytes) -> None:
     """Make the tables of an empty file, or refuse one that is not this chain's, or of a newer version."""
-    names = _table_names(connection)
-    if not names:  # new, or its making was cut off
+    if is_empty(connection):  # new, or its making was cut off
         _make(connection, genesis_hash)
         return
+    check_owner(connection, path, genesis_hash)
+
+
+def is_empty(connection: apsw.Connection) -> bool:
+    """Whether it has no tables: a store that nobody has written to."""
+    return not _table_names(connection)
+
+
+def check_owner(connection: apsw.Connection, path: Path, genesis_hash: bytes) -> int:
+    """The version of a store, or StoreError for one that is not this chain's, or of a newer version."""
+    names = _table_names(connection)
     if "meta" not in names:
         raise damaged(path, "no table says whose it is")
     meta: dict[str, bytes] = dict(connection.execute("SELECT name, value FROM meta"))
@@ -156,6 +169,7 @@ def claim(connection: apsw.Connection, path: Path, genesis_hash: bytes) -> None:
     expected = TABLES.keys() if version == SCHEMA_VERSION else TABLES.keys() - ADDED_BY_2
     if missing := expected - names:
         raise damaged(path, f"without its table {min(missing)}")
+    return version
 
 
 def _table_names(connection: apsw.Connection) -> set[str]:

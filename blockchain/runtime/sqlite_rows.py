@@ -116,6 +116,8 @@ def read_state(connection: apsw.Connection) -> Iterator[tuple[bytes, bytes]]:
         count = 0
         for key, value in connection.execute("SELECT key, value FROM state"):
             count += 1
+            if not isinstance(key, bytes) or not isinstance(value, bytes):
+                raise damaged(connection.filename, "a record of state that is not bytes")
             yield key, value
         if count != expected:
             raise damaged(connection.filename, f"{count} records of state instead of {expected}")

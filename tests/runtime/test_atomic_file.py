@@ -53,7 +53,7 @@ def test_replaces_a_file_or_makes_it(tmp_path: Path) -> None:
         assert os.listdir(tmp_path) == ["file"]
 
 
-SYNC = "blockchain.runtime.atomic_file._sync"
+SYNC = "blockchain.runtime.atomic_file.sync"
 
 
 @pytest.mark.parametrize("failing", [SYNC, "os.replace"])
@@ -82,7 +82,7 @@ def test_content_is_forced_to_the_disk_before_it_has_its_name(tmp_path: Path, mo
 
     monkeypatch.setattr(SYNC, record_sync)
     monkeypatch.setattr(os, "replace", record_replace)
-    monkeypatch.setattr("blockchain.runtime.atomic_file._sync_folder", lambda folder: done.append(folder.name))
+    monkeypatch.setattr("blockchain.runtime.atomic_file.sync_folder", lambda folder: done.append(folder.name))
     replace_file(tmp_path / "file", b"new")
     assert done == ["sync", "name", tmp_path.name]
     done.clear()

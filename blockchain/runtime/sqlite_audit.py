@@ -1,0 +1,137 @@
+"""The whole check of a store: everything that can be computed again is, from genesis on.
+
+A start checks what a crash may have hit (`sqlite_check`), and a read what it reads (`sqlite_rows`); this checks all,
+on a snapshot, and says the first fault. A block is good here when a node that syncs would take it: the chain's own
+rules are run on it (protocol §4.3, §4.4). That takes as long as syncing does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+from msgspec import Struct
+
+from blockchain.errors import BlockchainError
+from blockchain.genesis import ENGINES
+from blockchain.ledger.state import FinalState, Overlay
+from blockchain.node.chain import Chain
+from blockchain.node.store import MemoryStore
+from blockchain.node.verify import VerifyContext, verify_block
+from blockchain.primitives import codec
+from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
+from blockchain.primitives.chain import ChainSpec
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.validators import verify_certificate
+from blockchain.primitives.vote import Certificate
+from blockchain.runtime.sqlite_check import check_head
+from blockchain.runtime.sqlite_file import damaged
+from blockchain.runtime.sqlite_rows import (
+    read_block,
+    read_evidence,
+    read_pending,
+    read_round_block,
+    read_round_record,
+    read_state,
+)
+from blockchain.seams import FinalBlock
+
+
+class Audited(Struct, frozen=True):
+    """How much was checked and found good."""
+
+    blocks: int
+    transactions: int
+    state_records: int
+
+
+class Auditor:
+    """Checks the store of one chain on a snapshot of it. `progress` is told (blocks checked, blocks in all)."""
+
+    def __init__(
+        self, connection: apsw.Connection, path: Path, spec: ChainSpec, progress: Callable[[int, int], None]
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._progress = progress
+        self._genesis_hash = spec.hash
+        # It starts from genesis, and nothing that it decides to write is written anywhere.
+        self._chain = Chain(spec, ENGINES[spec.engine](spec.hash), MemoryStore())
+        self._transactions = 0
+
+    def run(self) -> Audited:
+        """Raises StoreError for the first fault: what it is, at which height, and what to do."""
+        self._check_pages()
+        check_head(self._connection, self._path)
+        height: int
+        (height,) = self._connection.execute("SELECT height FROM head").fetchone() or (0,)
+        root = Overlay(FinalState()).root()  # the state of genesis reaches the store with block 1
+        for each in range(1, height + 1):
+            root = self._check_block(each)
+            self._progress(each, height)
+        records = self._check_state(height, root)
+        self._check_counts(height)
+        self._check_small_tables()
+        return Audited(height, self._transactions, records)
+
+    def _check_pages(self) -> None:
+        """Every page and index of the file, as SQLite sees them."""
+        answer = self._connection.pragma("integrity_check", 1)
+        if answer != "ok":
+            raise damaged(self._path, " ".join(str(answer).split()))
+
+    def _check_block(self, height: int) -> Hash32:
+        """The block and its index entries; returns the state root that it leads to."""
+        stored = read_block(self._connection, height)
+        if stored is None:
+            raise damaged(self._path, f"without block {height}")
+        try:
+            block = self._replay(stored)
+        except BlockchainError as error:
+            raise damaged(self._path, f"block {height}: {error}") from None
+        for position, transaction_id in enumerate(stored.transaction_ids):
+            place = self._connection.execute(
+                "SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)
+            ).fetchone()
+            if place != (height, position):
+                raise damaged(self._path, f"transaction {transaction_id.hex()} of block {height} is not in its index")
+        self._transactions += len(stored.transaction_ids)
+        return block.header.state_root
+
+    def _replay(self, stored: FinalBlock) -> VerifiedBlock:
+        """Take the block as a node that syncs does. Raises BlockchainError for whatever is wrong with it."""
+        chain = self._chain
+        context = VerifyContext(self._genesis_hash, stored.height, {}, lambda _: None)
+        block = verify_block(stored.raw, context)
+        if block.id != stored.id:
+            raise damaged(self._path, f"block {stored.height} has another id than its row says")
+        if tuple(one.id for one in block.transactions) != stored.transaction_ids:
+            raise damaged(self._path, f"block {stored.height} has other transactions than its row says")
+        certificate = codec.decode(stored.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)
+        if (certificate.height, certificate.block_id) != (stored.height, stored.id):
+            raise damaged(self._path, f"the certificate of block {stored.height} is that of another block")
+        verify_certificate(certificate, chain.validators, self._genesis_hash)
+        chain.import_block(block, certificate, block.header.time_ms)
+        return block
+
+    def _check_state(self, height: int, root: Hash32) -> int:
+        """The rows of the state give the root that the replay came to; returns how many they are."""
+        if Overlay(FinalState(read_state(self._connection))).root() != root:
+            raise damaged(self._path, f"its state is not the one after block {height}")
+        (count,) = self._connection.execute("SELECT count(*) FROM state").fetchone() or (0,)
+        return int(count)
+
+    def _check_counts(self, height: int) -> None:
+        """Nothing stands in a table beside what the blocks put there."""
+        for table, expected in (("blocks", height), ("transactions", self._transactions)):
+            (count,) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+            if count != expected:
+                raise damaged(self._path, f"{count} rows in {table}, where {expected} belong")
+
+    def _check_small_tables(self) -> None:
+        read_round_record(self._connection)
+        for (block_id,) in self._connection.execute("SELECT id FROM round_blocks"):
+            read_round_block(self._connection, block_id)
+        read_pending(self._connection)
+        read_evidence(self._connection)

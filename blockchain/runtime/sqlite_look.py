@@ -1,0 +1,103 @@
+"""Looking at a store from outside, also while a node writes to it: read-only, and all of one moment.
+
+A long look keeps the node's WAL from being cut back, so the file grows meanwhile; nothing waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import apsw
+from msgspec import Struct
+
+from blockchain.errors import StoreError
+from blockchain.primitives.block import decode_block
+from blockchain.runtime.folder_lock import is_locked
+from blockchain.runtime.sqlite_file import (
+    SCHEMA_VERSION,
+    STORE_FILE,
+    check_owner,
+    check_program,
+    check_size,
+    damaged,
+    in_words,
+    is_empty,
+    open_reader,
+)
+from blockchain.runtime.sqlite_rows import read_block
+
+
+class StoreFacts(Struct, frozen=True):
+    """What a store holds, in a few numbers. `head_time_ms` is None before the first block."""
+
+    path: Path
+    format: int
+    height: int
+    head: bytes
+    head_time_ms: int | None
+    transactions: int
+    pending: int
+    state_records: int
+    file_bytes: int
+    wal_bytes: int
+    is_in_use: bool
+
+
+@contextmanager
+def snapshot(folder: Path, genesis_hash: bytes) -> Iterator[apsw.Connection]:
+    """A read-only connection to the folder's store, which sees one moment of it until it is left.
+
+    Raises StoreError when there is none, or when it is another chain's, of a newer version or damaged.
+    """
+    path = folder / STORE_FILE
+    if not path.is_file():
+        raise StoreError(f"there is no store in {folder}: name the data folder of a node that has run (--data_dir)")
+    with in_words(path, "cannot read the store"):
+        check_size(path)
+        with closing(open_reader(path, None)) as connection:
+            check_program(connection, path)
+            if is_empty(connection):
+                raise StoreError(f"store {path} is empty: the node that made it has not written anything yet")
+            check_owner(connection, path, genesis_hash)
+            with connection:  # one transaction, which begins with the next read
+                yield connection
+
+
+def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
+    """Raises StoreError as `snapshot` does."""
+    path = folder / STORE_FILE
+    with snapshot(folder, genesis_hash) as connection:
+        row: tuple[int, bytes, int] | None = connection.execute("SELECT height, id, state_count FROM head").fetchone()
+        if row is None:
+            raise damaged(path, "without its head")
+        height, head, records = row
+        (transactions,) = connection.execute("SELECT count(*) FROM transactions").fetchone() or (0,)
+        (pending,) = connection.execute("SELECT count(*) FROM pending").fetchone() or (0,)
+        return StoreFacts(
+            path=path,
+            format=SCHEMA_VERSION,  # another one is refused
+            height=height,
+            head=head,
+            head_time_ms=_time_of(connection, path, height),
+            transactions=transactions,
+            pending=pending,
+            state_records=records,
+            file_bytes=path.stat().st_size,
+            wal_bytes=_size(path.with_name(f"{path.name}-wal")),
+            is_in_use=is_locked(folder),
+        )
+
+
+def _time_of(connection: apsw.Connection, path: Path, height: int) -> int | None:
+    if height == 0:
+        return None
+    block = read_block(connection, height)
+    if block is None:
+        raise damaged(path, f"without block {height}")
+    return decode_block(block.raw).header.time_ms
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

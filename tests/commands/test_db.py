@@ -1,0 +1,259 @@
+"""db info, check and backup: what they tell of a store, the faults that they find, and what they never do."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
+from blockchain.node.verify import VerifyContext, verify_block
+from blockchain.primitives import codec
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.vote import Certificate
+from blockchain.runtime import sqlite_backup
+from tests.commands.stored_chain import HEIGHT, SPEC, change_block, flags, grow, make_chain, open_chain, sql
+from tests.commands.test_cli import stderr_line
+from tests.node.one_chain import sealed
+
+
+@pytest.fixture(name="made", scope="module")
+def made_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once; tests work on copies."""
+    folder = tmp_path_factory.mktemp("made")
+    make_chain(folder)
+    return folder
+
+
+@pytest.fixture(name="folder")
+def folder_fixture(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "node"))
+
+
+def store(folder: Path) -> Path:
+    return folder / "data" / "chain.db"
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["db", *arguments]) == 0, capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+# ---------------------------------------------------------------------------------------------------------- info
+
+
+def test_info_says_what_the_store_holds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = told(capsys, "info", *flags(folder))
+    assert SPEC.hash.hex() in page and SPEC.chain_id in page
+    assert f"height        {HEIGHT}, forged 2023-11-14" in page
+    assert f"transactions  {2 * HEIGHT} final, 1 pending" in page
+    assert "none runs on it" in page and "format        " in page
+    found = json.loads(told(capsys, "info", "--json", *flags(folder)))
+    assert (found["height"], found["pending"], found["is_in_use"]) == (HEIGHT, 1, False)
+    assert found["file_bytes"] == store(folder).stat().st_size
+
+
+def test_info_works_while_a_node_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_chain(folder / "data") as node:
+        grow(node, 1)
+        page = told(capsys, "info", *flags(folder))
+        assert f"height        {HEIGHT + 1}, " in page and "node          runs on it" in page
+    assert "none runs on it" in told(capsys, "info", *flags(folder))
+
+
+@pytest.mark.parametrize("action", ["info", "check", "backup"])
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda file: file.unlink(), "there is no store in"),
+        (lambda file: sql(file, "UPDATE meta SET value = zeroblob(32) WHERE name = 'genesis_hash'"), "another chain"),
+        (lambda file: sql(file, "UPDATE meta SET value = x'000000ff' WHERE name = 'schema_version'"), "newer version"),
+        (lambda file: file.write_bytes(b"text" * 1_000), "not a database"),
+        (lambda file: file.write_bytes(b""), "is empty"),
+        (lambda file: sql(file, "DROP TABLE meta"), "is damaged"),
+        (lambda file: sql(file, "PRAGMA application_id = 1"), "another program"),
+    ],
+)
+def test_a_store_that_cannot_be_read_is_a_line(
+    action: str, harm: Callable[[Path], object], why: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm(store(folder))
+    before = sorted(path.name for path in folder.rglob("*"))
+    more = [str(folder / "copy.db")] if action == "backup" else []
+    assert main(["db", action, *more, *flags(folder)]) == EXIT_FAILED
+    assert why in stderr_line(capsys)
+    assert {path.name for path in folder.rglob("*")} - set(before) <= {"chain.db-wal", "chain.db-shm"}
+
+
+# --------------------------------------------------------------------------------------------------------- check
+
+
+def test_a_sound_store_passes_also_while_its_node_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"{HEIGHT} blocks with {2 * HEIGHT} transactions" in told(capsys, "check", *flags(folder))
+    with open_chain(folder / "data") as node:
+        grow(node, 1)
+        assert f"{HEIGHT + 1} blocks" in told(capsys, "check", *flags(folder))
+
+
+def test_a_store_without_blocks_is_sound(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(folder).unlink()
+    with open_chain(folder / "data"):
+        pass
+    assert "0 blocks" in told(capsys, "check", *flags(folder))
+
+
+def two_votes(file: Path, folder: Path) -> None:
+    """Exactly two thirds of the stake, which proves nothing."""
+    with open_chain(folder) as node:
+        stored = node.store.block(3)
+    assert stored is not None
+    full = codec.decode(stored.certificate, Certificate, bytes_max=1_000_000)
+    change_block(file, 3, certificate=codec.encode(replace(full, precommits=full.precommits[:2])))
+
+
+def another_certificate(file: Path, folder: Path) -> None:
+    with open_chain(folder) as node:
+        stored = node.store.block(4)
+    assert stored is not None
+    change_block(file, 3, certificate=stored.certificate)
+
+
+def another_id(file: Path, folder: Path) -> None:
+    change_block(file, 2, id=b"\x07" * 32)
+
+
+def other_transactions(file: Path, folder: Path) -> None:
+    change_block(file, 2, transaction_ids=b"\x07" * 64)
+
+
+def forged_block(file: Path, folder: Path) -> None:
+    """A block with another state root, its id and its certificate's votes made to fit as far as a thief could."""
+    with open_chain(folder) as node:
+        stored = node.store.block(3)
+    assert stored is not None
+    block = verify_block(stored.raw, VerifyContext(SPEC.hash, 3, {}, lambda _: None))
+    forged = sealed(block, state_root=Hash32(bytes(32)))
+    change_block(file, 3, raw=codec.encode(forged.block))
+
+
+def torn_page(file: Path, folder: Path) -> None:
+    size = file.stat().st_size
+    with file.open("r+b") as opened:
+        opened.seek(size // 2 // 4096 * 4096)
+        opened.write(b"\xff" * 4096)
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda file, _: sql(file, "UPDATE blocks SET raw = zeroblob(9) WHERE height = 2"), "block 2"),
+        (lambda file, _: sql(file, "DELETE FROM blocks WHERE height = 2"), "without block 2"),
+        (lambda file, _: sql(file, "DELETE FROM transactions WHERE height = 2"), "block 2 is not in its index"),
+        (lambda file, _: sql(file, "UPDATE transactions SET position = 9 WHERE height = 4"), "block 4 is not in"),
+        (lambda file, _: sql(file, "INSERT INTO transactions VALUES (zeroblob(32), 2, 2)"), "rows in transactions"),
+        (lambda file, _: sql(file, "UPDATE state SET value = CAST(value || x'00' AS BLOB)"), "state is not the one"),
+        (lambda file, _: sql(file, "UPDATE state SET value = value || x'ff'"), "bytes that are no text"),
+        (lambda file, _: sql(file, "UPDATE state SET value = 7"), "not bytes"),
+        (lambda file, _: sql(file, "DELETE FROM state"), "0 records of state"),
+        (lambda file, _: sql(file, "UPDATE pending SET raw = x'00'"), "a pending transaction"),
+        (lambda file, _: sql(file, "UPDATE head SET height = 4"), "its head is not its newest block"),
+        (another_id, "block 2 has another id"),
+        (other_transactions, "block 2 has other transactions"),
+        (two_votes, "block 3: invalid certificate"),
+        (another_certificate, "the certificate of block 3 is that of another block"),
+        (forged_block, "block 3"),
+        (torn_page, "is damaged"),
+    ],
+)  # fmt: skip
+def test_the_first_fault_is_said_with_what_to_do(
+    harm: Callable[[Path, Path], object], why: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm(store(folder), folder / "data")
+    assert main(["db", "check", *flags(folder)]) == EXIT_FAILED
+    line = stderr_line(capsys)
+    assert why in line and "start again" in line
+
+
+# -------------------------------------------------------------------------------------------------------- backup
+
+
+def restored(copy: Path, folder: Path) -> list[str]:
+    """The flags of a node whose store is the copy."""
+    (folder / "data").mkdir()
+    shutil.copy(copy, folder / "data" / "chain.db")
+    return [f"--data_dir={folder / 'data'}", *flags(copy.parent)[1:]]
+
+
+def test_a_backup_of_a_running_node_is_a_store(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = folder / "copy.db"
+    with open_chain(folder / "data") as node:
+        grow(node, 2)  # in the WAL only
+        said = told(capsys, "backup", str(copy), *flags(folder))
+        grow(node, 1)
+    assert f"up to block {HEIGHT + 2}" in said and "NOT in it" in said and "signing record" in said
+    assert sorted(path.name for path in folder.iterdir()) == ["copy.db", "data", "genesis.json"]
+    (tmp_path / "restored").mkdir()
+    again = restored(copy, tmp_path / "restored")
+    assert f"{HEIGHT + 2} blocks" in told(capsys, "check", *again)
+    with open_chain(tmp_path / "restored" / "data") as node:
+        grow(node, 1)
+
+
+def test_a_backup_never_overwrites_unless_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = folder / "copy.db"
+    copy.write_text("mine")
+    assert main(["db", "backup", str(copy), *flags(folder)]) == EXIT_FAILED
+    assert "it exists" in stderr_line(capsys)
+    assert copy.read_text() == "mine"
+    told(capsys, "backup", str(copy), "--overwrite", *flags(folder))
+    assert copy.read_bytes()[:15] == b"SQLite format 3"
+
+
+@pytest.mark.parametrize(
+    ("destination", "why"),
+    [("data", "it is a folder"), ("data/chain.db", "the store itself"), ("none/copy.db", "there is no folder")],
+)
+def test_a_destination_that_cannot_be_is_a_line(
+    destination: str, why: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = store(folder).read_bytes()
+    assert main(["db", "backup", str(folder / destination), "--overwrite", *flags(folder)]) == EXIT_FAILED
+    assert why in stderr_line(capsys)
+    assert store(folder).read_bytes() == before
+
+
+def test_a_damaged_store_gives_no_backup(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = folder / "copy.db"
+    copy.write_text("the one before")
+    sql(store(folder), "DELETE FROM blocks WHERE height = 4")
+    assert main(["db", "backup", str(copy), "--overwrite", *flags(folder)]) == EXIT_FAILED
+    assert "without block 4" in stderr_line(capsys)
+    assert copy.read_text() == "the one before"
+    assert sorted(path.name for path in folder.iterdir()) == ["copy.db", "data", "genesis.json"]
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sqlite_backup, "sync", full)
+    assert main(["db", "backup", str(folder / "copy.db"), *flags(folder)]) == EXIT_FAILED
+    assert "No space left" in stderr_line(capsys)
+    assert sorted(path.name for path in folder.iterdir()) == ["data", "genesis.json"]
+
+
+def test_a_wrong_command_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["db"]) == EXIT_USAGE
+    assert main(["db", "backup"]) == EXIT_USAGE
+    assert "usage: blockchain db" in capsys.readouterr().err
