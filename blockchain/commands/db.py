@@ -81,17 +81,15 @@ def page(found: StoreFacts, chain: str) -> str:
 def check(arguments: argparse.Namespace) -> int:
     from blockchain.commands.run import read_spec
     from blockchain.runtime.sqlite_audit import Auditor
-    from blockchain.runtime.sqlite_file import STORE_FILE
     from blockchain.runtime.sqlite_look import snapshot
 
     config = read_settings(arguments)
     spec = read_spec(config.genesis)
-    path = config.data_dir / STORE_FILE
-    with snapshot(config.data_dir, spec.hash) as connection, Progress("checked block") as progress:
-        found = Auditor(connection, path, spec, progress.show).run()
+    with snapshot(config.data_dir, spec.hash) as store, Progress("checked block") as progress:
+        found = Auditor(store, spec, progress.show).run()
     print(
-        f"{path} is sound: {count_text(found.blocks, 'block')} with {count_text(found.transactions, 'transaction')}, "
-        f"{count_text(found.state_records, 'record')} of state"
+        f"{store.path} is sound: {count_text(found.blocks, 'block')} with "
+        f"{count_text(found.transactions, 'transaction')}, {count_text(found.state_records, 'record')} of state"
     )
     return 0
 

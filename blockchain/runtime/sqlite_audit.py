@@ -8,12 +8,10 @@ rules are run on it (protocol §4.3, §4.4). That takes as long as syncing does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-import apsw
 from msgspec import Struct
 
-from blockchain.errors import BlockchainError
+from blockchain.errors import BlockchainError, StoreError
 from blockchain.genesis import ENGINES
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.node.chain import Chain
@@ -23,13 +21,16 @@ from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.transaction import VerifiedTransaction, parties_of
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
 from blockchain.runtime.sqlite_check import check_head
-from blockchain.runtime.sqlite_file import damaged
+from blockchain.runtime.sqlite_file import SCHEMA_VERSION, damaged
+from blockchain.runtime.sqlite_look import Snapshot
 from blockchain.runtime.sqlite_rows import (
     read_block,
     read_evidence,
+    read_history,
     read_pending,
     read_round_block,
     read_round_record,
@@ -49,16 +50,21 @@ class Audited(Struct, frozen=True):
 class Auditor:
     """Checks the store of one chain on a snapshot of it. `progress` is told (blocks checked, blocks in all)."""
 
-    def __init__(
-        self, connection: apsw.Connection, path: Path, spec: ChainSpec, progress: Callable[[int, int], None]
-    ) -> None:
-        self._connection = connection
-        self._path = path
+    def __init__(self, found: Snapshot, spec: ChainSpec, progress: Callable[[int, int], None]) -> None:
+        """Raises StoreError for a store of an earlier version."""
+        if found.format != SCHEMA_VERSION:
+            raise StoreError(
+                f"store {found.path} is of format {found.format}: start its node once, which brings it up to date, "
+                "and check it then"
+            )
+        self._connection = found.connection
+        self._path = found.path
         self._progress = progress
         self._genesis_hash = spec.hash
         # It starts from genesis, and nothing that it decides to write is written anywhere.
         self._chain = Chain(spec, ENGINES[spec.engine](spec.hash), MemoryStore())
         self._transactions = 0
+        self._parties = 0
 
     def run(self) -> Audited:
         """Raises StoreError for the first fault: what it is, at which height, and what to do."""
@@ -90,14 +96,25 @@ class Auditor:
             block = self._replay(stored)
         except BlockchainError as error:
             raise damaged(self._path, f"block {height}: {error}") from None
-        for position, transaction_id in enumerate(stored.transaction_ids):
-            place = self._connection.execute(
-                "SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)
-            ).fetchone()
-            if place != (height, position):
-                raise damaged(self._path, f"transaction {transaction_id.hex()} of block {height} is not in its index")
-        self._transactions += len(stored.transaction_ids)
+        for position, transaction in enumerate(block.transactions):
+            self._check_index(height, position, transaction)
+        self._transactions += len(block.transactions)
         return block.header.state_root
+
+    def _check_index(self, height: int, position: int, transaction: VerifiedTransaction) -> None:
+        """The transaction is found by its id, and by the addresses that it names."""
+        place = self._connection.execute(
+            "SELECT height, position FROM transactions WHERE id = ?", (transaction.id,)
+        ).fetchone()
+        if place != (height, position):
+            raise damaged(self._path, f"transaction {transaction.id.hex()} of block {height} is not in its index")
+        for address in parties_of(transaction.transaction):
+            self._parties += 1
+            found = read_history(self._connection, address, (height, position + 1), 1)
+            if found != [(height, position)]:
+                raise damaged(
+                    self._path, f"transaction {transaction.id.hex()} of block {height} is not in an account's history"
+                )
 
     def _replay(self, stored: FinalBlock) -> VerifiedBlock:
         """Take the block as a node that syncs does. Raises BlockchainError for whatever is wrong with it."""
@@ -124,7 +141,8 @@ class Auditor:
 
     def _check_counts(self, height: int) -> None:
         """Nothing stands in a table beside what the blocks put there."""
-        for table, expected in (("blocks", height), ("transactions", self._transactions)):
+        expectations = (("blocks", height), ("transactions", self._transactions), ("history", self._parties))
+        for table, expected in expectations:
             (count,) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
             if count != expected:
                 raise damaged(self._path, f"{count} rows in {table}, where {expected} belong")

@@ -37,7 +37,7 @@ def back_up(
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.tmp")
     try:
         with snapshot(folder, genesis_hash) as source:
-            _copy(source, temporary, progress)
+            _copy(source.connection, temporary, progress)
         height = _check_copy(temporary, genesis_hash)
         _name_it(temporary, destination, overwrite=overwrite)
     except OSError as error:

@@ -16,7 +16,6 @@ from blockchain.errors import StoreError
 from blockchain.primitives.block import decode_block
 from blockchain.runtime.folder_lock import is_locked
 from blockchain.runtime.sqlite_file import (
-    SCHEMA_VERSION,
     STORE_FILE,
     check_owner,
     check_program,
@@ -45,9 +44,17 @@ class StoreFacts(Struct, frozen=True):
     is_in_use: bool
 
 
+class Snapshot(Struct, frozen=True):
+    """A read-only connection to a store, which sees one moment of it."""
+
+    connection: apsw.Connection
+    path: Path
+    format: int
+
+
 @contextmanager
-def snapshot(folder: Path, genesis_hash: bytes) -> Iterator[apsw.Connection]:
-    """A read-only connection to the folder's store, which sees one moment of it until it is left.
+def snapshot(folder: Path, genesis_hash: bytes) -> Iterator[Snapshot]:
+    """The moment of the folder's store at the first read, until it is left.
 
     Raises StoreError when there is none, or when it is another chain's, of a newer version or damaged.
     """
@@ -60,15 +67,15 @@ def snapshot(folder: Path, genesis_hash: bytes) -> Iterator[apsw.Connection]:
             check_program(connection, path)
             if is_empty(connection):
                 raise StoreError(f"store {path} is empty: the node that made it has not written anything yet")
-            check_owner(connection, path, genesis_hash)
             with connection:  # one transaction, which begins with the next read
-                yield connection
+                version = check_owner(connection, path, genesis_hash)
+                yield Snapshot(connection, path, version)
 
 
 def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
     """Raises StoreError as `snapshot` does."""
-    path = folder / STORE_FILE
-    with snapshot(folder, genesis_hash) as connection:
+    with snapshot(folder, genesis_hash) as found:
+        connection, path = found.connection, found.path
         row: tuple[int, bytes, int] | None = connection.execute("SELECT height, id, state_count FROM head").fetchone()
         if row is None:
             raise damaged(path, "without its head")
@@ -77,7 +84,7 @@ def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
         (pending,) = connection.execute("SELECT count(*) FROM pending").fetchone() or (0,)
         return StoreFacts(
             path=path,
-            format=SCHEMA_VERSION,  # another one is refused
+            format=found.format,
             height=height,
             head=head,
             head_time_ms=_time_of(connection, path, height),

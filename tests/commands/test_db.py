@@ -158,6 +158,8 @@ def torn_page(file: Path, folder: Path) -> None:
         (lambda file, _: sql(file, "DELETE FROM transactions WHERE height = 2"), "block 2 is not in its index"),
         (lambda file, _: sql(file, "UPDATE transactions SET position = 9 WHERE height = 4"), "block 4 is not in"),
         (lambda file, _: sql(file, "INSERT INTO transactions VALUES (zeroblob(32), 2, 2)"), "rows in transactions"),
+        (lambda file, _: sql(file, "DELETE FROM history WHERE height = 4"), "block 4 is not in an account's history"),
+        (lambda file, _: sql(file, "INSERT INTO history VALUES (zeroblob(32), 2, 2)"), "rows in history"),
         (lambda file, _: sql(file, "UPDATE state SET value = CAST(value || x'00' AS BLOB)"), "state is not the one"),
         (lambda file, _: sql(file, "UPDATE state SET value = value || x'ff'"), "bytes that are no text"),
         (lambda file, _: sql(file, "UPDATE state SET value = 7"), "not bytes"),
@@ -179,6 +181,15 @@ def test_the_first_fault_is_said_with_what_to_do(
     assert main(["db", "check", *flags(folder)]) == EXIT_FAILED
     line = stderr_line(capsys)
     assert why in line and "start again" in line
+
+
+def test_a_store_of_an_earlier_version_is_to_be_upgraded_first(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql(store(folder), "UPDATE meta SET value = x'00000001' WHERE name = 'schema_version'")
+    assert main(["db", "check", *flags(folder)]) == EXIT_FAILED
+    assert "start its node once" in stderr_line(capsys)
+    assert "format        1\n" in told(capsys, "info", *flags(folder))
 
 
 # -------------------------------------------------------------------------------------------------------- backup
