@@ -141,11 +141,13 @@ class Auditor:
 
     def _check_counts(self, height: int) -> None:
         """Nothing stands in a table beside what the blocks put there."""
-        expectations = (("blocks", height), ("transactions", self._transactions), ("history", self._parties))
-        for table, expected in expectations:
-            (count,) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
-            if count != expected:
-                raise damaged(self._path, f"{count} rows in {table}, where {expected} belong")
+        counted: tuple[int, ...] | None = self._connection.execute(
+            "SELECT (SELECT count(*) FROM blocks), (SELECT count(*) FROM transactions), (SELECT count(*) FROM history)"
+        ).fetchone()
+        expected = (height, self._transactions, self._parties)
+        for table, count, right in zip(("blocks", "transactions", "history"), counted or (), expected, strict=True):
+            if count != right:
+                raise damaged(self._path, f"{count} rows in {table}, where {right} belong")
 
     def _check_small_tables(self) -> None:
         read_round_record(self._connection)
