@@ -20,6 +20,7 @@ from blockchain.errors import ChannelClosed, PeerFault
 from blockchain.runtime.handshake import Peer
 from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerDown, PeerEvent, PeerUp
 from blockchain.runtime.secure_channel import SecureChannel, printable
+from blockchain.runtime.websocket import wait_silence
 
 T = TypeVar("T")
 
@@ -116,11 +117,12 @@ class Link:
         """Tell PeerUp, every message, and PeerDown; returns when all of it is told."""
         reader = asyncio.create_task(self._read(events))
         writer = asyncio.create_task(self._write())
+        watcher = asyncio.create_task(self._watch())
         try:
             await self._until_ended(reader, writer)
         finally:
             self.end("an internal error")  # no effect unless something above raised
-            await _stop(reader, writer)
+            await _stop(reader, writer, watcher)
             if self._is_told:
                 await self._tell_down(events)
 
@@ -158,6 +160,10 @@ class Link:
                     self._outgoing_bytes -= len(message)
                     await self.socket.send(self._channel.seal(message))
                 self._has_outgoing.clear()
+
+    async def _watch(self) -> None:
+        await wait_silence(self.socket, self._limits.silence_s)
+        self.cut(f"silent for {self._limits.silence_s:g} s")
 
     async def _tell_down(self, events: asyncio.Queue[PeerEvent]) -> None:
         telling = asyncio.create_task(events.put(PeerDown(self.peer.id, self.why)))

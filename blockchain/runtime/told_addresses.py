@@ -13,7 +13,7 @@ from blockchain.primitives.host_port import is_host_port
 from blockchain.runtime.dialler import DialState
 
 ATTEMPTS_MAX: Final = 5  # in a row where nobody was ever met; with the dialler's backoff over some seconds
-PROVED_ATTEMPTS_MAX: Final = 5_000  # where a node of this chain was met: about a day; it may wait to be found
+PROVED_ATTEMPTS_MAX: Final = 20_000  # where a node of this chain was met: about a day; it may wait to be found
 TOLD_MAX: Final = 128  # half of what the dialler takes: the rest is the operator's
 
 

@@ -27,6 +27,7 @@ from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.secure_channel import HEADER_BYTES, OVERHEAD_BYTES
 
 _REFUSALS_MAX: Final = 32  # connections beyond inbound_max that get a reason; the others are reset
+_SILENT_LOOKS: Final = 4
 
 Handler = Callable[[ServerConnection, str], Awaitable[None]]  # the connection and "ip:port" of the peer
 
@@ -45,9 +46,15 @@ class _Lost(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def is_reading(self) -> bool:
+        return False
+
 
 class _BoundedConnection(Connection):
+    received_bytes = 0  # of whatever kind, pongs too
+
     def data_received(self, data: bytes) -> None:
+        self.received_bytes += len(data)
         # The library answers pings without looking at the write buffer: who pings and never reads would fill it.
         super().data_received(data)
         answers_bytes_max = 2 * self.write_limit_high + (self.protocol.max_message_size or 0)
@@ -59,6 +66,23 @@ class _BoundedConnection(Connection):
         # closed while something was still to be written (anyio issue 1250 describes the same).
         super().connection_lost(exc)
         self.transport = _Lost()
+
+
+async def wait_silence(socket: Connection, silence_s: float) -> None:
+    """Return when the peer has sent nothing at all for `silence_s`, to a quarter of it.
+
+    TCP itself would go on for hours with an end that vanished. What the peer could not know does not count against it:
+    time in which this node does not read. Looks are counted, not seconds: a process that was stopped itself finds its
+    peers' words waiting when it goes on.
+    """
+    if not isinstance(socket, _BoundedConnection):
+        raise AssertionError("connections are made here only")
+    looks = 0
+    while looks < _SILENT_LOOKS:
+        before = socket.received_bytes
+        await asyncio.sleep(silence_s / _SILENT_LOOKS)
+        is_silent = socket.received_bytes == before and socket.transport.is_reading()
+        looks = looks + 1 if is_silent else 0
 
 
 class DialledConnection(_BoundedConnection, ClientConnection):

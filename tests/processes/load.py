@@ -20,6 +20,7 @@ from tests.processes.network import Network
 
 BATCH: Final = 4
 PAUSE_SECONDS: Final = 0.2  # between batches: some twenty transactions a second of each client
+TOO_FAR_AHEAD: Final = "nonce_gap"
 _REQUEST_SECONDS: Final = 3.0
 _JOIN_SECONDS: Final = 20.0
 
@@ -51,8 +52,11 @@ class Sender(threading.Thread):
     def _hand_in(self, node: Client, batch: list[VerifiedTransaction]) -> None:
         while not self._stopped.is_set():
             try:
-                self._note(node.submit_each(batch))
-                return
+                results = node.submit_each(batch)
+                self._note([one for one in results if one.code != TOO_FAR_AHEAD])
+                if all(one.code != TOO_FAR_AHEAD for one in results):
+                    return
+                self._stopped.wait(PAUSE_SECONDS)  # the chain stands still, and holds all that it takes of one account
             except NodeUnreachable:
                 self._stopped.wait(PAUSE_SECONDS)  # it is down, or was killed before it answered
             except RequestRefused as error:

@@ -35,6 +35,7 @@ class NodeProcess:
     key_file: Path | None = None
     genesis: Path | None = None
     seeds: str = "none"  # "": say nothing, and let the environment decide
+    advertise: str = ""  # "": where it listens
     environment: dict[str, str] = field(default_factory=dict)
     data_folder: Path | None = None  # another than its own
     is_child: bool = True  # it ends when its standard input does; False: as from a terminal
@@ -69,6 +70,7 @@ class NodeProcess:
             f"--service={self.name}",
         ]
         flags += [f"--seeds={self.seeds}"] if self.seeds else []
+        flags += [f"--advertise={self.advertise}"] if self.advertise else []
         flags += [f"--key_file={self.key_file}"] if self.key_file else []
         flags += [f"--genesis={self.genesis}"] if self.genesis else []
         flags += [EXIT_FLAG] if self.is_child else []

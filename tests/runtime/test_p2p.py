@@ -518,6 +518,43 @@ def test_a_peer_that_breaks_the_rules_goes_down_for_it(
     run(scenario())
 
 
+def test_a_peer_that_vanished_without_a_word_is_cut_and_one_that_lives_is_not() -> None:
+    async def scenario() -> None:
+        limits = replace(QUICK, silence_s=0.4, ping_interval_s=0.1)
+        node, other = Node(KEYS[0], limits=limits), Node(KEYS[2], limits=limits)
+        async with started(node, other):
+            await pair(node, other)
+            peer = await raw_dial(node, KEYS[1])
+            await node.up()
+            peer.socket.transport.pause_reading()  # it answers no ping from here on
+            down = await node.down()
+            assert (down.peer_id, down.why) == (bytes(KEYS[1].public_key), "silent for 0.4 s")
+            assert node.p2p.send(other.id, b"still there")
+            assert await other.frame() == b"still there"
+            peer.vanish()
+
+    run(scenario())
+
+
+def test_time_in_which_a_node_does_not_read_is_no_silence_of_its_peer() -> None:
+    async def scenario() -> None:
+        limits = replace(QUICK, silence_s=0.2)
+        busy, idle = Node(KEYS[0], limits=limits, inbox=1), Node(KEYS[1], limits=replace(limits, silence_s=0.8))
+        async with started(busy, idle):
+            silent, peer = await raw_dial(idle, KEYS[3]), await raw_dial(busy, KEYS[2])
+            while busy.p2p.send(peer_id := bytes(KEYS[2].public_key), b"?") is False:
+                await asyncio.sleep(0)
+            for number in range(2 * limits.incoming_frames_max + 8):
+                await peer.send(b"%d" % number)  # nobody takes these: the node stops reading, with some still to read
+            await idle.up()
+            assert (await idle.down()).why == "silent for 0.8 s"  # so long the other was not read
+            assert busy.p2p.send(peer_id, b"!")
+            peer.vanish()
+            silent.vanish()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     "limits",
     [replace(QUICK, outgoing_messages_max=8), replace(QUICK, outgoing_bytes_max=2_000_000)],

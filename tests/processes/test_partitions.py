@@ -1,0 +1,88 @@
+"""Links are cut and healed: the chain stops or goes on as its stake says, and afterwards all agree within seconds.
+
+`pytest -m slow tests/processes/test_partitions.py -s` prints for each way to cut how long the healing took.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.processes.checks import check_everything, wait_all_final
+from tests.processes.load import load
+from tests.processes.network import Network
+from tests.processes.partitions import heights, linked_network, wait_going_on, wait_one_head, wait_stopped
+from tests.processes.proxy import Cut, Links, Pair, between
+
+SHAPES: Final[dict[str, list[Pair]]] = {
+    "two from two": between((0, 1), (2, 3)),
+    "one from three": between((0,), (1, 2, 3)),
+    "what one says": [(0, other) for other in (1, 2, 3)],
+    "what one hears": [(other, 0) for other in (1, 2, 3)],
+}
+SHORT_SECONDS: Final = 3.0  # shorter than a silence that is noticed
+LONG_SECONDS: Final = 20.0  # longer: all has been given up, and is dialled again with the longest pause
+
+
+def test_two_are_cut_from_two_and_go_on_after_the_healing(tmp_path: Path) -> None:
+    with linked_network(tmp_path, 4) as (net, wires):
+        with load(net) as running:
+            net.wait_height(2)
+            wires.cut(SHAPES["two from two"], Cut.REFUSED)
+            wait_stopped(net.nodes, running)
+            wires.heal()
+            wait_going_on(net)
+        wait_all_final(net)
+        check_everything(net, running)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [SHORT_SECONDS, LONG_SECONDS])
+def test_all_ways_to_cut_with_transactions_flowing(seconds: float, tmp_path: Path) -> None:
+    with linked_network(tmp_path, 4) as (net, wires):
+        with load(net) as running:
+            net.wait_height(2)
+            for how in Cut:
+                for shape, directions in SHAPES.items():
+                    wires.cut(directions, how)
+                    time.sleep(seconds)  # what is drawn out here is the cut itself
+                    wires.heal()
+                    _report(how, shape, seconds, "busy", wait_going_on(net))
+        wait_all_final(net)
+        check_everything(net, running)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [SHORT_SECONDS, LONG_SECONDS])
+def test_all_ways_to_cut_on_an_idle_chain(seconds: float, tmp_path: Path) -> None:
+    with linked_network(tmp_path, 4) as (net, wires):
+        nonce = 0
+        for how in Cut:
+            for shape, directions in SHAPES.items():
+                _cut_while_idle(net, wires, directions, how, seconds, nonce)
+                _report(how, shape, seconds, "idle", wait_one_head(net.nodes, net.height()))
+                started = time.monotonic()
+                nonce += 1
+                net.nodes[0].client.submit([net.wallets[0].transfer(net.wallets[1].address, 1, nonce - 1)])
+                wait_one_head(net.nodes, net.height() + 1)
+                print(f"    one transaction final everywhere after {time.monotonic() - started:.1f} s")
+
+
+def _cut_while_idle(net: Network, wires: Links, directions: list[Pair], how: Cut, seconds: float, nonce: int) -> None:
+    """Cut; where the others can go on without node 0, they do so once, and are idle again; heal."""
+    at = max(heights(net.nodes))
+    wires.cut(directions, how)
+    if directions != SHAPES["two from two"]:
+        net.nodes[1].client.submit([net.wallets[1].transfer(net.wallets[0].address, 1, nonce)])
+        net.wait_height(at + 1, net.nodes[1:])
+    time.sleep(seconds)
+    wires.heal()
+
+
+def _report(how: Cut, shape: str, seconds: float, load_: str, healing: float) -> None:
+    print(
+        f"{how.value:8} {shape:15} for {seconds:2.0f} s, {load_}: agreed {healing:.1f} s after the healing", flush=True
+    )
