@@ -97,6 +97,28 @@ FULL_BLOCK: Final[Example] = {
     "parent_certificate": {**_CERTIFICATE, "height": 2, "block_id": _HASH},
     "certificate": _CERTIFICATE,
 }
+_HEADER: Final[Example] = {name: value for name, value in BLOCK.items() if name not in ("transactions", "evidence")}
+_HEADER_PROOF: Final[Example] = {"header": "dc0010" + "00" * 8, "block": _HEADER, "certificate": _CERTIFICATE}
+TRANSACTION_PROOF: Final[Example] = {
+    "id": TRANSACTION_ID,
+    "raw": "9701c420" + "00" * 8,
+    "transaction": SIGNED_TRANSACTION,
+    "position": 0,
+    "path": [_HASH],
+    **_HEADER_PROOF,
+}
+ACCOUNT_PROOF: Final[Example] = {
+    "address": ADDRESS_A,
+    "public_key": KEY_A,
+    "proof": {
+        "sibling_hashes": [_HASH],
+        "queries": [
+            {"key": _HASH, "value": "924a02", "bitmap": "01"},
+            {"key": _HASH, "value": "", "bitmap": "02"},
+        ],
+    },
+    **_HEADER_PROOF,
+}
 GENESIS: Final[Example] = {
     "hash": GENESIS_HASH,
     "account_count": 1,

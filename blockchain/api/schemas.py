@@ -23,7 +23,7 @@ RoundOrNone = Annotated[int, Field(ge=-1, strict=True, description="-1: none")]
 TimeMs = Annotated[int, Field(ge=0, strict=True, description="milliseconds since 1970")]
 
 
-def _config(example: examples.Example) -> ConfigDict:
+def config_with(example: examples.Example) -> ConfigDict:
     return ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
 
 
@@ -45,12 +45,12 @@ class Problem(BaseModel):
 
 
 class PingAnswer(BaseModel):
-    model_config = _config(examples.PING)
+    model_config = config_with(examples.PING)
     success: Literal["pong!"]
 
 
 class LiveAnswer(BaseModel):
-    model_config = _config(examples.LIVE)
+    model_config = config_with(examples.LIVE)
     status: Literal["live"]
 
 
@@ -60,7 +60,7 @@ class Check(Part):
 
 
 class ReadyAnswer(BaseModel):
-    model_config = _config(examples.READY)
+    model_config = config_with(examples.READY)
     status: Literal["ready"]
     checks: dict[str, Check]
 
@@ -96,7 +96,7 @@ class StakePayload(Part):
 
 
 class SignedTransaction(BaseModel):
-    model_config = _config(examples.SIGNED_TRANSACTION)
+    model_config = config_with(examples.SIGNED_TRANSACTION)
     version: Literal[1]
     kind: Literal["EXCHANGE", "TRANSFER", "STAKE"]
     sender: AddressText
@@ -108,7 +108,7 @@ class SignedTransaction(BaseModel):
 
 
 class PooledTransaction(SignedTransaction):
-    model_config = _config(examples.POOLED_TRANSACTION)
+    model_config = config_with(examples.POOLED_TRANSACTION)
     id: Hash
 
 
@@ -124,7 +124,7 @@ class SubmissionResult(Part):
 class SubmissionAnswer(BaseModel):
     """`ids` are those accepted; `results` are in the order of the request."""
 
-    model_config = _config(examples.SUBMISSION)
+    model_config = config_with(examples.SUBMISSION)
     message: Literal["Received transaction"]
     ids: list[Hash]
     results: list[SubmissionResult]
@@ -137,7 +137,7 @@ class Refusal(Part):
 
 
 class TransactionAnswer(BaseModel):
-    model_config = _config(examples.TRANSACTION)
+    model_config = config_with(examples.TRANSACTION)
     id: Hash
     state: Literal["pending", "final", "refused"]
     height: Number | None
@@ -200,10 +200,9 @@ class ForgottenLockPart(Part):
     prevote: VotePart
 
 
-class PageBlock(BaseModel):
-    """Every field of the header, so that the id can be computed; transactions; evidence."""
+class HeaderPart(Part):
+    """Every field of the header, so that the id can be computed."""
 
-    model_config = _config(examples.BLOCK)
     id: Hash
     version: Literal[1]
     height: Number
@@ -221,12 +220,18 @@ class PageBlock(BaseModel):
     parent_certificate_hash: Hash
     transaction_count: Number
     evidence_count: Number
+
+
+class PageBlock(HeaderPart):
+    """The header with transactions and evidence."""
+
+    model_config = config_with(examples.BLOCK)
     transactions: list[PooledTransaction]
     evidence: list[ConflictingVotesPart | ConflictingProposalsPart | ForgottenLockPart]
 
 
 class BlockAnswer(PageBlock):
-    model_config = _config(examples.FULL_BLOCK)
+    model_config = config_with(examples.FULL_BLOCK)
     parent_certificate: CertificatePart
     certificate: CertificatePart
 
@@ -234,7 +239,7 @@ class BlockAnswer(PageBlock):
 class BlocksAnswer(BaseModel):
     """Lowest height first; `next` is the `before` of the page of older blocks, or null."""
 
-    model_config = _config(examples.BLOCKS)
+    model_config = config_with(examples.BLOCKS)
     blocks: list[PageBlock]
     next: Positive | None
 
@@ -251,7 +256,7 @@ class GenesisValidatorPart(Part):
 
 
 class GenesisAnswer(BaseModel):
-    model_config = _config(examples.GENESIS)
+    model_config = config_with(examples.GENESIS)
     hash: Hash
     account_count: Number
     version: Literal[1]
@@ -279,7 +284,7 @@ class PoolPart(Part):
 
 
 class StatusAnswer(BaseModel):
-    model_config = _config(examples.STATUS)
+    model_config = config_with(examples.STATUS)
     version: str
     chain_id: str
     genesis_hash: Hash
@@ -303,7 +308,7 @@ class MissingVote(Part):
 
 
 class ConsensusAnswer(BaseModel):
-    model_config = _config(examples.CONSENSUS)
+    model_config = config_with(examples.CONSENSUS)
     height: Number
     round: Number
     step: Literal["propose", "prevote", "precommit"]
@@ -323,7 +328,7 @@ class ConsensusAnswer(BaseModel):
 
 
 class AccountAnswer(BaseModel):
-    model_config = _config(examples.ACCOUNT)
+    model_config = config_with(examples.ACCOUNT)
     address: AddressText
     public_key: Key
     balance: Number
@@ -341,7 +346,7 @@ class ValidatorPart(Part):
 
 
 class ValidatorsAnswer(BaseModel):
-    model_config = _config(examples.VALIDATORS)
+    model_config = config_with(examples.VALIDATORS)
     height: Number
     hash: Hash
     total_stake: Number
@@ -364,7 +369,7 @@ class DialPart(Part):
 
 
 class PeersAnswer(BaseModel):
-    model_config = _config(examples.PEERS)
+    model_config = config_with(examples.PEERS)
     peers: list[PeerPart]
     dials: list[DialPart]
 
@@ -372,7 +377,7 @@ class PeersAnswer(BaseModel):
 class LotteryAnswer(BaseModel):
     """The winner owns the lots from `interval[0]` up to, not including, `interval[1]`; `point` is among them."""
 
-    model_config = _config(examples.LOTTERY)
+    model_config = config_with(examples.LOTTERY)
     genesis_hash: Hash
     height: Number
     round: Number

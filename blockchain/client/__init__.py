@@ -1,13 +1,14 @@
 """HTTP client of a node's API: `Client` for threads, `AsyncClient` for asyncio, with the same methods.
 
 `calls` says what is asked and how an answer is read, once for both; `answers` are the shapes; `http` sends. Nothing
-here knows more of a node than its API tells.
+here knows more of a node than its API tells. `proofs` checks what a node proves, offline.
 """
 
 from __future__ import annotations
 
 from blockchain.client.answers import (
     Account,
+    AccountProof,
     Block,
     BlockPage,
     Consensus,
@@ -21,6 +22,7 @@ from blockchain.client.answers import (
     Refusal,
     Status,
     Submission,
+    TransactionProof,
     TransactionState,
     Validator,
     ValidatorList,
@@ -30,6 +32,7 @@ from blockchain.errors import RequestRefused
 
 __all__ = [
     "Account",
+    "AccountProof",
     "AsyncClient",
     "Block",
     "BlockPage",
@@ -46,6 +49,7 @@ __all__ = [
     "RequestRefused",
     "Status",
     "Submission",
+    "TransactionProof",
     "TransactionState",
     "Validator",
     "ValidatorList",

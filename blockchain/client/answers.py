@@ -124,6 +124,38 @@ class Account(Struct, frozen=True):
     validator_key: str | None
 
 
+class TransactionProof(Struct, frozen=True):
+    """What `proofs.verify_payment` checks: canonical bytes and hashes as hex."""
+
+    id: str
+    raw: str
+    position: int
+    path: tuple[str, ...]
+    header: str
+    certificate: Certificate
+
+
+class StateQuery(Struct, frozen=True):
+    key: str
+    value: str
+    bitmap: str
+
+
+class StateProof(Struct, frozen=True):
+    """A proof of the state tree, as hex (docs/protocol.md §3.6)."""
+
+    sibling_hashes: tuple[str, ...]
+    queries: tuple[StateQuery, ...]
+
+
+class AccountProof(Struct, frozen=True):
+    """What `proofs.verify_account` checks, for the records of an account and of its stake."""
+
+    proof: StateProof
+    header: str
+    certificate: Certificate
+
+
 class Validator(Struct, frozen=True):
     address: str
     key: str

@@ -120,6 +120,15 @@ def transaction(transaction_id: str) -> Call[answers.TransactionState | None]:
     return Call(path, _read_or_none(answers.TransactionState))
 
 
+def transaction_proof(transaction_id: str) -> Call[answers.TransactionProof | None]:
+    path = f"{_PREFIX}/transactions/{_segment(transaction_id)}/proof/"
+    return Call(path, _read_or_none(answers.TransactionProof))
+
+
+def account_proof(address: str) -> Call[answers.AccountProof | None]:
+    return Call(f"{_PREFIX}/accounts/{_segment(address)}/proof/", _read_or_none(answers.AccountProof))
+
+
 def account(address: str) -> Call[answers.Account]:
     return Call(f"{_PREFIX}/accounts/{_segment(address)}/", _read(answers.Account))
 

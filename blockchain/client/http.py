@@ -79,6 +79,14 @@ class Client:
         """The address as bech32m or hex."""
         return self._ask(calls.account(address))
 
+    def transaction_proof(self, transaction_id: str) -> answers.TransactionProof | None:
+        """For `proofs.verify_payment`; None when it is not final at this node."""
+        return self._ask(calls.transaction_proof(transaction_id))
+
+    def account_proof(self, address: str) -> answers.AccountProof | None:
+        """For `proofs.verify_account`, at the newest block; None while there is no block."""
+        return self._ask(calls.account_proof(address))
+
     def validators(self, height: int | None = None) -> answers.ValidatorList | None:
         """Of the height in progress, or of `height`; None when this node does not hold that set."""
         return self._ask(calls.validators(height))
@@ -179,6 +187,12 @@ class AsyncClient:
 
     async def account(self, address: str) -> answers.Account:
         return await self._ask(calls.account(address))
+
+    async def transaction_proof(self, transaction_id: str) -> answers.TransactionProof | None:
+        return await self._ask(calls.transaction_proof(transaction_id))
+
+    async def account_proof(self, address: str) -> answers.AccountProof | None:
+        return await self._ask(calls.account_proof(address))
 
     async def validators(self, height: int | None = None) -> answers.ValidatorList | None:
         return await self._ask(calls.validators(height))

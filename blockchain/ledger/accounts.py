@@ -8,13 +8,15 @@ v + address  Stakeholder: the stake of a validator and from which height on it c
 k + key      the address whose validator key this is
 q + height   the addresses whose stake changes at that height (8 bytes, big-endian)
 s            Supply: what was ever minted, what was burnt, and how many accounts ever staked
+
+The first two are what a light client reads, and defined in `primitives.records`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, assert_never
+from typing import Final, assert_never
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from blockchain.errors import InvalidTransaction
@@ -22,42 +24,22 @@ from blockchain.primitives import codec, vrf
 from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, PublicKey
-from blockchain.primitives.scalars import VALIDATORS_MAX, AddressField, Amount, Count, Height, Nonce, PublicKeyField
+from blockchain.primitives.records import (
+    RECORD_BYTES_MAX,
+    STAKEHOLDER_PREFIX,
+    Account,
+    StakeFrom,
+    Stakeholder,
+    account_key,
+    stakeholder_key,
+)
+from blockchain.primitives.scalars import VALIDATORS_MAX, AddressField, Amount, Count
 from blockchain.primitives.transaction import Exchange, Stake, Transaction, Transfer
 from blockchain.primitives.validators import Validator, ValidatorSet
 from blockchain.primitives.vote import Certificate, Evidence
 from blockchain.seams import State
 
-STAKEHOLDER_PREFIX: Final = b"v"
 _SUPPLY_KEY: Final = b"s"
-_RECORD_BYTES_MAX: Final = 4 * 1024 * 1024  # one's own records: the cap only catches a damaged store
-_CHANGES_MAX: Final = 100_002  # one entry a height within stake_delay + 2
-
-
-class Account(Struct, frozen=True, array_like=True, gc=False):
-    balance: Amount = 0
-    nonce: Nonce = 0
-
-
-class StakeFrom(Struct, frozen=True, array_like=True, gc=False):
-    """The stake that counts from `height` on."""
-
-    height: Height
-    stake: Amount
-
-
-class Stakeholder(Struct, frozen=True, array_like=True):
-    """A validator's key and its stake over time: the newest entry that counts already, and those still to come."""
-
-    key: PublicKeyField
-    stakes: Annotated[tuple[StakeFrom, ...], Meta(max_length=_CHANGES_MAX)]
-
-    def stake_at(self, height: int) -> int:
-        return next((entry.stake for entry in reversed(self.stakes) if entry.height <= height), 0)
-
-    @property
-    def stake_in_the_end(self) -> int:
-        return self.stakes[-1].stake
 
 
 class Supply(Struct, frozen=True, array_like=True):
@@ -81,12 +63,12 @@ class AccountLedger:
         minted = 0
         for account in self._spec.accounts:
             minted += account.balance
-            _put(state, _account_key(account.address), Account(account.balance))
+            _put(state, account_key(account.address), Account(account.balance))
         for validator in self._spec.validators:
             minted += validator.stake
             key = PublicKey(validator.address) if validator.key is None else validator.key
             holder = Stakeholder(key, (StakeFrom(0, validator.stake),))
-            _put(state, STAKEHOLDER_PREFIX + validator.address, holder)
+            _put(state, stakeholder_key(validator.address), holder)
             state.set(_owner_key(key), validator.address)
         _put(state, _SUPPLY_KEY, Supply(minted, 0, len(self._spec.validators)))
 
@@ -105,7 +87,7 @@ class AccountLedger:
             assert holder is not None, "a change of a stake that nobody has"
             active = max(entry.height for entry in holder.stakes if entry.height <= header.height)
             kept = tuple(entry for entry in holder.stakes if entry.height >= active)
-            _put(state, STAKEHOLDER_PREFIX + address, Stakeholder(holder.key, kept))
+            _put(state, stakeholder_key(address), Stakeholder(holder.key, kept))
         if state.get(_changes_key(header.height)) is not None:
             state.set(_changes_key(header.height), None)
 
@@ -125,7 +107,7 @@ class AccountLedger:
     def _active(self, state: State, height: int) -> list[Validator]:
         active = []
         for key, raw in state.items(STAKEHOLDER_PREFIX):
-            holder = codec.decode(raw, Stakeholder, bytes_max=_RECORD_BYTES_MAX)
+            holder = codec.decode(raw, Stakeholder, bytes_max=RECORD_BYTES_MAX)
             stake = holder.stake_at(height)
             if stake > 0:
                 active.append(Validator(Address(key[1:]), holder.key, stake))
@@ -150,17 +132,17 @@ class AccountLedger:
         match transaction.payload:
             case Transfer(recipient=recipient, amount=amount):
                 paid = _pay(sender, amount + transaction.fee)
-                _put(state, _account_key(transaction.sender), paid)
+                _put(state, account_key(transaction.sender), paid)
                 _credit(state, recipient, amount)
             case Exchange(recipient=recipient, amount=amount):
                 paid = _pay(sender, transaction.fee)
                 self._mint(state, amount)
-                _put(state, _account_key(transaction.sender), paid)
+                _put(state, account_key(transaction.sender), paid)
                 _credit(state, recipient, amount)
             case Stake(amount=amount, validator_key=key):
                 paid = _pay(sender, amount + transaction.fee)
                 self._stake(state, transaction.sender, amount, key, height)
-                _put(state, _account_key(transaction.sender), paid)
+                _put(state, account_key(transaction.sender), paid)
             case _:
                 assert_never(transaction.payload)
         if transaction.fee:
@@ -190,7 +172,7 @@ class AccountLedger:
         stake = (holder.stake_in_the_end if holder.stakes else 0) + amount
         earlier = tuple(entry for entry in holder.stakes if entry.height < counts_from)
         stakes = (*earlier, StakeFrom(counts_from, stake))
-        _put(state, STAKEHOLDER_PREFIX + sender, Stakeholder(holder.key, stakes))
+        _put(state, stakeholder_key(sender), Stakeholder(holder.key, stakes))
         changed = changes_at(state, counts_from)
         if sender not in changed:
             _put(state, _changes_key(counts_from), (*changed, sender))
@@ -198,26 +180,26 @@ class AccountLedger:
 
 def account_of(state: State, address: Address) -> Account:
     """An account's record; one that was never used has nothing."""
-    raw = state.get(_account_key(address))
-    return Account() if raw is None else codec.decode(raw, Account, bytes_max=_RECORD_BYTES_MAX)
+    raw = state.get(account_key(address))
+    return Account() if raw is None else codec.decode(raw, Account, bytes_max=RECORD_BYTES_MAX)
 
 
 def stakeholder(state: State, address: Address) -> Stakeholder | None:
     """An account's stake, if it ever staked."""
-    raw = state.get(STAKEHOLDER_PREFIX + address)
-    return None if raw is None else codec.decode(raw, Stakeholder, bytes_max=_RECORD_BYTES_MAX)
+    raw = state.get(stakeholder_key(address))
+    return None if raw is None else codec.decode(raw, Stakeholder, bytes_max=RECORD_BYTES_MAX)
 
 
 def supply_of(state: State) -> Supply:
     raw = state.get(_SUPPLY_KEY)
     assert raw is not None, "a state without genesis"
-    return codec.decode(raw, Supply, bytes_max=_RECORD_BYTES_MAX)
+    return codec.decode(raw, Supply, bytes_max=RECORD_BYTES_MAX)
 
 
 def changes_at(state: State, height: int) -> tuple[Address, ...]:
     """The addresses whose stake changes at `height`, in the order in which they asked for it."""
     raw = state.get(_changes_key(height))
-    return () if raw is None else codec.decode(raw, tuple[AddressField, ...], bytes_max=_RECORD_BYTES_MAX)
+    return () if raw is None else codec.decode(raw, tuple[AddressField, ...], bytes_max=RECORD_BYTES_MAX)
 
 
 def _check_nonce(sender: Account, transaction: Transaction) -> None:
@@ -244,15 +226,11 @@ def _pay(sender: Account, amount: int) -> Account:
 
 def _credit(state: State, address: Address, amount: int) -> None:
     account = account_of(state, address)
-    _put(state, _account_key(address), replace(account, balance=account.balance + amount))
+    _put(state, account_key(address), replace(account, balance=account.balance + amount))
 
 
 def _put(state: State, key: bytes, record: object) -> None:
     state.set(key, codec.encode(record))
-
-
-def _account_key(address: Address) -> bytes:
-    return b"a" + address
 
 
 def _owner_key(key: PublicKey) -> bytes:

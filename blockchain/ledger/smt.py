@@ -1,6 +1,7 @@
 """The authenticated state map: the sparse Merkle tree of LIP-0039 over 32-byte keys, laid out for speed.
 
-Holds keys and leaf hashes; values are the caller's. Pure: no I/O, no clock. The hashing rules are in `smt_proof`.
+Holds keys and leaf hashes; values are the caller's. Pure: no I/O, no clock. The hashing rules are in
+`primitives.smt_proof`.
 Keys must be hashes (protocol §1.3: nobody chooses their prefixes); clustered keys cost time, never a wrong root.
 
 Theory. The top `depth` levels, about log2 of the number of leaves, lie flat in two bytearrays in heap order (the
@@ -22,16 +23,6 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from blockchain.ledger.smt_proof import (
-    BRANCH_PREFIX,
-    EMPTY_HASH,
-    KEY_BITS,
-    KEY_BYTES,
-    Query,
-    StateProof,
-    heap_index,
-    leaf_hash,
-)
 from blockchain.ledger.smt_subtree import (
     RECORD_BYTES,
     Branch,
@@ -47,6 +38,16 @@ from blockchain.ledger.smt_subtree import (
     united,
 )
 from blockchain.primitives.crypto import HASH_BYTES, Hash32
+from blockchain.primitives.smt_proof import (
+    BRANCH_PREFIX,
+    EMPTY_HASH,
+    KEY_BITS,
+    KEY_BYTES,
+    Query,
+    StateProof,
+    heap_index,
+    leaf_hash,
+)
 
 PAIR_BYTES: Final = 65  # what a branch's hash is of: 01 ‖ left ‖ right
 DEPTH_MIN: Final = 4  # 16 slots, 1.6 KB: small enough for any chain, and growing from there is soon tested

@@ -13,8 +13,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from blockchain.ledger.smt_proof import EMPTY_HASH, KEY_BITS, KEY_BYTES, branch_hash
 from blockchain.primitives.crypto import HASH_BYTES
+from blockchain.primitives.smt_proof import EMPTY_HASH, KEY_BITS, KEY_BYTES, branch_hash
 
 RECORD_BYTES: Final = KEY_BYTES + HASH_BYTES
 BUCKET_LEAVES_MAX: Final = 16  # at one leaf a slot, chance puts 17 in one of about 10^15 slots

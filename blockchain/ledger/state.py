@@ -7,16 +7,12 @@ record in the tree is its hash, so that nobody chooses its place (docs/protocol.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from hashlib import sha256
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from blockchain.ledger.smt import SparseMerkleTree, Speculation
 from blockchain.primitives.crypto import Hash32
-
-
-def tree_key(key: bytes) -> bytes:
-    """Where a record stands in the tree."""
-    return sha256(key).digest()
+from blockchain.primitives.records import tree_key
+from blockchain.primitives.smt_proof import StateProof
 
 
 class FinalState:
@@ -29,6 +25,7 @@ class FinalState:
         self.tree = SparseMerkleTree(
             (tree_key(key), value) for group in self._records.values() for key, value in group.items()
         )
+        self._names: dict[bytes, bytes] | None = None  # record keys by tree key, once somebody asks for a proof
 
     def get(self, key: bytes) -> bytes | None:
         return self._records.get(key[:1], {}).get(key)
@@ -49,6 +46,32 @@ class FinalState:
                 group.pop(key, None)
             else:
                 group[key] = value
+            self._note_name(key, is_deleted=value is None)
+
+    def prove(self, keys: Sequence[bytes]) -> StateProof:
+        """The proof of the present values, or of the absence, of these records.
+
+        An absence is often shown by the leaf of another record, found by its tree key. The first proof makes the table
+        for that, some 200 bytes and a microsecond a record: most nodes are never asked.
+        """
+        if self._names is None:
+            self._names = {tree_key(key): key for group in self._records.values() for key in group}
+        return self.tree.prove([tree_key(key) for key in keys], self._value_at)
+
+    def _note_name(self, key: bytes, *, is_deleted: bool) -> None:
+        if self._names is None:
+            return
+        if is_deleted:
+            self._names.pop(tree_key(key), None)
+        else:
+            self._names[tree_key(key)] = key
+
+    def _value_at(self, place: bytes) -> bytes:
+        """The value of a leaf of the tree."""
+        assert self._names is not None, "no proof without the table"
+        value = self.get(self._names[place])
+        assert value is not None, "a leaf without its record"
+        return value
 
 
 class Overlay:

@@ -6,6 +6,7 @@ good; and turns a decided block into one atomic write. Checking uses neither clo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -31,6 +32,7 @@ from blockchain.primitives.block import (
 )
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.smt_proof import StateProof
 from blockchain.primitives.transaction import VerifiedTransaction, parties_of
 from blockchain.primitives.validators import ValidatorSet, verify_certificate
 from blockchain.primitives.vote import Certificate, Fork, certificate_hash, empty_certificate
@@ -87,6 +89,10 @@ class Chain:
     def state(self) -> Overlay:
         """The final state, to read from or to try changes on."""
         return Overlay(self._final)
+
+    def prove(self, keys: Sequence[bytes]) -> StateProof:
+        """The proof of these records, or of their absence, under the state_root of the head's header."""
+        return self._final.prove(keys)
 
     # ------------------------------------------------------------------------------------------------ loading
 

@@ -118,13 +118,20 @@ def account_view(core: Core, address: Address) -> AccountView:
     )
 
 
-def validators_at(core: Core, height: int | None) -> ValidatorSet:
-    """The set of the height in progress, or of the head. Raises LookupError for another one."""
+def validators_at(core: Core, height: int | None, stored: FinalBlock | None) -> ValidatorSet:
+    """The set of a height up to the one in progress (None); `stored` is the final block of that height.
+
+    A node holds the sets of the head and of the height in progress. An earlier one is the same for as long as no stake
+    has changed since, which the hash in its header tells. Raises LookupError for any other.
+    """
     chain = core.chain
     if height is None or height == chain.height:
         return chain.validators
-    if height == chain.head.height:
-        return chain.parent_validators
+    if stored is not None:
+        wanted = decode_block(stored.raw).header.validators_hash
+        for validators in (chain.parent_validators, chain.validators):
+            if validators.hash(chain.genesis_hash) == wanted:
+                return validators
     raise LookupError(f"this node holds the sets of heights {chain.head.height} and {chain.height} only")
 
 
@@ -144,12 +151,12 @@ def transaction_of(core: Core, store: Finals, transaction_id: Hash32) -> Transac
 
 
 def lottery_of(core: Core, height: int, round: int, stored: FinalBlock | None) -> LotteryReceipt | None:
-    """The receipt of a draw of the height in progress, or of the head; None where this node has not the set."""
+    """The receipt of a draw of the height in progress, or before; None where this node has not the set."""
     chain = core.chain
     if round > LOTTERY_ROUNDS_MAX:
         return None
     try:
-        validators = validators_at(core, height)
+        validators = validators_at(core, height, stored)
     except LookupError:
         return None
     header = None if stored is None else decode_block(stored.raw).header

@@ -9,11 +9,13 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
+from blockchain.primitives.smt_proof import StateProof
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Step
+from blockchain.primitives.vote import Certificate, Step
 from blockchain.seams import FinalBlock, PeerId, RefusedTransaction, SubmissionResult
 
 
@@ -100,6 +102,35 @@ class TransactionView(Struct, frozen=True):
     refusal: RefusedTransaction | None = None
 
 
+class HeaderView(Struct, frozen=True):
+    """The header of a final block, and the certificate that made it final."""
+
+    id: Hash32
+    header: Header
+    certificate: Certificate
+
+
+class TransactionProofView(Struct, frozen=True):
+    """A final transaction, and its RFC 6962 audit path to the transaction_root of its block's header."""
+
+    id: Hash32
+    raw: bytes
+    position: int
+    path: tuple[Hash32, ...]
+    block: HeaderView
+
+
+class AccountProofView(Struct, frozen=True):
+    """The records of an account, or their absence, under the state_root of the newest final header.
+
+    `proof` answers for two record keys, in this order: the account's, and its stake's (docs/protocol.md §3.1).
+    """
+
+    address: Address
+    proof: StateProof
+    block: HeaderView
+
+
 class LotteryReceipt(Struct, frozen=True):
     """Why `forger` won (height, round): checkable offline against the headers (docs/protocol.md §7.5)."""
 
@@ -144,6 +175,9 @@ class NodeReader(Protocol):
         """The set of a height (None: of the one in progress); raises LookupError for one not held here."""
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None: ...
+
+    def account_proof(self, address: Address) -> AccountProofView | None:
+        """None while there is no final block."""
 
     def block(self, height: int) -> FinalBlock | None: ...
 

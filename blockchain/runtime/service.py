@@ -17,11 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar, assert_never
 
 from blockchain.errors import InvalidSignature, MalformedMessage, PeerFault, SigningRefused
-from blockchain.node import reader
+from blockchain.node import proofs, reader
 from blockchain.node.ahead import StoreAhead
 from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
 from blockchain.node.verify import verify_frame
 from blockchain.node.views import (
+    AccountProofView,
     AccountView,
     DialView,
     LotteryReceipt,
@@ -324,10 +325,13 @@ class NodeService:
         return reader.account_view(self._core, address)
 
     def validators(self, height: int | None = None) -> ValidatorSet:
-        return reader.validators_at(self._core, height)
+        return reader.validators_at(self._core, height, None if height is None else self._final.block(height))
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None:
         return reader.transaction_of(self._core, self._final, transaction_id)
+
+    def account_proof(self, address: Address) -> AccountProofView | None:
+        return proofs.account_proof_of(self._core, self._final, address)
 
     def block(self, height: int) -> FinalBlock | None:
         return self._final.block(height)

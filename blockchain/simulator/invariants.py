@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import NoReturn, TypeVar
 
 from blockchain.genesis import ENGINES
-from blockchain.ledger.accounts import Account, Stakeholder, supply_of
+from blockchain.ledger.accounts import supply_of
 from blockchain.node.chain import Chain
 from blockchain.node.core import Core
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX
+from blockchain.primitives.records import Account, Stakeholder
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
 from blockchain.seams import BlockRejected, EvidenceFound, Halted, PeerPenalized, SignatureRefused, State

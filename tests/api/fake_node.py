@@ -11,10 +11,13 @@ from collections.abc import Sequence
 import msgspec
 
 from blockchain.errors import InvalidSignature, MalformedMessage
+from blockchain.ledger.state import FinalState
 from blockchain.node.views import (
+    AccountProofView,
     AccountView,
     ConsensusView,
     DialView,
+    HeaderView,
     LotteryReceipt,
     PeerView,
     PoolView,
@@ -22,9 +25,10 @@ from blockchain.node.views import (
     TransactionView,
 )
 from blockchain.primitives import codec
-from blockchain.primitives.block import Block, Header, block_id, evidence_root, transaction_root
+from blockchain.primitives.block import Block, Header, block_id, decode_block, evidence_root, transaction_root
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
+from blockchain.primitives.records import Account, account_key, stakeholder_key
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
 from blockchain.primitives.validators import Validator, ValidatorSet
 from blockchain.primitives.vote import (
@@ -103,6 +107,10 @@ class FakeNode:
         self._transactions[made.id] = TransactionView(made.id, "refused", None, refusal=refusal)
         return made
 
+    def final_id(self) -> Hash32:
+        """Of a transaction of the first block."""
+        return self._blocks[1].transaction_ids[0]
+
     def forget(self, height: int) -> None:
         del self._blocks[height]
 
@@ -167,6 +175,15 @@ class FakeNode:
     def transaction(self, transaction_id: Hash32) -> TransactionView | None:
         self._enter()
         return self._transactions.get(transaction_id)
+
+    def account_proof(self, address: Address) -> AccountProofView | None:
+        self._enter()
+        final = self._blocks.get(max(self._blocks, default=0))
+        if final is None:
+            return None
+        state = FinalState([(account_key(ALICE.address), codec.encode(Account(994, self._nonce)))])
+        block = HeaderView(final.id, decode_block(final.raw).header, empty_certificate(GENESIS_HASH))
+        return AccountProofView(address, state.prove([account_key(address), stakeholder_key(address)]), block)
 
     def block(self, height: int) -> FinalBlock | None:
         self._enter()

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from blockchain import __version__
-from blockchain.api import schemas
+from blockchain.api import schemas, schemas_proofs
 from blockchain.api.routes import chain, transactions
 from blockchain.primitives.address import format_address
 from tests.api.asking import ask, check_problem
@@ -37,6 +37,8 @@ ROUTES: list[tuple[str, Any]] = [
     (f"{V1}/status/", schemas.StatusAnswer),
     (f"{V1}/consensus/", schemas.ConsensusAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/", schemas.AccountAnswer),
+    (f"{V1}/accounts/{ALICE.address_text}/proof/", schemas_proofs.AccountProofAnswer),
+    (f"{V1}/transactions/{{final}}/proof/", schemas_proofs.TransactionProofAnswer),
     (f"{V1}/validators/", schemas.ValidatorsAnswer),
     (f"{V1}/peers/", schemas.PeersAnswer),
     (f"{V1}/lottery/2/1/", schemas.LotteryAnswer),
@@ -47,7 +49,7 @@ ROUTES: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("path", "schema"), ROUTES)
 def test_every_path_answers_its_schema_with_and_without_a_slash(path: str, schema: Any, has_slash: bool) -> None:
     node = FakeNode()
-    path = path.format(pending=node.make_pending().id.hex())
+    path = path.format(pending=node.make_pending().id.hex(), final=node.final_id().hex())
     response = ask(node, path if has_slash else path.rstrip("/"))
     assert response.status_code == 200, response.text  # no redirect
     TypeAdapter(schema).validate_json(response.content)
@@ -188,6 +190,33 @@ def test_the_three_states_of_a_transaction() -> None:
 def test_a_transaction_that_this_node_does_not_know() -> None:
     check_problem(ask(FakeNode(), f"{V1}/transactions/{'00' * 32}/"), 404, "transaction_not_found")
     check_problem(ask(FakeNode(), f"{V1}/transactions/7/"), 422, "invalid_transaction_id")
+
+
+# ---------------------------------------------------------------------------------------------------- proofs
+
+
+def test_a_transactions_proof_says_what_it_proves() -> None:
+    node = FakeNode()
+    identifier = node.final_id()
+    proof = _get(node, f"{V1}/transactions/{identifier.hex()}/proof/")
+    assert (proof["id"], proof["position"], proof["block"]["height"]) == (identifier.hex(), 0, 1)
+    assert len(proof["path"]) == 1
+    assert proof["certificate"]["block_id"] == proof["block"]["id"]
+
+
+def test_what_is_not_final_has_no_proof() -> None:
+    node = FakeNode()
+    for made in (node.make_pending(), node.make_refused()):
+        check_problem(ask(node, f"{V1}/transactions/{made.id.hex()}/proof/"), 404, "transaction_not_final")
+    check_problem(ask(node, f"{V1}/transactions/{'00' * 32}/proof/"), 404, "transaction_not_found")
+    check_problem(ask(node, f"{V1}/transactions/7/proof/"), 422, "invalid_transaction_id")
+
+
+def test_an_accounts_proof_stands_on_the_newest_block() -> None:
+    proof = _get(FakeNode(), f"{V1}/accounts/{BOB.address.hex()}/proof/")
+    assert (proof["address"], proof["block"]["height"], len(proof["proof"]["queries"])) == (BOB.address_text, 3, 2)
+    check_problem(ask(FakeNode(0), f"{V1}/accounts/{BOB.address.hex()}/proof/"), 404, "no_final_block")
+    check_problem(ask(FakeNode(), f"{V1}/accounts/pos1/proof/"), 422, "invalid_address")
 
 
 # ----------------------------------------------------------------------------------------------------- state

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from blockchain.api import examples, schemas
+from blockchain.api import examples, schemas, schemas_proofs
 from blockchain.api.docs import STATIC_FOLDER
 from blockchain.api.problems import PROBLEM_MEDIA_TYPE
 from blockchain.primitives import codec
@@ -93,6 +93,8 @@ PATHS = {
     "/api/v1/status/",
     "/api/v1/consensus/",
     "/api/v1/accounts/{address}/",
+    "/api/v1/transactions/{transaction_id}/proof/",
+    "/api/v1/accounts/{address}/proof/",
     "/api/v1/validators/",
     "/api/v1/peers/",
     "/api/v1/lottery/{height}/{round}/",
@@ -137,8 +139,12 @@ def _examples(document: dict[str, Any], content: dict[str, Any]) -> list[Any]:
 
 MODELS = [
     model
-    for model in vars(schemas).values()
-    if isinstance(model, type) and issubclass(model, BaseModel) and "json_schema_extra" in model.model_config
+    for room in (schemas, schemas_proofs)
+    for model in vars(room).values()
+    if isinstance(model, type)
+    and issubclass(model, BaseModel)
+    and model.__module__ == room.__name__
+    and "json_schema_extra" in model.model_config
 ]
 
 

@@ -95,6 +95,15 @@ def test_blocks_by_page_by_height_and_by_id(ask: Asker) -> None:
 
 
 @both
+def test_proofs_come_as_what_is_checked(ask: Asker) -> None:
+    node = FakeNode()
+    assert ask(node, "transaction_proof", node.final_id().hex()).position == 0
+    assert len(ask(node, "account_proof", ALICE.address_text).proof.queries) == 2
+    assert ask(node, "transaction_proof", node.make_pending().id.hex()) is None
+    assert ask(FakeNode(0), "account_proof", ALICE.address_text) is None
+
+
+@both
 def test_what_the_node_does_not_have_is_none(ask: Asker) -> None:
     node = FakeNode()
     assert ask(node, "block", 99) is None

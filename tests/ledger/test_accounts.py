@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockchain.errors import InvalidTransaction
-from blockchain.ledger import accounts
 from blockchain.ledger.accounts import AccountLedger, account_of, changes_at, stakeholder, supply_of
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.primitives import codec
 from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
+from blockchain.primitives.records import Account, Stakeholder, stakeholder_key
 from blockchain.primitives.transaction import Exchange, Payload, Stake, Transaction, Transfer
 from blockchain.primitives.validators import Validator
 from blockchain.primitives.vote import Certificate, ConflictingVotes
@@ -351,7 +351,7 @@ def test_a_change_of_nobodys_stake_is_a_broken_store() -> None:
     chain = chain_of()
     chain.block(transaction("a", 0, Stake(5)))
     overlay = chain.state
-    overlay.set(accounts.STAKEHOLDER_PREFIX + address("a"), None)
+    overlay.set(stakeholder_key(address("a")), None)
     with pytest.raises(AssertionError):
         chain.ledger.finish_block(overlay, header_at(10), (), Certificate(9, 0, ZERO, ()))
     with pytest.raises(AssertionError):
@@ -382,8 +382,8 @@ BLOCKS = st.lists(st.lists(TRIES, max_size=5), min_size=1, max_size=25)
 
 
 def assert_nothing_comes_from_nothing(chain: Chain) -> None:
-    balances = [codec.decode(raw, accounts.Account, bytes_max=100).balance for _, raw in chain.state.items(b"a")]
-    holders = [codec.decode(raw, accounts.Stakeholder, bytes_max=10_000) for _, raw in chain.state.items(b"v")]
+    balances = [codec.decode(raw, Account, bytes_max=100).balance for _, raw in chain.state.items(b"a")]
+    holders = [codec.decode(raw, Stakeholder, bytes_max=10_000) for _, raw in chain.state.items(b"v")]
     supply = supply_of(chain.state)
     assert all(balance >= 0 for balance in balances)
     assert sum(balances) + sum(holder.stake_in_the_end for holder in holders) + supply.burnt == supply.minted

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from blockchain.errors import InvalidProof, MalformedMessage
 from blockchain.ledger.smt import DEPTH_MIN, SparseMerkleTree
-from blockchain.ledger.smt_proof import (
+from blockchain.ledger.smt_subtree import BUCKET_LEAVES_MAX
+from blockchain.primitives.codec import decode, encode
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.smt_proof import (
     EMPTY_HASH,
     PROOF_KEYS_MAX,
     Query,
@@ -21,9 +24,6 @@ from blockchain.ledger.smt_proof import (
     leaf_hash,
     verify_proof,
 )
-from blockchain.ledger.smt_subtree import BUCKET_LEAVES_MAX
-from blockchain.primitives.codec import decode, encode
-from blockchain.primitives.crypto import Hash32
 from tests.vectors import load_vectors
 
 ROOT_FILES = {  # of the Lisk protocol specification, with the number of cases in each
@@ -242,8 +242,8 @@ def test_a_change_in_a_ground_slot_costs_its_depth_not_its_size(monkeypatch: pyt
         return sha256(data)
 
     tree = SparseMerkleTree((ground_key(number), b"v") for number in range(4_000))
-    for module in ("smt", "smt_proof"):
-        monkeypatch.setattr(f"blockchain.ledger.{module}.sha256", counted)
+    for module in ("ledger.smt", "primitives.smt_proof"):
+        monkeypatch.setattr(f"blockchain.{module}.sha256", counted)
     tree.apply({ground_key(17): b"w"})
     assert 40 <= hashes < 100  # the 40 shared bits, and about log2(4,000) below them; the slot has 4,000 leaves
 

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockchain.ledger.smt import SparseMerkleTree
-from blockchain.ledger.state import FinalState, Overlay, tree_key
+from blockchain.ledger.state import FinalState, Overlay
+from blockchain.primitives.records import tree_key
+from blockchain.primitives.smt_proof import verify_proof
 from tests.samples import deterministic
 
 RECORDS = {b"a1": b"one", b"a2": b"two", b"b1": b"three"}
@@ -135,3 +137,29 @@ def test_commits_one_after_the_other_are_one_rebuild(
 def test_the_tree_is_over_hashed_keys_in_any_order(content: dict[bytes, bytes]) -> None:
     rows = [(tree_key(key), value) for key, value in content.items()]
     assert FinalState(reversed(content.items())).tree.root == SparseMerkleTree(rows).root
+
+
+# ---------------------------------------------------------------------------------------------------- proofs
+
+
+def proven(state: FinalState, *asked: bytes) -> tuple[bytes | None, ...]:
+    return verify_proof([tree_key(key) for key in asked], state.prove(asked), state.tree.root)
+
+
+def test_records_and_their_absence_are_proven_by_their_own_keys() -> None:
+    assert proven(state_of(RECORDS), b"a1", b"b2", b"b1") == (b"one", None, b"three")
+    assert proven(FinalState(), b"a1") == (None,)
+
+
+@given(records, changes, changes, st.lists(keys, min_size=1, max_size=4))
+@deterministic
+def test_proofs_follow_what_is_committed(
+    content: dict[bytes, bytes], one: dict[bytes, bytes | None], two: dict[bytes, bytes | None], asked: list[bytes]
+) -> None:
+    base = state_of(content)
+    base.commit(put(Overlay(base), one))  # before anybody asked for a proof
+    expected = after(content, one)
+    assert proven(base, *asked) == tuple(expected.get(key) for key in asked)
+    base.commit(put(Overlay(base), two))
+    expected = after(expected, two)
+    assert proven(base, *asked) == tuple(expected.get(key) for key in asked)

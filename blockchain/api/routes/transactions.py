@@ -58,12 +58,17 @@ async def get_transaction(node: NodeOf, transaction_id: str) -> Response:
 
     A refused one was acknowledged and left the pool without becoming final; `refusal` says why.
     """
-    if not _ID.fullmatch(transaction_id):
-        raise Refusal(422, "invalid_transaction_id", "a transaction's id has 64 hex digits")
-    view = node.transaction(Hash32(bytes.fromhex(transaction_id)))
+    view = node.transaction(read_transaction_id(transaction_id))
     if view is None:
         raise Refusal(404, "transaction_not_found", "this node does not know this transaction")
     return answer_json(render.transaction(view))
+
+
+def read_transaction_id(text: str) -> Hash32:
+    """The id that a path names. Raises Refusal (422, `invalid_transaction_id`)."""
+    if not _ID.fullmatch(text):
+        raise Refusal(422, "invalid_transaction_id", "a transaction's id has 64 hex digits")
+    return Hash32(bytes.fromhex(text))
 
 
 async def _submit(node: NodeReader, submission: Submission) -> list[JsonObject]:

@@ -1,7 +1,7 @@
 """Proofs that a key of the state map has a value, or has none, checkable with nothing but the state root.
 
-The hashing rules and the proof format of the sparse Merkle tree of LIP-0039; the tree itself is in `smt`. A light
-client needs this module and a header. It never sees the tree, and may not import it.
+The hashing rules and the proof format of the sparse Merkle tree of LIP-0039; the tree itself is in `ledger.smt`. A
+light client needs this module and a header. It never sees the tree, and may not import it.
 
 Theory. A key's bits, first bit first, lead from the root to its place: 0 is left. A subtree without leaves is
 EMPTY_HASH, a subtree with one leaf is that leaf, anything else is a branch. So the walk towards a key ends at its
