@@ -22,7 +22,7 @@ from pathlib import Path
 from time import perf_counter
 
 from blockchain.ledger.smt import SparseMerkleTree
-from blockchain.ledger.smt_proof import verify_proof
+from blockchain.primitives.smt_proof import verify_proof
 
 BATCH_KEYS = 2_000
 BATCHES = 15
