@@ -74,7 +74,7 @@ class AdminAction(Part):
 class AdminAnswer(BaseModel):
     """What the token may do."""
 
-    model_config = _config(examples.ADMIN)
+    model_config = config_with(examples.ADMIN)
     actions: list[AdminAction]
 
 
