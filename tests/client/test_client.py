@@ -42,13 +42,13 @@ class Asker(Protocol):
 
 
 def ask_sync(node: FakeNode, method: str, *arguments: object) -> Any:
-    with Client("http://node/", transport=_InLoop(node)) as client:
+    with Client("http://localhost/", transport=_InLoop(node)) as client:
         return getattr(client, method)(*arguments)
 
 
 def ask_async(node: FakeNode, method: str, *arguments: object) -> Any:
     async def once() -> Any:
-        async with AsyncClient("http://node/", transport=httpx.ASGITransport(app_for(node))) as client:
+        async with AsyncClient("http://localhost/", transport=httpx.ASGITransport(app_for(node))) as client:
             return await getattr(client, method)(*arguments)
 
     return asyncio.run(once())
