@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from blockchain.errors import InvalidSignature, MalformedMessage
+from blockchain.node.peers import ALLOWANCES
+from blockchain.seams.faults import SMALL_FAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -126,6 +128,21 @@ def table(document: str, number: str, column: str) -> set[str]:
     return set(cells)
 
 
+def second_cells(document: str, number: str, column: str) -> dict[str, int]:
+    """The second cells of that table, numbers, by the first."""
+    rows = {}
+    for name in table(document, number, column):
+        found = [int(cell.replace(",", "")) for cell in re.findall(rf"^\| `{name}` \| ([\d,]+) \|", document, re.M)]
+        [rows[name]] = found
+    return rows
+
+
+def tag_of(kind: type) -> str:
+    tag = kind.__struct_config__.tag  # type: ignore[attr-defined]
+    assert isinstance(tag, str)
+    return tag
+
+
 def protocol() -> str:
     return PROTOCOL.read_text(encoding="utf-8")
 
@@ -197,7 +214,15 @@ def test_the_refusal_codes_are_those_of_the_code() -> None:
 
 def test_the_faults_of_peers_are_those_of_the_code() -> None:
     given = texts_of(("node", "consensus", "runtime"), {"PeerFault": 0, "Penalize": 1})
-    assert table(protocol(), "8.6", "Reason") == given
+    proofs, small = table(protocol(), "8.6", "Reason"), table(protocol(), "8.6", "Small fault")
+    assert proofs | small == given
+    assert small == SMALL_FAULTS.keys() and not proofs & small
+
+
+def test_the_points_and_allowances_of_peers_are_those_of_the_code() -> None:
+    assert second_cells(protocol(), "8.6", "Small fault") == SMALL_FAULTS
+    given = {tag_of(kind): allowance for kind, allowance in ALLOWANCES.items()}
+    assert second_cells(protocol(), "8.6", "Kind") == given
 
 
 def test_the_reasons_of_failed_handshakes_are_those_of_the_code() -> None:

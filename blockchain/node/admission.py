@@ -6,6 +6,9 @@ first; what it replaced goes in the same write, with its reason.
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Final
+
 from msgspec import Struct
 
 from blockchain.errors import InvalidTransaction
@@ -24,9 +27,12 @@ from blockchain.seams import (
     SubmissionResult,
     TransactionAccepted,
     TransactionRefused,
+    TransactionsDeclined,
     TransactionsSubmitted,
     Write,
 )
+
+FOR_WANT_OF_ROOM: Final = frozenset({"pool_full", "sender_full"})  # another node's pool may have had it
 
 
 class Entered(Struct, frozen=True):
@@ -44,6 +50,15 @@ class Admission:
         self._chain = chain
         self._gossip = gossip
         self._store = store
+        self._declined: Counter[str] = Counter()  # of peers, by code, since the last tick
+
+    def on_tick(self) -> list[Effect]:
+        """One line for all that peers sent in vain since the last tick: they may send thousands."""
+        if not self._declined:
+            return []
+        event = TransactionsDeclined(self._declined.total(), tuple(sorted(self._declined.items())))
+        self._declined.clear()
+        return [Emit(event)]
 
     def restore(self, now: int) -> list[Effect]:
         """What was acknowledged before the node stopped; verified then, so not again."""
@@ -84,7 +99,9 @@ class Admission:
                 self._add(verified, entered, now, must_apply=False)
             except InvalidTransaction as error:
                 self._gossip.on_declined(verified.id)
-                entered.effects.append(Emit(TransactionRefused(verified.id, error.code, error.why)))
+                self._declined[error.code] += 1
+                if error.code not in FOR_WANT_OF_ROOM:
+                    peer.note_useless()
         return [*entered.effects, *_kept(entered), *self._announced(entered)]
 
     def _add(self, verified: VerifiedTransaction, entered: Entered, now: int, *, must_apply: bool) -> None:

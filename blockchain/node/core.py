@@ -37,8 +37,10 @@ from blockchain.node.messages import (
     VerifiedTransactions,
     VerifiedVotes,
     Want,
+    cost_of,
+    kind_of,
 )
-from blockchain.node.peers import Peer
+from blockchain.node.peers import UNBOUNDED, Peer
 from blockchain.node.sync import Sync
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
@@ -131,6 +133,7 @@ class Core:
         self._parameters = spec.parameters
         self._offences: set[tuple[int, Address, type]] = set()
         self._instance = 0
+        self._ticked_ms = 0
         self._draws = self.engine.current.forgers
         self._draws_at = -1
         self._told = (0, -1, -1)  # the place that peers were last told
@@ -143,6 +146,7 @@ class Core:
         """What the verification of a message may know now; `peer` is who sent it."""
         chain = self.chain
         current = self.engine.current
+        sender = None if peer is None else self.gossip.peers.get(peer) or Peer(peer, "", inbound=True)
         if self._draws_at != chain.height:  # draws of its own: the engine's may be made at the same time
             self._draws_at = chain.height
             self._draws = chain.selection.forgers(chain.seed, chain.height, chain.validators)
@@ -155,7 +159,20 @@ class Core:
             proposal=current.proposals.get,
             round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
             awaited=self.sync.awaited_from(peer),
+            holds=self._holds,
+            announced=self._news_from,
+            left=sender.left if sender is not None else lambda _: UNBOUNDED,
+            owed=sender.owed if sender is not None else lambda _: UNBOUNDED,
         )
+
+    def _holds(self, vote: Vote) -> bool:
+        votes = self.engine.current.rules.book.of(vote.round).of(vote.step).votes
+        return vote.height == self.chain.height and votes.get((vote.validator, vote.block_id)) == vote
+
+    def _news_from(self, validator: Address) -> int:
+        """The time from which on an announcement is passed on: as often as an honest validator speaks."""
+        known = self.announced.get(validator)
+        return 0 if known is None else known.time_ms + ANNOUNCE_MS // 2
 
     def handle(self, given: Input, now: int) -> list[Effect]:
         """React to one input. `now`: wall time in ms."""
@@ -218,16 +235,18 @@ class Core:
     # ------------------------------------------------------------------------------------------------ messages
 
     def _on_message(self, peer: Peer, message: Verified, now: int) -> None:
-        may_ask = peer.may_ask(type(message), len(message.ids) if isinstance(message, Have | Want) else 1)
+        is_within = peer.note_came(kind_of(message), cost_of(message))
         if isinstance(message, Status):
             peer.on_status(message)  # where a peer is, is known however often it says so
-        if not may_ask:
+        if not is_within:
             return
         match message:
             case Status():
                 self._out.extend(self.gossip.catch_up(peer))
                 self._out.extend(self.sync.on_status())
-            case VerifiedVotes(votes=votes):
+            case VerifiedVotes(votes=votes, held=held):
+                for vote in held:
+                    self._note_vote_of(peer, vote)
                 for vote in votes:
                     self._note_vote_of(peer, vote)
                     self._drive(VoteReceived(vote, peer.id), now)
@@ -295,8 +314,7 @@ class Core:
 
         Its time may not run ahead, else one validator could let everybody pass on as many as it signs.
         """
-        known = self.announced.get(announcement.validator)
-        if known is not None and announcement.time_ms < known.time_ms + ANNOUNCE_MS // 2:
+        if announcement.time_ms < self._news_from(announcement.validator):
             return
         if announcement.time_ms > now + self._parameters.clock_drift_ms:
             return
@@ -340,8 +358,8 @@ class Core:
     def _on_timer(self, key: TimerKey, now: int) -> None:
         match key.kind:
             case TimerKind.STATUS:
-                for peer in self.gossip.peers.values():
-                    peer.on_tick()
+                self._settle_accounts(now)
+                self._out.extend(self.admission.on_tick())
                 self._out.extend(self.gossip.on_tick())
                 self._out.extend(self.sync.on_tick())
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
@@ -360,6 +378,14 @@ class Core:
                 self._drive(PoolChanged(), now)
             case _:
                 self._drive(TimerFired(key), now)
+
+    def _settle_accounts(self, now: int) -> None:
+        """What each peer sent too much of; a node that stood still meanwhile has got more at once."""
+        passed_ms, self._ticked_ms = now - self._ticked_ms, now
+        for peer in self.gossip.peers.values():
+            fault = peer.on_tick(passed_ms)
+            if fault is not None:
+                self._out.append(Penalize(peer.id, fault.reason, fault.why))
 
     def _set_timer(self, kind: TimerKind, delay_ms: int) -> None:
         self._out.append(SetTimer(TimerKey(kind), delay_ms))

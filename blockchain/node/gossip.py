@@ -66,10 +66,13 @@ class Gossip:
         self.peers: dict[PeerId, Peer] = {}
 
     def send(self, peer: Peer, message: Message) -> Send:
+        peer.note_sent(message)
         return Send((peer.id,), encode_frame(self._chain.genesis_hash, message))
 
     def send_all(self, message: Message, but: PeerId | None = None) -> list[Effect]:
         ids = tuple(peer_id for peer_id in self.peers if peer_id != but)
+        for peer_id in ids:
+            self.peers[peer_id].note_sent(message)
         return [Send(ids, encode_frame(self._chain.genesis_hash, message))] if ids else []
 
     # ------------------------------------------------------------------------------------------------ agreement
@@ -102,7 +105,7 @@ class Gossip:
         effects: list[Effect] = []
         for round, proposal in reversed(current.proposals.items()):
             lacks = peer.may_lack(round) and peer.lacks_proposal(round) and round <= peer.round + 1
-            if lacks and peer.may_ask(ProposedBlock, 1):
+            if lacks and peer.may_be_sent_block():
                 peer.note_proposal(round)
                 raw = current.blocks[proposal.block_id].raw
                 effects.append(self.send(peer, ProposedBlock(proposal, raw)))

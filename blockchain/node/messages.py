@@ -146,9 +146,13 @@ def decode_frame(frame: bytes) -> Envelope:
 
 
 class VerifiedVotes(Struct, frozen=True):
-    """Votes of the height in progress or the one before it, each by a member of its set and signed."""
+    """Votes of the height in progress or the one before it, each by a member of its set and signed.
+
+    `held` are those that this node holds to the byte: nothing in them was verified again.
+    """
 
     votes: tuple[Vote, ...]
+    held: tuple[Vote, ...] = ()
 
 
 class VerifiedProposal(Struct, frozen=True):
@@ -179,7 +183,13 @@ class VerifiedEvidence(Struct, frozen=True):
 
 
 class Nothing(Struct, frozen=True):
-    """A message that is of no use here and nobody's fault: of another height, or empty once checked."""
+    """A message that is of no use here and nobody's fault: of another height, or empty once checked.
+
+    `kind` and `cost` are the message's, since it counts all the same.
+    """
+
+    kind: type[Message]
+    cost: int = 1
 
 
 Verified = (
@@ -197,3 +207,43 @@ Verified = (
     | Peers
     | Nothing
 )
+
+
+_KINDS: Final[dict[type, type[Message]]] = {
+    VerifiedVotes: Votes,
+    VerifiedProposal: ProposedBlock,
+    VerifiedTransactions: Transactions,
+    VerifiedBlocks: Blocks,
+    VerifiedAnnouncement: Announce,
+    VerifiedEvidence: Accuse,  # or a second proposal of a round, which is one
+}
+
+
+def kind_of(message: Message | Verified) -> type[Message]:
+    """The kind that a message came as."""
+    if isinstance(message, Nothing):
+        return message.kind
+    came_as = _KINDS.get(type(message))
+    if came_as is not None:
+        return came_as
+    assert isinstance(message, Message), "each verified form stands for a kind"
+    return type(message)
+
+
+def cost_of(message: Message | Verified) -> int:
+    """What a message counts as towards the allowance of its kind: its entries, else one."""
+    match message:
+        case Votes(votes=votes):
+            return len(votes)
+        case VerifiedVotes(votes=votes, held=held):
+            return len(votes) + len(held)
+        case Transactions(transactions=transactions):
+            return len(transactions)
+        case VerifiedTransactions(transactions=verified):
+            return len(verified)
+        case Have(ids=ids) | Want(ids=ids):
+            return len(ids)
+        case Nothing(cost=cost):
+            return cost
+        case _:
+            return 1

@@ -1,6 +1,6 @@
-"""What this node knows of each connected peer: its place, what it holds, and how much it asks.
+"""What this node knows of each connected peer: its place, what it holds, what it asks and what it was asked for.
 
-Everything here is bounded: a peer can make this node remember only so much (docs/protocol.md §8.1, §8.3).
+Everything here is bounded: a peer can make this node remember only so much (docs/protocol.md §8.1, §8.3, §8.6).
 """
 
 from __future__ import annotations
@@ -9,24 +9,54 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-from blockchain.node.messages import GetBlocks, GetPeers, Have, Peers, ProposedBlock, Status, Want
+from blockchain.errors import PeerFault
+from blockchain.node.messages import (
+    Accuse,
+    Announce,
+    Blocks,
+    GetBlocks,
+    GetPeers,
+    Have,
+    Message,
+    Peers,
+    ProposedBlock,
+    Status,
+    Transactions,
+    Votes,
+    Want,
+    cost_of,
+)
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.seams import PeerId
 
 KNOWN_IDS_MAX: Final = 20_000  # pending transactions that a peer is known to hold
 PLACES_MAX: Final = 10_000  # rounds, steps and values of which it is kept what a peer holds, until its next status
-# What a peer may ask of this node between two status ticks, about a second: ids for have and want, else messages. Far
-# above what an honest one needs; what is beyond is left undone, and nothing depends on it: all is said again.
-ALLOWANCES: Final[dict[type, int]] = {
+UNBOUNDED: Final = 2**63
+# What a peer may send between two status ticks, about a second: entries of lists, else messages. Far above what an
+# honest one needs; what is beyond is left undone, and nothing depends on it: all is said again.
+ALLOWANCES: Final[dict[type[Message], int]] = {
     Status: 100,  # each may be answered with all that the peer says it lacks
+    Votes: 20_000,  # both steps of the largest set; a signature each, but for those that are held
+    ProposedBlock: 100,  # all but the first of a round are dropped before their block is looked at
     Have: 20_000,  # each id is a look into the store
     Want: 20_000,
+    Transactions: 50_000,  # only as many as were asked for, anyway
     GetBlocks: 20,  # each may be 2 MiB to read and to send
+    Blocks: 20,
     GetPeers: 5,
     Peers: 5,
-    ProposedBlock: 8,  # sent to who says that it lacks them: up to 4 MiB each for a status of 100 bytes
+    Announce: 2_500,  # each validator of the largest set speaks each five seconds; a signature each, where it is news
+    Accuse: 100,  # two signatures each, and one offence is told once by each peer
 }
+LABORIOUS: Final = frozenset({Votes, ProposedBlock, Transactions, Blocks, Announce, Accuse})  # to verify: not done then
+ASKED_FOR: Final = frozenset({Transactions, Blocks, Peers})  # what nobody sends unasked
+OWED_MAX: Final = 50_000  # entries of a kind that a peer is remembered to have been asked for
+BLOCKS_SENT_MAX: Final = 8  # a tick, to who says that it lacks them: up to 4 MiB each for a status of 100 bytes
+OVER_FACTOR: Final = 4  # so many times an allowance is no accident, unless it happens seldom
+FLOOD_FACTOR: Final = 40
+USELESS_MAX: Final = 1_000  # transactions a tick that do not enter the pool; some never do, of honest peers too
+TICK_MS: Final = 1_000  # for which the allowances are
 
 
 class Peer:
@@ -40,7 +70,10 @@ class Peer:
         self._votes: dict[tuple[int, VoteStep, Hash32 | None], int] = {}  # bits of validators, by place and value
         self._proposals: set[int] = set()
         self._listed: set[int] = set()  # the rounds of which the last status told
-        self._asked: Counter[type] = Counter()  # since the last tick
+        self._came: Counter[type[Message]] = Counter()  # since the last tick
+        self._owed: Counter[type[Message]] = Counter()  # was asked for, and has not come
+        self._blocks_sent = 0  # since the last tick
+        self._useless = 0  # transactions, the same
         self._known: OrderedDict[Hash32, None] = OrderedDict()  # a dict is slow to find its first again and again
 
     @property
@@ -61,16 +94,62 @@ class Peer:
             for tally in holding.tallies:
                 self._votes[holding.round, tally.step, tally.block_id] = int.from_bytes(tally.voters, "little")
 
-    def on_tick(self) -> None:
-        self._asked.clear()
+    def on_tick(self, passed_ms: int) -> PeerFault | None:
+        """Begin to count anew; the worst of what was too much since the last tick, `passed_ms` ago."""
+        fault = self._excess(max(passed_ms / TICK_MS, 1))
+        self._came.clear()
+        self._blocks_sent = 0
+        self._useless = 0
+        return fault
 
-    def may_ask(self, kind: type, cost: int) -> bool:
-        """Whether this message is within what the peer may ask for before the next tick; counts it if so."""
-        allowance = ALLOWANCES.get(kind)
-        if allowance is not None and self._asked[kind] + cost > allowance:
-            return False
-        self._asked[kind] += cost
-        return True
+    def _excess(self, ticks: float) -> PeerFault | None:
+        over = {kind: came / (ALLOWANCES[kind] * ticks) for kind, came in self._came.items()}
+        kind = max(over, key=over.__getitem__, default=None)
+        if kind is not None and over[kind] > OVER_FACTOR:
+            why = f"{over[kind]:.0f} times what it may send of {kind.__name__}"
+            return PeerFault("flood", why) if over[kind] > FLOOD_FACTOR else PeerFault("over_allowance", why)
+        if self._useless > USELESS_MAX * ticks:
+            return PeerFault("useless_transactions", f"{self._useless} transactions that do not apply")
+        return None
+
+    def note_came(self, kind: type[Message], cost: int) -> bool:
+        """Count a message of the peer; whether it is within what it may send before the next tick."""
+        self._came[kind] += cost
+        if kind in ASKED_FOR:
+            self._owed[kind] = max(self._owed[kind] - cost, 0)
+        return self._came[kind] <= ALLOWANCES[kind]
+
+    def left(self, kind: type[Message]) -> int:
+        """How much of a kind the peer may still send before the next tick."""
+        return ALLOWANCES[kind] - self._came[kind]
+
+    def owed(self, kind: type[Message]) -> int:
+        """How much of a kind the peer was asked for and has not sent."""
+        return self._owed[kind] if kind in ASKED_FOR else UNBOUNDED
+
+    def note_sent(self, message: Message) -> None:
+        """It is told, or asked, this."""
+        match message:
+            case Want():
+                self._owe(Transactions, cost_of(message))
+            case GetBlocks():
+                self._owe(Blocks, 1)
+            case GetPeers():
+                self._owe(Peers, 1)
+            case _:
+                pass
+
+    def _owe(self, kind: type[Message], more: int) -> None:
+        self._owed[kind] = min(self._owed[kind] + more, OWED_MAX)
+
+    def may_be_sent_block(self) -> bool:
+        """Whether a block of the height in progress is sent to it before the next tick; counts it if so."""
+        self._blocks_sent += 1
+        return self._blocks_sent <= BLOCKS_SENT_MAX
+
+    def note_useless(self) -> None:
+        """It sent a transaction that does not apply."""
+        self._useless += 1
 
     def may_lack(self, round: int) -> bool:
         """Whether it is known what the peer holds of a round: it listed it, or has not come to it yet."""

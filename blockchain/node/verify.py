@@ -21,6 +21,7 @@ from blockchain.node.messages import (
     GetBlocks,
     GetPeers,
     Have,
+    Message,
     Nothing,
     Peers,
     ProposedBlock,
@@ -35,8 +36,10 @@ from blockchain.node.messages import (
     VerifiedVotes,
     Votes,
     Want,
+    cost_of,
     decode_frame,
 )
+from blockchain.node.peers import LABORIOUS, UNBOUNDED
 from blockchain.primitives.block import VerifiedBlock, block_id, check_body, decode_block
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
@@ -58,7 +61,9 @@ class VerifyContext(Struct, frozen=True):
     `sets` holds the validator sets of the height in progress and the one before it. `known` gives a transaction that
     was verified before, so that no signature is checked twice. The rest spares a node the work on what it would drop:
     `forger` and `proposal` are the drawn forger and the known proposal of a round of this height, `round_max` is the
-    last round of which a proposal is of use now, `awaited` the height from which on this peer was asked for blocks.
+    last round of which a proposal is of use now, `awaited` the height from which on this peer was asked for blocks,
+    `holds` whether a vote is held to the byte, `announced` the time from which on an announcement of a validator is
+    news, `left` what the peer may still send of a kind before the next tick, `owed` what it was asked for of it.
     """
 
     genesis_hash: Hash32
@@ -69,6 +74,10 @@ class VerifyContext(Struct, frozen=True):
     proposal: Callable[[int], Proposal | None] = lambda _: None
     round_max: int = -1
     awaited: int = 0  # nothing
+    holds: Callable[[Vote], bool] = lambda _: False
+    announced: Callable[[Address], int] = lambda _: 0
+    left: Callable[[type[Message]], int] = lambda _: UNBOUNDED
+    owed: Callable[[type[Message]], int] = lambda _: UNBOUNDED
 
 
 def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
@@ -80,6 +89,11 @@ def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
     if envelope.genesis_hash != context.genesis_hash:
         raise PeerFault("wrong_chain", f"a message of chain {envelope.genesis_hash.hex()[:8]}")
     message = envelope.message
+    kind, cost = type(message), cost_of(message)
+    if kind in LABORIOUS and cost > context.left(kind):
+        return Nothing(kind, cost)
+    if cost > context.owed(kind):
+        raise PeerFault("unasked", f"{kind.__name__} of {cost} where {context.owed(kind)} was asked for")
     match message:
         case Votes():
             return _verify_votes(message, context)
@@ -89,7 +103,7 @@ def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
             return VerifiedTransactions(tuple(_verify_one(raw, context) for raw in message.transactions))
         case Blocks():
             if message.first != context.awaited:
-                return Nothing()  # nobody asked for them, or they come too late
+                return Nothing(Blocks)  # they come too late
             blocks = tuple(verify_block(raw, context) for raw in message.blocks)
             return VerifiedBlocks(message.first, blocks, message.certificate)
         case Announce():
@@ -124,25 +138,31 @@ def _verify_one(raw: bytes, context: VerifyContext) -> VerifiedTransaction:
 
 
 def _verify_votes(message: Votes, context: VerifyContext) -> Verified:
-    votes = tuple(vote for vote in message.votes if vote.height in context.sets)
-    for vote in votes:
+    votes, held = [], []
+    for vote in message.votes:
+        if vote.height not in context.sets:
+            continue
+        if context.holds(vote):
+            held.append(vote)
+            continue
         _check_form(vote)
         _check_signed(vote, vote.validator, vote.height, context)
-    return VerifiedVotes(votes) if votes else Nothing()
+        votes.append(vote)
+    return VerifiedVotes(tuple(votes), tuple(held)) if votes or held else Nothing(Votes, len(message.votes))
 
 
 def _verify_proposal(message: ProposedBlock, context: VerifyContext) -> Verified:
     """The block comes last: it can cost a second, and only one of each drawn forger is worth that."""
     proposal = message.proposal
     if proposal.height != context.height or proposal.round > context.round_max:
-        return Nothing()
+        return Nothing(ProposedBlock)
     if proposal.forger != context.forger(proposal.round):
         raise PeerFault("wrong_forger", "a proposal of somebody who was not drawn")
     _check_signed(proposal, proposal.forger, proposal.height, context)
     known = context.proposal(proposal.round)
     if known is not None:
         evidence = ConflictingProposals(known, proposal)
-        return VerifiedEvidence(evidence) if contradicts(evidence) else Nothing()
+        return VerifiedEvidence(evidence) if contradicts(evidence) else Nothing(ProposedBlock)
     block = verify_block(message.block, context)
     if block.id != proposal.block_id:
         raise PeerFault("wrong_block", "a proposal with another block than it names")
@@ -152,8 +172,8 @@ def _verify_proposal(message: ProposedBlock, context: VerifyContext) -> Verified
 def _verify_announcement(message: Announce, context: VerifyContext) -> Verified:
     announcement = message.announcement
     validator = context.sets[context.height].get(announcement.validator)
-    if validator is None:
-        return Nothing()  # it may have just joined, or left
+    if validator is None or announcement.time_ms < context.announced(announcement.validator):
+        return Nothing(Announce)  # it may have just joined, or left; or it is no news
     if not verify_message(announcement, validator.key, context.genesis_hash):
         raise PeerFault("bad_signature", "an announcement whose signature does not verify")
     return VerifiedAnnouncement(announcement)
@@ -165,7 +185,7 @@ def _verify_evidence(evidence: Evidence, context: VerifyContext) -> Verified:
     if first.height != second.height or author_of(first) != author_of(second):
         raise PeerFault("bad_evidence", "evidence of different heights or validators")
     if first.height not in context.sets:
-        return Nothing()
+        return Nothing(Accuse)
     if not contradicts(evidence):
         raise PeerFault("bad_evidence", "evidence of two messages that do not contradict each other")
     for message in (first, second):

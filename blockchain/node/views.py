@@ -91,6 +91,17 @@ class DialView(Struct, frozen=True):
     is_connected: bool
 
 
+class BanView(Struct, frozen=True):
+    """One ban in force: of a node id (`peer`), or of an address (`address`: an IPv4 address or an IPv6 /64)."""
+
+    peer: PeerId | None
+    address: str
+    reason: str
+    why: str
+    seconds_left: int
+    times: int  # that this one was banned, this time included
+
+
 class TransactionView(Struct, frozen=True):
     """`state` is "pending", "final" or "refused"."""
 
@@ -165,6 +176,8 @@ class NodeReader(Protocol):
     def peers(self) -> list[PeerView]: ...
 
     def dials(self) -> list[DialView]: ...
+
+    def bans(self) -> list[BanView]: ...
 
     def pending(self) -> list[VerifiedTransaction]:
         """The pool, oldest first."""

@@ -137,7 +137,8 @@ class Link:
                 self.end(reader.result())
 
     async def _read(self, events: asyncio.Queue[PeerEvent]) -> str:
-        up = PeerUp(self.peer.id, self.address, self.is_inbound, self.peer.advertised, self.peer.agent)
+        peer = self.peer
+        up = PeerUp(peer.id, self.address, self.is_inbound, peer.advertised, peer.agent, remote_ip(self.socket))
         await events.put(up)
         self._is_told = True
         try:
@@ -181,6 +182,12 @@ class Link:
                     await self.socket.close()
         self.socket.transport.abort()
         self.closed.set()
+
+
+def remote_ip(socket: Connection) -> str:
+    """The IP address at the other end; empty when the connection is gone already."""
+    peername = socket.transport.get_extra_info("peername")
+    return str(peername[0]) if peername else ""
 
 
 async def receive_binary(socket: Connection) -> bytes:

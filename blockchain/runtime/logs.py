@@ -42,6 +42,7 @@ from blockchain.seams import (
     SyncProgressed,
     TransactionAccepted,
     TransactionRefused,
+    TransactionsDeclined,
 )
 
 LogFormat = Literal["json", "text"]
@@ -196,7 +197,7 @@ def describe(event: NodeEvent) -> Line:
             return _of_node(event)
         case PeerJoined() | PeerLeft() | PeerPenalized() | SyncProgressed():
             return _of_peers(event)
-        case TransactionAccepted() | TransactionRefused():
+        case TransactionAccepted() | TransactionRefused() | TransactionsDeclined():
             return _of_pool(event)
         case HeightBegun() | ForgerDrawn() | Proposed() | RoundTimedOut() | Locked():
             return _of_round(event)
@@ -233,7 +234,7 @@ def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized | SyncProgressed) -> 
             assert_never(event)
 
 
-def _of_pool(event: TransactionAccepted | TransactionRefused) -> Line:
+def _of_pool(event: TransactionAccepted | TransactionRefused | TransactionsDeclined) -> Line:
     match event:
         case TransactionAccepted():
             sender = format_address(event.sender)
@@ -242,6 +243,9 @@ def _of_pool(event: TransactionAccepted | TransactionRefused) -> Line:
             )
         case TransactionRefused():
             return logging.INFO, f"transaction {_short(event.id)} refused, {event.refusal}: {event.why}"
+        case TransactionsDeclined():
+            causes = ", ".join(f"{count} {code}" for code, count in event.refusals)
+            return logging.INFO, f"{event.count} transactions of peers declined: {causes}"
         case _:
             assert_never(event)
 

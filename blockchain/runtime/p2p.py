@@ -16,11 +16,13 @@ from websockets.asyncio.server import ServerConnection
 from blockchain import __version__
 from blockchain.errors import HandshakeFailed
 from blockchain.primitives.crypto import SigningKey
+from blockchain.runtime.bans import Bans
 from blockchain.runtime.dialler import Dialler, DialState
 from blockchain.runtime.handshake import Identity
 from blockchain.runtime.peer_events import P2PLimits, PeerEvent
+from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.session import Sessions
-from blockchain.runtime.websocket import Listener
+from blockchain.runtime.websocket import Listener, source_of_address
 
 
 class P2P:
@@ -55,9 +57,11 @@ class P2P:
         self._limits = limits
         self._log = log
         quiet = log.getChild("websocket")
-        self._sessions = Sessions(identity, limits, events, quiet)
+        self.bans = Bans(ids_only=admitted is not None)
+        self._seldom = Seldom()
+        self._sessions = Sessions(identity, limits, self.bans, events, quiet)
         self._dialler = Dialler(self._sessions, limits, events, log)
-        self._listener = Listener(limits, self._on_inbound, quiet)
+        self._listener = Listener(limits, self._on_inbound, self.bans.is_address_banned, quiet)
         self._port: int | None = None
 
     @property
@@ -111,8 +115,13 @@ class P2P:
         try:
             link = await self._sessions.accept(socket, address)
         except HandshakeFailed as error:
-            facts = {"event": "peer_refused", "peer_address": address, "reason": error.reason, "why": error.why}
-            self._log.info("connection of %s refused: %s", address, error, extra=facts)
+            self._say_refused(address, error)
             return
         self._listener.gate.settle(socket)
         await self._sessions.run(link)
+
+    def _say_refused(self, address: str, error: HandshakeFailed) -> None:
+        """Once a minute for each address and cause; the cause of one that is not admitted names its id."""
+        if self._seldom.is_due((source_of_address(address), error.reason, error.why)):
+            facts = {"event": "peer_refused", "peer_address": address, "reason": error.reason, "why": error.why}
+            self._log.info("connection of %s refused: %s", address, error, extra=facts)

@@ -17,6 +17,7 @@ class PeerUp:
     inbound: bool
     advertised: str  # "host:port" where it says that it listens, or empty; unverified
     agent: str
+    remote: str = ""  # the IP address at the other end
 
 
 @dataclass(frozen=True, slots=True)

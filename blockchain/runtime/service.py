@@ -24,6 +24,7 @@ from blockchain.node.verify import verify_frame
 from blockchain.node.views import (
     AccountProofView,
     AccountView,
+    BanView,
     DialView,
     LotteryReceipt,
     PeerView,
@@ -35,13 +36,13 @@ from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Signable
-from blockchain.runtime.bans import Bans
 from blockchain.runtime.logs import log_event
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialFailed, FrameReceived, PeerDown, PeerEvent, PeerUp
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.told_addresses import ToldAddresses
+from blockchain.runtime.websocket import source_of
 from blockchain.seams import (
     Broadcast,
     Dial,
@@ -105,7 +106,7 @@ class NodeService:
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._replies: dict[Token, asyncio.Future[tuple[SubmissionResult, ...]]] = {}
         self._tokens = 0
-        self._bans = Bans()
+        self._remotes: dict[PeerId, str] = {}  # the IP address of each that is up
         self._told = ToldAddresses(p2p)
         self._disk = ThreadPoolExecutor(1, "disk")
         self._verifier = ThreadPoolExecutor(1, "verify")
@@ -207,8 +208,8 @@ class NodeService:
 
     def _penalize(self, peer: PeerId, reason: str, why: str) -> None:
         log_event(_LOG, PeerPenalized(peer, reason, why))
-        self._bans.ban(peer, time.monotonic())
-        self._p2p.close_peer(peer, reason)
+        if self._p2p.bans.blame(peer, source_of(self._remotes.get(peer, "")), reason, why):
+            self._p2p.close_peer(peer, reason)
 
     # ------------------------------------------------------------------------------------------------ signing
 
@@ -236,6 +237,7 @@ class NodeService:
                     await self._inbox.put(await self._verify(PeerId(peer), frame))
                 case PeerDown(peer_id=peer, why=why):
                     _LOG.info("peer left: %s", why, extra={"evt.name": "peer_left", "peer": peer.hex(), "why": why})
+                    self._remotes.pop(PeerId(peer), None)
                     await self._inbox.put(PeerDisconnected(PeerId(peer)))
                 case DialFailed(address=address, why=why):
                     self._told.on_failed(address)
@@ -248,8 +250,7 @@ class NodeService:
         peer = PeerId(event.peer_id)
         if not event.inbound:
             self._told.on_connected(event.address)
-        if self._bans.is_banned(peer, time.monotonic()):
-            self._p2p.close_peer(peer, "banned")
+        self._remotes[peer] = event.remote
         await self._inbox.put(PeerConnected(peer, event.advertised, event.inbound))
 
     async def _verify(self, peer: PeerId, frame: bytes) -> Input:
@@ -317,6 +318,9 @@ class NodeService:
             DialView(state.address, state.failures, state.why, state.phase == "connected")
             for state in self._p2p.dials()
         ]
+
+    def bans(self) -> list[BanView]:
+        return self._p2p.bans.views()
 
     def pending(self) -> list[VerifiedTransaction]:
         return list(self._core.chain.pool)

@@ -15,6 +15,7 @@ from websockets.frames import CloseCode
 
 from blockchain.errors import HandshakeFailed, PeerFault
 from blockchain.primitives.host_port import HostPort
+from blockchain.runtime.bans import Bans
 from blockchain.runtime.handshake import (
     EPHEMERAL_BYTES,
     NONCE_BYTES,
@@ -27,6 +28,7 @@ from blockchain.runtime.link import Ended, Link, describe_closed, receive_binary
 from blockchain.runtime.peer_events import P2PLimits, PeerEvent
 from blockchain.runtime.roster import ALREADY_CONNECTED, DuplicateConnection, Roster
 from blockchain.runtime.websocket import allow_messages, open_websocket
+from blockchain.seams import PeerId
 
 T = TypeVar("T")
 
@@ -38,11 +40,13 @@ class Sessions:
         self,
         identity: Identity,
         limits: P2PLimits,
+        bans: Bans,
         events: asyncio.Queue[PeerEvent],
         log: logging.Logger,
     ) -> None:
         self._identity = identity
         self._limits = limits
+        self._bans = bans
         self._events = events
         self._log = log
         self._is_stopping = False
@@ -76,6 +80,9 @@ class Sessions:
             peer = await _until(deadline, _introduce(socket, handshake))
             link = Link(socket, handshake.channel, peer, address, True, self._limits)
             self._check_going_on()
+            if self._bans.is_banned(PeerId(peer.id)):
+                await _until(deadline, socket.send(handshake.refuse("banned")))
+                raise _banned(peer)
             try:
                 self.roster.enter_accepted(link)
             except DuplicateConnection:
@@ -97,6 +104,8 @@ class Sessions:
             peer = await _until(deadline, _introduce(socket, handshake))
             link = Link(socket, handshake.channel, peer, address, False, self._limits)
             self._check_going_on()
+            if self._bans.is_banned(PeerId(peer.id)):
+                raise _banned(peer)
             self.roster.enter_dialled(link)
             allow_messages(socket, self._limits)  # before the proof leaves: messages may follow the welcome at once
             await self._confirm(link, deadline, _prove(socket, handshake, peer))
@@ -126,6 +135,10 @@ class Sessions:
         self.roster.leave(link)
         link.gone.set()
         link.closed.set()
+
+
+def _banned(peer: Peer) -> HandshakeFailed:
+    return HandshakeFailed("banned", f"{peer.id[:8].hex()} is banned for a while")
 
 
 async def _introduce(socket: Connection, handshake: Handshake) -> Peer:

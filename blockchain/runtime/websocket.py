@@ -130,8 +130,9 @@ def _options(limits: P2PLimits) -> _Options:
 class Gate:
     """Counts inbound connections from the first byte on, and says which are too many."""
 
-    def __init__(self, limits: P2PLimits) -> None:
+    def __init__(self, limits: P2PLimits, is_banned: Callable[[str], bool]) -> None:
         self._limits = limits
+        self._is_banned = is_banned
         self._sources: dict[Connection, str] = {}  # all that are open; bounded by is_overrun()
         self._per_source: Counter[str] = Counter()
         self._in_handshake: set[Connection] = set()
@@ -164,6 +165,8 @@ class Gate:
         return tuple(self._sources)
 
     def _refusal(self, source: str) -> str:
+        if self._is_banned(source):
+            return "banned for a while"
         if len(self._sources) >= self._limits.inbound_max:
             return "too many connections"
         if self._per_source[source] >= self._limits.inbound_per_ip_max:
@@ -206,6 +209,11 @@ def source_of(host: str) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False))
 
 
+def source_of_address(address: str) -> str:
+    """The same of "ip:port"."""
+    return source_of(address.rpartition(":")[0].strip("[]"))
+
+
 def _answer_request(connection: ServerConnection, request: Request) -> Response | None:
     if "Origin" in request.headers:  # only a browser sends one: a web page that tries the visitor's own node
         return connection.respond(http.HTTPStatus.FORBIDDEN, "browsers are not peers\n")
@@ -217,12 +225,14 @@ def _answer_request(connection: ServerConnection, request: Request) -> Response 
 class Listener:
     """The listening sockets of one node and what came in through them."""
 
-    def __init__(self, limits: P2PLimits, handler: Handler, log: logging.Logger) -> None:
+    def __init__(
+        self, limits: P2PLimits, handler: Handler, is_banned: Callable[[str], bool], log: logging.Logger
+    ) -> None:
         self._limits = limits
         self._handler = handler
         self._log = log
         self._servers: list[Server] = []
-        self.gate = Gate(limits)
+        self.gate = Gate(limits, is_banned)
 
     async def start(self, host: str, port: int) -> int:
         """Listen on every address of `host`; the port (chosen, when 0 is asked for).

@@ -43,6 +43,7 @@ from blockchain.seams.events import (
     SyncProgressed,
     TransactionAccepted,
     TransactionRefused,
+    TransactionsDeclined,
 )
 from blockchain.seams.inputs import (
     EngineInput,
@@ -126,6 +127,7 @@ __all__ = [
     "Token",
     "TransactionAccepted",
     "TransactionRefused",
+    "TransactionsDeclined",
     "TransactionsSubmitted",
     "VoteReceived",
     "VrfProved",

@@ -87,12 +87,11 @@ class ProveVrf(Struct, frozen=True):
 
 
 class Penalize(Struct, frozen=True):
-    """A peer broke a rule; the runtime keeps the score. `disconnect`: at once."""
+    """A peer broke a rule; how bad that is, follows from the reason (faults.py). The runtime keeps the score."""
 
     peer: PeerId
     reason: str
     why: str
-    disconnect: bool = True
 
 
 class Dial(Struct, frozen=True):

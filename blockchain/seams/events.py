@@ -44,6 +44,13 @@ class TransactionRefused(Struct, frozen=True, tag="transaction_refused"):
     why: str
 
 
+class TransactionsDeclined(Struct, frozen=True, tag="transactions_declined"):
+    """Of peers, in the last second: how many did not enter the pool, in all and by code."""
+
+    count: int
+    refusals: tuple[tuple[str, int], ...]
+
+
 class HeightBegun(Struct, frozen=True, tag="height_begun"):
     height: int
     validators: int
@@ -128,6 +135,7 @@ NodeEvent = (
     | PeerPenalized
     | TransactionAccepted
     | TransactionRefused
+    | TransactionsDeclined
     | HeightBegun
     | ForgerDrawn
     | Proposed

@@ -15,6 +15,7 @@ from blockchain.ledger.state import FinalState
 from blockchain.node.views import (
     AccountProofView,
     AccountView,
+    BanView,
     ConsensusView,
     DialView,
     HeaderView,
@@ -151,6 +152,9 @@ class FakeNode:
     def peers(self) -> list[PeerView]:
         self._enter()
         return [PeerView(PeerId(b"\x0e" * 32), "localhost:8011", False, 3, 0)]
+
+    def bans(self) -> list[BanView]:
+        return []
 
     def dials(self) -> list[DialView]:
         self._enter()

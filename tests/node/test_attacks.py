@@ -30,8 +30,9 @@ from blockchain.node.messages import (
     Want,
     decode_frame,
     encode_frame,
+    kind_of,
 )
-from blockchain.node.peers import ALLOWANCES, PLACES_MAX, Peer
+from blockchain.node.peers import ALLOWANCES, BLOCKS_SENT_MAX, PLACES_MAX, Peer
 from blockchain.node.reader import LOTTERY_ROUNDS_MAX, lottery_of
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
@@ -204,6 +205,7 @@ def test_who_stakes_with_the_same_key_cannot_make_a_forger_build_too_small_a_blo
     shared = key("shared").public_key
     a, b = wallet("a", spec.hash), wallet("b", spec.hash)
     bid = b.stake(1, 0, fee=5, validator_key=shared)
+    node.core.gossip.peers[PEER].note_sent(Want(tuple(Hash32(bytes([n]) * 32) for n in range(3))))
     node.receive(Transactions((a.stake(1, 0, validator_key=shared).raw, bid.raw, a.transfer(address("b"), 1, 1).raw)))
     assert node.core.chain.is_block_due()
 
@@ -232,14 +234,15 @@ def test_what_is_of_no_use_is_dropped_before_its_blocks_are_verified() -> None:
         unsigned = Proposal(1, number, -1, block_id, Address(by.public_key))
         return ProposedBlock(signed(unsigned, by, spec.hash), block.raw)
 
-    assert of_no_use(Blocks(1, (block.raw,), None)) == Nothing()
+    with pytest.raises(PeerFault, match="unasked"):
+        of_no_use(Blocks(1, (block.raw,), None))
     with pytest.raises(PeerFault, match="not drawn"):
         of_no_use(proposed(others[0], 0, block.id))
-    assert of_no_use(proposed(others[0], 1_000_000, block.id)) == Nothing()
+    assert of_no_use(proposed(others[0], 1_000_000, block.id)) == Nothing(ProposedBlock)
 
     first = proposed(forger, 0, block.id)
     node.receive(first)
-    assert of_no_use(first) == Nothing()
+    assert of_no_use(first) == Nothing(ProposedBlock)
     second = proposed(forger, 0, Hash32(bytes(32)))
     assert of_no_use(second) == VerifiedEvidence(ConflictingProposals(first.proposal, second.proposal))
 
@@ -361,10 +364,11 @@ def test_a_peer_that_offers_and_never_sends_keeps_no_transaction_away(more: int)
 )
 def test_a_peer_asks_only_so_much_between_two_ticks(message: Verified) -> None:
     peer = Peer(PEER, "", inbound=True)
-    most = ALLOWANCES[type(message)]
-    assert [peer.may_ask(type(message), 1) for _ in range(most + 2)] == [True] * most + [False] * 2
-    peer.on_tick()
-    assert peer.may_ask(type(message), 1)
+    kind = kind_of(message)
+    most = ALLOWANCES[kind]
+    assert [peer.note_came(kind, 1) for _ in range(most + 2)] == [True] * most + [False] * 2
+    peer.on_tick(1_000)
+    assert peer.note_came(kind, 1)
 
 
 def test_what_is_asked_too_often_is_left_undone_until_the_next_tick() -> None:
@@ -403,7 +407,7 @@ def test_announcements_are_passed_on_only_as_often_as_an_honest_validator_speaks
         return len(node.effects) > before
 
     assert is_passed_on(NOW)
-    assert not any(is_passed_on(NOW + n) for n in range(1, ANNOUNCE_MS // 2))
+    assert not any(is_passed_on(NOW + n) for n in range(1, ANNOUNCE_MS // 2, 7))
     assert is_passed_on(NOW + ANNOUNCE_MS // 2)
     assert not is_passed_on(NOW + spec.parameters.clock_drift_ms + 1)
 
@@ -446,7 +450,7 @@ def test_status_after_status_gets_only_so_many_blocks_a_tick() -> None:
     for _ in range(20):
         node.receive(Status(1, 0, Step.PROPOSE, (Holdings(0, False, ()),)))
     frames = [decode_frame(effect.frame).message for effect in node.effects if isinstance(effect, Send)]
-    assert sum(isinstance(message, ProposedBlock) for message in frames) == ALLOWANCES[ProposedBlock]
+    assert sum(isinstance(message, ProposedBlock) for message in frames) == BLOCKS_SENT_MAX
 
 
 def test_a_lottery_receipt_is_made_for_rounds_that_may_come_only() -> None:

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from blockchain.node.messages import BITMAP_BYTES_MAX, Holdings, Status, Tally
+import pytest
+
+from blockchain.node.messages import (
+    BITMAP_BYTES_MAX,
+    Blocks,
+    GetBlocks,
+    GetPeers,
+    Holdings,
+    Message,
+    Peers,
+    Status,
+    Tally,
+    Transactions,
+    Votes,
+    Want,
+)
 from blockchain.node.peers import (
+    ALLOWANCES,
+    FLOOD_FACTOR,
     KNOWN_IDS_MAX,
+    OVER_FACTOR,
+    OWED_MAX,
     PLACES_MAX,
+    TICK_MS,
+    USELESS_MAX,
     Peer,
 )
 from blockchain.primitives.crypto import Hash32
@@ -79,3 +100,55 @@ def test_known_ids_are_bounded_and_the_oldest_are_forgotten() -> None:
     one.note_known(hash_of(number) for number in range(KNOWN_IDS_MAX + 5))
     assert not one.knows(hash_of(4)) and one.knows(hash_of(5)) and one.knows(hash_of(KNOWN_IDS_MAX + 4))
     assert len(one._known) == KNOWN_IDS_MAX
+
+
+# ------------------------------------------------------------------------------------------------ too much
+
+
+def excess(kind: type[Message], cost: int, passed_ms: int = TICK_MS) -> str:
+    one = peer()
+    one.note_came(kind, cost)
+    fault = one.on_tick(passed_ms)
+    assert one.on_tick(passed_ms) is None, "it counts anew"
+    return "" if fault is None else fault.reason
+
+
+@pytest.mark.parametrize("kind", ALLOWANCES, ids=lambda kind: kind.__name__)
+def test_what_is_far_over_the_allowance_of_a_kind_is_a_fault(kind: type[Message]) -> None:
+    allowed = ALLOWANCES[kind]
+    assert excess(kind, OVER_FACTOR * allowed) == ""
+    assert excess(kind, OVER_FACTOR * allowed + 1) == "over_allowance"
+    assert excess(kind, FLOOD_FACTOR * allowed + 1) == "flood"
+
+
+def test_a_node_that_stood_still_blames_nobody_for_what_came_meanwhile() -> None:
+    assert excess(Status, 41 * ALLOWANCES[Status], passed_ms=60_000) == ""
+    assert excess(Status, 41 * ALLOWANCES[Status], passed_ms=-60_000) == "flood"  # the clock was set back
+
+
+def test_useless_transactions_are_a_fault_in_a_flood_only() -> None:
+    one = peer()
+    for _ in range(USELESS_MAX):
+        one.note_useless()
+    assert one.on_tick(TICK_MS) is None
+    for _ in range(USELESS_MAX + 1):
+        one.note_useless()
+    fault = one.on_tick(TICK_MS)
+    assert fault is not None and fault.reason == "useless_transactions"
+
+
+def test_what_is_owed_is_what_was_asked_for_and_has_not_come() -> None:
+    one = peer()
+    assert [one.owed(kind) for kind in (Transactions, Blocks, Peers)] == [0, 0, 0]
+    one.note_sent(Want((hash_of(1), hash_of(2))))
+    one.note_sent(GetBlocks(1, 100))
+    one.note_sent(GetPeers())
+    assert [one.owed(kind) for kind in (Transactions, Blocks, Peers)] == [2, 1, 1]
+    one.note_came(Transactions, 1)
+    one.note_came(Blocks, 1)
+    one.note_came(Peers, 3)
+    assert [one.owed(kind) for kind in (Transactions, Blocks, Peers)] == [1, 0, 0]
+    assert one.owed(Votes) > OWED_MAX
+    for _ in range(OWED_MAX):
+        one.note_sent(Want((hash_of(1), hash_of(2))))
+    assert one.owed(Transactions) == OWED_MAX

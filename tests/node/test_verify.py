@@ -32,8 +32,10 @@ from blockchain.node.messages import (
     VerifiedVotes,
     Votes,
     Want,
+    cost_of,
     decode_frame,
     encode_frame,
+    kind_of,
 )
 from blockchain.node.verify import VerifyContext, verify_block, verify_frame
 from blockchain.primitives import codec
@@ -236,7 +238,7 @@ def test_a_range_that_was_asked_for_is_verified() -> None:
     message = Blocks(HEIGHT, (BLOCK.raw,), NO_CERTIFICATE)
     assert verified(message, awaited=HEIGHT) == VerifiedBlocks(HEIGHT, (BLOCK,), NO_CERTIFICATE)
     assert verified(Blocks(HEIGHT, (), None), awaited=HEIGHT) == VerifiedBlocks(HEIGHT, (), None)
-    assert verified(message) == verified(message, awaited=HEIGHT + 1) == Nothing()
+    assert verified(message) == verified(message, awaited=HEIGHT + 1) == Nothing(Blocks)
 
 
 BAD_BLOCKS = {
@@ -282,7 +284,7 @@ def test_votes_of_other_heights_are_left_out() -> None:
     now = vote(KEYS[0], HEIGHT, PREVOTE, None)
     others = [vote(STRANGER, height, PREVOTE, None) for height in (0, HEIGHT - 2, HEIGHT + 1)]
     assert verified(Votes((others[0], now, *others[1:]))) == VerifiedVotes((now,))
-    assert verified(Votes(tuple(others))) == Nothing()
+    assert verified(Votes(tuple(others))) == Nothing(Votes, 3)
 
 
 @pytest.mark.parametrize(
@@ -313,12 +315,12 @@ def test_a_proposal_comes_with_its_verified_block() -> None:
 
 @pytest.mark.parametrize("change", [{"height": HEIGHT + 1}, {"height": HEIGHT - 1}, {"round": 3}])
 def test_a_proposal_that_is_of_no_use_now_is_nothing(change: dict[str, Any]) -> None:
-    assert verified(ProposedBlock(proposal(**change), b"\xc1")) == Nothing()
+    assert verified(ProposedBlock(proposal(**change), b"\xc1")) == Nothing(ProposedBlock)
 
 
 def test_a_proposal_again_is_nothing_and_another_one_is_evidence() -> None:
     first, second = proposal(), proposal(block_of())
-    assert verified(ProposedBlock(first, b"\xc1"), proposal=lambda _: first) == Nothing()
+    assert verified(ProposedBlock(first, b"\xc1"), proposal=lambda _: first) == Nothing(ProposedBlock)
     found = verified(ProposedBlock(second, b"\xc1"), proposal=lambda _: first)
     assert found == VerifiedEvidence(ConflictingProposals(first, second))
 
@@ -355,7 +357,7 @@ def announcement(by: Any, who: Address) -> Announcement:
 def test_validators_announce_themselves() -> None:
     good = announcement(KEYS[0], WHO[0])
     assert verified(Announce(good)) == VerifiedAnnouncement(good)
-    assert verified(Announce(announcement(STRANGER, Address(STRANGER.public_key)))) == Nothing()
+    assert verified(Announce(announcement(STRANGER, Address(STRANGER.public_key)))) == Nothing(Announce)
     assert fault(Announce(announcement(KEYS[1], WHO[0]))) == "bad_signature"
 
 
@@ -425,4 +427,51 @@ def test_evidence_of_a_height_without_a_set_is_nothing() -> None:
     old = ConflictingVotes(
         vote(KEYS[0], HEIGHT - 2, PREVOTE, BLOCK_A, round=1), vote(KEYS[0], HEIGHT - 2, PREVOTE, BLOCK_B, round=1)
     )
-    assert verified(Accuse(old)) == Nothing()
+    assert verified(Accuse(old)) == Nothing(Accuse)
+
+
+# ------------------------------------------------------------------------------------------------ work that is spared
+
+
+def test_a_vote_that_is_held_is_not_verified_again() -> None:
+    held, new = (vote(KEYS[number], HEIGHT, PREVOTE, None) for number in range(2))
+    unverifiable = replace(held, signature=Signature(bytes(64)))
+    message = Votes((unverifiable, new))
+    assert verified(message, holds=lambda vote: vote == unverifiable) == VerifiedVotes((new,), (unverifiable,))
+    assert fault(message, holds=lambda vote: vote == held) == "bad_signature"
+
+
+UNVERIFIABLE = {
+    "votes": Votes((replace(vote(KEYS[0], HEIGHT, PREVOTE, None), signature=Signature(bytes(64))),)),
+    "transactions": Transactions((b"garbage",)),
+    "blocks": Blocks(HEIGHT, (b"garbage",), None),
+    "a proposal": ProposedBlock(proposal(by=1), BLOCK.raw),
+    "evidence": Accuse(ConflictingProposals(proposal(), proposal())),
+}
+
+
+@pytest.mark.parametrize("message", UNVERIFIABLE.values(), ids=UNVERIFIABLE.keys())
+def test_what_is_over_the_allowance_is_not_verified(message: Message) -> None:
+    assert fault(message, awaited=HEIGHT) in {
+        "bad_signature",
+        "bad_transaction",
+        "wrong_forger",
+        "bad_evidence",
+        "malformed",
+    }
+    kind = kind_of(message)
+    assert verified(message, left=lambda asked: 0 if asked is kind else 1) == Nothing(kind)
+
+
+@pytest.mark.parametrize(
+    "message", [Transactions((b"garbage", PAY.raw)), Blocks(HEIGHT, (b"garbage",), None), Peers(("host:1",))]
+)
+def test_what_nobody_asked_for_is_not_verified(message: Message) -> None:
+    kind, cost = kind_of(message), cost_of(message)
+    assert fault(message, owed=lambda asked: cost - 1 if asked is kind else cost) == "unasked"
+
+
+def test_an_announcement_that_is_no_news_is_not_verified() -> None:
+    said = replace(announcement(KEYS[0], WHO[0]), signature=Signature(bytes(64)))
+    assert fault(Announce(said), announced=lambda _: said.time_ms) == "bad_signature"
+    assert verified(Announce(said), announced=lambda _: said.time_ms + 1) == Nothing(Announce)

@@ -35,6 +35,7 @@ from blockchain.seams import (
     SyncProgressed,
     TransactionAccepted,
     TransactionRefused,
+    TransactionsDeclined,
 )
 
 TOUCHED = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "httpx", "httpcore", "asyncio")
@@ -258,6 +259,12 @@ EVENTS: list[tuple[NodeEvent, str, str, dict[str, object]]] = [
         "info",
         f"transaction {SHORT} accepted: TRANSFER by {TEXT}, nonce 3",
         {"transaction_id": HEX, "sender": TEXT, "nonce": 3, "kind": "TRANSFER"},
+    ),
+    (
+        TransactionsDeclined(3, (("nonce_gap", 1), ("nonce_used", 2))),
+        "info",
+        "3 transactions of peers declined: 1 nonce_gap, 2 nonce_used",
+        {"count": 3, "refusals": [["nonce_gap", 1], ["nonce_used", 2]]},
     ),
     (
         TransactionRefused(ID, "nonce_used", "nonce 3 was used"),

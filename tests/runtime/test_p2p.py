@@ -22,6 +22,7 @@ from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialFailed, FrameReceived, P2PLimits, PeerDown, PeerEvent, PeerUp
 from blockchain.runtime.secure_channel import SecureChannel
 from blockchain.runtime.websocket import DialledConnection
+from blockchain.seams import PeerId
 
 GENESIS = b"\x11" * 32
 LOG = logging.getLogger("test-p2p")
@@ -415,6 +416,48 @@ def test_a_node_that_is_not_admitted_is_told_so() -> None:
             assert other.events.empty()
 
     run(scenario())
+
+
+def test_who_is_banned_is_refused_in_the_handshake_and_not_dialled() -> None:
+    async def scenario() -> None:
+        one, other = Node(KEYS[0]), Node(KEYS[1])
+        async with started(one, other):
+            other.p2p.bans.blame(PeerId(one.id), "127.0.0.1", "bad_signature", "why")
+            with pytest.raises(HandshakeFailed) as caught:
+                await raw_dial(other, KEYS[0])
+            assert (caught.value.reason, caught.value.why) == ("refused", "banned")
+            other.p2p.dial(one.address)
+            assert "is banned for a while" in await other.failure()
+            assert one.events.empty() and other.events.empty()
+
+    run(scenario())
+
+
+def test_a_banned_address_is_refused_at_the_gate() -> None:
+    async def scenario() -> None:
+        node = Node(KEYS[0])
+        node.p2p._listener.gate._is_banned = lambda source: source == "127.0.0.1"
+        async with started(node):
+            with pytest.raises(InvalidStatus) as caught:
+                await raw_dial(node, KEYS[1])
+            assert caught.value.response.status_code == 503
+            assert caught.value.response.body == b"banned for a while\n"
+
+    run(scenario())
+
+
+def test_a_refused_node_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        node = Node(KEYS[0], admitted=frozenset({bytes(KEYS[3].public_key)}))
+        async with started(node):
+            for key in (KEYS[1], KEYS[1], KEYS[2], KEYS[1]):
+                with pytest.raises(ConnectionClosed):
+                    await raw_dial(node, key)
+
+    with caplog.at_level(logging.INFO, logger=LOG.name):
+        run(scenario())
+    refused = [record.message for record in caplog.records if "not_admitted" in record.message]
+    assert [key.public_key[:8].hex() in line for key, line in zip(KEYS[1:3], refused, strict=True)] == [True, True]
 
 
 def test_a_browser_is_refused() -> None:
