@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from msgspec import Struct
@@ -21,6 +21,7 @@ from blockchain.api.routes.health import health_routes
 from blockchain.api.routes.proofs import proof_routes
 from blockchain.api.routes.state import state_routes
 from blockchain.api.routes.transactions import transaction_routes
+from blockchain.api.schemas import Problem
 from blockchain.node.views import NodeReader
 
 PREFIX: Final = "/api/v1"
@@ -28,6 +29,15 @@ _DESCRIPTION: Final = (
     "A proof-of-stake validator node. Amounts are integers of the smallest unit, times milliseconds since 1970, "
     "addresses bech32m, ids and keys hex. Errors are RFC 9457 problem documents with a stable `code`."
 )
+
+
+class _Application(FastAPI):
+    """With the schema of problem documents, to which every answer of 400 and above refers."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return document
 
 
 class ApiSettings(Struct, frozen=True):
@@ -41,7 +51,7 @@ class ApiSettings(Struct, frozen=True):
 
 def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI:
     """The API over one node. No CORS header is ever sent: pages of other origins may not read it."""
-    app = FastAPI(
+    app = _Application(
         title="Blockchain node",
         version=__version__,
         description=_DESCRIPTION,

@@ -26,7 +26,15 @@ PING: Final[Example] = {"success": "pong!"}
 LIVE: Final[Example] = {"status": "live"}
 READY: Final[Example] = {
     "status": "ready",
-    "checks": {"not_halted": {"ok": True, "why": ""}, "synced": {"ok": True, "why": ""}},
+    "checks": {
+        "not_halted": {"ok": True, "why": ""},
+        "synced": {"ok": True, "why": ""},
+        "not_stalled": {"ok": True, "why": ""},
+    },
+}
+SYNCING: Final[Example] = {
+    "status": "syncing",
+    "checks": {**READY["checks"], "synced": {"ok": False, "why": "syncing: at height 3, a peer at 8"}},
 }
 ADMIN: Final[Example] = {
     "actions": [{"method": "GET", "path": "/api/v1/admin/", "what": "List what the token may do"}],
@@ -150,6 +158,7 @@ STATUS: Final[Example] = {
     "peers": 2,
     "pool": {"pending": 1, "ready": 1, "bytes": 150, "threshold": 2},
     "waiting_for": "pool holds 1 of 2",
+    "stalled_ms": 0,
 }
 CONSENSUS: Final[Example] = {
     "height": 4,
@@ -167,6 +176,8 @@ CONSENSUS: Final[Example] = {
     "precommit_stake": 0,
     "missing_prevotes": [{"validator": ADDRESS_A, "stake": 1}, {"validator": ADDRESS_B, "stake": 25}],
     "missing_precommits": [{"validator": ADDRESS_A, "stake": 1}, {"validator": ADDRESS_B, "stake": 25}],
+    "online_stake": 1,
+    "offline": [{"validator": ADDRESS_B, "stake": 25}],
     "waiting_for": "pool holds 1 of 2",
 }
 ACCOUNT: Final[Example] = {

@@ -60,6 +60,7 @@ def status(view: StatusView, spec: ChainSpec, genesis_hash: Hash32, node_id: byt
         "peers": view.peers,
         "pool": msgspec.structs.asdict(view.pool),
         "waiting_for": view.consensus.waiting_for,
+        "stalled_ms": view.stalled_ms,
     }
 
 
@@ -81,6 +82,8 @@ def consensus(view: ConsensusView, validators: ValidatorSet) -> JsonObject:
         "precommit_stake": view.precommit_stake,
         "missing_prevotes": _stakes(view.missing_prevotes, validators),
         "missing_precommits": _stakes(view.missing_precommits, validators),
+        "online_stake": view.total_stake - sum(validators.stake_of(one) for one in view.offline),
+        "offline": _stakes(view.offline, validators),
         "waiting_for": view.waiting_for,
     }
 

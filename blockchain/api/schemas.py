@@ -65,6 +65,12 @@ class ReadyAnswer(BaseModel):
     checks: dict[str, Check]
 
 
+class SyncingAnswer(BaseModel):
+    model_config = _config(examples.SYNCING)
+    status: Literal["syncing"]
+    checks: dict[str, Check]
+
+
 class AdminAction(Part):
     method: str
     path: str
@@ -300,6 +306,7 @@ class StatusAnswer(BaseModel):
     peers: Number
     pool: PoolPart
     waiting_for: str
+    stalled_ms: Annotated[Number, Field(description="for how long a block is awaited and none became final")]
 
 
 class MissingVote(Part):
@@ -324,6 +331,8 @@ class ConsensusAnswer(BaseModel):
     precommit_stake: Number
     missing_prevotes: list[MissingVote]
     missing_precommits: list[MissingVote]
+    online_stake: Number
+    offline: Annotated[list[MissingVote], Field(description="members without an announcement for 15 s")]
     waiting_for: str
 
 

@@ -121,6 +121,11 @@ class BftEngine:
         """The address that this node's key validates for at the height in progress; None: it is not in the set."""
         return None if self._key is None else self.current.validators.by_key.get(self._key)
 
+    @property
+    def is_block_awaited(self) -> bool:
+        """Whether there is a reason to expect a block of the height in progress (protocol §5.3)."""
+        return self.current.rules.step is not Step.PROPOSE or self._expects_proposal()
+
     def handle(self, given: EngineInput, now: int) -> list[Effect]:
         """React to one input. `now`: wall time in ms, for block times alone."""
         self._out = []
@@ -414,14 +419,18 @@ class BftEngine:
         rules = current.rules
         if current.unarmed_round != rules.round or rules.step is not Step.PROPOSE:
             return
-        if (
-            rules.valid_value is not None
-            or any(candidate.is_valid for candidate in rules.proposals.values())
-            or current.validators.is_honest_minority(rules.book.stake_from(rules.round))
-            or self._app.is_block_due()
-        ):
+        if self._expects_proposal():
             current.unarmed_round = -1
             self._set_timer(Step.PROPOSE, rules.round)
+
+    def _expects_proposal(self) -> bool:
+        rules = self.current.rules
+        return (
+            rules.valid_value is not None
+            or any(candidate.is_valid for candidate in rules.proposals.values())
+            or self.current.validators.is_honest_minority(rules.book.stake_from(rules.round))
+            or self._app.is_block_due()
+        )
 
     # ------------------------------------------------------------------------------------------------ signing
 

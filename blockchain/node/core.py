@@ -19,6 +19,7 @@ from blockchain.genesis import ENGINES
 from blockchain.node.admission import Admission
 from blockchain.node.chain import Chain
 from blockchain.node.gossip import Gossip
+from blockchain.node.liveness import Liveness
 from blockchain.node.messages import (
     ADDRESSES_MAX,
     Accuse,
@@ -129,6 +130,7 @@ class Core:
         self._key = key
         self.halted = ""  # why, once something happened that must never happen
         self.announced: dict[Address, Announcement] = {}
+        self.liveness = Liveness()
         self._store = store
         self._parameters = spec.parameters
         self._offences: set[tuple[int, Address, type]] = set()
@@ -319,6 +321,7 @@ class Core:
         if announcement.time_ms > now + self._parameters.clock_drift_ms:
             return
         self.announced[announcement.validator] = announcement
+        self.liveness.on_heard(announcement.validator, self.chain.validators)
         members = self.chain.validators.index
         if len(self.announced) > len(members):
             self.announced = {address: said for address, said in self.announced.items() if address in members}
@@ -362,6 +365,8 @@ class Core:
                 self._out.extend(self.admission.on_tick())
                 self._out.extend(self.gossip.on_tick())
                 self._out.extend(self.sync.on_tick())
+                is_awaited = self.engine.is_block_awaited and not self.sync.is_syncing
+                self.liveness.on_tick(STATUS_MS, self.chain.height, is_awaited)
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
             case TimerKind.ANNOUNCE:
                 if self.engine.validator is not None:

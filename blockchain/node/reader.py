@@ -17,12 +17,14 @@ from blockchain.node.views import (
     StatusView,
     TransactionView,
 )
+from blockchain.primitives.address import format_address
 from blockchain.primitives.block import decode_block
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Step
 from blockchain.seams import FinalBlock
 
+NAMED_MAX: Final = 4  # validators in a sentence; /api/v1/consensus lists all
 LOTTERY_ROUNDS_MAX: Final = 1_000  # a receipt of a later round takes all the draws before it
 
 
@@ -40,6 +42,7 @@ def status_of(core: Core) -> StatusView:
         peers=len(core.gossip.peers),
         pool=pool_of(core),
         consensus=consensus_of(core),
+        stalled_ms=core.liveness.stalled_ms,
     )
 
 
@@ -71,6 +74,7 @@ def consensus_of(core: Core) -> ConsensusView:
         precommit_stake=votes.precommits.stake,
         missing_prevotes=tuple(address for address in members if address not in votes.prevotes.firsts),
         missing_precommits=tuple(address for address in members if address not in votes.precommits.firsts),
+        offline=core.liveness.offline(current.validators),
         waiting_for=_waiting_for(core, current),
     )
 
@@ -82,6 +86,11 @@ def _waiting_for(core: Core, current: HeightInProgress) -> str:
     if core.sync.is_syncing:
         return f"blocks: peers are at height {core.sync.best_height - 1}"
     rules = current.rules
+    needed = current.validators.total * 2 // 3 + 1
+    offline = core.liveness.offline(current.validators)
+    online = current.validators.total - sum(current.validators.stake_of(one) for one in offline)
+    if online < needed and core.engine.is_block_awaited:
+        return f"validators: {online} of the {needed} stake needed are on line, without {_named(offline)}"
     if rules.step is Step.PROPOSE:
         pool = pool_of(core)
         if pool.ready < pool.threshold and not rules.proposals and rules.valid_value is None:
@@ -89,9 +98,13 @@ def _waiting_for(core: Core, current: HeightInProgress) -> str:
         return f"the proposal of round {max(rules.round, 0)}'s forger"
     votes = rules.book.of(rules.round)
     step = votes.prevotes if rules.step is Step.PREVOTE else votes.precommits
-    needed = current.validators.total * 2 // 3 + 1
     name = "prevotes" if rules.step is Step.PREVOTE else "precommits"
     return f"{name}: {step.stake} of the {needed} needed of {current.validators.total} stake have come"
+
+
+def _named(addresses: tuple[Address, ...]) -> str:
+    named = ", ".join(format_address(address) for address in addresses[:NAMED_MAX])
+    return named if len(addresses) <= NAMED_MAX else f"{named} and {len(addresses) - NAMED_MAX} more"
 
 
 def peers_of(core: Core) -> list[PeerView]:

@@ -45,6 +45,7 @@ class ConsensusView(Struct, frozen=True):
     precommit_stake: int
     missing_prevotes: tuple[Address, ...]
     missing_precommits: tuple[Address, ...]
+    offline: tuple[Address, ...]  # members that have announced themselves to nobody for a while
     waiting_for: str  # a sentence: "pool holds 1 of 2", "prevotes of more than two thirds", …
 
 
@@ -60,6 +61,7 @@ class StatusView(Struct, frozen=True):
     peers: int
     pool: PoolView
     consensus: ConsensusView
+    stalled_ms: int  # for how long a block is awaited and none became final; 0: none is awaited
 
 
 class AccountView(Struct, frozen=True):

@@ -88,6 +88,7 @@ class FakeNode:
         self.submitted: list[list[bytes]] = []
         self.is_halted = ""
         self.is_syncing = False
+        self.stalled_ms = 0
         self.breaks_with: Exception | None = None
         self.asked = 0
         self._nonce = 0
@@ -147,6 +148,7 @@ class FakeNode:
             peers=1,
             pool=PoolView(len(self.pool), len(self.pool), sum(len(one.raw) for one in self.pool), 2),
             consensus=self._consensus(height + 1),
+            stalled_ms=self.stalled_ms,
         )
 
     def peers(self) -> list[PeerView]:
@@ -262,6 +264,7 @@ class FakeNode:
             precommit_stake=0,
             missing_prevotes=(ALICE.address,),
             missing_precommits=(ALICE.address,),
+            offline=(ALICE.address,),
             waiting_for="pool holds 1 of 2",
         )
 

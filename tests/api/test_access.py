@@ -16,7 +16,12 @@ from tests.api.fake_node import FakeNode
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/ping/", 200), ("GET", "/nothing", 404), ("POST", "/ping/", 405), ("GET", "/api/v1/blocks/9/", 404)],
+    [
+        ("GET", "/api/v1/docs/", 200),
+        ("GET", "/nothing", 404),
+        ("POST", "/ping/", 405),
+        ("GET", "/api/v1/blocks/9/", 422),
+    ],
 )
 def test_one_event_for_a_request(method: str, path: str, status: int, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "blockchain.api"):

@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 from blockchain import __version__
 from blockchain.api import schemas, schemas_proofs
 from blockchain.api.routes import chain, transactions
+from blockchain.node.liveness import stall_limit_ms
 from blockchain.primitives.address import format_address
 from tests.api.asking import ask, check_problem
-from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, FakeNode
+from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, SPEC, FakeNode
 
 V1 = "/api/v1"
 
@@ -29,6 +30,7 @@ ROUTES: list[tuple[str, Any]] = [
     ("/ping/", schemas.PingAnswer),
     ("/livez/", schemas.LiveAnswer),
     ("/readyz/", schemas.ReadyAnswer),
+    ("/health/", schemas.ReadyAnswer),
     (f"{V1}/blockchain/", schemas.BlocksAnswer),
     (f"{V1}/blocks/2/", schemas.BlockAnswer),
     (f"{V1}/genesis/", schemas.GenesisAnswer),
@@ -238,6 +240,7 @@ def test_consensus_says_whose_stake_is_missing() -> None:
     assert (consensus["height"], consensus["round"], consensus["step"]) == (4, 0, "propose")
     assert consensus["missing_prevotes"] == [{"validator": ALICE.address_text, "stake": 1}]
     assert consensus["quorum_stake"] == 1
+    assert (consensus["online_stake"], consensus["offline"]) == (0, [{"validator": ALICE.address_text, "stake": 1}])
     assert consensus["locked_block"] is None
 
 
@@ -293,9 +296,12 @@ def test_a_node_that_halted_is_alive_and_not_ready() -> None:
     assert document["checks"] == {
         "not_halted": {"ok": False, "why": "halted: two certificates at height 3"},
         "synced": {"ok": True, "why": ""},
+        "not_stalled": {"ok": True, "why": ""},
     }
     assert "two certificates" in str(document["detail"])
     assert ask(node, "/livez").status_code == 200
+    document = check_problem(ask(node, "/health"), 503, "not_usable")
+    assert "two certificates" in str(document["detail"])
 
 
 def test_a_node_that_is_syncing_is_not_ready() -> None:
@@ -303,9 +309,28 @@ def test_a_node_that_is_syncing_is_not_ready() -> None:
     node.is_syncing = True
     document = check_problem(ask(node, "/readyz"), 503, "not_ready")
     assert document["detail"] == "syncing: at height 3, a peer at 8"
+    health = ask(node, "/health")
+    assert health.status_code == 206
+    answer = schemas.SyncingAnswer.model_validate_json(health.content)
+    assert [name for name, check in answer.checks.items() if not check.ok] == ["synced"]
+
+
+def test_a_chain_that_is_stopped_is_not_ready_and_its_node_not_usable() -> None:
+    node = FakeNode()
+    node.stalled_ms = stall_limit_ms(SPEC.parameters) - 1
+    assert ask(node, "/readyz").status_code == 200
+    node.stalled_ms += 1
+    document = check_problem(ask(node, "/readyz"), 503, "not_ready")
+    assert document["detail"] == "stopped: nothing final for 20 s, waiting for pool holds 1 of 2"
+    check_problem(ask(node, "/health"), 503, "not_usable")
+    node.is_syncing = True
+    check_problem(ask(node, "/health"), 503, "not_usable")
 
 
 # ---------------------------------------------------------------------------------------------------- limits
+
+
+NO_INTEGERS = ("1_0", "%2B1", "%201", "1%20", "%D9%A1", "1.0", "1e1", "0x1", "-0", "9" * 17, "9" * 5_000)
 
 
 @pytest.mark.parametrize(
@@ -322,12 +347,28 @@ def test_a_node_that_is_syncing_is_not_ready() -> None:
         ("/lottery/1/-1/", "path.round"),
         (f"/lottery/1/{2**31}/", "path.round"),
         ("/lottery/one/0/", "path.height"),
+        *((f"/lottery/{text}/0/", "path.height") for text in NO_INTEGERS),
+        *((f"/lottery/1/{text}/", "path.round") for text in NO_INTEGERS),
+        *((f"/blockchain/?limit={text}", "query.limit") for text in ("", *NO_INTEGERS)),
+        *((f"/blockchain/?before={text}", "query.before") for text in ("", *NO_INTEGERS)),
+        *((f"/validators/?height={text}", "query.height") for text in ("", *NO_INTEGERS)),
     ],
 )
 def test_parameters_out_of_bounds_are_named(path: str, where: str) -> None:
     document = check_problem(ask(FakeNode(), f"{V1}{path}"), 422, "invalid_parameter")
     assert [error["where"] for error in document["errors"]] == [where]  # type: ignore[attr-defined]
     assert json.dumps(document)
+
+
+@pytest.mark.parametrize("path", ["/status/?x=1", "/blockchain/?limt=5", "/validators/?height=1&x", "/status/?=1"])
+def test_a_query_parameter_that_a_path_does_not_know(path: str) -> None:
+    node = FakeNode()
+    check_problem(ask(node, f"{V1}{path}"), 422, "unknown_parameter")
+    assert node.asked == 0
+
+
+def test_a_query_parameter_that_stands_twice() -> None:
+    check_problem(ask(FakeNode(), f"{V1}/blockchain/?limit=1&limit=2"), 422, "invalid_parameter")
 
 
 def test_no_answer_invites_other_origins() -> None:

@@ -112,12 +112,23 @@ def test_of_many_some_are_refused() -> None:
 def test_many_that_are_all_refused() -> None:
     node = FakeNode()
     made = _made(2)
-    for one in made:
-        node.refuse[one.id] = ("pool_full", "no room")
+    node.refuse[made[0].id] = ("pool_full", "no room")
+    node.refuse[made[1].id] = ("sender_full", "no room")
     document = check_problem(
         _post(node, codec.encode([one.raw for one in made]), "application/msgpack"), 422, "transactions_refused"
     )
-    assert [result["code"] for result in document["results"]] == ["pool_full", "pool_full"]  # type: ignore[attr-defined]
+    assert [result["code"] for result in document["results"]] == ["pool_full", "sender_full"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_full_pool_is_no_fault_of_the_client(count: int) -> None:
+    node = FakeNode()
+    made = _made(count)
+    for one in made:
+        node.refuse[one.id] = ("pool_full", "no room")
+    response = _post(node, codec.encode([one.raw for one in made]), "application/msgpack")
+    check_problem(response, 503, "pool_full")
+    assert int(response.headers["retry-after"]) > 0
 
 
 def test_when_none_can_be_read_the_node_is_not_asked() -> None:

@@ -84,6 +84,7 @@ PATHS = {
     "/ping/",
     "/livez",
     "/readyz",
+    "/health",
     "/api/v1/blockchain/",
     "/api/v1/blocks/{reference}/",
     "/api/v1/genesis/",
@@ -126,9 +127,31 @@ def test_every_route_has_examples(path: str) -> None:
         assert transaction_from_json(shown) == transaction_from_json(examples.SIGNED_TRANSACTION)
 
 
+def test_every_parameter_has_an_example() -> None:
+    shown = [
+        (path, parameter["name"], parameter["schema"].get("examples"))
+        for path, item in _document()["paths"].items()
+        for operation in item.values()
+        for parameter in operation.get("parameters", ())
+    ]
+    assert shown
+    assert not [one for one in shown if not one[2]]
+
+
+def test_every_problem_names_its_codes() -> None:
+    for item in _document()["paths"].values():
+        for operation in item.values():
+            assert {"400", "405", "414", "421", "422", "429", "431", "500", "503"} <= operation["responses"].keys()
+            for status, response in operation["responses"].items():
+                for code, shown in response["content"].get(PROBLEM_MEDIA_TYPE, {}).get("examples", {}).items():
+                    problem = schemas.Problem.model_validate(shown["value"])
+                    assert (problem.code, problem.status) == (code, int(status))
+                    assert f"`{code}`" in response["description"]
+
+
 def _examples(document: dict[str, Any], content: dict[str, Any]) -> list[Any]:
-    if "example" in content:
-        return [content["example"]]
+    if "examples" in content:
+        return [shown["value"] for shown in content["examples"].values()]
     schema = content["schema"]
     schema = schema.get("items", schema)
     if "$ref" in schema:

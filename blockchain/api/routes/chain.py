@@ -6,10 +6,11 @@ import re
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
-from blockchain.api import render
+from blockchain.api import examples, render
+from blockchain.api.routes.parameters import Digits
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer
 from blockchain.errors import Refusal
@@ -27,8 +28,10 @@ _ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 async def list_blocks(
     node: NodeOf,
-    before: Annotated[int | None, Query(ge=1, le=INTEGER_MAX, description="only blocks below this height")] = None,
-    limit: Annotated[int, Query(ge=1, le=PAGE_BLOCKS_MAX)] = PAGE_BLOCKS,
+    before: Annotated[
+        int | None, Digits, Query(ge=1, le=INTEGER_MAX, description="only blocks below this height", examples=[4])
+    ] = None,
+    limit: Annotated[int, Digits, Query(ge=1, le=PAGE_BLOCKS_MAX, examples=[PAGE_BLOCKS])] = PAGE_BLOCKS,
 ) -> Response:
     """A page of final blocks.
 
@@ -39,7 +42,7 @@ async def list_blocks(
     return await run_in_threadpool(lambda: answer_json(render.page(blocks)))
 
 
-async def get_block(node: NodeOf, reference: str) -> Response:
+async def get_block(node: NodeOf, reference: Annotated[str, Path(examples=["3", examples.BLOCK_ID])]) -> Response:
     """One final block, by its height or by its id.
 
     With the certificate that made it final, and its parent's.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final, cast
 
@@ -12,11 +12,25 @@ from pydantic import BaseModel
 
 from blockchain.api.body import BodyLimits
 from blockchain.api.problems import PROBLEM_MEDIA_TYPE
-from blockchain.api.schemas import Problem
+from blockchain.api.routes.parameters import known_parameters, query_names
 from blockchain.node.views import NodeReader
 
 Endpoint = Callable[..., Coroutine[None, None, Response]]
+Codes = str | tuple[str, ...]  # one problem of a status, or several
 _JSON: Final = "application/json"
+# What any path may answer, whatever it is: limits, the wrong host, a node that fails or ends.
+COMMON_PROBLEMS: Final[dict[int, Codes]] = {
+    400: "bad_request",
+    405: "method_not_allowed",
+    408: "request_too_slow",
+    414: "url_too_long",
+    421: "wrong_host",
+    422: "unknown_parameter",
+    429: "too_many_requests",
+    431: "head_too_large",
+    500: "internal_error",
+    503: ("too_many_connections", "stopping"),
+}
 
 
 def add_path(
@@ -27,12 +41,14 @@ def add_path(
     *,
     method: str = "GET",
     status: int = HTTPStatus.OK,
-    problems: dict[int, str] | None = None,
+    also: Mapping[int, type[BaseModel]] | None = None,
+    problems: Mapping[int, Codes] | None = None,
     request_body: dict[str, object] | None = None,
 ) -> None:
     """Register `path` and its other spelling; the first line of the endpoint's docstring is its summary.
 
-    `problems` maps a status to the code that goes with it.
+    `also` are answers of other good statuses; `problems` maps a status to the code, or the codes, that go with it.
+    Those that every path may answer are added.
     """
     summary, _, description = (endpoint.__doc__ or "").strip().partition("\n")
     for spelling in (path, path.rstrip("/") if path.endswith("/") else f"{path}/"):
@@ -44,9 +60,10 @@ def add_path(
             status_code=status,
             summary=summary.rstrip("."),
             description=description.strip(),
-            responses=_problem_answers(problems or {}),
+            responses=_answers(also or {}, problems or {}),
             openapi_extra=None if request_body is None else {"requestBody": request_body},
             include_in_schema=spelling == path,
+            dependencies=[Depends(known_parameters(query_names(endpoint)))],
         )
 
 
@@ -65,16 +82,23 @@ async def body_limits_of(request: Request) -> BodyLimits:
     return cast("BodyLimits", request.app.state.body_limits)
 
 
-def _problem_answers(problems: dict[int, str]) -> dict[int | str, dict[str, Any]]:
-    answers: dict[int | str, dict[str, Any]] = {
-        status: _problem_answer(status, code) for status, code in problems.items()
-    }
-    answers["default"] = _problem_answer(500, "internal_error")
+def _answers(also: Mapping[int, type[BaseModel]], problems: Mapping[int, Codes]) -> dict[int | str, dict[str, Any]]:
+    answers: dict[int | str, dict[str, Any]] = {status: {"model": model} for status, model in also.items()}
+    for status in sorted({*problems, *COMMON_PROBLEMS}):
+        codes = (*_codes(problems.get(status, ())), *_codes(COMMON_PROBLEMS.get(status, ())))
+        answers[status] = _problem_answer(status, tuple(dict.fromkeys(codes)))
     return answers
 
 
-def _problem_answer(status: int, code: str) -> dict[str, Any]:
+def _codes(given: Codes) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else given
+
+
+def _problem_answer(status: int, codes: tuple[str, ...]) -> dict[str, Any]:
+    """One answer for all problems of a status, with an example of each; the schema stands among the components."""
     phrase = HTTPStatus(status).phrase
-    example = {"type": "about:blank", "title": phrase, "status": status, "detail": "what is wrong", "code": code}
-    content = {"schema": Problem.model_json_schema(), "example": example}
-    return {"description": f"{phrase}, as a problem document", "content": {PROBLEM_MEDIA_TYPE: content}}
+    common = {"type": "about:blank", "title": phrase, "status": status, "detail": "what is wrong"}
+    examples = {code: {"value": {**common, "code": code}} for code in codes}
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
+    named = ", ".join(f"`{code}`" for code in codes)
+    return {"description": f"{phrase}, as a problem document: {named}", "content": {PROBLEM_MEDIA_TYPE: content}}

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain import __version__
-from blockchain.api import render
+from blockchain.api import examples, render
+from blockchain.api.routes.parameters import Digits, HeightPath, RoundPath
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas import (
     AccountAnswer,
@@ -21,9 +22,6 @@ from blockchain.api.schemas import (
 from blockchain.errors import Refusal
 from blockchain.primitives.address import parse_address
 from blockchain.primitives.scalars import INTEGER_MAX
-
-HeightPath = Annotated[int, Path(ge=1, le=INTEGER_MAX)]
-RoundPath = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
 async def get_status(node: NodeOf) -> Response:
@@ -40,7 +38,7 @@ async def get_consensus(node: NodeOf) -> Response:
     return await run_in_threadpool(lambda: answer_json(render.consensus(view, validators)))
 
 
-async def get_account(node: NodeOf, address: str) -> Response:
+async def get_account(node: NodeOf, address: Annotated[str, Path(examples=[examples.ADDRESS_A])]) -> Response:
     """An account on the final state: balance, stake, next nonce.
 
     The address as bech32m or as 64 hex digits. An account that holds nothing yet is all zeros. `next_nonce` counts
@@ -51,7 +49,9 @@ async def get_account(node: NodeOf, address: str) -> Response:
 
 async def get_validators(
     node: NodeOf,
-    height: Annotated[int | None, Query(ge=1, le=INTEGER_MAX, description="default: the height in progress")] = None,
+    height: Annotated[
+        int | None, Digits, Query(ge=1, le=INTEGER_MAX, description="default: the height in progress", examples=[1])
+    ] = None,
 ) -> Response:
     """The validator set of a height, in the order of its line of lots."""
     try:

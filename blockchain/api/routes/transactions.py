@@ -6,11 +6,12 @@ import re
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import examples, render
 from blockchain.api.body import BodyLimits, Submission, read_submission
+from blockchain.api.routes.parameters import Digits
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json, body_limits_of
 from blockchain.api.schemas import PooledTransaction, SignedTransaction, SubmissionAnswer, TransactionAnswer
 from blockchain.errors import InvalidTransaction, Refusal
@@ -19,11 +20,15 @@ from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.jsonform import JsonObject
 
 POOL_LISTED_MAX: Final = 1_000  # as JSON about half a megabyte
+POOL_FULL: Final = "pool_full"  # the node's state and not the client's fault: it may come again
+POOL_FULL_RETRY_SECONDS: Final = 5  # some blocks
 _ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 _ONE_SCHEMA: Final = SignedTransaction.model_json_schema()
 
 
-async def list_pool(node: NodeOf, limit: Annotated[int, Query(ge=1, le=POOL_LISTED_MAX)] = POOL_LISTED_MAX) -> Response:
+async def list_pool(
+    node: NodeOf, limit: Annotated[int, Digits, Query(ge=1, le=POOL_LISTED_MAX, examples=[100])] = POOL_LISTED_MAX
+) -> Response:
     """The transactions that wait for a block, oldest first.
 
     At most `limit` of them; the header `X-Total-Count` says how many there are.
@@ -42,7 +47,8 @@ async def create_transactions(
     One, or a list of at most 1,000: as JSON, or as canonical bytes (`application/msgpack`: one transaction, or a
     MessagePack array of bin). 202 when they are durable in this node's pool, with their ids, in the order of the
     request; handing one in twice gives the same answer. Of a list, what is refused has a code and a reason in
-    `results`; when all is refused the answer is 422.
+    `results`; when all is refused the answer is 422, or 503 where only room is missing. One that is refused alone has
+    its own code: those of docs/protocol.md §3.4.
     """
     submission = await read_submission(request, limits)
     results = await _submit(node, submission)
@@ -53,7 +59,9 @@ async def create_transactions(
     return answer_json(answer, HTTPStatus.ACCEPTED)
 
 
-async def get_transaction(node: NodeOf, transaction_id: str) -> Response:
+async def get_transaction(
+    node: NodeOf, transaction_id: Annotated[str, Path(examples=[examples.TRANSACTION_ID])]
+) -> Response:
     """What became of a transaction: pending, final or refused.
 
     A refused one was acknowledged and left the pool without becoming final; `refusal` says why.
@@ -84,7 +92,11 @@ def _all_refused(results: list[JsonObject], *, is_list: bool) -> Refusal:
     if len(results) == 1:
         (result,) = results
         code, why = str(result["code"]), str(result["why"])
+        if code == POOL_FULL:
+            return Refusal(503, code, why, retry_after=POOL_FULL_RETRY_SECONDS)
         return Refusal(422, code, why, results=results) if is_list else Refusal(422, code, why)
+    if all(result["code"] == POOL_FULL for result in results):
+        return Refusal(503, POOL_FULL, "no room in the pool", retry_after=POOL_FULL_RETRY_SECONDS, results=results)
     return Refusal(422, "transactions_refused", "every transaction was refused", results=results)
 
 
@@ -105,11 +117,21 @@ def transaction_routes() -> APIRouter:
         method="POST",
         status=HTTPStatus.ACCEPTED,
         problems={
-            400: "malformed_json",
+            400: ("malformed_json", "malformed", "body_incomplete"),
             408: "body_too_slow",
             413: "body_too_large",
             415: "unsupported_media_type",
-            422: "amount_zero",
+            422: (
+                "amount_zero",
+                "nonce_used",
+                "insufficient_balance",
+                "invalid_signature",
+                "malformed",
+                "no_transactions",
+                "too_many_transactions",
+                "transactions_refused",
+            ),
+            503: ("pool_full", "busy"),
         },
         request_body=_REQUEST_BODY,
     )

@@ -1,0 +1,55 @@
+"""What stands in a path or a query: whole numbers in plain digits, and no parameter that a path does not know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final, get_type_hints
+
+from fastapi import Path, Request, params
+from pydantic import BeforeValidator
+
+from blockchain.errors import Refusal
+from blockchain.primitives.scalars import INTEGER_MAX
+
+_DIGITS: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+
+
+def _check_digits(value: object) -> object:
+    """The framework would also take `1_0`, `+1`, ` 1` and `1.0` for integers."""
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError("a whole number is wanted, in at most 16 digits")
+    return value
+
+
+Digits: Final = BeforeValidator(_check_digits)  # stands in every integer of a path or a query
+HeightPath = Annotated[int, Digits, Path(ge=1, le=INTEGER_MAX, examples=[3])]
+RoundPath = Annotated[int, Digits, Path(ge=0, le=2**31 - 1, examples=[0])]
+
+
+def query_names(endpoint: Callable[..., Any]) -> frozenset[str]:
+    """The query parameters of an endpoint and of what it depends on."""
+    names: set[str] = set()
+    for name, hint in get_type_hints(endpoint, include_extras=True).items():
+        for meta in getattr(hint, "__metadata__", ()):
+            if isinstance(meta, params.Query):
+                names.add(meta.alias or name)
+            elif isinstance(meta, params.Depends) and meta.dependency is not None:
+                names |= query_names(meta.dependency)
+    return frozenset(names)
+
+
+def known_parameters(names: frozenset[str]) -> Callable[[Request], Coroutine[None, None, None]]:
+    """A dependency that refuses every other query parameter, so that a misspelt one is not silently left out."""
+
+    async def check(request: Request) -> None:
+        given = [name for name, _ in request.query_params.multi_items()]
+        for name in given:
+            if name not in names:
+                known = ", ".join(sorted(names)) or "none"
+                detail = f"{name[:80]!r} is no query parameter of this path; there are: {known}"
+                raise Refusal(422, "unknown_parameter", detail)
+        if len(given) != len(set(given)):
+            raise Refusal(422, "invalid_parameter", "a query parameter stands twice")
+
+    return check
