@@ -66,7 +66,7 @@ class ReadyAnswer(BaseModel):
 
 
 class SyncingAnswer(BaseModel):
-    model_config = _config(examples.SYNCING)
+    model_config = config_with(examples.SYNCING)
     status: Literal["syncing"]
     checks: dict[str, Check]
 

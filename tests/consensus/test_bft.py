@@ -138,6 +138,21 @@ def test_the_propose_timer_runs_once_the_trigger_holds() -> None:
     assert bench.give(PoolChanged()) == []
 
 
+def test_a_block_is_awaited_once_there_is_a_reason_and_from_then_on() -> None:
+    bench = started()
+    assert not bench.engine.is_block_awaited
+    bench.prevotes(None, who=[0])
+    assert not bench.engine.is_block_awaited
+    bench.prevotes(None, who=[1])
+    assert bench.engine.is_block_awaited
+
+    bench = due()
+    assert bench.engine.is_block_awaited
+    bench.timeout(Step.PROPOSE)
+    bench.app.is_due = False
+    assert bench.engine.is_block_awaited, "in step prevote"
+
+
 def test_the_propose_timer_runs_where_a_third_has_voted() -> None:
     """Stakes of 1 each: one vote is less than a third of four, two are more."""
     bench = started()

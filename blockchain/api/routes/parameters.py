@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, get_type_hints
 from fastapi import Path, Request, params
 from pydantic import BeforeValidator
 
+from blockchain.api import examples
 from blockchain.errors import Refusal
 from blockchain.primitives.scalars import INTEGER_MAX
 
@@ -25,6 +26,8 @@ def _check_digits(value: object) -> object:
 Digits: Final = BeforeValidator(_check_digits)  # stands in every integer of a path or a query
 HeightPath = Annotated[int, Digits, Path(ge=1, le=INTEGER_MAX, examples=[3])]
 RoundPath = Annotated[int, Digits, Path(ge=0, le=2**31 - 1, examples=[0])]
+AddressPath = Annotated[str, Path(examples=[examples.ADDRESS_A])]
+TransactionIdPath = Annotated[str, Path(examples=[examples.TRANSACTION_ID])]
 
 
 def query_names(endpoint: Callable[..., Any]) -> frozenset[str]:

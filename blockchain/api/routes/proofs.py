@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import render_proofs
+from blockchain.api.routes.parameters import AddressPath, TransactionIdPath
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.routes.transactions import read_transaction_id
 from blockchain.api.schemas_proofs import AccountProofAnswer, TransactionProofAnswer
@@ -16,7 +17,7 @@ from blockchain.node.proofs import transaction_proof
 from blockchain.primitives.address import parse_address
 
 
-async def prove_transaction(node: NodeOf, transaction_id: str) -> Response:
+async def prove_transaction(node: NodeOf, transaction_id: TransactionIdPath) -> Response:
     """That a transaction is final: its audit path to a header.
 
     `path` leads from the transaction's id to the `transaction_root` of the header (RFC 6962), `certificate` shows that
@@ -34,7 +35,7 @@ async def prove_transaction(node: NodeOf, transaction_id: str) -> Response:
     )
 
 
-async def prove_account(node: NodeOf, address: str) -> Response:
+async def prove_account(node: NodeOf, address: AddressPath) -> Response:
     """What an account has, or that it has nothing, with the proof.
 
     A proof of the state tree (LIP-0039) for two records, the account's (balance, next nonce) and its stake's, under the
@@ -53,7 +54,7 @@ def proof_routes() -> APIRouter:
         "/transactions/{transaction_id}/proof/",
         prove_transaction,
         TransactionProofAnswer,
-        problems={404: "transaction_not_final", 422: "invalid_transaction_id"},
+        problems={404: ("transaction_not_final", "transaction_not_found"), 422: "invalid_transaction_id"},
     )
     add_path(
         router,

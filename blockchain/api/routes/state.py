@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain import __version__
-from blockchain.api import examples, render
-from blockchain.api.routes.parameters import Digits, HeightPath, RoundPath
+from blockchain.api import render
+from blockchain.api.routes.parameters import AddressPath, Digits, HeightPath, RoundPath
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas import (
     AccountAnswer,
@@ -38,7 +38,7 @@ async def get_consensus(node: NodeOf) -> Response:
     return await run_in_threadpool(lambda: answer_json(render.consensus(view, validators)))
 
 
-async def get_account(node: NodeOf, address: Annotated[str, Path(examples=[examples.ADDRESS_A])]) -> Response:
+async def get_account(node: NodeOf, address: AddressPath) -> Response:
     """An account on the final state: balance, stake, next nonce.
 
     The address as bech32m or as 64 hex digits. An account that holds nothing yet is all zeros. `next_nonce` counts

@@ -6,12 +6,12 @@ import re
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import examples, render
 from blockchain.api.body import BodyLimits, Submission, read_submission
-from blockchain.api.routes.parameters import Digits
+from blockchain.api.routes.parameters import Digits, TransactionIdPath
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json, body_limits_of
 from blockchain.api.schemas import PooledTransaction, SignedTransaction, SubmissionAnswer, TransactionAnswer
 from blockchain.errors import InvalidTransaction, Refusal
@@ -59,9 +59,7 @@ async def create_transactions(
     return answer_json(answer, HTTPStatus.ACCEPTED)
 
 
-async def get_transaction(
-    node: NodeOf, transaction_id: Annotated[str, Path(examples=[examples.TRANSACTION_ID])]
-) -> Response:
+async def get_transaction(node: NodeOf, transaction_id: TransactionIdPath) -> Response:
     """What became of a transaction: pending, final or refused.
 
     A refused one was acknowledged and left the pool without becoming final; `refusal` says why.
