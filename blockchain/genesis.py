@@ -5,6 +5,7 @@ Adding an engine or a ledger is one file and one line in a table here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, Final
@@ -32,17 +33,25 @@ ENGINES: Final[dict[str, Callable[[Hash32], ProofOfStake]]] = {"pos": ProofOfSta
 LEDGERS: Final[dict[str, Callable[[ChainSpec], Ledger]]] = {"accounts": AccountLedger}
 
 
-def load_genesis(raw: bytes, source: PurePath | str = "genesis") -> ChainSpec:
-    """Read a genesis file (JSON) and check it. Raises InvalidGenesis with what is wrong and where."""
-    if len(raw) > GENESIS_BYTES_MAX:
-        raise InvalidGenesis(f"{source} has {len(raw)} bytes, more than {GENESIS_BYTES_MAX}")
+def load_genesis(raw: bytes, source: PurePath | None = None) -> ChainSpec:
+    """Read a genesis file (JSON) and check it. Raises InvalidGenesis with what is wrong and in which file."""
+    try:
+        if len(raw) > GENESIS_BYTES_MAX:
+            raise InvalidGenesis(f"it has {len(raw)} bytes, more than {GENESIS_BYTES_MAX}")
+        spec = _read(raw)
+        check_genesis(spec)
+    except InvalidGenesis as error:
+        raise (error if source is None else InvalidGenesis(f"{source}: {error.why}")) from None
+    return spec
+
+
+def _read(raw: bytes) -> ChainSpec:
     try:
         plain = msgspec.json.decode(raw)
-        spec = msgspec.convert(_with_keys(plain), ChainSpec)
+        json.loads(raw, object_pairs_hook=_check_names)  # msgspec takes the last of two without a word
+        return msgspec.convert(_with_keys(plain), ChainSpec)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidGenesis(f"{source}: {error}") from None
-    check_genesis(spec)
-    return spec
+        raise InvalidGenesis(str(error)) from None
 
 
 def dump_genesis(spec: ChainSpec) -> bytes:
@@ -119,6 +128,14 @@ def _check_validator_keys(validators: tuple[GenesisValidator, ...]) -> None:
 def _check_unique(what: str, keys: list[Any]) -> None:
     if len(set(keys)) != len(keys):
         raise InvalidGenesis(f"the same {what} stands twice")
+
+
+def _check_names(members: list[tuple[str, Any]]) -> None:
+    """Two readers that take different ones of two equal names would be on different chains."""
+    names = [name for name, _ in members]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise msgspec.ValidationError(f"an object has the name {twice[:60]!r} twice")
 
 
 def _with_keys(plain: Any) -> Any:

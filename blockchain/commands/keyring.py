@@ -24,8 +24,11 @@ def read_password(path: Path | None) -> bytes | None:
     """The first line of a password file, None when there is no file. Raises KeyFileError."""
     if path is None:
         return None
-    with path.open("rb") as file:
-        line = file.readline(PASSWORD_BYTES_MAX + 2).rstrip(b"\r\n")
+    try:
+        with path.open("rb") as file:
+            line = file.readline(PASSWORD_BYTES_MAX + 2).rstrip(b"\r\n")
+    except OSError as error:
+        raise KeyFileError(str(path), f"cannot be read as a password file: {error.strerror}: check the name") from None
     if not line or len(line) > PASSWORD_BYTES_MAX:
         raise KeyFileError(str(path), f"its first line has to be a password, of at most {PASSWORD_BYTES_MAX} bytes")
     return line

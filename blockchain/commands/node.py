@@ -75,9 +75,10 @@ async def running_node(config: NodeConfig, spec: ChainSpec) -> AsyncIterator[Nod
             log=logging.getLogger("blockchain.p2p"),
         )
         node = NodeService(spec, store, signer, p2p, events, PeerId(key.public_key))
+        record = None if signer is None else signer.load()  # written first when all that can be refused has passed
         await p2p.start()
         stack.push_async_callback(p2p.stop)
-        await node.start(None if signer is None else signer.record)
+        await node.start(record)
         stack.push_async_callback(node.stop)
         # Last, so that nobody is told of an empty pool before it is read again; and its end is first, so that what is
         # in flight still gets its answer.
@@ -98,16 +99,15 @@ def api_settings(config: NodeConfig) -> ApiSettings:
 
 
 def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:
-    """The signer of the configured key, with its record; None for a node that follows without voting."""
+    """The signer of the configured key; None for a node that follows without voting. Nothing is written yet."""
     if config.key_file is None:
         return None
     key = read_key_file(config.key_file, read_password(config.password_file))
     check_mode(config.key_file, public_ok=spec.demo)
     if not spec.demo:
         check_secret(config.key_file, key.public_key)
-    config.data_dir.mkdir(parents=True, exist_ok=True)
     signer = Signer(key, spec.hash, record_path(config.key_file, config.data_dir, spec))
-    signer.load()
+    signer.check()
     return signer
 
 

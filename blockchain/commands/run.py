@@ -49,14 +49,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_spec(genesis: Path | None) -> ChainSpec:
-    """The chain of a genesis file; of the built-in demo when there is none. Raises InvalidGenesis or OSError."""
+    """The chain of a genesis file; of the built-in demo when there is none. Raises InvalidGenesis."""
     from blockchain.demo_chain import demo_spec
+    from blockchain.errors import InvalidGenesis
     from blockchain.genesis import GENESIS_BYTES_MAX, load_genesis
 
     if genesis is None:
         return demo_spec()
-    with genesis.open("rb") as file:
-        return load_genesis(file.read(GENESIS_BYTES_MAX + 1), genesis)
+    try:
+        with genesis.open("rb") as file:
+            raw = file.read(GENESIS_BYTES_MAX + 1)
+    except OSError as error:
+        raise InvalidGenesis(f"{genesis} cannot be read: {error.strerror}: check the name") from None
+    return load_genesis(raw, genesis)
 
 
 def _end_with_input() -> None:

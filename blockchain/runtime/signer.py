@@ -80,6 +80,10 @@ class Signer:
         """What the key had signed when the file was last read or written."""
         return self._record
 
+    def check(self) -> None:
+        """Refuse a record that could not be used, and change nothing. Raises SigningRefused."""
+        self._refresh()
+
     def load(self) -> SigningRecord:
         """Read the record, and make an empty one where there is none: what cannot be written shows at the start.
 
