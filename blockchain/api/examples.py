@@ -159,6 +159,7 @@ STATUS: Final[Example] = {
     "pool": {"pending": 1, "ready": 1, "bytes": 150, "threshold": 2},
     "waiting_for": "pool holds 1 of 2",
     "stalled_ms": 0,
+    "sync": {"target": 3, "blocks_per_second": None, "seconds_left": None, "sources": 0, "waiting_for": ""},
 }
 CONSENSUS: Final[Example] = {
     "height": 4,

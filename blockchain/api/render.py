@@ -61,6 +61,7 @@ def status(view: StatusView, spec: ChainSpec, genesis_hash: Hash32, node_id: byt
         "pool": msgspec.structs.asdict(view.pool),
         "waiting_for": view.consensus.waiting_for,
         "stalled_ms": view.stalled_ms,
+        "sync": msgspec.structs.asdict(view.sync),
     }
 
 

@@ -289,6 +289,16 @@ class PoolPart(Part):
     threshold: Number
 
 
+class SyncPart(Part):
+    """How catching up goes: `target` is the head of the furthest peer, `sources` the peers that have the next block."""
+
+    target: Number
+    blocks_per_second: float | None
+    seconds_left: float | None
+    sources: Number
+    waiting_for: Annotated[str, Field(description="why nothing moves, or empty")]
+
+
 class StatusAnswer(BaseModel):
     model_config = config_with(examples.STATUS)
     version: str
@@ -307,6 +317,7 @@ class StatusAnswer(BaseModel):
     pool: PoolPart
     waiting_for: str
     stalled_ms: Annotated[Number, Field(description="for how long a block is awaited and none became final")]
+    sync: SyncPart
 
 
 class MissingVote(Part):

@@ -17,6 +17,16 @@ class Pool(Struct, frozen=True):
     threshold: int
 
 
+class SyncProgress(Struct, frozen=True):
+    """How catching up goes; the rate is None unless it does, `waiting_for` says why nothing moves."""
+
+    target: int
+    blocks_per_second: float | None
+    seconds_left: float | None
+    sources: int
+    waiting_for: str
+
+
 class Status(Struct, frozen=True):
     version: str
     chain_id: str
@@ -33,6 +43,7 @@ class Status(Struct, frozen=True):
     peers: int
     pool: Pool
     waiting_for: str
+    sync: SyncProgress
 
 
 class SignedTransaction(Struct, frozen=True):

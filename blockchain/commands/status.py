@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 from blockchain.commands.arguments import add_command, add_json, add_url
@@ -38,6 +39,7 @@ def page(status: Status, peers: Peers) -> str:
         ("chain", f"{status.chain_id}  (genesis {status.genesis_hash})"),
         ("node", f"{status.node_id[:16]}  version {status.version}"),
         ("height", _height(status)),
+        *(("sync", text) for text in _sync(status)),
         ("head", status.head),
         ("validator", _validator(status)),
         ("peers", count_text(status.peers, "peer")),
@@ -70,6 +72,18 @@ def _height(status: Status) -> str:
         return "0, no block yet"
     behind = f", catching up to {status.best_peer_height}" if status.is_syncing else ""
     return f"{status.height}, forged {time_text(status.head_time_ms)}{behind}"
+
+
+def _sync(status: Status) -> list[str]:
+    """How fast a node catches up, or why it does not; nothing for one that is not behind."""
+    sync = status.sync
+    if sync.target <= status.height:
+        return []
+    rate = [] if sync.blocks_per_second is None else [f"{sync.blocks_per_second} blocks/s"]
+    left = [] if sync.seconds_left is None else [f"about {math.ceil(sync.seconds_left)} s left"]
+    waits = [f"waits: {sync.waiting_for}"] if sync.waiting_for else []
+    moves = [f"{status.height} of {sync.target}", *rate, *left, count_text(sync.sources, "source"), *waits]
+    return [", ".join(moves)]
 
 
 def _validator(status: Status) -> str:

@@ -7,5 +7,5 @@ from blockchain.seams import Batch, Effect, Emit, Halt, Halted, Write
 
 
 def effects_of(fork: ForkFound) -> list[Effect]:
-    """The proof is durable before anything is said of it."""
-    return [Write(Batch(evidence=(fork.proof,))), Emit(Halted(str(fork))), Halt(str(fork))]
+    """The proof, and that this node has halted, are durable before anything is said of it."""
+    return [Write(Batch(evidence=(fork.proof,), halted=str(fork))), Emit(Halted(str(fork))), Halt(str(fork))]

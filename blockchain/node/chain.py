@@ -238,7 +238,7 @@ class Chain:
     def _try(self, block: VerifiedBlock) -> Trial:
         """All that a block must be (protocol §4.3). Raises InvalidBlock with the field that is wrong."""
         header = block.header
-        self._check_fork(block.block.parent_certificate)
+        self.check_fork(block.block.parent_certificate)
         self._check_place(header)
         self._check_certificate(block.block.parent_certificate)
         self._check_counts(header)
@@ -257,8 +257,11 @@ class Chain:
             raise InvalidBlock("state_root", "not the root of the state after this block")
         return Trial(state, following, next_seed)
 
-    def _check_fork(self, certificate: Certificate) -> None:
-        """Whether somebody proves that the head is not the only final block of its height (protocol §5.9)."""
+    def check_fork(self, certificate: Certificate) -> None:
+        """Whether somebody proves that the head is not the only final block of its height (protocol §5.9).
+
+        Raises ForkFound. A certificate that proves nothing, or is of another height, is no matter of this check.
+        """
         held = self.head.certificate
         if held.height == 0 or certificate.height != held.height or certificate.block_id == held.block_id:
             return

@@ -58,6 +58,7 @@ from blockchain.seams import (
     EngineInput,
     EvidenceFound,
     Halt,
+    Halted,
     HeadMoved,
     NodeStarted,
     PeerConnected,
@@ -128,7 +129,7 @@ class Core:
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
         self.admission = Admission(self.chain, self.gossip, store)
         self._key = key
-        self.halted = ""  # why, once something happened that must never happen
+        self.halted = store.halted()  # why, once something happened that must never happen
         self.announced: dict[Address, Announcement] = {}
         self.liveness = Liveness()
         self._store = store
@@ -188,6 +189,7 @@ class Core:
                     self._on_message(peer, message, now)
             case MessageFaulty(peer=peer_id, fault=fault):
                 self._out.append(Penalize(peer_id, fault.reason, fault.why))
+                self._out.extend(self.sync.on_fault(peer_id, fault.reason))
             case TransactionsSubmitted():
                 self._out.extend(self.admission.submit(given, now))
             case PeerConnected():
@@ -212,6 +214,9 @@ class Core:
         self._out.extend(self.admission.restore(now))
         self._restore_round()
         self._out.append(Emit(NodeStarted(self.chain.head.height, self.chain.head.id, self.engine.validator)))
+        if self.halted:  # before it was started again
+            self._halt(self.halted)
+            self._out.append(Emit(Halted(self.halted)))
         self._drive(given, now)
         self._set_timer(TimerKind.STATUS, STATUS_MS)
         self._set_timer(TimerKind.PEERS, PEERS_MS)
@@ -245,7 +250,7 @@ class Core:
         match message:
             case Status():
                 self._out.extend(self.gossip.catch_up(peer))
-                self._out.extend(self.sync.on_status())
+                self._out.extend(self.sync.on_status(peer.id))
             case VerifiedVotes(votes=votes, held=held):
                 for vote in held:
                     self._note_vote_of(peer, vote)
@@ -259,7 +264,7 @@ class Core:
             case VerifiedTransactions(transactions=transactions):
                 self._out.extend(self.admission.receive(peer, transactions, now))
             case VerifiedBlocks():
-                self._on_blocks(peer, message, now)
+                self._follow(self.sync.on_blocks(peer.id, message, now), now)
             case VerifiedAnnouncement(announcement=announcement):
                 self._on_announced(announcement, peer.id, now)
             case VerifiedEvidence(evidence=evidence):
@@ -286,10 +291,10 @@ class Core:
             if index is not None:
                 peer.note_vote(vote, index)
 
-    def _on_blocks(self, peer: Peer, message: VerifiedBlocks, now: int) -> None:
-        before = self.chain.height
-        self._take(self.sync.on_blocks(peer.id, message, now))
-        if self.chain.height != before:
+    def _follow(self, effects: list[Effect], now: int) -> None:
+        """What sync did; the engine learns of the head that it did not decide."""
+        self._take(effects)
+        if self.chain.height != self.engine.current.height:
             self._drive(HeadMoved(), now)
 
     def _on_evidence(self, evidence: Evidence, sender: PeerId | None) -> None:
@@ -364,7 +369,7 @@ class Core:
                 self._settle_accounts(now)
                 self._out.extend(self.admission.on_tick())
                 self._out.extend(self.gossip.on_tick())
-                self._out.extend(self.sync.on_tick())
+                self._out.extend(self.sync.on_tick(now))
                 is_awaited = self.engine.is_block_awaited and not self.sync.is_syncing
                 self.liveness.on_tick(STATUS_MS, self.chain.height, is_awaited)
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
@@ -375,6 +380,8 @@ class Core:
             case TimerKind.PEERS:
                 self._out.extend(self.gossip.send_all(GetPeers()))
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
+            case TimerKind.SYNC:
+                self._follow(self.sync.advance(now), now)
             case TimerKind.BLOCK_WAIT:
                 self.chain.is_wait_over |= key == self._height_timer(TimerKind.BLOCK_WAIT)
                 self._drive(PoolChanged(), now)
@@ -416,11 +423,15 @@ class Core:
                         self._note_offence(message)
                     self._out.extend(self.gossip.broadcast(effect))
                 case Halt(why=why):
-                    self.halted = why
-                    self.engine.halt()
+                    self._halt(why)
                     self._out.append(effect)
                 case _:
                     self._out.append(effect)
+
+    def _halt(self, why: str) -> None:
+        self.halted = self.halted or why
+        self.engine.halt()
+        self.sync.stop()
 
     def _follow_up(self, now: int) -> None:
         """What an input may have changed for others: the trigger, its timers, and the place peers know of."""

@@ -43,6 +43,7 @@ def status_of(core: Core) -> StatusView:
         pool=pool_of(core),
         consensus=consensus_of(core),
         stalled_ms=core.liveness.stalled_ms,
+        sync=core.sync.view(),
     )
 
 

@@ -35,6 +35,7 @@ class MemoryStore:
         self._pending: dict[bytes, bytes] = {}
         self._refused = _Newest[RefusedTransaction](REFUSED_MAX)
         self._evidence = _Newest[bytes](EVIDENCE_MAX)
+        self._halted = ""
 
     def head(self) -> int:
         return len(self._blocks)
@@ -71,6 +72,9 @@ class MemoryStore:
     def evidence(self) -> list[bytes]:
         return self._evidence.values()
 
+    def halted(self) -> str:
+        return self._halted
+
     def write(self, batch: Batch) -> None:
         """Apply the whole batch; one whose block is not the head's child is an assert, and changes nothing."""
         assert batch.block is None or batch.block.height == self.head() + 1, "a block that is not the head's child"
@@ -92,6 +96,7 @@ class MemoryStore:
             self._refused.replace(refused.id, refused)
         for evidence in batch.evidence:
             self._evidence.add(evidence, evidence)
+        self._halted = self._halted or batch.halted
 
     def _append(self, block: FinalBlock) -> None:
         self._blocks.append(block)

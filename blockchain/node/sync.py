@@ -1,42 +1,54 @@
 """Block sync: how a node that is behind catches up (docs/protocol.md §8.7).
 
-It asks one peer at a time for a range; in a range each block's body proves the one before it, and the last comes with
-its own certificate. Every certificate is verified against the set already trusted, and every block applied in full. A
-peer that serves what proves nothing is dropped and the range asked of another; a block that more than two thirds
-signed and that is wrong all the same stops the node: then the rules differ, or the validators have gone bad.
+Theory of operation. The missing heights are cut into ranges, each asked of one peer, several at once (`ranges.py`).
+Bodies are verified by the driver as they arrive, while earlier ranges are applied; an answer that comes early is kept.
+When its turn has come, each block is proved by the certificate in the body after it, the last by the one sent with the
+range, with the set that the blocks before it lead to, and then applied in full. So whatever is wrong was in the bytes
+of the one peer that served them: it is banned and the range asked elsewhere. A block that more than two thirds signed
+and that is wrong all the same stops the node, for good: then the rules differ, or the validators have gone bad.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
-
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.fork import effects_of
 from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate
 from blockchain.node.chain import Chain
 from blockchain.node.gossip import Gossip
-from blockchain.node.messages import BLOCKS_MAX, Blocks, GetBlocks, VerifiedBlocks
+from blockchain.node.messages import Blocks, GetBlocks, VerifiedBlocks
 from blockchain.node.peers import Peer
+from blockchain.node.progress import Progress
+from blockchain.node.ranges import REPLY_BYTES_MAX, SOURCES_MAX, Kept, Ranges, Request, link
+from blockchain.node.sources import Sources
+from blockchain.node.views import SyncView
 from blockchain.primitives import codec
-from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
+from blockchain.primitives.block import BLOCK_BYTES_MAX
 from blockchain.primitives.vote import Certificate
-from blockchain.seams import Effect, Emit, Halt, Halted, PeerId, Penalize, Store, SyncProgressed
+from blockchain.seams import (
+    Batch,
+    Effect,
+    Emit,
+    Halt,
+    Halted,
+    PeerId,
+    Penalize,
+    SetTimer,
+    Store,
+    SyncProgressed,
+    TimerKey,
+    TimerKind,
+    Write,
+)
+from blockchain.seams.faults import BAN_POINTS, points_of
 
-REPLY_BYTES_MAX: Final = 2 * 1024 * 1024  # a range is cut where it would grow larger, after one block at least
 ANSWER_TICKS: Final = 5  # status ticks that a peer has to answer
-REST_TICKS: Final = 10  # for which a peer that did not help is left alone
-
-
-class Request(Struct, frozen=True):
-    peer: PeerId
-    first: int
-    tick: int
+APPLIED_AT_ONCE: Final = 16  # blocks; then other inputs have their turn
 
 
 class Sync:
-    """At most one request is under way. Ticks are those of the status timer, about a second each."""
+    """Ticks are those of the status timer, about a second each."""
 
     def __init__(self, chain: Chain, engine: BftEngine, gossip: Gossip, store: Store) -> None:
         self._chain = chain
@@ -44,13 +56,11 @@ class Sync:
         self._gossip = gossip
         self._store = store
         self._tick = 0
-        self._request: Request | None = None
-        self._count = BLOCKS_MAX  # to ask for: fewer after an answer that did not come, since a slow line may be why
-        self._resting: dict[PeerId, int] = {}  # until which tick
-        self._asked: dict[PeerId, int] = {}  # connected peers, and in which tick they were asked last
-        self._failed: set[PeerId] = set()  # connected peers whose last answer was none, or bad
+        self._ranges = Ranges()
+        self._sources = Sources()
+        self._progress = Progress()
+        self._untold = 0  # blocks taken over since the last word of progress
         self._is_stopped = False  # more than two thirds signed what is wrong: others would only tell the same
-        self._served: set[PeerId] = set()  # connected peers whose last answer was good
 
     @property
     def best_height(self) -> int:
@@ -59,7 +69,7 @@ class Sync:
         A peer may say what it likes. One that did not answer as it promised is not believed until it does.
         """
         peers = self._gossip.peers.values()
-        believed = [peer.height for peer in peers if peer.id not in self._failed]
+        believed = [peer.height for peer in peers if self._sources.is_believed(peer)]
         return max(believed or [peer.height for peer in peers], default=0)
 
     @property
@@ -67,32 +77,160 @@ class Sync:
         """More than one block behind the furthest peer."""
         return self.best_height > self._chain.height + 1
 
+    def stop(self) -> None:
+        """Ask and take over nothing any more."""
+        self._is_stopped = True
+
     def awaited_from(self, peer: PeerId | None) -> int:
         """The first height of the range that this peer was asked for and has not answered; 0: none."""
-        request = self._request
-        return request.first if request is not None and request.peer == peer else 0
+        return self._ranges.awaited_from(peer)
 
-    def on_tick(self) -> list[Effect]:
-        """Give up on a peer that does not answer; ask when behind at all."""
+    # ------------------------------------------------------------------------------------------------ inputs
+
+    def on_tick(self, now: int) -> list[Effect]:
+        """Give up on peers that do not answer, ask when behind at all, and say how far this node has come."""
         self._tick += 1
-        self._resting = {peer: until for peer, until in self._resting.items() if until > self._tick}
-        request = self._request
-        if request is not None and request.tick + ANSWER_TICKS <= self._tick:
-            self._count = max(self._count // 4, 1)
-            self._let_rest(request.peer)
-            self._request = None
-        return self._ask(behind_min=1)
+        effects: list[Effect] = []
+        for request in self._ranges.overdue(self._tick - ANSWER_TICKS):
+            self._ranges.give_up(request.peer)
+            effects.extend(self._fail(request.peer, f"no answer to a request from height {request.first} on"))
+        if self.is_syncing:
+            self._progress.note(now, self._chain.head.height)
+        else:
+            self._progress.begin(now, self._chain.head.height)
+        effects.extend(self._tell_progress())
+        return [*effects, *self._ask(behind_min=1)]
 
-    def on_status(self) -> list[Effect]:
+    def on_status(self, peer: PeerId) -> list[Effect]:
         """A peer told its height: ask at once when that is more than the block that is just being decided."""
+        self._sources.on_told(peer)
         return self._ask(behind_min=2)
 
     def on_disconnected(self, peer: PeerId) -> None:
-        if self._request is not None and self._request.peer == peer:
-            self._request = None
-        self._asked.pop(peer, None)
-        self._failed.discard(peer)
-        self._served.discard(peer)
+        self._ranges.forget(peer)
+        self._sources.forget(peer)
+
+    def on_fault(self, peer: PeerId, reason: str) -> list[Effect]:
+        """A message of this peer did not verify; if that bans it, nothing more is expected of it."""
+        if points_of(reason) < BAN_POINTS:
+            return []
+        self._distrust(peer, reason)
+        return self._ask(behind_min=1)
+
+    def on_blocks(self, peer: PeerId, message: VerifiedBlocks, now: int) -> list[Effect]:
+        """Keep an answer until its turn, and take over what has its turn now."""
+        request, is_late = self._ranges.answered(peer, message.first)
+        if request is None:
+            return []  # an answer to another question
+        if not message.blocks:
+            failed = [] if is_late else self._fail(peer, f"it has no block {message.first}, though it said so")
+            return [*failed, *self._ask(behind_min=1)]
+        try:
+            kept = link(peer, message)
+            self._check_head(kept)
+        except InvalidCertificate as error:
+            return [*self._blame(Penalize(peer, "bad_certificate", str(error))), *self._ask(behind_min=1)]
+        except ForkFound as fork:
+            self.stop()
+            return effects_of(fork)
+        self._sources.on_served(peer, is_late=is_late, count=request.count)
+        self._ranges.keep(kept)
+        return self.advance(now)
+
+    def advance(self, now: int) -> list[Effect]:
+        """Take over blocks that are kept, some at a time; the caller tells the engine when the head has moved."""
+        effects: list[Effect] = []
+        for _ in range(APPLIED_AT_ONCE):
+            kept = None if self._is_stopped else self._ranges.next(self._chain.height)
+            if kept is None:
+                break
+            effects.extend(self._take(kept, now))
+        else:
+            effects.append(SetTimer(TimerKey(TimerKind.SYNC), 0))
+        self._progress.measure(now, self._chain.head.height)
+        if not self.is_syncing:
+            effects.extend(self._tell_progress())
+        return [*effects, *self._ask(behind_min=1)]
+
+    # ------------------------------------------------------------------------------------------------ taking over
+
+    def _take(self, kept: Kept, now: int) -> list[Effect]:
+        """The next block. If it is not proved the peer that served it is to blame; if it is, nobody but the signers."""
+        block, seal = kept.at(self._chain.height)
+        try:
+            self._chain.check_fork(block.block.parent_certificate)
+            self._engine.verify_seal(block, seal, self._chain.validators)
+            effects = self._chain.import_block(block, seal, now)
+        except InvalidCertificate as error:
+            return self._blame(Penalize(kept.peer, "bad_certificate", f"block {self._chain.height}: {error}"))
+        except ForkFound as fork:
+            self.stop()
+            return effects_of(fork)
+        except InvalidBlock as error:
+            self.stop()
+            why = f"block {block.header.height} is signed by more than two thirds of the stake, and wrong: {error}"
+            return [Write(Batch(halted=why)), Emit(Halted(why)), Halt(why)]
+        self._untold += 1
+        return effects
+
+    def _check_head(self, kept: Kept) -> None:
+        """Whether a range proves another block where the head is (protocol §5.9). Raises ForkFound."""
+        height = self._chain.head.height
+        if kept.first <= height < kept.end:
+            self._chain.check_fork(kept.at(height)[1])
+
+    def _blame(self, penalty: Penalize) -> list[Effect]:
+        self._distrust(penalty.peer, penalty.why)
+        return [penalty]
+
+    def _distrust(self, peer: PeerId, why: str) -> None:
+        self._ranges.drop_from(peer)
+        if peer in self._gossip.peers:  # what it served may be found wrong after it has left
+            self._sources.on_failed(peer, self._tick, why)
+
+    def _fail(self, peer: PeerId, why: str) -> list[Effect]:
+        """A peer did not serve what it said it has; the second time in a row is one too many."""
+        if not self._sources.on_failed(peer, self._tick, why):
+            return []
+        self._ranges.drop_from(peer)
+        return [Penalize(peer, "not_served", f"{why}; it was not the first time")]
+
+    # ------------------------------------------------------------------------------------------------ asking
+
+    def _ask(self, behind_min: int) -> list[Effect]:
+        """Ask peers that are free for what is missing, the lowest first."""
+        effects: list[Effect] = []
+        for peer in self._free(behind_min):
+            if len(self._ranges.requests) >= SOURCES_MAX:
+                break
+            request = self._request_of(peer)
+            if request is not None:
+                self._ranges.ask(request)
+                self._sources.on_asked(peer.id, self._tick)
+                effects.append(self._gossip.send(peer, GetBlocks(request.first, request.count)))
+        return effects
+
+    def _free(self, behind_min: int) -> list[Peer]:
+        if self._is_stopped:
+            return []
+        return self._sources.ranked(
+            peer
+            for peer in self._gossip.peers.values()
+            if peer.height >= self._chain.height + behind_min
+            and peer.id not in self._ranges.requests
+            and self._sources.may_be_asked(peer, self._tick)
+        )
+
+    def _request_of(self, peer: Peer) -> Request | None:
+        """The first gap in what this peer says it has."""
+        height = self._chain.height
+        first, end = next(self._ranges.gaps(height, self._tick))
+        if first >= peer.height or not self._ranges.has_room(first, height):
+            return None
+        count = min(self._sources.of(peer.id).count, end - first, peer.height - first)
+        return Request(peer.id, first, count, self._tick)
+
+    # ------------------------------------------------------------------------------------------------ serving
 
     def serve(self, peer: Peer, asked: GetBlocks) -> Effect:
         """Consecutive final blocks from the store, with the certificate of the last."""
@@ -109,70 +247,51 @@ class Sync:
         certificate = codec.decode(last, Certificate, bytes_max=BLOCK_BYTES_MAX) if raws else None
         return self._gossip.send(peer, Blocks(asked.first, tuple(raws), certificate))
 
-    def on_blocks(self, peer: PeerId, message: VerifiedBlocks, now: int) -> list[Effect]:
-        """Take over what is proved; the caller tells the engine when the head has moved."""
-        request = self._request
-        if request is None or request.peer != peer or request.first != message.first:
-            return []  # an answer that came too late
-        self._request = None
-        if not message.blocks:
-            self._let_rest(peer)
-            return self._ask(behind_min=1)
-        effects: list[Effect] = []
-        for position, block in enumerate(message.blocks):
-            if message.first + position < self._chain.height:
-                continue  # decided meanwhile
-            following = message.blocks[position + 1 : position + 2]
-            seal = following[0].block.parent_certificate if following else message.certificate
-            try:
-                effects.extend(self._take(peer, block, seal, now))
-            except InvalidCertificate as error:
-                self._let_rest(peer)
-                return [*effects, Penalize(peer, "bad_certificate", str(error)), *self._ask(behind_min=1)]
-            except ForkFound as fork:
-                self._is_stopped = True
-                return [*effects, *effects_of(fork)]
-            except InvalidBlock as error:
-                why = f"block {block.header.height} is signed by more than two thirds of the stake, and wrong: {error}"
-                self._is_stopped = True
-                return [*effects, Emit(Halted(why)), Halt(why)]
-        self._failed.discard(peer)
-        self._served.add(peer)
-        self._count = min(self._count * 2, BLOCKS_MAX)
-        return [*effects, *self._ask(behind_min=1)]
+    # ------------------------------------------------------------------------------------------------ progress
 
-    def _take(self, peer: PeerId, block: VerifiedBlock, seal: Certificate | None, now: int) -> list[Effect]:
-        if seal is None:
-            raise InvalidCertificate("there is none")
-        if block.header.height != self._chain.height:
-            raise InvalidCertificate(f"block {block.header.height} where {self._chain.height} was asked for")
-        self._engine.verify_seal(block, seal, self._chain.validators)
-        effects = self._chain.import_block(block, seal, now)
-        return [*effects, Emit(SyncProgressed(block.header.height, self.best_height - 1, peer))]
+    def view(self) -> SyncView:
+        head = self._chain.head.height
+        target = max(self.best_height - 1, head)
+        return SyncView(
+            target=target,
+            blocks_per_second=self._progress.blocks_per_second if self.is_syncing else None,
+            seconds_left=self._progress.seconds_left(target - head) if self.is_syncing else None,
+            sources=len(self._holders()),
+            waiting_for=self._waiting_for() if target > head else "",
+        )
 
-    def _ask(self, behind_min: int) -> list[Effect]:
-        """Ask one peer for what comes next: one that served before, else the one that was not asked for longest.
+    def _holders(self) -> list[Peer]:
+        """The peers that say they have the next block."""
+        return [peer for peer in self._gossip.peers.values() if peer.height > self._chain.height]
 
-        Not the one that says it is furthest: a few peers that say so and never answer would take every turn.
-        """
-        if self._request is not None or self._is_stopped:
+    def _waiting_for(self) -> str:
+        """Why no block is being taken over, in words; empty while it goes on."""
+        if self._is_stopped:
+            return "nothing: this node stopped"
+        height = self._chain.height
+        oldest = min((request.tick for request in self._ranges.requests.values()), default=None)
+        if oldest is not None:
+            waited = self._tick - oldest
+            asked = _count(len(self._ranges.requests), "peer")
+            return f"an answer of {asked}, for {waited} s now" if waited >= 2 else ""
+        holders = self._holders()
+        if not holders:
+            return f"no peer has height {height}"
+        failed = [peer for peer in holders if not self._sources.may_be_asked(peer, self._tick)]
+        if len(failed) == len(holders):
+            verb = "rests" if len(failed) == 1 else "rest"
+            return f"{_count(len(failed), 'peer')} {verb} after failing: {self._sources.of(failed[0].id).why}"
+        return ""
+
+    def _tell_progress(self) -> list[Effect]:
+        if not self._untold:
             return []
-        ahead = [
-            peer
-            for peer in self._gossip.peers.values()
-            if peer.height >= self._chain.height + behind_min and peer.id not in self._resting
-        ]
-        if not ahead:
-            return []
-        peer = max(ahead, key=self._rank)
-        self._request = Request(peer.id, self._chain.height, self._tick)
-        self._asked[peer.id] = self._tick
-        return [self._gossip.send(peer, GetBlocks(self._chain.height, self._count))]
+        self._untold = 0
+        view = self.view()
+        head = self._chain.head.height
+        told = SyncProgressed(head, view.target, view.sources, self._progress.blocks_per_second, view.seconds_left)
+        return [Emit(told)]
 
-    def _rank(self, peer: Peer) -> tuple[bool, int, int, PeerId]:
-        return peer.id in self._served, -self._asked.get(peer.id, -1), peer.height, peer.id
 
-    def _let_rest(self, peer: PeerId) -> None:
-        self._resting[peer] = self._tick + REST_TICKS
-        self._failed.add(peer)
-        self._served.discard(peer)
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -49,6 +49,20 @@ class ConsensusView(Struct, frozen=True):
     waiting_for: str  # a sentence: "pool holds 1 of 2", "prevotes of more than two thirds", …
 
 
+class SyncView(Struct, frozen=True):
+    """How catching up goes. `target` is the head of the furthest peer that is believed, at least one's own.
+
+    The rate is that of the last seconds, None unless syncing; `sources` counts the peers that say they have the next
+    block; `waiting_for` says why nothing moves, and is empty while it does.
+    """
+
+    target: int
+    blocks_per_second: float | None
+    seconds_left: float | None
+    sources: int
+    waiting_for: str
+
+
 class StatusView(Struct, frozen=True):
     height: int
     head: Hash32
@@ -62,6 +76,7 @@ class StatusView(Struct, frozen=True):
     pool: PoolView
     consensus: ConsensusView
     stalled_ms: int  # for how long a block is awaited and none became final; 0: none is awaited
+    sync: SyncView
 
 
 class AccountView(Struct, frozen=True):

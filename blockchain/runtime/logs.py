@@ -11,6 +11,7 @@ Attributes: https://docs.datadoghq.com/logs/log_configuration/attributes_naming_
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -193,9 +194,9 @@ def _plain(name: str, value: object) -> object:
 def describe(event: NodeEvent) -> Line:
     """The level and the sentence with which an event is told to people."""
     match event:
-        case NodeStarted() | Halted():
+        case NodeStarted() | Halted() | SyncProgressed():
             return _of_node(event)
-        case PeerJoined() | PeerLeft() | PeerPenalized() | SyncProgressed():
+        case PeerJoined() | PeerLeft() | PeerPenalized():
             return _of_peers(event)
         case TransactionAccepted() | TransactionRefused() | TransactionsDeclined():
             return _of_pool(event)
@@ -207,18 +208,22 @@ def describe(event: NodeEvent) -> Line:
             assert_never(event)
 
 
-def _of_node(event: NodeStarted | Halted) -> Line:
+def _of_node(event: NodeStarted | Halted | SyncProgressed) -> Line:
     match event:
         case NodeStarted():
             role = f"validator {format_address(event.validator)}" if event.validator else "no validator key"
             return logging.INFO, f"started at height {event.height}, head {_short(event.head)}, {role}"
         case Halted():
             return logging.CRITICAL, f"halted, votes no more: {event.why}"
+        case SyncProgressed():
+            rate = "" if event.blocks_per_second is None else f", {event.blocks_per_second} blocks/s"
+            left = "" if not event.seconds_left else f", about {math.ceil(event.seconds_left)} s left"
+            return logging.INFO, f"synced to height {event.height} of {event.target}{rate}{left}"
         case _:
             assert_never(event)
 
 
-def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized | SyncProgressed) -> Line:
+def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized) -> Line:
     peer = f"peer {_short(event.peer)}"
     match event:
         case PeerJoined():
@@ -228,8 +233,6 @@ def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized | SyncProgressed) -> 
             return logging.INFO, f"{peer} disconnected"
         case PeerPenalized():
             return logging.WARNING, f"{peer} penalized, {event.reason}: {event.why}"
-        case SyncProgressed():
-            return logging.INFO, f"synced to height {event.height} of {event.target} from {peer}"
         case _:
             assert_never(event)
 

@@ -124,6 +124,10 @@ class SqliteStore:
         with self._reading():
             return rows.read_evidence(self._reader)
 
+    def halted(self) -> str:
+        with self._reading():
+            return rows.read_halted(self._reader)
+
     def write(self, batch: Batch) -> None:
         """Apply the whole batch in one transaction, on the disk when this returns, or nothing of it.
 
@@ -164,3 +168,5 @@ def _apply(writer: apsw.Connection, batch: Batch) -> None:
         rows.add_refused(writer, batch.refused)
     if batch.evidence:
         rows.add_evidence(writer, batch.evidence)
+    if batch.halted:
+        rows.set_halted(writer, batch.halted)

@@ -200,6 +200,19 @@ def read_evidence(connection: apsw.Connection) -> list[bytes]:
     return [_sound(connection, "a piece of evidence", raw, crc) for raw, crc in rows]
 
 
+# ---------------------------------------------------------------------------------------------------- the halt
+
+
+def set_halted(connection: apsw.Connection, why: str) -> None:
+    """The first reason stays."""
+    connection.execute("INSERT OR IGNORE INTO meta VALUES ('halted', ?)", (why.encode(),))
+
+
+def read_halted(connection: apsw.Connection) -> str:
+    row = connection.execute("SELECT value FROM meta WHERE name = 'halted'").fetchone()
+    return bytes(row[0]).decode("utf-8", "replace") if row else ""
+
+
 def _sound(connection: apsw.Connection, what: str, raw: object, crc: object) -> bytes:
     if not isinstance(raw, bytes) or crc32(raw) != crc:
         raise damaged(connection.filename, what)

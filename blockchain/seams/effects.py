@@ -43,6 +43,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     pending_removed: tuple[Hash32, ...] = ()
     refused: tuple[RefusedTransaction, ...] = ()
     evidence: tuple[bytes, ...] = ()
+    halted: str = ""  # why this node votes no more, for good
 
 
 class Write(Struct, frozen=True):

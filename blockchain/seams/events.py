@@ -119,9 +119,13 @@ class SignatureRefused(Struct, frozen=True, tag="signature_refused"):
 
 
 class SyncProgressed(Struct, frozen=True, tag="sync_progressed"):
+    """How far catching up has come: about once a second, and at its end. None: not known, or nothing left."""
+
     height: int
     target: int
-    peer: PeerId
+    sources: int  # peers that say they have the next block
+    blocks_per_second: float | None
+    seconds_left: float | None
 
 
 class Halted(Struct, frozen=True, tag="halted"):

@@ -28,6 +28,7 @@ class TimerKind(Enum):
     STATUS = "status"
     ANNOUNCE = "announce"
     PEERS = "peers"
+    SYNC = "sync"  # go on taking over blocks, after other inputs had their turn
 
 
 class TimerKey(Struct, frozen=True):

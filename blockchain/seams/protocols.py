@@ -136,5 +136,8 @@ class Store(Protocol):
 
     def evidence(self) -> list[bytes]: ...
 
+    def halted(self) -> str:
+        """Why this node votes no more: the first reason that was written; empty: it may."""
+
     def write(self, batch: Batch) -> None:
         """Apply the whole batch, durably, or nothing of it."""

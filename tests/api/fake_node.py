@@ -23,6 +23,7 @@ from blockchain.node.views import (
     PeerView,
     PoolView,
     StatusView,
+    SyncView,
     TransactionView,
 )
 from blockchain.primitives import codec
@@ -149,7 +150,13 @@ class FakeNode:
             pool=PoolView(len(self.pool), len(self.pool), sum(len(one.raw) for one in self.pool), 2),
             consensus=self._consensus(height + 1),
             stalled_ms=self.stalled_ms,
+            sync=self._sync(height),
         )
+
+    def _sync(self, height: int) -> SyncView:
+        if not self.is_syncing:
+            return SyncView(height, None, None, 0, "")
+        return SyncView(height + 5, 12.5, 0.4, 1, "")
 
     def peers(self) -> list[PeerView]:
         self._enter()

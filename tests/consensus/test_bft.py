@@ -865,7 +865,7 @@ def test_a_fork_is_kept_told_and_ends_all_signing() -> None:
     bench = started()
     bench.app.fork = ForkFound(HEIGHT - 1, b"two certificates")
     effects = bench.propose(BLOCK)
-    assert Write(Batch(evidence=(b"two certificates",))) in effects
+    assert Write(Batch(evidence=(b"two certificates",), halted=str(bench.app.fork))) in effects
     assert [type(effect) for effect in effects if isinstance(effect, Write | Halt)] == [Write, Halt]
     assert len(events(Halted, effects)) == 1 and asked(effects) == []
 

@@ -9,12 +9,26 @@ from msgspec.structs import replace
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.node.gossip import Gossip
-from blockchain.node.messages import BLOCKS_MAX, Blocks, GetBlocks, Status, VerifiedBlocks, decode_frame
+from blockchain.node.messages import Blocks, GetBlocks, Status, VerifiedBlocks, decode_frame
 from blockchain.node.peers import Peer
-from blockchain.node.sync import ANSWER_TICKS, REST_TICKS, Sync
+from blockchain.node.ranges import HEDGE_TICKS
+from blockchain.node.sources import REST_TICKS
+from blockchain.node.sync import ANSWER_TICKS, Sync
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.vote import Certificate, Step
-from blockchain.seams import BlockFinalized, Effect, Emit, Halt, Halted, PeerId, Penalize, Send, SyncProgressed
+from blockchain.seams import (
+    BlockFinalized,
+    Effect,
+    Emit,
+    Halt,
+    Halted,
+    PeerId,
+    Penalize,
+    Send,
+    SetTimer,
+    TimerKey,
+    TimerKind,
+)
 from tests.node.one_chain import KEYS, NOW, Node, sealed, spec_with
 from tests.samples import BLOCK_A, certificate_of
 
@@ -36,6 +50,7 @@ class Bench:
         self.sync = Sync(chain, engine, self.gossip, self.node.store)
         for peer in peers:
             self.tell(peer, length + 1)
+        self.now = NOW
 
     @property
     def height(self) -> int:
@@ -47,7 +62,12 @@ class Bench:
         known.on_status(Status(height, 0, Step.PROPOSE, ()))
 
     def tick(self, times: int = 1) -> list[Effect]:
-        return [effect for _ in range(times) for effect in self.sync.on_tick()]
+        """So many seconds."""
+        effects: list[Effect] = []
+        for _ in range(times):
+            self.now += 1_000
+            effects += self.sync.on_tick(self.now)
+        return effects
 
     def answer(
         self,
@@ -64,7 +84,13 @@ class Bench:
         return self.give(VerifiedBlocks(first, tuple(chosen), seal), peer)
 
     def give(self, message: VerifiedBlocks, peer: PeerId = ONE) -> list[Effect]:
-        return self.node.perform(self.sync.on_blocks(peer, message, NOW))
+        """An answer, and all that follows from it."""
+        effects = self.node.perform(self.sync.on_blocks(peer, message, self.now))
+        waits = SetTimer(TimerKey(TimerKind.SYNC), 0)
+        while effects.count(waits):
+            effects.remove(waits)
+            effects += self.node.perform(self.sync.advance(self.now))
+        return effects
 
 
 def source(length: int) -> tuple[Node, list[VerifiedBlock], list[Certificate]]:
@@ -94,16 +120,16 @@ def test_a_node_that_is_behind_asks_for_what_comes_next() -> None:
     bench = Bench(blocks=2)
     [send] = bench.tick()
     assert isinstance(send, Send)
-    assert decode_frame(send.frame).message == GetBlocks(3, BLOCKS_MAX) and send.peers == (ONE,)
-    assert bench.tick() == [], "one request at a time"
+    assert decode_frame(send.frame).message == GetBlocks(3, 3) and send.peers == (ONE,)
+    assert bench.tick() == [], "one request a peer"
 
 
 def test_a_block_that_is_just_being_decided_is_not_asked_for_at_once() -> None:
     bench = Bench(blocks=LENGTH - 1)
-    assert not bench.sync.is_syncing and bench.sync.on_status() == []
+    assert not bench.sync.is_syncing and bench.sync.on_status(ONE) == []
     assert asked(bench.tick()) == [(ONE, LENGTH)]
     bench = Bench(blocks=LENGTH - 2)
-    assert bench.sync.is_syncing and asked(bench.sync.on_status()) == [(ONE, LENGTH - 1)]
+    assert bench.sync.is_syncing and asked(bench.sync.on_status(ONE)) == [(ONE, LENGTH - 1)]
 
 
 def test_a_node_that_is_not_behind_or_alone_asks_nothing() -> None:
@@ -119,8 +145,6 @@ def test_a_range_is_taken_over_and_the_next_asked_for() -> None:
     bench.tick()
     effects = bench.answer(1, 3)
     assert bench.height == 3 and bench.node.store.head() == 3
-    progress = [e.event for e in effects if isinstance(e, Emit) and isinstance(e.event, SyncProgressed)]
-    assert [(event.height, event.target, event.peer) for event in progress] == [(n, LENGTH, ONE) for n in (1, 2, 3)]
     final = [e.event for e in effects if isinstance(e, Emit) and isinstance(e.event, BlockFinalized)]
     assert [event.block_id for event in final] == [block.id for block in bench.blocks[:3]]
     assert all(event.synced for event in final)
@@ -187,23 +211,25 @@ def forged(bench: Bench) -> dict[str, Certificate]:
 
 @pytest.mark.parametrize("what", forged(Bench()).keys())
 def test_a_certificate_that_proves_nothing_is_its_peers_fault(what: str) -> None:
+    """The blocks before it are good, and proved by each other, unless the range does not even hang together."""
     bench = Bench()
     bench.tick()
-    fails(bench, bench.answer(1, 3, certificate=forged(bench)[what]), height=2)
+    height = 0 if what in ("of another block", "of another height") else 2
+    fails(bench, bench.answer(1, 3, certificate=forged(bench)[what]), height)
 
 
-def test_a_range_without_a_certificate_proves_all_but_its_last() -> None:
+def test_a_range_without_a_certificate_is_its_peers_fault() -> None:
     bench = Bench()
     bench.tick()
-    fails(bench, bench.give(VerifiedBlocks(1, tuple(bench.blocks[:3]), None)), height=2)
+    fails(bench, bench.give(VerifiedBlocks(1, tuple(bench.blocks[:3]), None)), height=0)
 
 
-@pytest.mark.parametrize("order, height", [((2, 1, 3), 0), ((1, 3, 2), 0), ((1, 1, 2), 0), ((1, 2, 4), 1), ((2,), 0)])
-def test_blocks_out_of_order_prove_nothing(order: tuple[int, ...], height: int) -> None:
+@pytest.mark.parametrize("order", [(2, 1, 3), (1, 3, 2), (1, 1, 2), (1, 2, 4), (2,)])
+def test_blocks_out_of_order_prove_nothing(order: tuple[int, ...]) -> None:
     bench = Bench()
     bench.tick()
     chosen = tuple(bench.blocks[number - 1] for number in order)
-    fails(bench, bench.give(VerifiedBlocks(1, chosen, bench.certificates[order[-1] - 1])), height)
+    fails(bench, bench.give(VerifiedBlocks(1, chosen, bench.certificates[order[-1] - 1])), height=0)
 
 
 def test_a_block_that_nobody_signed_is_its_peers_fault() -> None:
@@ -235,14 +261,65 @@ def test_a_peer_that_does_not_help_rests_and_another_is_asked(is_silent: bool) -
     bench = Bench(peers=(ONE, TWO))
     [(first, _)] = asked(bench.tick())
     other = TWO if first == ONE else ONE
-    if is_silent:
-        assert asked(bench.tick(ANSWER_TICKS - 1)) == []
-        effects = bench.tick()
-    else:
-        effects = bench.give(VerifiedBlocks(1, (), None), first)
+    effects = bench.tick(HEDGE_TICKS) if is_silent else bench.give(VerifiedBlocks(1, (), None), first)
     assert asked(effects) == [(other, 1)] and Penalize not in kinds(effects)
     bench.give(VerifiedBlocks(1, (), None), other)
-    assert asked(bench.tick(REST_TICKS + 1)) != [], "after a rest they are asked again"
+    assert asked(bench.tick(ANSWER_TICKS)) == []
+    bench.sync.on_status(first)
+    assert asked(bench.tick(REST_TICKS)) == [(first, 1)], "after a rest, who still says it has the blocks"
+
+
+def fail_once(bench: Bench, peer: PeerId, *, is_silent: bool) -> list[Effect]:
+    """Ask, and get nothing."""
+    if not asked(bench.tick()):
+        assert asked(bench.tick(REST_TICKS)) == [(peer, 1)]
+    return bench.tick(ANSWER_TICKS) if is_silent else bench.give(VerifiedBlocks(1, (), None), peer)
+
+
+@pytest.mark.parametrize("first_is_silent", [True, False])
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_who_claims_a_height_and_twice_does_not_serve_it_is_banned(first_is_silent: bool, is_silent: bool) -> None:
+    bench = Bench()
+    assert Penalize not in kinds(fail_once(bench, ONE, is_silent=first_is_silent))
+    bench.sync.on_status(ONE)
+    effects = fail_once(bench, ONE, is_silent=is_silent)
+    [penalty] = [effect for effect in effects if isinstance(effect, Penalize)]
+    assert (penalty.peer, penalty.reason) == (ONE, "not_served")
+
+
+def test_who_says_nothing_more_is_not_asked_again_and_not_banned() -> None:
+    """A stopped process, or a cut line: it claims nothing meanwhile."""
+    bench = Bench()
+    fail_once(bench, ONE, is_silent=True)
+    effects = bench.tick(100)
+    assert asked(effects) == [] and Penalize not in kinds(effects)
+    assert asked(bench.sync.on_status(ONE)) == [(ONE, 1)]
+    bench.answer(1, 1)
+    assert bench.height == 1
+
+
+def test_an_honest_peer_that_is_slow_is_asked_for_less_and_never_banned() -> None:
+    bench = Bench(length=20)
+    effects = bench.tick()
+    for _ in range(20):
+        if not asked(effects):
+            effects = [*bench.sync.on_status(ONE), *bench.tick(REST_TICKS)]
+        [message] = [decode_frame(effect.frame).message for effect in effects if isinstance(effect, Send)]
+        assert isinstance(message, GetBlocks)
+        effects = bench.tick(ANSWER_TICKS + 1 if message.count > 3 else 0)
+        effects += bench.answer(message.first, message.first + message.count - 1)
+        assert Penalize not in kinds(effects)
+        if bench.height == 20:
+            break
+    assert bench.height == 20
+
+
+def test_an_answer_that_comes_late_is_taken_all_the_same() -> None:
+    bench = Bench()
+    bench.tick(1 + ANSWER_TICKS)
+    assert bench.sync.awaited_from(ONE) == 1
+    bench.answer(1, LENGTH)
+    assert bench.height == LENGTH and bench.sync.awaited_from(ONE) == 0
 
 
 def test_the_request_of_a_peer_that_left_is_asked_of_another() -> None:
@@ -281,7 +358,7 @@ def test_a_node_that_stopped_asks_for_nothing_more() -> None:
     bench.tick()
     wrong, certificate = wrong_and_signed(bench)
     bench.give(VerifiedBlocks(1, (wrong,), certificate))
-    assert bench.tick(30) == [] == bench.sync.on_status()
+    assert bench.tick(30) == [] == bench.sync.on_status(ONE)
 
 
 # ------------------------------------------------------------------------------------------------ serving

@@ -71,6 +71,7 @@ def contents(store: Store) -> dict[str, Any]:
         "round_blocks": [store.round_block(digest("proposed", height)) for height in heights],
         "pending": store.pending(),
         "evidence": store.evidence(),
+        "halted": store.halted(),
     }
 
 

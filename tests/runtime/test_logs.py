@@ -362,10 +362,10 @@ EVENTS: list[tuple[NodeEvent, str, str, dict[str, object]]] = [
         {"height": 6, "round": 1, "step": "precommit", "why": "on record"},
     ),
     (
-        SyncProgressed(6, 90, PEER),
+        SyncProgressed(6, 90, 2, 12.5, 6.72),
         "info",
-        "synced to height 6 of 90 from peer 0e0e0e0e0e0e",
-        {"height": 6, "target": 90, "peer": "0e" * 32},
+        "synced to height 6 of 90, 12.5 blocks/s, about 7 s left",
+        {"height": 6, "target": 90, "sources": 2, "blocks_per_second": 12.5, "seconds_left": 6.72},
     ),
     (Halted("two chains"), "critical", "halted, votes no more: two chains", {"why": "two chains"}),
 ]

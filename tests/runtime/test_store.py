@@ -178,3 +178,11 @@ def test_what_was_read_does_not_change_with_a_later_write() -> None:
     store.write(batch_of(2))
     assert (pending, evidence) == ([b"tx 1"] * 4, [b"evidence 0"])
     assert sorted(records) == state
+
+
+def test_a_halt_is_kept_and_its_first_reason_stays(store: Store) -> None:
+    assert store.halted() == ""
+    store.write(Batch(halted="two certificates — one height"))
+    store.write(Batch(halted="later"))
+    store.write(batch_of(1))
+    assert store.halted() == "two certificates — one height"

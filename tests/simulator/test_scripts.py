@@ -154,7 +154,7 @@ def test_a_follower_that_joins_late_syncs_and_follows() -> None:
         assert stage.run(5_000, lambda height=height: min(stage.heads()[:4]) == height)  # type: ignore[misc]
     stage.start(4)
     assert stage.run(5_000, lambda: stage.heads()[4] == 5)
-    assert [event.height for event in stage.events(SyncProgressed, 4)] == [1, 2, 3, 4, 5]
+    assert [event.height for event in stage.events(SyncProgressed, 4)] == [5], "once it is there"
     stage.pay(4)  # and what a client sends to it reaches the others
     assert stage.run(5_000, lambda: stage.heads() == [6] * 5)
     assert not stage.events(BlockFinalized, 4)[-1].synced
