@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
-from blockchain.primitives.crypto import HASH_BYTES, PUBLIC_KEY_BYTES, Address, Hash32, PublicKey, SigningKey
+from blockchain.primitives.crypto import HASH_BYTES, PUBLIC_KEY_BYTES, Address, PublicKey, SigningKey
 from blockchain.primitives.transaction import (
     Exchange,
     Payload,
@@ -34,10 +34,10 @@ class Wallet:
     """
 
     key: SigningKey
-    genesis_hash: Hash32
+    genesis_hash: bytes
 
     def __post_init__(self) -> None:
-        assert len(self.genesis_hash) == HASH_BYTES
+        object.__setattr__(self, "genesis_hash", check_bytes("genesis_hash", self.genesis_hash, HASH_BYTES))
 
     @property
     def address(self) -> Address:

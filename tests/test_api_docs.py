@@ -1,0 +1,221 @@
+"""docs/api.md is true: its examples run, in their order, against a node on free ports; its tables are the code's.
+
+What stands in a fenced block is run by its language:
+
+- `console`: lines that begin with `$ `, and behind each what it prints. `curl` is asked of the node, `python -m
+  blockchain` runs in this process, `NAME=value` sets a variable of the shell. `testnet --run` starts the node. With
+  `curl -i` the answer begins with the status line, then headers that have to be there, if any.
+- `python`: run in one namespace from the top of the page to its end. What it prints is the `text` block behind it, if
+  there is one; a printed line `NAME=value` sets a variable of the shell, as if a reader had pasted it there.
+- `text`: what the `python` block before it prints.
+- `hex`: the bytes of one transaction, each line with what it is behind two spaces; `json` is a shape by itself.
+
+`…` stands for what is left out (tests/page.py). The only thing changed is the port: the node of the page listens on
+8050, the node of the test on any free port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from blockchain import config
+from blockchain.api import admin, body, connection, rate, server
+from blockchain.api.app import ApiSettings, create_app
+from blockchain.api.routes import chain, transactions
+from blockchain.cli import main
+from blockchain.client import Client, calls
+from blockchain.commands.node import running_node
+from blockchain.commands.run import read_spec
+from blockchain.primitives.transaction import TRANSACTION_BYTES_MAX
+from blockchain.wallet import Wallet
+from tests.api.asking import ask
+from tests.api.fake_node import FakeNode
+from tests.page import Block, Command, blocks, commands, differences, rows, says, shape
+from tests.processes.network import free_ports
+
+PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
+URL_OF_THE_PAGE: Final = "http://localhost:8050"
+START_SECONDS: Final = 60
+TOKEN: Final = "a-token-that-only-this-test-knows-0123456789"
+
+
+def page() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ a reader
+
+
+@dataclass
+class Reader:
+    """Somebody who goes down the page and does what it says, in an empty folder."""
+
+    folder: Path
+    stack: contextlib.ExitStack
+    url: str = ""
+    shell: dict[str, str] = field(default_factory=lambda: {"TOKEN": TOKEN})
+    names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
+    printed: str = ""
+
+    def do(self, block: Block) -> None:
+        match block.language:
+            case "console":
+                for command in commands(block):
+                    self._run(command)
+            case "python":
+                self._execute(block)
+            case "text":
+                assert says(block.text, self.printed), f"line {block.line}: it printed\n{self.printed}"
+            case "hex" | "json" | "sh":
+                pass  # looked at by tests of their own
+            case _:
+                raise AssertionError(f"line {block.line}: nobody runs {block.language!r}")
+
+    def close(self) -> None:
+        """A page that ends early leaves its client open."""
+        for one in self.names.values():
+            if isinstance(one, Client):
+                one.close()
+
+    def _execute(self, block: Block) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(_compiled(block, self.url), self.names)
+        self.printed = printed.getvalue()
+        self.shell |= dict(re.findall(r"^([A-Z_]+)=(\S+)$", self.printed, re.MULTILINE))
+
+    def _run(self, command: Command) -> None:
+        words = command.words(self.shell)
+        match words:
+            case ["curl", *arguments]:
+                self._check_answer(command, arguments)
+            case ["python", "-m", "blockchain", "testnet", "--run", *arguments]:
+                self._start(arguments)
+            case ["python", "-m", "blockchain", *arguments]:
+                self._command_line(command, arguments)
+            case [one] if "=" in one:
+                name, _, value = one.partition("=")
+                self.shell[name] = value
+            case _:
+                raise AssertionError(f"line {command.line}: nobody runs {words[0]!r}")
+
+    def _command_line(self, command: Command, arguments: list[str]) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(io.StringIO()):
+            assert main(arguments) == 0, f"line {command.line}"
+        said = printed.getvalue().rstrip()
+        assert says(command.answer, said), f"line {command.line}: it printed\n{said}"
+
+    def _start(self, arguments: list[str]) -> None:
+        """Make what the page says, and start its one node in a thread."""
+        node_port, api_port = free_ports(2)
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert main(["testnet", *arguments, f"--first_node_port={node_port}", f"--first_api_port={api_port}"]) == 0
+        (file,) = self.folder.rglob("node.toml")
+        token = self.folder / "token"
+        token.touch(0o600)
+        token.write_text(TOKEN, encoding="utf-8")
+        flags = {"config": str(file), "admin_token_file": str(token)}
+        settings = config.load_config(flags, {config.ENV_FILE_VARIABLE: ""}, self.folder)
+        self.stack.enter_context(_running(settings))
+        self.url = f"http://localhost:{settings.api_port}"
+
+    def _check_answer(self, command: Command, arguments: list[str]) -> None:
+        request, is_whole = _request(arguments, self.url)
+        with httpx.Client(trust_env=False) as http:
+            response = http.send(request)
+        expected = _check_head(command, response) if is_whole else command.answer
+        found = differences(shape(expected), response.json())
+        assert not found, f"docs/api.md, line {command.line}: {'; '.join(found)}\n{response.text}"
+
+
+def _compiled(block: Block, url: str) -> CodeType:
+    """With the page's line numbers, so that a traceback leads to the page."""
+    source = "\n" * (block.line - 1) + block.text.replace(URL_OF_THE_PAGE, url)
+    return compile(source, str(PAGE), "exec")
+
+
+def _request(arguments: list[str], url: str) -> tuple[httpx.Request, bool]:
+    """What curl would send, and whether `-i` asks for the head of the answer too; an option unknown here fails."""
+    method, target, content, headers, is_whole = "GET", "", None, httpx.Headers(), False
+    words = iter(arguments)
+    for word in words:
+        match word:
+            case "-s":
+                pass
+            case "-i":
+                is_whole = True
+            case "-X":
+                method = next(words)
+            case "-H":
+                name, _, value = next(words).partition(":")
+                headers[name] = value.strip()
+            case "-d" | "--data-binary":
+                method, given = "POST" if method == "GET" else method, next(words)
+                content = Path(given[1:]).read_bytes() if given.startswith("@") else given.encode()
+            case _ if word.startswith(URL_OF_THE_PAGE):
+                target = word.replace(URL_OF_THE_PAGE, url)
+            case _:
+                raise AssertionError(f"curl {word} is not known here")
+    return httpx.Request(method, target, headers=headers, content=content), is_whole
+
+
+def _check_head(command: Command, response: httpx.Response) -> str:
+    """The status and the headers that the page shows are there; returns the rest of what it shows."""
+    head, _, expected = command.answer.partition("\n\n")
+    status, *lines = head.splitlines()
+    assert says(status, f"HTTP/1.1 {response.status_code} {response.reason_phrase}"), f"line {command.line}: {response}"
+    for line in lines:
+        name, _, value = line.partition(": ")
+        assert says(value, response.headers[name]), f"line {command.line}: {name} is {response.headers[name]}"
+    return expected
+
+
+@contextlib.contextmanager
+def _running(settings: config.NodeConfig) -> Iterator[None]:
+    """A node in a thread, with both of its ports open."""
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started)), name="node")
+    thread.start()
+    try:
+        loop, stop = started.result(START_SECONDS)
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+    finally:
+        thread.join(START_SECONDS)
+
+
+async def _serve(
+    settings: config.NodeConfig, started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
+) -> None:
+    try:
+        async with running_node(settings, read_spec(settings.genesis)):
+            stop = asyncio.Event()
+            started.set_result((asyncio.get_running_loop(), stop))
+            await stop.wait()
+    except BaseException as error:
+        if not started.done():
+            started.set_exception(error)
+        raise
+
+
+def test_every_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with contextlib.ExitStack() as stack:
+        reader = Reader(tmp_path, stack)
+        stack.callback(reader.close)
+        for block in blocks(page()):
+            reader.do(block)
