@@ -44,9 +44,7 @@ class Command:
 
 
 def blocks(page: str) -> list[Block]:
-    return [
-        Block(found[1], found[2], page.count("\n", 0, found.start(2)) + 1) for found in _FENCE.finditer(page)
-    ]
+    return [Block(found[1], found[2], page.count("\n", 0, found.start(2)) + 1) for found in _FENCE.finditer(page)]
 
 
 def commands(block: Block) -> Iterator[Command]:
@@ -79,7 +77,7 @@ def rows(page: str, heading: str) -> list[list[str]]:
 
 
 def shape(text: str) -> object:
-    """JSON with `…` in it, as JSON values: `…` outside of a text is ANYTHING, as a value, an item or a member's name."""
+    """JSON with `…` in it, as JSON values: `…` outside of a text is ANYTHING, as value, item or name of a member."""
     inside: list[str] = []
     made: list[str] = []
     for token in _TOKEN.findall(text):

@@ -32,21 +32,27 @@ import httpx
 import pytest
 
 from blockchain import config
-from blockchain.api import admin, body, connection, rate, server
+from blockchain.api import admin, body, connection, rate, render, server
 from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.routes import chain, transactions
 from blockchain.cli import main
 from blockchain.client import Client, calls
 from blockchain.commands.node import running_node
 from blockchain.commands.run import read_spec
+from blockchain.demo_chain import demo_spec
+from blockchain.node.mempool import NONCE_GAP_MAX, REPLACEMENT_PERCENT
+from blockchain.primitives.crypto import Address, SigningKey
+from blockchain.primitives.jsonform import transaction_to_json
+from blockchain.primitives.scalars import SIGNATURE_TAIL_BYTES
 from blockchain.primitives.transaction import TRANSACTION_BYTES_MAX
 from blockchain.wallet import Wallet
-from tests.api.asking import ask
 from tests.api.fake_node import FakeNode
 from tests.page import Block, Command, blocks, commands, differences, rows, says, shape
 from tests.processes.network import free_ports
 
-PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
+ROOT: Final = Path(__file__).resolve().parent.parent
+PAGE: Final = ROOT / "docs" / "api.md"
+PACKAGE: Final = ROOT / "blockchain"
 URL_OF_THE_PAGE: Final = "http://localhost:8050"
 START_SECONDS: Final = 60
 TOKEN: Final = "a-token-that-only-this-test-knows-0123456789"
@@ -198,9 +204,7 @@ def _running(settings: config.NodeConfig) -> Iterator[None]:
         thread.join(START_SECONDS)
 
 
-async def _serve(
-    settings: config.NodeConfig, started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
-) -> None:
+async def _serve(settings: config.NodeConfig, started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
     try:
         async with running_node(settings, read_spec(settings.genesis)):
             stop = asyncio.Event()
@@ -219,3 +223,91 @@ def test_every_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monk
         stack.callback(reader.close)
         for block in blocks(page()):
             reader.do(block)
+
+
+# ------------------------------------------------------------------------------------------------ the tables
+
+
+def documented_routes() -> dict[tuple[str, str], str]:
+    """(method, path) to the text of the parameters."""
+    table = rows(page(), "Routes")
+    routes = {(method, path.strip("`")): parameters for method, path, _, parameters in table}
+    assert len(routes) == len(table), "a row stands twice"
+    return routes
+
+
+def served_routes() -> dict[tuple[str, str], set[str]]:
+    """(method, path) to the names of the parameters, of a node that has a token."""
+    settings = ApiSettings(admin_token=admin.AdminToken(b"-" * 32))
+    paths = create_app(FakeNode(), settings).openapi()["paths"]
+    return {
+        (method.upper(), path): {one["name"] for one in operation.get("parameters", [])}
+        for path, item in paths.items()
+        for method, operation in item.items()
+    }
+
+
+def test_the_table_of_routes_has_every_route_and_none_else() -> None:
+    assert documented_routes().keys() == served_routes().keys()
+
+
+def test_the_table_of_routes_names_their_parameters() -> None:
+    documented = documented_routes()
+    for route, names in served_routes().items():
+        assert names == set(re.findall(r"`(\w+)`", documented[route])) & names, route
+
+
+LIMITS: Final = {
+    "body of a request": f"{body.BODY_BYTES_MAX:,} bytes",
+    "time for a body to arrive": f"{body.BODY_SECONDS_MAX:.0f} s",
+    "transactions in a request": f"{body.SUBMISSION_TRANSACTIONS_MAX:,}",
+    "bytes of a transaction": f"{TRANSACTION_BYTES_MAX:,}",
+    "requests of one client": (
+        f"{rate.REQUESTS_PER_SECOND} a second, {rate.REQUESTS_PER_SECOND * rate.BURST_SECONDS:,} at once"
+    ),
+    "wrong tokens of one client": (
+        f"1 in {1 / admin.WRONG_TOKENS_PER_SECOND:.0f} s, {admin.WRONG_TOKENS_BURST} at once"
+    ),
+    "connections": f"{server.CONNECTIONS_MAX}",
+    "time without a request in progress": f"{connection.IDLE_SECONDS_MAX:.0f} s",
+    "blocks of a page": (
+        f"{chain.PAGE_BLOCKS_MAX}, default {chain.PAGE_BLOCKS}, and {chain.PAGE_BYTES_MAX >> 20} MiB as stored"
+    ),
+    "transactions listed from the pool": f"{transactions.POOL_LISTED_MAX:,}",
+    "accounts listed from genesis": f"{render.GENESIS_ACCOUNTS_LISTED_MAX:,}",
+}
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    assert {row[0]: row[1] for row in rows(page(), "Limits")} == LIMITS
+    assert calls.SUBMISSION_TRANSACTIONS_MAX == body.SUBMISSION_TRANSACTIONS_MAX
+
+
+def test_the_codes_on_the_page_are_those_of_the_code() -> None:
+    """A code is what stands between backquotes behind a status, or in a `code` of an answer."""
+    named = set(re.findall(r"\b[45]\d\d `(\w+)`", page())) | set(re.findall(r'"code": "(\w+)"', page()))
+    sources = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    assert len(named) > 5
+    assert {code for code in named if f'"{code}"' not in sources} == set()
+
+
+def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
+    assert f"up to {NONCE_GAP_MAX:,} ahead" in " ".join(page().split())
+    assert REPLACEMENT_PERCENT == 10, "the page says a tenth"
+
+
+def test_the_canonical_bytes_are_those_of_the_wallet() -> None:
+    (shown,) = (block for block in blocks(page()) if block.language == "hex")
+    raw = bytes.fromhex("".join(line.split()[0] for line in shown.text.splitlines()))
+    keys = [SigningKey(bytes([number]) * 32) for number in (1, 2)]
+    made = Wallet(keys[0], demo_spec().hash).transfer(Address(keys[1].public_key), 7, nonce=0, fee=1)
+    assert raw == made.raw
+    assert made.id.hex() in page()
+    assert f"last {SIGNATURE_TAIL_BYTES}" in page()
+
+
+def test_the_json_of_a_transaction_is_what_a_node_reads() -> None:
+    (shown,) = (block for block in blocks(page()) if block.language == "json")
+    key = SigningKey(b"\x01" * 32)
+    made = Wallet(key, demo_spec().hash).transfer(Address(key.public_key), 250, nonce=0, fee=1)
+    assert differences(shape(shown.text), transaction_to_json(made.transaction)) == []
