@@ -18,6 +18,7 @@ from blockchain.api.rate import BURST_SECONDS, REQUESTS_PER_SECOND, ClientBucket
 from blockchain.api.routes.admin import add_admin
 from blockchain.api.routes.chain import chain_routes
 from blockchain.api.routes.health import health_routes
+from blockchain.api.routes.history import history_routes
 from blockchain.api.routes.proofs import proof_routes
 from blockchain.api.routes.state import state_routes
 from blockchain.api.routes.transactions import transaction_routes
@@ -67,7 +68,7 @@ def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI
     app.state.node = node
     app.state.body_limits = settings.body_limits
     app.include_router(health_routes())
-    for router in (chain_routes(), transaction_routes(), state_routes(), proof_routes()):
+    for router in (chain_routes(), transaction_routes(), state_routes(), proof_routes(), history_routes()):
         app.include_router(router, prefix=PREFIX)
     if settings.admin_token is not None:
         add_admin(app, PREFIX, settings.admin_token)

@@ -94,6 +94,7 @@ BLOCK: Final[Example] = {
     "evidence": [],
 }
 BLOCKS: Final[Example] = {"blocks": [BLOCK], "next": 3}
+RANGE: Final[Example] = {"blocks": [BLOCK], "next": 4, "height": 7}
 _CERTIFICATE: Final[Example] = {
     "height": 3,
     "round": 0,
@@ -104,6 +105,27 @@ FULL_BLOCK: Final[Example] = {
     **BLOCK,
     "parent_certificate": {**_CERTIFICATE, "height": 2, "block_id": _HASH},
     "certificate": _CERTIFICATE,
+}
+HISTORY: Final[Example] = {
+    "entries": [
+        {
+            "height": 3,
+            "position": 0,
+            "block_id": BLOCK_ID,
+            "time_ms": _TIME_MS,
+            "direction": "out",
+            "transaction": POOLED_TRANSACTION,
+        }
+    ],
+    "next": "3:0",
+}
+FEES: Final[Example] = {
+    "minimum": 0,
+    "is_pool_full": False,
+    "pending": 3,
+    "blocks": 20,
+    "transactions": 40,
+    "included": {"min": 0, "median": 1, "max": 5},
 }
 _HEADER: Final[Example] = {name: value for name, value in BLOCK.items() if name not in ("transactions", "evidence")}
 _HEADER_PROOF: Final[Example] = {"header": "dc0010" + "00" * 8, "block": _HEADER, "certificate": _CERTIFICATE}

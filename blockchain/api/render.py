@@ -6,7 +6,7 @@ the node; the views themselves are taken on it, because they are pictures of one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -35,7 +35,7 @@ from blockchain.primitives.jsonform import (
     transaction_to_json,
     validators_to_json,
 )
-from blockchain.primitives.transaction import VerifiedTransaction, decode_transaction
+from blockchain.primitives.transaction import Stake, Transaction, VerifiedTransaction, decode_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate
 from blockchain.seams import FinalBlock, RefusedTransaction, SubmissionResult
@@ -154,6 +154,42 @@ def page(blocks: Sequence[FinalBlock]) -> JsonObject:
     """Ascending; `next` is what `before` has to be for the page of older blocks, or null."""
     lowest = blocks[0].height if blocks else 1
     return {"blocks": [block(final) for final in blocks], "next": lowest if lowest > 1 else None}
+
+
+def block_range(blocks: Sequence[FinalBlock], following: int | None, height: int) -> JsonObject:
+    return {"blocks": [block(final) for final in blocks], "next": following, "height": height}
+
+
+def history(
+    account: Address,
+    places: Sequence[tuple[int, int]],
+    blocks: Mapping[int, FinalBlock],
+    following: tuple[int, int] | None,
+) -> JsonObject:
+    decoded = {height: decode_block(final.raw) for height, final in blocks.items()}
+    entries = []
+    for height, position in places:
+        transaction = decode_transaction(decoded[height].transactions[position])
+        identifier = blocks[height].transaction_ids[position]
+        entries.append(
+            {
+                "height": height,
+                "position": position,
+                "block_id": blocks[height].id.hex(),
+                "time_ms": decoded[height].header.time_ms,
+                "direction": direction(transaction, account),
+                "transaction": {"id": identifier.hex(), **transaction_to_json(transaction)},
+            }
+        )
+    return {"entries": entries, "next": None if following is None else f"{following[0]}:{following[1]}"}
+
+
+def direction(transaction: Transaction, account: Address) -> str:
+    """Which way a transaction goes, seen from an account that it names."""
+    if transaction.sender != account:
+        return "in"
+    is_to_itself = not isinstance(transaction.payload, Stake) and transaction.payload.recipient == account
+    return "self" if is_to_itself else "out"
 
 
 def genesis(spec: ChainSpec, genesis_hash: Hash32) -> JsonObject:

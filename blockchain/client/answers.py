@@ -105,6 +105,49 @@ class BlockPage(Struct, frozen=True):
     next: int | None
 
 
+class BlockRange(Struct, frozen=True):
+    """Lowest height first; `next` is the first height of the page that follows, `height` the newest block's."""
+
+    blocks: tuple[Block, ...]
+    next: int | None
+    height: int
+
+
+class HistoryEntry(Struct, frozen=True):
+    """`direction` is seen from the account: "in", "out", or "self"."""
+
+    height: int
+    position: int
+    block_id: str
+    time_ms: int
+    direction: str
+    transaction: SignedTransaction
+
+
+class History(Struct, frozen=True):
+    """Newest first; `next` is the cursor of the page of older entries."""
+
+    entries: tuple[HistoryEntry, ...]
+    next: str | None
+
+
+class FeeRange(Struct, frozen=True):
+    min: int
+    median: int
+    max: int
+
+
+class Fees(Struct, frozen=True):
+    """`included` is what the `transactions` of the newest `blocks` paid."""
+
+    minimum: int
+    is_pool_full: bool
+    pending: int
+    blocks: int
+    transactions: int
+    included: FeeRange | None
+
+
 class Refusal(Struct, frozen=True):
     code: str
     why: str

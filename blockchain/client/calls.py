@@ -5,7 +5,7 @@ Both clients use these, so that there is one place that knows the API.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
@@ -115,6 +115,20 @@ def block(reference: int | str) -> Call[answers.Block | None]:
     return Call(f"{_PREFIX}/blocks/{_segment(reference)}/", _read_or_none(answers.Block))
 
 
+def block_range(first: int, last: int | None, limit: int | None) -> Call[answers.BlockRange]:
+    parameters = {"from": first, "to": last, "limit": limit}
+    return Call(f"{_PREFIX}/blocks/", _read(answers.BlockRange), _given(parameters))
+
+
+def history(address: str, cursor: str | None, limit: int | None) -> Call[answers.History]:
+    path = f"{_PREFIX}/accounts/{_segment(address)}/transactions/"
+    return Call(path, _read(answers.History), _given({"cursor": cursor, "limit": limit}))
+
+
+def fees() -> Call[answers.Fees]:
+    return Call(f"{_PREFIX}/fees/", _read(answers.Fees))
+
+
 def transaction(transaction_id: str) -> Call[answers.TransactionState | None]:
     path = f"{_PREFIX}/transactions/{_segment(transaction_id)}/"
     return Call(path, _read_or_none(answers.TransactionState))
@@ -187,7 +201,7 @@ def _read_submission(answer: Answer) -> tuple[answers.Submission, ...]:
     return _read(_Accepted)(answer).results
 
 
-def _given(parameters: dict[str, int | None]) -> dict[str, str]:
+def _given(parameters: Mapping[str, int | str | None]) -> dict[str, str]:
     return {name: str(value) for name, value in parameters.items() if value is not None}
 
 

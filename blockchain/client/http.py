@@ -71,6 +71,18 @@ class Client:
         """By height or id; None when this node has no such final block."""
         return self._ask(calls.block(reference))
 
+    def block_range(self, first: int, last: int | None = None, limit: int | None = None) -> answers.BlockRange:
+        """Blocks from height `first` to `last` (default: the newest), a page of at most 100."""
+        return self._ask(calls.block_range(first, last, limit))
+
+    def history(self, address: str, cursor: str | None = None, limit: int | None = None) -> answers.History:
+        """The final transactions that name an account, newest first, a page of at most 100."""
+        return self._ask(calls.history(address, cursor, limit))
+
+    def fees(self) -> answers.Fees:
+        """What a fee buys now."""
+        return self._ask(calls.fees())
+
     def transaction(self, transaction_id: str) -> answers.TransactionState | None:
         """None when this node does not know it."""
         return self._ask(calls.transaction(transaction_id))
@@ -181,6 +193,15 @@ class AsyncClient:
 
     async def block(self, reference: int | str) -> answers.Block | None:
         return await self._ask(calls.block(reference))
+
+    async def block_range(self, first: int, last: int | None = None, limit: int | None = None) -> answers.BlockRange:
+        return await self._ask(calls.block_range(first, last, limit))
+
+    async def history(self, address: str, cursor: str | None = None, limit: int | None = None) -> answers.History:
+        return await self._ask(calls.history(address, cursor, limit))
+
+    async def fees(self) -> answers.Fees:
+        return await self._ask(calls.fees())
 
     async def transaction(self, transaction_id: str) -> answers.TransactionState | None:
         return await self._ask(calls.transaction(transaction_id))

@@ -1,4 +1,4 @@
-"""`account`: balance, stake and next nonce of an account."""
+"""`account`: balance, stake and next nonce of an account, and its newest transactions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import argparse
 from typing import TYPE_CHECKING
 
 from blockchain.commands.arguments import add_command, add_json, add_url
-from blockchain.commands.text import facts, json_text
+from blockchain.commands.text import facts, json_text, short_address, table, time_text
 
 if TYPE_CHECKING:
-    from blockchain.client import Account
+    from blockchain.client import Account, History, HistoryEntry
     from blockchain.commands.arguments import Commands
 
 
 def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "account", "show an account: balance, stake, next nonce", run)
     parser.add_argument("address", help="its address (bech32m or hex), or the file of its key")
+    parser.add_argument("--history", action="store_true", help="show its newest final transactions instead")
+    parser.add_argument("--cursor", help="with --history: only what is older, as the last page says")
     add_url(parser)
     add_json(parser)
 
@@ -26,8 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     address = read_address(arguments.address)
     with Client(arguments.url) as node:
-        account = node.account(address.hex())
-    print(json_text(account) if arguments.json else page(account))
+        if arguments.history:
+            history = node.history(address.hex(), arguments.cursor)
+            print(json_text(history) if arguments.json else history_page(history))
+        else:
+            account = node.account(address.hex())
+            print(json_text(account) if arguments.json else page(account))
     return 0
 
 
@@ -43,3 +49,25 @@ def page(account: Account) -> str:
     if account.validator_key is not None and account.validator_key != account.public_key:
         lines.append(("validator key", account.validator_key))
     return facts(lines)
+
+
+def history_page(history: History) -> str:
+    """Newest first, a line each; what was given is negative."""
+    rows = [("block", "time", "kind", "amount", "fee", "with", "id"), *(_row(entry) for entry in history.entries)]
+    older = f"\nolder: --history --cursor={history.next}" if history.next else ""
+    return table(rows) + older if history.entries else "no final transaction names this account"
+
+
+def _row(entry: HistoryEntry) -> tuple[str, ...]:
+    signed = entry.transaction
+    sign = "-" if entry.direction == "out" and signed.kind != "EXCHANGE" else ""
+    other = signed.sender if entry.direction == "in" else str(signed.payload.get("recipient", ""))
+    return (
+        str(entry.height),
+        time_text(entry.time_ms),
+        signed.kind,
+        f"{sign}{signed.payload['amount']}",
+        "" if entry.direction == "in" else str(signed.fee),
+        short_address(other) if other else "",
+        signed.id,
+    )

@@ -206,6 +206,9 @@ class NodeReader(Protocol):
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None: ...
 
+    def history(self, address: Address, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
+        """Height and position of the final transactions that name an account, newest first, before a place."""
+
     def account_proof(self, address: Address) -> AccountProofView | None:
         """None while there is no final block."""
 

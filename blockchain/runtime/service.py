@@ -334,6 +334,9 @@ class NodeService:
     def transaction(self, transaction_id: Hash32) -> TransactionView | None:
         return reader.transaction_of(self._core, self._final, transaction_id)
 
+    def history(self, address: Address, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
+        return self._final.history(address, before, count)
+
     def account_proof(self, address: Address) -> AccountProofView | None:
         return proofs.account_proof_of(self._core, self._final, address)
 

@@ -31,7 +31,13 @@ from blockchain.primitives.block import Block, Header, block_id, decode_block, e
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
 from blockchain.primitives.records import Account, account_key, stakeholder_key
-from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
+from blockchain.primitives.transaction import (
+    VerifiedTransaction,
+    decode_transaction,
+    parties_of,
+    transaction_id,
+    verify_transaction,
+)
 from blockchain.primitives.validators import Validator, ValidatorSet
 from blockchain.primitives.vote import (
     Certificate,
@@ -94,7 +100,7 @@ class FakeNode:
         self.asked = 0
         self._nonce = 0
         for height in range(1, heights + 1):
-            self._add_block(height, transactions_per_block)
+            self._add_block(height, [self._next_transaction() for _ in range(transactions_per_block)])
 
     # ---------------------------------------------------------------------------------------- knobs
 
@@ -113,6 +119,10 @@ class FakeNode:
     def final_id(self) -> Hash32:
         """Of a transaction of the first block."""
         return self._blocks[1].transaction_ids[0]
+
+    def add_block(self, fees: Sequence[int] = (0, 0)) -> None:
+        """One more final block, of a transaction for each fee."""
+        self._add_block(max(self._blocks, default=0) + 1, [self._next_transaction(fee) for fee in fees])
 
     def forget(self, height: int) -> None:
         del self._blocks[height]
@@ -189,6 +199,16 @@ class FakeNode:
         self._enter()
         return self._transactions.get(transaction_id)
 
+    def history(self, address: Address, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
+        self._enter()
+        places = [
+            (height, position)
+            for height, final in self._blocks.items()
+            for position, raw in enumerate(decode_block(final.raw).transactions)
+            if address in parties_of(decode_transaction(raw)) and (before is None or (height, position) < before)
+        ]
+        return sorted(places, reverse=True)[:count]
+
     def account_proof(self, address: Address) -> AccountProofView | None:
         self._enter()
         final = self._blocks.get(max(self._blocks, default=0))
@@ -251,9 +271,9 @@ class FakeNode:
             self._transactions[identifier] = TransactionView(identifier, "pending", raw)
         return SubmissionResult(identifier)
 
-    def _next_transaction(self) -> VerifiedTransaction:
+    def _next_transaction(self, fee: int = 0) -> VerifiedTransaction:
         self._nonce += 1
-        return ALICE.transfer(BOB.address, 1, self._nonce - 1)
+        return ALICE.transfer(BOB.address, 1, self._nonce - 1, fee)
 
     def _consensus(self, height: int) -> ConsensusView:
         return ConsensusView(
@@ -275,8 +295,7 @@ class FakeNode:
             waiting_for="pool holds 1 of 2",
         )
 
-    def _add_block(self, height: int, count: int) -> None:
-        made = [self._next_transaction() for _ in range(count)]
+    def _add_block(self, height: int, made: Sequence[VerifiedTransaction]) -> None:
         evidence = EVIDENCE if height == 2 else ()
         header = _header(height, made, evidence)
         identifier = block_id(header, GENESIS_HASH)

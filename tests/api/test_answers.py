@@ -9,8 +9,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from blockchain import __version__
-from blockchain.api import schemas, schemas_proofs
-from blockchain.api.routes import chain, transactions
+from blockchain.api import render, schemas, schemas_history, schemas_proofs
+from blockchain.api.routes import chain, history, transactions
 from blockchain.node.liveness import stall_limit_ms
 from blockchain.primitives.address import format_address
 from tests.api.asking import ask, check_problem
@@ -39,6 +39,9 @@ ROUTES: list[tuple[str, Any]] = [
     (f"{V1}/status/", schemas.StatusAnswer),
     (f"{V1}/consensus/", schemas.ConsensusAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/", schemas.AccountAnswer),
+    (f"{V1}/blocks/?from=2&to=3", schemas.RangeAnswer),
+    (f"{V1}/accounts/{ALICE.address_text}/transactions/", schemas_history.HistoryAnswer),
+    (f"{V1}/fees/", schemas_history.FeesAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/proof/", schemas_proofs.AccountProofAnswer),
     (f"{V1}/transactions/{{final}}/proof/", schemas_proofs.TransactionProofAnswer),
     (f"{V1}/validators/", schemas.ValidatorsAnswer),
@@ -136,6 +139,122 @@ def test_a_block_that_is_not_there(reference: str) -> None:
 @pytest.mark.parametrize("reference", ["head", "-1", "1.0", "0x10", "9" * 17, "ab" * 31, "٣"])
 def test_what_names_no_block(reference: str) -> None:
     check_problem(ask(FakeNode(), f"{V1}/blocks/{reference}/"), 422, "invalid_block_reference")
+
+
+def _heights(page: Any) -> list[int]:
+    return [block["height"] for block in page["blocks"]]
+
+
+def test_a_range_of_blocks_goes_upwards_in_pages() -> None:
+    node = FakeNode(heights=25)
+    page = _get(node, f"{V1}/blocks/?from=3&to=15&limit=10")
+    assert (_heights(page), page["next"], page["height"]) == (list(range(3, 13)), 13, 25)
+    page = _get(node, f"{V1}/blocks/?from=13&to=15&limit=10")
+    assert (_heights(page), page["next"]) == ([13, 14, 15], None)
+    assert _heights(_get(node, f"{V1}/blocks/")) == list(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("query", "heights", "following"),
+    [
+        ("from=25", [25], None),
+        ("from=26", [], None),
+        ("from=24&to=99", [24, 25], None),
+        ("from=25&to=25", [25], None),
+        ("from=24&limit=1", [24], 25),
+    ],
+)
+def test_a_range_ends_at_the_newest_block(query: str, heights: list[int], following: int | None) -> None:
+    page = _get(FakeNode(heights=25), f"{V1}/blocks/?{query}")
+    assert (_heights(page), page["next"]) == (heights, following)
+
+
+def test_a_range_of_large_blocks_ends_early_and_one_backwards_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = FakeNode(heights=5)
+    found = node.block(5)
+    assert found is not None
+    monkeypatch.setattr(chain, "PAGE_BYTES_MAX", 2 * len(found.raw))
+    page = _get(node, f"{V1}/blocks/?from=3")
+    assert (_heights(page), page["next"]) == ([3, 4], 5)
+    monkeypatch.setattr(chain, "PAGE_BYTES_MAX", 1)
+    assert _heights(_get(node, f"{V1}/blocks/?from=3")) == [3]
+    check_problem(ask(node, f"{V1}/blocks/?from=3&to=2"), 422, "invalid_range")
+
+
+# --------------------------------------------------------------------------------------------------- history
+
+
+def _places(page: Any) -> list[tuple[int, int]]:
+    return [(entry["height"], entry["position"]) for entry in page["entries"]]
+
+
+def test_an_accounts_history_in_pages_that_new_blocks_do_not_move() -> None:
+    node = FakeNode(heights=4)
+    path = f"{V1}/accounts/{ALICE.address_text}/transactions/"
+    page = _get(node, f"{path}?limit=3")
+    assert (_places(page), page["next"]) == ([(4, 1), (4, 0), (3, 1)], "3:1")
+    node.add_block()
+    seen = _places(page)
+    while page["next"]:
+        page = _get(node, f"{path}?limit=3&cursor={page['next']}")
+        seen += _places(page)
+    assert seen == [(height, position) for height in (4, 3, 2, 1) for position in (1, 0)]
+    assert _places(_get(node, path))[0] == (5, 1)
+
+
+def test_an_entry_says_who_gave_and_in_which_block() -> None:
+    node = FakeNode()
+    given = _get(node, f"{V1}/accounts/{ALICE.address_text}/transactions/")["entries"][0]
+    taken = _get(node, f"{V1}/accounts/{BOB.address_text}/transactions/")["entries"][0]
+    assert (given.pop("direction"), taken.pop("direction")) == ("out", "in")
+    assert given == taken
+    assert given["block_id"] == _get(node, f"{V1}/blocks/3/")["id"]
+    assert given["transaction"]["sender"] == ALICE.address_text
+    assert _get(node, f"{V1}/accounts/{'ab' * 32}/transactions/") == {"entries": [], "next": None}
+
+
+def test_directions() -> None:
+    for made, direction in (
+        (ALICE.transfer(ALICE.address, 1, 0), "self"),
+        (ALICE.stake(1, 0), "out"),
+        (BOB.exchange(ALICE.address, 1, 0), "in"),
+        (ALICE.exchange(BOB.address, 1, 0), "out"),
+    ):
+        assert render.direction(made.transaction, ALICE.address) == direction
+
+
+def test_a_page_of_the_history_reads_so_many_bytes_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "PAGE_BYTES_MAX", 1)
+    page = _get(FakeNode(), f"{V1}/accounts/{ALICE.address_text}/transactions/")
+    assert (_places(page), page["next"]) == ([(3, 1), (3, 0)], "3:0")
+
+
+# ------------------------------------------------------------------------------------------------------ fees
+
+
+def test_the_fees_of_recent_blocks() -> None:
+    node = FakeNode()
+    node.make_pending()
+    assert _get(node, f"{V1}/fees/") == {
+        "minimum": 0,
+        "is_pool_full": False,
+        "pending": 1,
+        "blocks": 3,
+        "transactions": 6,
+        "included": {"min": 0, "median": 0, "max": 0},
+    }
+    node.add_block(fees=(7, 3, 5))
+    assert _get(node, f"{V1}/fees/")["included"] == {"min": 0, "median": 0, "max": 7}
+    node.add_block(fees=(7, 3, 5, 6))
+    assert _get(node, f"{V1}/fees/")["included"] == {"min": 0, "median": 3, "max": 7}
+
+
+def test_the_fees_of_an_empty_chain_and_of_a_full_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = FakeNode(0)
+    node.make_pending()
+    assert _get(node, f"{V1}/fees/")["included"] is None
+    monkeypatch.setattr(history, "TRANSACTIONS_MAX", 1)
+    assert _get(node, f"{V1}/fees/")["is_pool_full"] is True
 
 
 def test_genesis_says_what_all_share() -> None:
@@ -340,6 +459,13 @@ NO_INTEGERS = ("1_0", "%2B1", "%201", "1%20", "%D9%A1", "1.0", "1e1", "0x1", "-0
         ("/blockchain/?limit=101", "query.limit"),
         ("/blockchain/?limit=many", "query.limit"),
         ("/blockchain/?before=0", "query.before"),
+        ("/blocks/?from=0", "query.from"),
+        ("/blocks/?to=x", "query.to"),
+        ("/blocks/?limit=101", "query.limit"),
+        (f"/accounts/{'ab' * 32}/transactions/?limit=101", "query.limit"),
+        (f"/accounts/{'ab' * 32}/transactions/?cursor=3", "query.cursor"),
+        (f"/accounts/{'ab' * 32}/transactions/?cursor=3:-1", "query.cursor"),
+        (f"/accounts/{'ab' * 32}/transactions/?cursor=99999999999999999:1", "query.cursor"),
         (f"/blockchain/?before={2**53}", "query.before"),
         ("/transaction/transaction_pool/?limit=1001", "query.limit"),
         ("/validators/?height=-1", "query.height"),

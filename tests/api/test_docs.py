@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from blockchain.api import examples, schemas, schemas_proofs
+from blockchain.api import examples, schemas, schemas_history, schemas_proofs
 from blockchain.api.docs import STATIC_FOLDER
 from blockchain.api.problems import PROBLEM_MEDIA_TYPE
 from blockchain.primitives import codec
@@ -94,6 +94,9 @@ PATHS = {
     "/api/v1/status/",
     "/api/v1/consensus/",
     "/api/v1/accounts/{address}/",
+    "/api/v1/blocks/",
+    "/api/v1/fees/",
+    "/api/v1/accounts/{address}/transactions/",
     "/api/v1/transactions/{transaction_id}/proof/",
     "/api/v1/accounts/{address}/proof/",
     "/api/v1/validators/",
@@ -162,7 +165,7 @@ def _examples(document: dict[str, Any], content: dict[str, Any]) -> list[Any]:
 
 MODELS = [
     model
-    for room in (schemas, schemas_proofs)
+    for room in (schemas, schemas_history, schemas_proofs)
     for model in vars(room).values()
     if isinstance(model, type)
     and issubclass(model, BaseModel)

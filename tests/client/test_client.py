@@ -95,6 +95,20 @@ def test_blocks_by_page_by_height_and_by_id(ask: Asker) -> None:
 
 
 @both
+def test_ranges_history_and_fees(ask: Asker) -> None:
+    node = FakeNode(heights=25)
+    page = ask(node, "block_range", 3)
+    assert ([block.height for block in page.blocks], page.next, page.height) == (list(range(3, 23)), 23, 25)
+    assert [block.height for block in ask(node, "block_range", 3, 9, 2).blocks] == [3, 4]
+    history = ask(node, "history", ALICE.address_text, None, 1)
+    assert (history.entries[0].height, history.next) == (25, "25:1")
+    assert ask(node, "history", ALICE.address.hex(), history.next).entries[0].position == 0
+    with pytest.raises(RequestRefused, match="cursor"):
+        ask(node, "history", ALICE.address_text, "x")
+    assert ask(node, "fees").included.max == 0
+
+
+@both
 def test_proofs_come_as_what_is_checked(ask: Asker) -> None:
     node = FakeNode()
     assert ask(node, "transaction_proof", node.final_id().hex()).position == 0

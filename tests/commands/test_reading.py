@@ -11,7 +11,7 @@ import pytest
 from blockchain.cli import EXIT_FAILED, main
 from blockchain.commands.text import time_text
 from blockchain.primitives.address import format_address
-from tests.api.fake_node import ALICE, FakeNode
+from tests.api.fake_node import ALICE, BOB, FakeNode
 from tests.commands.fake_api import running_api
 from tests.commands.test_cli import stderr_line
 
@@ -98,6 +98,21 @@ def test_an_account_by_bech32m_hex_and_key_file(api: tuple[str, FakeNode], capsy
     assert output(capsys, "account", ALICE.address.hex(), url) == page
     other = output(capsys, "account", "keys/staker_private_key.pem", url)
     assert "balance     0" in other
+
+
+def test_the_history_of_an_account_page_by_page(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_api(heights=15) as (url, _):
+        first = output(capsys, "account", ALICE.address_text, "--history", f"--url={url}").splitlines()
+        assert len(first) == 2 + 20 + 1
+        assert first[2].startswith("15 ")
+        assert "-1" in first[2].split()
+        assert first[-1] == "older: --history --cursor=6:0"
+        second = output(capsys, "account", ALICE.address_text, "--history", "--cursor=6:0", f"--url={url}").splitlines()
+        assert len(second) == 2 + 10
+        given = json.loads(output(capsys, "account", BOB.address_text, "--history", "--json", f"--url={url}"))
+        assert given["entries"][0]["direction"] == "in"
+        nobody = output(capsys, "account", "ab" * 32, "--history", f"--url={url}")
+        assert nobody == "no final transaction names this account\n"
 
 
 def test_what_is_no_address_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

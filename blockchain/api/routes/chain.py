@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -12,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from blockchain.api import examples, render
 from blockchain.api.routes.parameters import Digits
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
-from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer
+from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer, RangeAnswer
 from blockchain.errors import Refusal
 from blockchain.node.views import NodeReader
 from blockchain.primitives.crypto import Hash32
@@ -38,8 +39,36 @@ async def list_blocks(
     The newest ones, lowest height first. `next` is the `before` of the page of older blocks, or null at the
     beginning of the chain. A page ends early, after at least one block, where the blocks are large.
     """
-    blocks = _collect(node, before, limit)
+    blocks = newest_blocks(node, before, limit)
     return await run_in_threadpool(lambda: answer_json(render.page(blocks)))
+
+
+async def list_range(
+    node: NodeOf,
+    first: Annotated[
+        int, Digits, Query(alias="from", ge=1, le=INTEGER_MAX, description="the first height", examples=[1])
+    ] = 1,
+    last: Annotated[
+        int | None,
+        Digits,
+        Query(alias="to", ge=1, le=INTEGER_MAX, description="the last height; default: the newest", examples=[3]),
+    ] = None,
+    limit: Annotated[int, Digits, Query(ge=1, le=PAGE_BLOCKS_MAX, examples=[PAGE_BLOCKS])] = PAGE_BLOCKS,
+) -> Response:
+    """Final blocks from one height to another.
+
+    Lowest height first. `next` is the `from` of the page that follows, or null when the range is complete up to
+    `height`, this node's newest block. A page ends early, after at least one block, where the blocks are large.
+    """
+    if last is not None and last < first:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_range", f"`from` is {first}, and `to` only {last}")
+    head = node.status().height
+    end = head if last is None else min(head, last)
+    blocks = _collect(node, range(first, min(end, first + limit - 1) + 1))
+    following = blocks[-1].height + 1 if blocks else first
+    return await run_in_threadpool(
+        lambda: answer_json(render.block_range(blocks, following if following <= end else None, head))
+    )
 
 
 async def get_block(node: NodeOf, reference: Annotated[str, Path(examples=["3", examples.BLOCK_ID])]) -> Response:
@@ -66,6 +95,7 @@ async def get_genesis(node: NodeOf) -> Response:
 def chain_routes() -> APIRouter:
     router = APIRouter(tags=["chain"])
     add_path(router, "/blockchain/", list_blocks, BlocksAnswer, problems={422: "invalid_parameter"})
+    add_path(router, "/blocks/", list_range, RangeAnswer, problems={422: ("invalid_range", "invalid_parameter")})
     add_path(
         router,
         "/blocks/{reference}/",
@@ -77,12 +107,18 @@ def chain_routes() -> APIRouter:
     return router
 
 
-def _collect(node: NodeReader, before: int | None, limit: int) -> list[FinalBlock]:
+def newest_blocks(node: NodeReader, before: int | None, limit: int) -> list[FinalBlock]:
+    """At most `limit` blocks, and PAGE_BYTES_MAX of them, below a height (None: the newest); lowest height first."""
     head = node.status().height
     top = head if before is None else min(head, before - 1)
+    return _collect(node, range(top, max(top - limit, 0), -1))[::-1]
+
+
+def _collect(node: NodeReader, heights: Iterable[int]) -> list[FinalBlock]:
+    """The blocks of these heights, until one is missing or the page is full."""
     blocks: list[FinalBlock] = []
     taken_bytes = 0
-    for height in range(top, max(top - limit, 0), -1):
+    for height in heights:
         found = node.block(height)
         if found is None:
             break
@@ -90,7 +126,7 @@ def _collect(node: NodeReader, before: int | None, limit: int) -> list[FinalBloc
         if blocks and taken_bytes > PAGE_BYTES_MAX:
             break
         blocks.append(found)
-    return blocks[::-1]
+    return blocks
 
 
 def _height(node: NodeReader, reference: str) -> int | None:

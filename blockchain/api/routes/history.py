@@ -1,0 +1,107 @@
+"""What an account did and was given, and what recent transactions paid: read from the final blocks."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Response
+from starlette.concurrency import run_in_threadpool
+
+from blockchain.api import render
+from blockchain.api.routes.chain import PAGE_BYTES_MAX, newest_blocks
+from blockchain.api.routes.parameters import AddressPath, Digits
+from blockchain.api.routes.paths import NodeOf, add_path, answer_json
+from blockchain.api.schemas_history import FeesAnswer, HistoryAnswer
+from blockchain.node.mempool import BYTES_MAX, TRANSACTIONS_MAX
+from blockchain.node.views import NodeReader, PoolView
+from blockchain.primitives.address import parse_address
+from blockchain.primitives.block import decode_block
+from blockchain.primitives.jsonform import JsonObject
+from blockchain.primitives.transaction import TRANSACTION_BYTES_MAX, decode_transaction
+from blockchain.seams import FinalBlock
+
+HISTORY_ENTRIES: Final = 20
+HISTORY_ENTRIES_MAX: Final = 100
+FEE_BLOCKS: Final = 20  # a minute or two where transactions flow: what was paid lately, and not last week
+Place = tuple[int, int]  # height and position
+
+
+async def get_history(
+    node: NodeOf,
+    address: AddressPath,
+    limit: Annotated[int, Digits, Query(ge=1, le=HISTORY_ENTRIES_MAX, examples=[HISTORY_ENTRIES])] = HISTORY_ENTRIES,
+    cursor: Annotated[
+        str | None,
+        Query(pattern="^[0-9]{1,15}:[0-9]{1,9}$", description="height:position; only what is older", examples=["3:0"]),
+    ] = None,
+) -> Response:
+    """The final transactions that name an account.
+
+    As sender or recipient, newest first. `next` is the `cursor` of the page of older ones, or null; new blocks do not
+    move it. A page ends early, after at least one entry, where the blocks to be read are large.
+    """
+    account = parse_address(address)
+    before = None if cursor is None else _place_of(cursor)
+    places = node.history(account, before, limit + 1)
+    blocks = _blocks_of(node, places[:limit])
+    shown = [place for place in places[:limit] if place[0] in blocks]
+    following = shown[-1] if shown and len(shown) < len(places) else None
+    return await run_in_threadpool(lambda: answer_json(render.history(account, shown, blocks, following)))
+
+
+async def get_fees(node: NodeOf) -> Response:
+    """What a fee buys now.
+
+    No fee is too low for the pool: `minimum` is 0. Where more waits than a block takes, the higher fee goes first:
+    `included` says what the newest blocks took. A full pool takes what applies at once only as long as something else
+    in it does not apply yet.
+    """
+    pool = node.status().pool
+    blocks = newest_blocks(node, None, FEE_BLOCKS)
+    return await run_in_threadpool(lambda: answer_json(_fees(pool, blocks)))
+
+
+def history_routes() -> APIRouter:
+    router = APIRouter(tags=["history"])
+    add_path(
+        router,
+        "/accounts/{address}/transactions/",
+        get_history,
+        HistoryAnswer,
+        problems={422: ("invalid_address", "invalid_parameter")},
+    )
+    add_path(router, "/fees/", get_fees, FeesAnswer)
+    return router
+
+
+def _place_of(cursor: str) -> Place:
+    height, _, position = cursor.partition(":")
+    return int(height), int(position)
+
+
+def _blocks_of(node: NodeReader, places: list[Place]) -> dict[int, FinalBlock]:
+    """The blocks of the first places, as many as a page may read; the first one always."""
+    blocks: dict[int, FinalBlock] = {}
+    read_bytes = 0
+    for height in dict.fromkeys(height for height, _ in places):
+        found = node.block(height)
+        assert found is not None, "an entry of the history without its block"
+        read_bytes += len(found.raw)
+        if blocks and read_bytes > PAGE_BYTES_MAX:
+            break
+        blocks[height] = found
+    return blocks
+
+
+def _fees(pool: PoolView, blocks: list[FinalBlock]) -> JsonObject:
+    paid = sorted(decode_transaction(raw).fee for block in blocks for raw in decode_block(block.raw).transactions)
+    middle = statistics.median_low(paid) if paid else 0
+    return {
+        "minimum": 0,
+        "is_pool_full": pool.pending >= TRANSACTIONS_MAX or pool.bytes > BYTES_MAX - TRANSACTION_BYTES_MAX,
+        "pending": pool.pending,
+        "blocks": len(blocks),
+        "transactions": len(paid),
+        "included": {"min": paid[0], "median": middle, "max": paid[-1]} if paid else None,
+    }
