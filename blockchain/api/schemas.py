@@ -250,15 +250,6 @@ class BlocksAnswer(BaseModel):
     next: Positive | None
 
 
-class RangeAnswer(BaseModel):
-    """Lowest height first; `next` is the `from` of the page that follows, or null; `height` is the newest block's."""
-
-    model_config = config_with(examples.RANGE)
-    blocks: list[PageBlock]
-    next: Positive | None
-    height: Number
-
-
 class GenesisAccountPart(Part):
     address: AddressText
     balance: Number

@@ -1,4 +1,4 @@
-"""The shapes of an account's history and of the fee hint, for the OpenAPI document and the tests; see `schemas`."""
+"""The shapes of what is read from many blocks (a range, a history, a fee hint); see `schemas`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import Literal
 from pydantic import BaseModel
 
 from blockchain.api import examples
-from blockchain.api.schemas import Hash, Number, Part, PooledTransaction, TimeMs, config_with
+from blockchain.api.schemas import Hash, Number, PageBlock, Part, PooledTransaction, Positive, TimeMs, config_with
+
+
+class RangeAnswer(BaseModel):
+    """Lowest height first; `next` is the `from` of the page that follows, or null; `height` is the newest block's."""
+
+    model_config = config_with(examples.RANGE)
+    blocks: list[PageBlock]
+    next: Positive | None
+    height: Number
 
 
 class HistoryEntry(Part):

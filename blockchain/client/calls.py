@@ -195,8 +195,8 @@ class _Accepted(Struct, frozen=True):
 
 
 def _read_submission(answer: Answer) -> tuple[answers.Submission, ...]:
-    """What the node said of each; all refused is an answer like any other."""
-    if answer.status == 422 and (results := _problem(answer).results):
+    """What the node said of each; all refused, or no room for any, is an answer like any other."""
+    if answer.status in (422, 503) and (results := _problem(answer).results):
         return results
     return _read(_Accepted)(answer).results
 

@@ -39,7 +39,7 @@ ROUTES: list[tuple[str, Any]] = [
     (f"{V1}/status/", schemas.StatusAnswer),
     (f"{V1}/consensus/", schemas.ConsensusAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/", schemas.AccountAnswer),
-    (f"{V1}/blocks/?from=2&to=3", schemas.RangeAnswer),
+    (f"{V1}/blocks/?from=2&to=3", schemas_history.RangeAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/transactions/", schemas_history.HistoryAnswer),
     (f"{V1}/fees/", schemas_history.FeesAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/proof/", schemas_proofs.AccountProofAnswer),

@@ -13,7 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from blockchain.api import examples, render
 from blockchain.api.routes.parameters import Digits
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
-from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer, RangeAnswer
+from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer
+from blockchain.api.schemas_history import RangeAnswer
 from blockchain.errors import Refusal
 from blockchain.node.views import NodeReader
 from blockchain.primitives.crypto import Hash32
