@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from blockchain.api.admin import read_admin_token
 from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.hosts import HostRule
 from blockchain.api.server import ApiServer
+from blockchain.commands.ending import ToldToEnd
 from blockchain.commands.keyring import read_password
 from blockchain.config import NodeConfig
 from blockchain.node.messages import FRAME_BYTES_MAX
@@ -42,25 +42,30 @@ async def run_node(config: NodeConfig, spec: ChainSpec) -> int:
     """
     check_library()
     configure_logging(config.log_level, config.log_format, config.service, f"{config.ip}:{config.node_port}")
-    ended = _when_told_to_end()
-    async with running_node(config, spec) as node:
-        waits = [asyncio.create_task(node.wait()), asyncio.create_task(ended.wait())]
-        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        for task in done:
-            task.result()  # raises what a task of the node failed of
-        _LOG.info("stopping", extra={"evt.name": "stopping"})
+    told = ToldToEnd()
+    try:
+        async with running_node(config, spec, told) as node:
+            waits = [asyncio.create_task(node.wait()), asyncio.create_task(told.wait())]
+            done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+            for task in done:
+                task.result()  # raises what a task of the node failed of
+            _say_stopping()
+    except KeyboardInterrupt:  # while it was opening its store
+        _say_stopping()
     return 0
 
 
 @asynccontextmanager
-async def running_node(config: NodeConfig, spec: ChainSpec) -> AsyncIterator[NodeService]:
+async def running_node(config: NodeConfig, spec: ChainSpec, told: ToldToEnd) -> AsyncIterator[NodeService]:
     """A node with both ports open; on leaving, everything it opened is closed, in the reverse order."""
     settings = api_settings(config)
-    signer = open_signer(config, spec)
+    with told.interrupting():  # a password is slow on purpose
+        signer = open_signer(config, spec)
     async with contextlib.AsyncExitStack() as stack:
-        store = SqliteStore.open(config.data_dir, spec.hash)
+        with told.interrupting():  # a store of an earlier version is rewritten
+            store = SqliteStore.open(config.data_dir, spec.hash)
         stack.callback(store.close)
         key = node_key(config.data_dir)
         events: asyncio.Queue[PeerEvent] = asyncio.Queue(EVENTS_MAX)
@@ -74,7 +79,8 @@ async def running_node(config: NodeConfig, spec: ChainSpec) -> AsyncIterator[Nod
             events=events,
             log=logging.getLogger("blockchain.p2p"),
         )
-        node = NodeService(spec, store, signer, p2p, events, PeerId(key.public_key))
+        with told.interrupting():  # the whole state is read
+            node = NodeService(spec, store, signer, p2p, events, PeerId(key.public_key))
         record = None if signer is None else signer.load()  # written first when all that can be refused has passed
         await p2p.start()
         stack.push_async_callback(p2p.stop)
@@ -121,19 +127,8 @@ def record_path(key_file: Path, data_dir: Path, spec: ChainSpec) -> Path:
     return key_file.with_name(f"{key_file.stem}.{spec.chain_id}-{spec.hash.hex()[:8]}.{RECORD_FILE}")
 
 
-def _when_told_to_end() -> asyncio.Event:
-    """An event that Ctrl-C and the signals to end set; where the loop takes no handlers (Windows), by plain ones."""
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        if number is None:
-            continue
-        try:
-            loop.add_signal_handler(number, ended.set)
-        except NotImplementedError:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(ended.set))
-    return ended
+def _say_stopping() -> None:
+    _LOG.info("stopping", extra={"evt.name": "stopping"})
 
 
 def _say_started(config: NodeConfig, api_port: int, node_port: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockchain.commands.arguments import CommandParser, add_command, add_settings, read_settings
+from blockchain.commands.ending import end_already, end_at_once
 
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands
@@ -37,15 +38,20 @@ def add_exit_with_parent(parser: CommandParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    end_at_once()
     from blockchain.commands.node import run_node
     from blockchain.commands.processes import check_ports_free
+    from blockchain.runtime.event_loop import NodeLoop
 
     config = read_settings(arguments)
     spec = read_spec(config.genesis)
     check_ports_free(config.ip, (config.node_port, config.api_port))  # before anything is opened, or signed
     if arguments.exit_with_parent:
         threading.Thread(target=_end_with_input, name="parent", daemon=True).start()
-    return asyncio.run(run_node(config, spec))
+    with asyncio.Runner(loop_factory=NodeLoop) as runner:
+        code = runner.run(run_node(config, spec))
+    end_already()
+    return code
 
 
 def read_spec(genesis: Path | None) -> ChainSpec:

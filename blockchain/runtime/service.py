@@ -139,8 +139,8 @@ class NodeService:
         for future in self._replies.values():
             future.cancel()
         self._disk.shutdown()
-        self._verifier.shutdown()
-        self._clients.shutdown()
+        self._verifier.shutdown(cancel_futures=True)
+        self._clients.shutdown(cancel_futures=True)
 
     # ------------------------------------------------------------------------------------------------ the one writer
 

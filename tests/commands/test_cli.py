@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from blockchain import __version__, cli
 from blockchain.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, build_parser, main
 from blockchain.commands.arguments import read_settings
+from blockchain.commands.ending import SIGNALS
 from blockchain.errors import InvalidGenesis
 from blockchain.primitives.chain import ChainSpec
 
@@ -126,6 +129,16 @@ def test_the_scripts_are_the_commands(command: list[str]) -> None:
     assert done.stderr.startswith("blockchain: --node_port is 'x'") and done.stderr.count("\n") == 1
 
 
+@pytest.fixture(name="own_signals")
+def own_signals_fixture() -> Iterator[None]:
+    """What a test's process does on signals, whatever a command that ran in it has set."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
 def test_a_node_gets_its_settings_and_its_chain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     node = pytest.importorskip("blockchain.commands.node")
     given: list[tuple[object, ChainSpec]] = []

@@ -1,0 +1,155 @@
+"""How a node ends when it is told to, whatever goes on around it; and how it ends when its disk is full.
+
+Always: exit code 0, one line in the log that says so, nothing on standard error. The bound on the time is generous,
+since machines of tests are loaded; on an idle one it takes less than three seconds.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from blockchain.errors import NodeUnreachable, RequestRefused
+from tests.processes.filling_disk import MARK_VARIABLE
+from tests.processes.findings import check_logs
+from tests.processes.network import all_closed, free_ports, network
+from tests.processes.node_process import HOST, NodeProcess
+from tests.processes.waiting import wait_until
+
+GENEROUS_SECONDS: Final = 20.0
+CONNECTIONS: Final = 50
+HALF_A_BODY: Final = b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+HALF_A_HEAD: Final = b"GET /api/v1/status HTTP/1.1\r\nHo"
+# Answers of 1.5 MB each, of which nothing is read.
+LARGE: Final = b"GET /api/v1/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 4
+UPGRADE: Final = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals between processes")
+pytestmark = posix_only
+
+
+@pytest.fixture(name="node")
+def node_fixture(tmp_path: Path) -> Iterator[NodeProcess]:
+    """A node of the demo chain as from a terminal, not started."""
+    node_port, api_port = free_ports(2)
+    node = NodeProcess("node", node_port, api_port, tmp_path / "node", is_child=False)
+    with all_closed([node]):
+        yield node
+
+
+def check_ends(node: NodeProcess) -> None:
+    assert node.wait_end(GENEROUS_SECONDS) == 0, node.last_words()
+    check_logs([node])
+    said = [line["message"] for line in node.lines() if line.get("evt.name") == "stopping"]
+    assert said == ["stopping"]
+
+
+def test_fifty_clients_of_every_kind_do_not_hold_it_up(node: NodeProcess) -> None:
+    node.start()
+    wait_until("an answer", node.status)
+    with ExitStack() as stack:
+        for index in range(CONNECTIONS):
+            client = stack.enter_context(socket.create_connection((HOST, node.api_port)))
+            client.sendall((b"", HALF_A_BODY, HALF_A_HEAD, LARGE)[index % 4])
+        node.client.ping()
+        node.process.terminate()
+        check_ends(node)
+
+
+def test_connections_that_never_become_peers_do_not_hold_it_up(node: NodeProcess) -> None:
+    node.start()
+    wait_until("an answer", node.status)
+    with ExitStack() as stack:
+        for index in range(CONNECTIONS // 2):  # fewer than one source may open
+            client = stack.enter_context(socket.create_connection((HOST, node.node_port)))
+            client.sendall((b"", UPGRADE)[index % 2])
+        node.client.ping()
+        node.process.terminate()
+        check_ends(node)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_told_again_and_again_it_ends_once(number: signal.Signals, node: NodeProcess) -> None:
+    node.start()
+    wait_until("an answer", node.status)
+
+    def tell_again() -> bool:
+        node.process.send_signal(number)  # to nobody, once it has ended
+        return not node.is_running
+
+    wait_until("its end", tell_again)
+    check_ends(node)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs to see which signals a process handles")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_told_while_the_program_is_loaded_it_ends_without_a_word(number: signal.Signals, node: NodeProcess) -> None:
+    node.start()
+
+    def handles_it() -> bool:
+        status = Path(f"/proc/{node.process.pid}/status").read_text("ascii")
+        (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+        return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+    wait_until("the first line of the program", handles_it)
+    node.process.send_signal(number)
+    assert node.wait_end(GENEROUS_SECONDS) == 0
+    assert node.last_words() == ""
+
+
+def test_peers_that_do_not_read_do_not_hold_it_up(tmp_path: Path) -> None:
+    with network(tmp_path, 3) as net:
+        for node in net.nodes:
+            node.is_child = False
+        net.start_all()
+        net.wait_connected()
+        first, *others = net.nodes
+        for node in others:
+            node.process.send_signal(signal.SIGSTOP)
+        for nonce in range(20):  # something to tell them of
+            wallet = net.wallets[0]
+            first.client.submit([wallet.transfer(net.wallets[1].address, 1, nonce)])
+        first.process.terminate()
+        check_ends(first)
+
+
+def on_a_filling_disk(node: NodeProcess, mark: Path) -> None:
+    """The disk of its store is full as soon as there is the file `mark`."""
+    python, _, *flags = node.command()
+    node.command = lambda: [python, "-m", "tests.processes.filling_disk", *flags]  # type: ignore[method-assign]
+    node.environment = {MARK_VARIABLE: str(mark)}
+
+
+def test_a_full_disk_is_one_line_and_with_room_it_goes_on(tmp_path: Path) -> None:
+    mark = tmp_path / "full"
+    with network(tmp_path, 1) as net:
+        (node,) = net.nodes
+        (wallet,) = net.wallets
+        on_a_filling_disk(node, mark)
+        node.start()
+        wait_until("an answer", node.status)
+        node.client.submit([wallet.transfer(wallet.address, 1, 0)])
+        net.wait_height(1)
+        mark.touch()
+        with pytest.raises((NodeUnreachable, RequestRefused)):  # never an acknowledgement
+            node.client.submit([wallet.transfer(wallet.address, 1, 1)])
+        assert node.wait_end(GENEROUS_SECONDS) == 1
+        said = node.last_words()
+        assert said.count("\n") == 0 and said.startswith("blockchain: "), said
+        assert "the disk is full: make room and start again" in said
+        assert "Traceback" not in node.log().read_text("utf-8")
+        mark.unlink()
+        node.start()
+        wait_until("an answer", node.status)
+        node.client.submit([wallet.transfer(wallet.address, 1, 1)])
+        net.wait_height(2)
