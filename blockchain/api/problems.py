@@ -6,6 +6,7 @@ an extension member, because logs, client and tests use the same codes.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import traceback
@@ -115,6 +116,15 @@ class UnexpectedErrors:
 
         try:
             await self._app(scope, receive, watch)
+        except asyncio.CancelledError:  # the server cancels what has not begun to be answered when the node stops
+            if has_started:
+                raise
+            response = problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "stopping",
+                "the node is stopping; whether a transaction of this request was taken, its id will tell",
+            )
+            await response(scope, receive, send)
         except Exception as error:
             _log_unexpected(error)
             if has_started:

@@ -16,7 +16,11 @@ from blockchain.runtime.listening import BACKLOG, listen, stop_accepting
 
 CONNECTIONS_MAX: Final = 256  # beyond it uvicorn answers 503 at once; each holds at most one body of 4 MiB
 KEEP_ALIVE_SECONDS: Final = 15
-SHUTDOWN_SECONDS: Final = 3  # what requests in flight get when the node ends, which has five seconds for everything
+# When the node ends, which has five seconds for everything: after the first the requests in flight are told so, and
+# those whose client does not read are cut; the second is uvicorn's own end, which nothing is left for.
+GRACE_SECONDS: Final = 1.0
+SHUTDOWN_SECONDS: Final = 3
+_CUT_SECONDS: Final = 0.1  # for what was cut to notice
 
 
 class ApiServer:
@@ -75,7 +79,21 @@ class _QuietServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await stop_accepting(sockets or [])
+        ending = asyncio.create_task(self._end_what_is_in_flight(), name="api's end")
         await super().shutdown(sockets)
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
+
+    async def _end_what_is_in_flight(self) -> None:
+        """After the grace: cut what is being sent and not read, then cancel what has no answer yet: it gets a 503."""
+        await asyncio.sleep(GRACE_SECONDS)
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is None or cycle.response_started:
+                connection.transport.abort()
+        await asyncio.sleep(_CUT_SECONDS)
+        for task in list(self.server_state.tasks):
+            task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -11,10 +12,13 @@ import httpx
 import pytest
 import uvicorn
 
+import blockchain.api.server as server_module
 from blockchain.api.app import create_app
 from blockchain.api.server import ApiServer
 from blockchain.errors import ConfigError, PortInUse
-from tests.api.fake_node import FakeNode
+from blockchain.primitives import codec
+from blockchain.seams import SubmissionResult
+from tests.api.fake_node import ALICE, FakeNode
 
 
 def _serving(test: Callable[[ApiServer], Awaitable[None]], host: str = "127.0.0.1") -> None:
@@ -134,3 +138,56 @@ def test_a_closed_port_is_no_longer_answered() -> None:
     _serving(test)
     with socket.socket() as one:
         assert one.connect_ex(("127.0.0.1", ports[0])) != 0
+
+
+class _WaitingNode(FakeNode):
+    """Its submissions are never acknowledged, as on a node whose disk is full."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = asyncio.Event()
+
+    async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
+        self.is_asked.set()
+        await asyncio.Event().wait()
+        return []
+
+
+def test_what_is_in_flight_at_the_end_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "GRACE_SECONDS", 0)
+
+    async def once() -> None:
+        node = _WaitingNode()
+        server = ApiServer(create_app(node), "127.0.0.1", 0)
+        await server.start()
+        raw = ALICE.transfer(ALICE.address, 1, 0).raw
+        headers = {"Content-Type": "application/msgpack"}
+        async with httpx.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{server.port}") as http:
+            path = "/api/v1/transaction/create/"
+            asked = asyncio.ensure_future(http.post(path, content=codec.encode([raw]), headers=headers))
+            await node.is_asked.wait()
+            await server.stop()
+            answer = await asked
+        assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
+
+    asyncio.run(once())
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_a_client_that_does_not_read_is_cut_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "GRACE_SECONDS", 0)
+
+    async def test(server: ApiServer) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=100)
+        writer.write(b"GET /api/v1/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 9)  # 13 MB
+        await reader.read(1)
+        await server.stop()
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)  # it was cut
+
+    _serving(test)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

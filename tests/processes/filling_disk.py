@@ -23,7 +23,7 @@ class FillingDisk(BrokenDisk):
     """SQLite's own files, on which nothing can be written once the mark is there."""
 
     @property
-    def failure(self) -> type[apsw.Error] | None:  # type: ignore[override]
+    def failure(self) -> type[apsw.Error] | None:
         return apsw.FullError if self._mark.exists() else None
 
     @failure.setter
@@ -42,7 +42,7 @@ def run() -> int:
     def on_the_disk(folder: Path, genesis_hash: bytes, **options: Any) -> SqliteStore:
         return opened(folder, genesis_hash, vfs=disk.name)
 
-    SqliteStore.open = on_the_disk  # type: ignore[method-assign,assignment]
+    SqliteStore.open = on_the_disk  # type: ignore[method-assign]
     return main(["run", *sys.argv[1:]])
 
 

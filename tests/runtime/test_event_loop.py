@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-from blockchain.runtime import event_loop
 from blockchain.runtime.event_loop import LOOKUPS_MAX, NodeLoop
 
 GIVE_UP_SECONDS = 60  # a failing test ends too
@@ -34,7 +33,7 @@ def test_a_resolver_that_is_stuck_holds_up_no_end(monkeypatch: pytest.MonkeyPatc
         ends.wait(GIVE_UP_SECONDS)
         return []
 
-    monkeypatch.setattr(event_loop.socket, "getaddrinfo", stuck)
+    monkeypatch.setattr(socket, "getaddrinfo", stuck)
 
     async def look() -> None:
         loop = asyncio.get_running_loop()
