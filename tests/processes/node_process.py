@@ -6,6 +6,7 @@ Each start has a log file of its own, so that a line which a kill cut in two is 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import httpx
 
 from blockchain.client import Client, Status
 from blockchain.commands.keyring import PROJECT
@@ -97,6 +100,13 @@ class NodeProcess:
         self.process.kill()
         self.process.wait(KILL_SECONDS)
 
+    def stop(self) -> None:
+        """Ctrl-Z: it stands still, and its connections stay open. Not on Windows."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     def tell_to_end(self) -> None:
         """Ask for a clean end, the same way on every system."""
         if self.is_child:
@@ -129,6 +139,14 @@ class NodeProcess:
         except NodeUnreachable:
             assert self.is_running, f"{self.name} ended with {self.process.returncode}: {self.last_words()}"
             return None
+
+    def failed_checks(self) -> dict[str, str]:
+        """The checks of /readyz that do not pass, each with its reason."""
+        answer = httpx.get(f"{self.client.url}/readyz", timeout=REQUEST_SECONDS)
+        checks = answer.json()["checks"]
+        failed = {name: check["why"] for name, check in checks.items() if not check["ok"]}
+        assert answer.status_code == (503 if failed else 200), answer.text
+        return failed
 
     def log(self, start: int | None = None) -> Path:
         return self.folder / f"log.{self.starts if start is None else start}"

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from blockchain.primitives.address import format_address
 from tests.processes.load import BATCH, Load
 from tests.processes.network import Network, network
 from tests.processes.node_process import NodeProcess
 from tests.processes.proxy import Links, links
-from tests.processes.waiting import PATIENCE_SECONDS, wait_until
+from tests.processes.waiting import wait_until
 
 BLOCKS: Final = 2
 STOPPED_BATCHES: Final = 6  # so many acknowledged, and no block: it has stopped
@@ -61,14 +62,34 @@ def wait_one_head(nodes: list[NodeProcess], height: int) -> float:
     return time.monotonic() - started
 
 
-def wait_going_on(net: Network, seconds: float = PATIENCE_SECONDS) -> float:
-    """Until every node holds blocks that none had before. The seconds that it took."""
+def wait_going_on(net: Network, nodes: list[NodeProcess] | None = None) -> float:
+    """Until each of the nodes holds blocks that none had before. The seconds that it took."""
     started = time.monotonic()
-    goal = net.height() + BLOCKS
+    chosen = nodes or net.nodes
+    goal = max(heights(chosen)) + BLOCKS
 
     def look() -> bool:
-        found = heights(net.nodes)
-        return len(found) == len(net.nodes) and min(found) >= goal
+        found = heights(chosen)
+        return len(found) == len(chosen) and min(found) >= goal
 
-    wait_until(f"height {goal} everywhere", look, seconds)
+    wait_until(f"height {goal} everywhere", look)
     return time.monotonic() - started
+
+
+def wait_said_to_be_stopped(net: Network, left: list[NodeProcess], missing: list[NodeProcess]) -> None:
+    """Until those left are not ready because the chain is stopped, and name who is missing and the stake needed."""
+    addresses = {format_address(net.spec.validators[net.nodes.index(node)].address) for node in missing}
+
+    def look() -> bool:
+        return all(
+            _is_said(node, addresses, sum(validator.stake for validator in net.spec.validators)) for node in left
+        )
+
+    wait_until("/readyz and /consensus say that the chain is stopped, and why", look)
+
+
+def _is_said(node: NodeProcess, missing: set[str], total: int) -> bool:
+    said = node.client.consensus()
+    votes = said.missing_prevotes if said.step == "prevote" else said.missing_precommits
+    assert said.quorum_stake == total * 2 // 3 + 1
+    return {one.validator for one in votes} == missing and node.failed_checks().keys() == {"not_stalled"}

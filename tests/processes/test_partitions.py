@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -13,9 +14,19 @@ import pytest
 
 from tests.processes.checks import check_everything, wait_all_final
 from tests.processes.load import load
-from tests.processes.network import Network
-from tests.processes.partitions import heights, linked_network, wait_going_on, wait_one_head, wait_stopped
+from tests.processes.network import Network, network
+from tests.processes.partitions import (
+    heights,
+    linked_network,
+    wait_going_on,
+    wait_one_head,
+    wait_said_to_be_stopped,
+    wait_stopped,
+)
 from tests.processes.proxy import Cut, Links, Pair, between
+from tests.processes.waiting import wait_until
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals between processes")
 
 SHAPES: Final[dict[str, list[Pair]]] = {
     "two from two": between((0, 1), (2, 3)),
@@ -27,7 +38,7 @@ SHORT_SECONDS: Final = 3.0  # shorter than a silence that is noticed
 LONG_SECONDS: Final = 20.0  # longer: all has been given up, and is dialled again with the longest pause
 
 
-def test_two_are_cut_from_two_and_go_on_after_the_healing(tmp_path: Path) -> None:
+def test_two_are_cut_from_two_and_later_killed_and_the_chain_stops_and_goes_on(tmp_path: Path) -> None:
     with linked_network(tmp_path, 4) as (net, wires):
         with load(net) as running:
             net.wait_height(2)
@@ -35,8 +46,56 @@ def test_two_are_cut_from_two_and_go_on_after_the_healing(tmp_path: Path) -> Non
             wait_stopped(net.nodes, running)
             wires.heal()
             wait_going_on(net)
+            left, killed = net.nodes[:2], net.nodes[2:]
+            for node in killed:
+                node.kill()
+            wait_said_to_be_stopped(net, left, killed)
+            killed[0].start()
+            wait_going_on(net, [*left, killed[0]])
+            wait_until("ready again", lambda: not any(node.failed_checks() for node in left))
+            killed[1].start()
+            net.wait_height(net.height(), killed)
         wait_all_final(net)
         check_everything(net, running)
+
+
+@posix_only
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [SHORT_SECONDS, LONG_SECONDS])
+def test_two_stand_still_and_the_chain_stops_and_goes_on_when_one_does(seconds: float, tmp_path: Path) -> None:
+    with network(tmp_path, 4) as net:
+        net.start_all()
+        net.wait_connected()
+        with load(net) as running:
+            net.wait_height(2)
+            left, stopped = net.nodes[:2], net.nodes[2:]
+            for node in stopped:
+                node.stop()
+            wait_said_to_be_stopped(net, left, stopped)
+            time.sleep(seconds)  # what is drawn out here is how long they stand still
+            stopped[0].go_on()
+            print(f"{seconds:.0f} s: one goes on: {wait_going_on(net, [*left, stopped[0]]):.1f} s", flush=True)
+            assert not any(node.failed_checks() for node in left)
+            stopped[1].go_on()
+            print(f"{seconds:.0f} s: the other too: {wait_going_on(net):.1f} s", flush=True)
+        wait_all_final(net)
+        check_everything(net, running)
+
+
+@posix_only
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [SHORT_SECONDS, LONG_SECONDS])
+def test_one_stands_still_on_a_chain_that_falls_idle_and_catches_up(seconds: float, tmp_path: Path) -> None:
+    with network(tmp_path, 4) as net:
+        net.start_all()
+        net.wait_connected()
+        net.nodes[3].stop()
+        net.nodes[0].client.submit([net.wallets[0].transfer(net.wallets[1].address, 1, 0)])
+        net.wait_height(1, net.nodes[:3])
+        time.sleep(seconds)
+        net.nodes[3].go_on()
+        print(f"{seconds:.0f} s: one head: {wait_one_head(net.nodes, 1):.1f} s", flush=True)
+        wait_until("ready", lambda: not any(node.failed_checks() for node in net.nodes))
 
 
 @pytest.mark.slow
