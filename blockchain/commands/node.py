@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +44,7 @@ async def run_node(config: NodeConfig, spec: ChainSpec) -> int:
     configure_logging(config.log_level, config.log_format, config.service, f"{config.ip}:{config.node_port}")
     told = ToldToEnd()
     try:
-        async with running_node(config, spec, told) as node:
+        async with running_node(config, spec, told.interrupting) as node:
             waits = [asyncio.create_task(node.wait()), asyncio.create_task(told.wait())]
             done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
@@ -58,13 +58,18 @@ async def run_node(config: NodeConfig, spec: ChainSpec) -> int:
 
 
 @asynccontextmanager
-async def running_node(config: NodeConfig, spec: ChainSpec, told: ToldToEnd) -> AsyncIterator[NodeService]:
-    """A node with both ports open; on leaving, everything it opened is closed, in the reverse order."""
+async def running_node(
+    config: NodeConfig, spec: ChainSpec, blocking: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> AsyncIterator[NodeService]:
+    """A node with both ports open; on leaving, everything it opened is closed, in the reverse order.
+
+    What may take seconds without ever giving the event loop its turn is done inside `blocking`.
+    """
     settings = api_settings(config)
-    with told.interrupting():  # a password is slow on purpose
+    with blocking():  # a password is slow on purpose
         signer = open_signer(config, spec)
     async with contextlib.AsyncExitStack() as stack:
-        with told.interrupting():  # a store of an earlier version is rewritten
+        with blocking():  # a store of an earlier version is rewritten
             store = SqliteStore.open(config.data_dir, spec.hash)
         stack.callback(store.close)
         key = node_key(config.data_dir)
@@ -79,7 +84,7 @@ async def running_node(config: NodeConfig, spec: ChainSpec, told: ToldToEnd) -> 
             events=events,
             log=logging.getLogger("blockchain.p2p"),
         )
-        with told.interrupting():  # the whole state is read
+        with blocking():  # the whole state is read
             node = NodeService(spec, store, signer, p2p, events, PeerId(key.public_key))
         record = None if signer is None else signer.load()  # written first when all that can be refused has passed
         await p2p.start()
