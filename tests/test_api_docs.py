@@ -34,7 +34,7 @@ import pytest
 from blockchain import config
 from blockchain.api import admin, body, connection, rate, render, server
 from blockchain.api.app import ApiSettings, create_app
-from blockchain.api.routes import chain, transactions
+from blockchain.api.routes import chain, history, transactions
 from blockchain.cli import main
 from blockchain.client import Client, calls
 from blockchain.commands.node import running_node
@@ -272,6 +272,10 @@ LIMITS: Final = {
     "time without a request in progress": f"{connection.IDLE_SECONDS_MAX:.0f} s",
     "blocks of a page": (
         f"{chain.PAGE_BLOCKS_MAX}, default {chain.PAGE_BLOCKS}, and {chain.PAGE_BYTES_MAX >> 20} MiB as stored"
+    ),
+    "transactions of a page of a history": (
+        f"{history.HISTORY_ENTRIES_MAX}, default {history.HISTORY_ENTRIES}, and {chain.PAGE_BYTES_MAX >> 20} MiB "
+        "of blocks as stored"
     ),
     "transactions listed from the pool": f"{transactions.POOL_LISTED_MAX:,}",
     "accounts listed from genesis": f"{render.GENESIS_ACCOUNTS_LISTED_MAX:,}",
