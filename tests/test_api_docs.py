@@ -24,6 +24,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import CodeType
 from typing import Any, Final
@@ -236,6 +237,7 @@ def documented_routes() -> dict[tuple[str, str], str]:
     return routes
 
 
+@cache
 def served_routes() -> dict[tuple[str, str], set[str]]:
     """(method, path) to the names of the parameters, of a node that has a token."""
     settings = ApiSettings(admin_token=admin.AdminToken(b"-" * 32))
