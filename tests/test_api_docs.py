@@ -16,13 +16,10 @@ What stands in a fenced block is run by its language:
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import re
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,15 +29,14 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from blockchain import config
 from blockchain.api import admin, body, connection, rate, render, server
 from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.routes import chain, history, transactions
 from blockchain.cli import main
 from blockchain.client import Client, calls
-from blockchain.commands.node import running_node
-from blockchain.commands.run import read_spec
+from blockchain.commands.processes import NodeProcesses, clean_environment, python_command
 from blockchain.demo_chain import demo_spec
+from blockchain.errors import NodeUnreachable
 from blockchain.node.mempool import NONCE_GAP_MAX, REPLACEMENT_PERCENT
 from blockchain.primitives.crypto import Address, SigningKey
 from blockchain.primitives.jsonform import transaction_to_json
@@ -50,12 +46,12 @@ from blockchain.wallet import Wallet
 from tests.api.fake_node import FakeNode
 from tests.page import Block, Command, blocks, commands, differences, rows, says, shape
 from tests.processes.network import free_ports
+from tests.processes.waiting import wait_until
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "api.md"
 PACKAGE: Final = ROOT / "blockchain"
 URL_OF_THE_PAGE: Final = "http://localhost:8050"
-START_SECONDS: Final = 60
 TOKEN: Final = "a-token-that-only-this-test-knows-0123456789"
 
 
@@ -125,18 +121,23 @@ class Reader:
         assert says(command.answer, said), f"line {command.line}: it printed\n{said}"
 
     def _start(self, arguments: list[str]) -> None:
-        """Make what the page says, and start its one node in a thread."""
+        """Make what the page says, and start its one node, with a token."""
         node_port, api_port = free_ports(2)
         with contextlib.redirect_stdout(io.StringIO()):
             assert main(["testnet", *arguments, f"--first_node_port={node_port}", f"--first_api_port={api_port}"]) == 0
-        (file,) = self.folder.rglob("node.toml")
+        (config,) = self.folder.rglob("node.toml")
         token = self.folder / "token"
         token.touch(0o600)
         token.write_text(TOKEN, encoding="utf-8")
-        flags = {"config": str(file), "admin_token_file": str(token)}
-        settings = config.load_config(flags, {config.ENV_FILE_VARIABLE: ""}, self.folder)
-        self.stack.enter_context(_running(settings))
-        self.url = f"http://localhost:{settings.api_port}"
+        command = python_command("run_node.py", f"--config={config}", f"--admin_token_file={token}")
+        self.stack.enter_context(_running(command, self.folder / "log"))
+        self.url = f"http://localhost:{api_port}"
+        wait_until("an answer", self._answers)
+
+    def _answers(self) -> bool:
+        with Client(self.url) as node, contextlib.suppress(NodeUnreachable):
+            return node.ping()
+        return False
 
     def _check_answer(self, command: Command, arguments: list[str]) -> None:
         request, is_whole = _request(arguments, self.url)
@@ -190,31 +191,12 @@ def _check_head(command: Command, response: httpx.Response) -> str:
 
 
 @contextlib.contextmanager
-def _running(settings: config.NodeConfig) -> Iterator[None]:
-    """A node in a thread, with both of its ports open."""
-    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started)), name="node")
-    thread.start()
-    try:
-        loop, stop = started.result(START_SECONDS)
-        try:
-            yield
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-    finally:
-        thread.join(START_SECONDS)
-
-
-async def _serve(settings: config.NodeConfig, started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
-    try:
-        async with running_node(settings, read_spec(settings.genesis)):
-            stop = asyncio.Event()
-            started.set_result((asyncio.get_running_loop(), stop))
-            await stop.wait()
-    except BaseException as error:
-        if not started.done():
-            started.set_exception(error)
-        raise
+def _running(command: list[str], log: Path) -> Iterator[None]:
+    """A node as a process; it is told to end, and ends well."""
+    with NodeProcesses() as nodes:
+        nodes.start_into_file("node", command, log, clean_environment())
+        yield
+        assert nodes.stop() == {"node": 0}, log.read_text(encoding="utf-8")[-2_000:]
 
 
 def test_every_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
