@@ -20,7 +20,7 @@ from blockchain.errors import ConfigError
 
 LogFormat = Literal["json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-Value = str | Path | int | tuple[str, ...] | None
+Value = tuple[int, bytes] | bool | str | Path | int | tuple[str, ...] | None
 
 DEFAULT_IP: Final = "localhost"
 DEFAULT_NODE_PORT: Final = 8010
@@ -44,6 +44,8 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}", re.ASCII)  # what Datadog takes as a service name
+_CHECKPOINT: Final = re.compile(r"([1-9][0-9]{0,15}):([0-9a-fA-F]{64})", re.ASCII)
+_SWITCH: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 _ENV_LINE: Final = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=\s*(.*))?")
 
 
@@ -69,6 +71,8 @@ class NodeConfig:
     api_hosts: tuple[str, ...] = ()
     api_rate: int = DEFAULT_API_RATE
     admin_token_file: Path | None = None
+    checkpoint: tuple[int, bytes] | None = None
+    trust_genesis: bool = False
 
 
 def load_config(flags: Mapping[str, str | None], environment: Mapping[str, str], folder: Path) -> NodeConfig:
@@ -276,6 +280,20 @@ def _read_service(raw: object, where: str) -> str:
     return raw
 
 
+def _read_checkpoint(raw: object, where: str) -> tuple[int, bytes]:
+    match = _CHECKPOINT.fullmatch(raw) if isinstance(raw, str) else None
+    if match is None:
+        raise _bad(where, raw, "a block's height:id, the id of 64 hex digits")
+    return int(match[1]), bytes.fromhex(match[2])
+
+
+def _read_switch(raw: object, where: str) -> bool:
+    found = raw if isinstance(raw, bool) else _SWITCH.get(raw.lower()) if isinstance(raw, str) else None
+    if found is None:
+        raise _bad(where, raw, "true or false")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How a setting is read, and what it is, for the command line's help and the README's table."""
@@ -283,6 +301,7 @@ class Setting:
     read: Callable[[object, str], Value]
     what: str
     default: str
+    is_switch: bool = False  # a flag without a value
 
 
 SETTINGS: Final[dict[str, Setting]] = {
@@ -305,6 +324,10 @@ SETTINGS: Final[dict[str, Setting]] = {
     ),
     "api_rate": Setting(_read_rate, "requests a second that one client of the API may make", str(DEFAULT_API_RATE)),
     "admin_token_file": Setting(_read_path, "file whose first line is the token for /api/v1/admin/", "no such paths"),
+    "checkpoint": Setting(_read_checkpoint, "height:id of a block that the chain holds, or it is not trusted", "none"),
+    "trust_genesis": Setting(
+        _read_switch, "trust the chain from genesis on, however old its newest block is", "false", is_switch=True
+    ),
 }
 
 

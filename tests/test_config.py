@@ -183,6 +183,10 @@ def test_what_peers_are_told_to_dial(tmp_path: Path, flags: dict[str, str | None
         ("api_rate", "1000001", "1 to 1000000"),
         ("api_rate", "1_0", "1 to 1000000"),
         ("admin_token_file", "", "a path"),
+        ("checkpoint", "12", "height:id"),
+        ("checkpoint", "0:" + 64 * "a", "height:id"),
+        ("checkpoint", "12:" + 63 * "a", "64 hex digits"),
+        ("trust_genesis", "maybe", "true or false"),
     ],
 )
 def test_a_wrong_value_is_a_line_that_names_the_setting_the_source_and_what_is_allowed(
@@ -285,3 +289,16 @@ def test_the_mark_of_windows_editors_is_no_part_of_the_first_name(tmp_path: Path
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfBLOCKCHAIN_SERVICE=x\r\nBLOCKCHAIN_API_PORT=1\r\n")
     found = load(tmp_path)
     assert (found.service, found.api_port) == ("x", 1)
+
+
+def test_a_checkpoint_is_a_height_and_an_id(tmp_path: Path) -> None:
+    assert load(tmp_path, {"checkpoint": "12:" + 32 * "aB"}).checkpoint == (12, 32 * b"\xab")
+    assert load(tmp_path).checkpoint is None
+
+
+@pytest.mark.parametrize(("raw", "value"), [("true", True), ("Yes", True), ("1", True), ("false", False), ("0", False)])
+def test_a_switch_is_on_or_off(tmp_path: Path, raw: str, value: bool) -> None:
+    assert load(tmp_path, {"trust_genesis": raw}).trust_genesis is value
+    assert load(tmp_path).trust_genesis is False
+    (tmp_path / "node.toml").write_text(f"trust_genesis = {str(value).lower()}\n")
+    assert load(tmp_path, {"config": "node.toml"}).trust_genesis is value

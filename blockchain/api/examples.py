@@ -30,6 +30,7 @@ READY: Final[Example] = {
         "not_halted": {"ok": True, "why": ""},
         "synced": {"ok": True, "why": ""},
         "not_stalled": {"ok": True, "why": ""},
+        "trusted": {"ok": True, "why": ""},
     },
 }
 SYNCING: Final[Example] = {
@@ -182,6 +183,7 @@ STATUS: Final[Example] = {
     "waiting_for": "pool holds 1 of 2",
     "stalled_ms": 0,
     "sync": {"target": 3, "blocks_per_second": None, "seconds_left": None, "sources": 0, "waiting_for": ""},
+    "untrusted": "",
 }
 CONSENSUS: Final[Example] = {
     "height": 4,

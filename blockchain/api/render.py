@@ -62,6 +62,7 @@ def status(view: StatusView, spec: ChainSpec, genesis_hash: Hash32, node_id: byt
         "waiting_for": view.consensus.waiting_for,
         "stalled_ms": view.stalled_ms,
         "sync": msgspec.structs.asdict(view.sync),
+        "untrusted": view.untrusted,
     }
 
 

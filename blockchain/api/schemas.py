@@ -318,6 +318,7 @@ class StatusAnswer(BaseModel):
     waiting_for: str
     stalled_ms: Annotated[Number, Field(description="for how long a block is awaited and none became final")]
     sync: SyncPart
+    untrusted: Annotated[str, Field(description="why this node does not vote on its chain, or empty")]
 
 
 class MissingVote(Part):

@@ -44,6 +44,7 @@ class Status(Struct, frozen=True):
     pool: Pool
     waiting_for: str
     sync: SyncProgress
+    untrusted: str
 
 
 class SignedTransaction(Struct, frozen=True):

@@ -57,7 +57,11 @@ def add_settings(parser: CommandParser, *names: str) -> None:
     """Flags for these settings of a node (all of them when none is named), and for its config file."""
     for name in names or SETTINGS:
         setting = SETTINGS[name]
-        parser.add_argument(f"--{name}", metavar="VALUE", help=f"{setting.what} (default: {setting.default})")
+        what = f"{setting.what} (default: {setting.default})"
+        if setting.is_switch:
+            parser.add_argument(f"--{name}", action="store_const", const="true", help=what)
+        else:
+            parser.add_argument(f"--{name}", metavar="VALUE", help=what)
     parser.add_argument("--config", metavar="FILE", help="config file, TOML; flags and environment win over it")
 
 

@@ -17,9 +17,10 @@ from blockchain.api.server import ApiServer
 from blockchain.commands.ending import ToldToEnd
 from blockchain.commands.keyring import read_password
 from blockchain.config import NodeConfig
+from blockchain.node.checkpoint import Checkpoint, Vouched
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import check_library
+from blockchain.primitives.crypto import Hash32, check_library
 from blockchain.runtime.keystore import check_mode, check_secret, node_key, read_key_file
 from blockchain.runtime.logs import configure_logging
 from blockchain.runtime.p2p import P2P
@@ -85,7 +86,7 @@ async def running_node(
             log=logging.getLogger("blockchain.p2p"),
         )
         with blocking():  # the whole state is read
-            node = NodeService(spec, store, signer, p2p, events, PeerId(key.public_key))
+            node = NodeService(spec, store, signer, p2p, events, PeerId(key.public_key), vouched_by(config))
         record = None if signer is None else signer.load()  # written first when all that can be refused has passed
         await p2p.start()
         stack.push_async_callback(p2p.stop)
@@ -107,6 +108,13 @@ def api_settings(config: NodeConfig) -> ApiSettings:
     token = None if config.admin_token_file is None else read_admin_token(config.admin_token_file)
     hosts = HostRule.of(config.ip, config.api_hosts)
     return ApiSettings(hosts=hosts, requests_per_second=config.api_rate, admin_token=token)
+
+
+def vouched_by(config: NodeConfig) -> Vouched:
+    """What the settings say of the chain that is to be trusted."""
+    given = config.checkpoint
+    checkpoint = None if given is None else Checkpoint(given[0], Hash32(given[1]))
+    return Vouched(checkpoint, config.trust_genesis)
 
 
 def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:

@@ -107,6 +107,7 @@ class BftEngine:
         self._key = key
         self._silent_until = 0  # no new signature up to this height: the store is older than the signer's record
         self._is_halted = False
+        self._is_mute = False
         self._out: list[Effect] = []
         self.current = self._new_height()
         self._commit = Commit(app.parent_certificate, app.parent_validators)
@@ -157,6 +158,13 @@ class BftEngine:
     def halt(self) -> None:
         """Sign nothing any more: something that must never happen did."""
         self._is_halted = True
+
+    def mute(self) -> None:
+        """Sign nothing until `unmute`: the chain is not trusted yet (protocol §8.8)."""
+        self._is_mute = True
+
+    def unmute(self) -> None:
+        self._is_mute = False
 
     def verify_seal(self, block: VerifiedBlock, certificate: Certificate, validators: ValidatorSet) -> None:
         if certificate.height != block.header.height or certificate.block_id != block.id:
@@ -435,7 +443,8 @@ class BftEngine:
     # ------------------------------------------------------------------------------------------------ signing
 
     def _may_sign(self) -> bool:
-        return self.validator is not None and not self._is_halted and self.current.height > self._silent_until
+        is_silent = self._is_halted or self._is_mute or self.current.height <= self._silent_until
+        return self.validator is not None and not is_silent
 
     def _ask(self, message: Proposal | Vote) -> None:
         """Write down everything that this message depends on, then ask for its signature (protocol §5.6)."""

@@ -17,6 +17,7 @@ from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, InvalidTransaction, StoreError
 from blockchain.genesis import LEDGERS
 from blockchain.ledger.state import FinalState, Overlay
+from blockchain.node.checkpoint import Checkpoint
 from blockchain.node.mempool import Mempool, refusal_event
 from blockchain.primitives import codec
 from blockchain.primitives.block import (
@@ -71,8 +72,11 @@ class Trial(Struct, frozen=True):
 class Chain:
     """One chain on one store. Implements `seams.Application`."""
 
-    def __init__(self, spec: ChainSpec, selection: ProofOfStake, store: Store) -> None:
+    def __init__(
+        self, spec: ChainSpec, selection: ProofOfStake, store: Store, checkpoint: Checkpoint | None = None
+    ) -> None:
         self.spec = spec
+        self.checkpoint = checkpoint
         self.genesis_hash = spec.hash
         self.ledger: Ledger = LEDGERS[spec.ledger](spec)
         self.selection = selection
@@ -240,6 +244,8 @@ class Chain:
         header = block.header
         self.check_fork(block.block.parent_certificate)
         self._check_place(header)
+        if self.checkpoint is not None and self.checkpoint.is_missed(header.height, block.id):
+            raise InvalidBlock("id", "not the checkpoint's")
         self._check_certificate(block.block.parent_certificate)
         self._check_counts(header)
         next_seed = self.selection.seed_after(header, self._validators)

@@ -18,6 +18,7 @@ from blockchain.errors import MalformedMessage, PeerFault, StoreError
 from blockchain.genesis import ENGINES
 from blockchain.node.admission import Admission
 from blockchain.node.chain import Chain
+from blockchain.node.checkpoint import Vouched
 from blockchain.node.gossip import Gossip
 from blockchain.node.liveness import Liveness
 from blockchain.node.messages import (
@@ -43,6 +44,7 @@ from blockchain.node.messages import (
 )
 from blockchain.node.peers import UNBOUNDED, Peer
 from blockchain.node.sync import Sync
+from blockchain.node.trust import Trust
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
@@ -84,6 +86,7 @@ from blockchain.seams import (
     Write,
 )
 
+VOUCHED: Final = Vouched()  # nobody says anything of the chain
 STATUS_MS: Final = 1_000
 ANNOUNCE_MS: Final = 5_000
 HEIGHT_TIMERS_MAX: Final = 128  # of one kind; more than the heights that one input can pass (sync takes 100)
@@ -121,9 +124,10 @@ Input = (
 class Core:
     """One chain of one node. `key` is the validator key that it signs with; None follows without voting."""
 
-    def __init__(self, spec: ChainSpec, store: Store, key: PublicKey | None) -> None:
+    def __init__(self, spec: ChainSpec, store: Store, key: PublicKey | None, vouched: Vouched = VOUCHED) -> None:
         selection = ENGINES[spec.engine](spec.hash)
-        self.chain = Chain(spec, selection, store)
+        self.chain = Chain(spec, selection, store, vouched.checkpoint)
+        self.trust = Trust(self.chain, store, vouched)
         self.engine = BftEngine(self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, key)
         self.gossip = Gossip(self.chain, self.engine, store)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
@@ -217,6 +221,9 @@ class Core:
         if self.halted:  # before it was started again
             self._halt(self.halted)
             self._out.append(Emit(Halted(self.halted)))
+        self._out.extend(self.trust.on_started(now))
+        if self.trust.why:
+            self.engine.mute()
         self._drive(given, now)
         self._set_timer(TimerKind.STATUS, STATUS_MS)
         self._set_timer(TimerKind.PEERS, PEERS_MS)
@@ -434,7 +441,11 @@ class Core:
         self.sync.stop()
 
     def _follow_up(self, now: int) -> None:
-        """What an input may have changed for others: the trigger, its timers, and the place peers know of."""
+        """What an input may have changed for others: trust, the trigger, its timers, and the place peers know of."""
+        trusted = self.trust.on_head()
+        if trusted:
+            self.engine.unmute()
+            self._out.extend(trusted)
         if self.chain.pool.ready_count != self._ready:
             self._ready = self.chain.pool.ready_count
             self._drive(PoolChanged(), now)

@@ -44,6 +44,7 @@ def status_of(core: Core) -> StatusView:
         consensus=consensus_of(core),
         stalled_ms=core.liveness.stalled_ms,
         sync=core.sync.view(),
+        untrusted=core.trust.why,
     )
 
 
@@ -84,6 +85,8 @@ def _waiting_for(core: Core, current: HeightInProgress) -> str:
     """Why nothing becomes final at this moment, in a sentence."""
     if core.halted:
         return f"nothing: this node stopped voting: {core.halted}"
+    if core.trust.why and core.engine.validator is not None:
+        return f"trust: this node does not vote: {core.trust.why}"
     if core.sync.is_syncing:
         return f"blocks: peers are at height {core.sync.best_height - 1}"
     rules = current.rules

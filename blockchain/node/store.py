@@ -36,6 +36,7 @@ class MemoryStore:
         self._refused = _Newest[RefusedTransaction](REFUSED_MAX)
         self._evidence = _Newest[bytes](EVIDENCE_MAX)
         self._halted = ""
+        self._untrusted_above: int | None = None
 
     def head(self) -> int:
         return len(self._blocks)
@@ -75,6 +76,9 @@ class MemoryStore:
     def halted(self) -> str:
         return self._halted
 
+    def untrusted_above(self) -> int | None:
+        return self._untrusted_above
+
     def write(self, batch: Batch) -> None:
         """Apply the whole batch; one whose block is not the head's child is an assert, and changes nothing."""
         assert batch.block is None or batch.block.height == self.head() + 1, "a block that is not the head's child"
@@ -97,6 +101,10 @@ class MemoryStore:
         for evidence in batch.evidence:
             self._evidence.add(evidence, evidence)
         self._halted = self._halted or batch.halted
+        if batch.untrusted_above is not None:
+            self._untrusted_above = batch.untrusted_above
+        if batch.is_trusted:
+            self._untrusted_above = None
 
     def _append(self, block: FinalBlock) -> None:
         self._blocks.append(block)

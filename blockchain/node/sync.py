@@ -60,6 +60,7 @@ class Sync:
         self._sources = Sources()
         self._progress = Progress()
         self._untold = 0  # blocks taken over since the last word of progress
+        self._off_checkpoint = 0  # answers with another block than the checkpoint's
         self._is_stopped = False  # more than two thirds signed what is wrong: others would only tell the same
 
     @property
@@ -127,6 +128,8 @@ class Sync:
             return [*failed, *self._ask(behind_min=1)]
         try:
             kept = link(peer, message)
+            if self._misses_checkpoint(kept):
+                return [*self._blame(self._wrong_checkpoint(peer)), *self._ask(behind_min=1)]
             self._check_head(kept)
         except InvalidCertificate as error:
             return [*self._blame(Penalize(peer, "bad_certificate", str(error))), *self._ask(behind_min=1)]
@@ -178,6 +181,17 @@ class Sync:
         height = self._chain.head.height
         if kept.first <= height < kept.end:
             self._chain.check_fork(kept.at(height)[1])
+
+    def _misses_checkpoint(self, kept: Kept) -> bool:
+        checkpoint = self._chain.checkpoint
+        if checkpoint is None or not kept.first <= checkpoint.height < kept.end:
+            return False
+        block, _ = kept.at(checkpoint.height)
+        return checkpoint.is_missed(checkpoint.height, block.id)
+
+    def _wrong_checkpoint(self, peer: PeerId) -> Penalize:
+        self._off_checkpoint += 1
+        return Penalize(peer, "wrong_checkpoint", "its chain holds another block than the checkpoint's")
 
     def _blame(self, penalty: Penalize) -> list[Effect]:
         self._distrust(penalty.peer, penalty.why)
@@ -251,7 +265,8 @@ class Sync:
 
     def view(self) -> SyncView:
         head = self._chain.head.height
-        target = max(self.best_height - 1, head)
+        checkpoint = self._chain.checkpoint
+        target = max(self.best_height - 1, head, 0 if checkpoint is None else checkpoint.height)
         return SyncView(
             target=target,
             blocks_per_second=self._progress.blocks_per_second if self.is_syncing else None,
@@ -276,7 +291,8 @@ class Sync:
             return f"an answer of {asked}, for {waited} s now" if waited >= 2 else ""
         holders = self._holders()
         if not holders:
-            return f"no peer has height {height}"
+            missed = f"; {_count(self._off_checkpoint, 'answer')} held another block than the checkpoint's"
+            return f"no peer has height {height}{missed if self._off_checkpoint else ''}"
         failed = [peer for peer in holders if not self._sources.may_be_asked(peer, self._tick)]
         if len(failed) == len(holders):
             verb = "rests" if len(failed) == 1 else "rest"

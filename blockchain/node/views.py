@@ -77,6 +77,7 @@ class StatusView(Struct, frozen=True):
     consensus: ConsensusView
     stalled_ms: int  # for how long a block is awaited and none became final; 0: none is awaited
     sync: SyncView
+    untrusted: str  # why this node does not vote on its chain, or ""
 
 
 class AccountView(Struct, frozen=True):

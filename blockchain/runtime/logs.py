@@ -44,6 +44,8 @@ from blockchain.seams import (
     TransactionAccepted,
     TransactionRefused,
     TransactionsDeclined,
+    Trusted,
+    TrustMissing,
 )
 
 LogFormat = Literal["json", "text"]
@@ -194,7 +196,7 @@ def _plain(name: str, value: object) -> object:
 def describe(event: NodeEvent) -> Line:
     """The level and the sentence with which an event is told to people."""
     match event:
-        case NodeStarted() | Halted() | SyncProgressed():
+        case NodeStarted() | Halted() | TrustMissing() | Trusted() | SyncProgressed():
             return _of_node(event)
         case PeerJoined() | PeerLeft() | PeerPenalized():
             return _of_peers(event)
@@ -208,13 +210,17 @@ def describe(event: NodeEvent) -> Line:
             assert_never(event)
 
 
-def _of_node(event: NodeStarted | Halted | SyncProgressed) -> Line:
+def _of_node(event: NodeStarted | Halted | TrustMissing | Trusted | SyncProgressed) -> Line:
     match event:
         case NodeStarted():
             role = f"validator {format_address(event.validator)}" if event.validator else "no validator key"
             return logging.INFO, f"started at height {event.height}, head {_short(event.head)}, {role}"
         case Halted():
             return logging.CRITICAL, f"halted, votes no more: {event.why}"
+        case TrustMissing():
+            return logging.WARNING, f"follows without voting, its chain is not trusted: {event.why}"
+        case Trusted():
+            return logging.INFO, f"checkpoint {event.height} reached, {_short(event.block_id)}: this chain is trusted"
         case SyncProgressed():
             rate = "" if event.blocks_per_second is None else f", {event.blocks_per_second} blocks/s"
             left = "" if not event.seconds_left else f", about {math.ceil(event.seconds_left)} s left"

@@ -19,7 +19,8 @@ from typing import Final, TypeVar, assert_never
 from blockchain.errors import InvalidSignature, MalformedMessage, PeerFault, SigningRefused
 from blockchain.node import proofs, reader
 from blockchain.node.ahead import StoreAhead
-from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
+from blockchain.node.checkpoint import Vouched
+from blockchain.node.core import VOUCHED, Core, Input, MessageFaulty, MessageReceived
 from blockchain.node.verify import verify_frame
 from blockchain.node.views import (
     AccountProofView,
@@ -93,6 +94,7 @@ class NodeService:
         p2p: P2P,
         events: asyncio.Queue[PeerEvent],
         node_id: PeerId,
+        vouched: Vouched = VOUCHED,
     ) -> None:
         self._node_id = node_id
         self._store = store
@@ -100,7 +102,7 @@ class NodeService:
         self._signer = signer
         self._p2p = p2p
         self._events = events
-        self._core = Core(spec, store, None if signer is None else signer.public_key)
+        self._core = Core(spec, store, None if signer is None else signer.public_key, vouched)
         self._inbox: asyncio.Queue[Input | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}

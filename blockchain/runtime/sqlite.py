@@ -128,6 +128,10 @@ class SqliteStore:
         with self._reading():
             return rows.read_halted(self._reader)
 
+    def untrusted_above(self) -> int | None:
+        with self._reading():
+            return rows.read_untrusted(self._reader)
+
     def write(self, batch: Batch) -> None:
         """Apply the whole batch in one transaction, on the disk when this returns, or nothing of it.
 
@@ -170,3 +174,7 @@ def _apply(writer: apsw.Connection, batch: Batch) -> None:
         rows.add_evidence(writer, batch.evidence)
     if batch.halted:
         rows.set_halted(writer, batch.halted)
+    if batch.untrusted_above is not None:
+        rows.set_untrusted(writer, batch.untrusted_above)
+    if batch.is_trusted:
+        rows.set_trusted(writer)

@@ -200,7 +200,7 @@ def read_evidence(connection: apsw.Connection) -> list[bytes]:
     return [_sound(connection, "a piece of evidence", raw, crc) for raw, crc in rows]
 
 
-# ---------------------------------------------------------------------------------------------------- the halt
+# ---------------------------------------------------------------------------------------------------- halt and trust
 
 
 def set_halted(connection: apsw.Connection, why: str) -> None:
@@ -211,6 +211,19 @@ def set_halted(connection: apsw.Connection, why: str) -> None:
 def read_halted(connection: apsw.Connection) -> str:
     row = connection.execute("SELECT value FROM meta WHERE name = 'halted'").fetchone()
     return bytes(row[0]).decode("utf-8", "replace") if row else ""
+
+
+def set_untrusted(connection: apsw.Connection, above: int) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('untrusted_above', ?)", (above.to_bytes(8, "big"),))
+
+
+def set_trusted(connection: apsw.Connection) -> None:
+    connection.execute("DELETE FROM meta WHERE name = 'untrusted_above'")
+
+
+def read_untrusted(connection: apsw.Connection) -> int | None:
+    row = connection.execute("SELECT value FROM meta WHERE name = 'untrusted_above'").fetchone()
+    return int.from_bytes(bytes(row[0]), "big") if row else None
 
 
 def _sound(connection: apsw.Connection, what: str, raw: object, crc: object) -> bytes:

@@ -44,6 +44,8 @@ from blockchain.seams.events import (
     TransactionAccepted,
     TransactionRefused,
     TransactionsDeclined,
+    Trusted,
+    TrustMissing,
 )
 from blockchain.seams.inputs import (
     EngineInput,
@@ -129,6 +131,8 @@ __all__ = [
     "TransactionRefused",
     "TransactionsDeclined",
     "TransactionsSubmitted",
+    "TrustMissing",
+    "Trusted",
     "VoteReceived",
     "VrfProved",
     "Write",

@@ -44,6 +44,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     refused: tuple[RefusedTransaction, ...] = ()
     evidence: tuple[bytes, ...] = ()
     halted: str = ""  # why this node votes no more, for good
+    untrusted_above: int | None = None  # from now on, what lies above this height is not trusted
+    is_trusted: bool = False  # all of it is trusted again
 
 
 class Write(Struct, frozen=True):

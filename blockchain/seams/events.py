@@ -132,6 +132,19 @@ class Halted(Struct, frozen=True, tag="halted"):
     why: str
 
 
+class TrustMissing(Struct, frozen=True, tag="trust_missing"):
+    """This node follows without voting: its chain is older than stake is bound."""
+
+    why: str
+
+
+class Trusted(Struct, frozen=True, tag="trusted"):
+    """The chain holds the checkpoint: this node votes again."""
+
+    height: int
+    block_id: Hash32
+
+
 NodeEvent = (
     NodeStarted
     | PeerJoined
@@ -151,4 +164,6 @@ NodeEvent = (
     | SignatureRefused
     | SyncProgressed
     | Halted
+    | TrustMissing
+    | Trusted
 )

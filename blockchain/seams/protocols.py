@@ -139,5 +139,8 @@ class Store(Protocol):
     def halted(self) -> str:
         """Why this node votes no more: the first reason that was written; empty: it may."""
 
+    def untrusted_above(self) -> int | None:
+        """The height above which nothing is trusted (docs/protocol.md §8.8); None: everything is."""
+
     def write(self, batch: Batch) -> None:
         """Apply the whole batch, durably, or nothing of it."""

@@ -94,6 +94,7 @@ class FakeNode:
         self.refuse: dict[bytes, tuple[str, str]] = {}
         self.submitted: list[list[bytes]] = []
         self.is_halted = ""
+        self.untrusted = ""
         self.is_syncing = False
         self.stalled_ms = 0
         self.breaks_with: Exception | None = None
@@ -161,6 +162,7 @@ class FakeNode:
             consensus=self._consensus(height + 1),
             stalled_ms=self.stalled_ms,
             sync=self._sync(height),
+            untrusted=self.untrusted,
         )
 
     def _sync(self, height: int) -> SyncView:

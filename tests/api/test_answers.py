@@ -416,6 +416,7 @@ def test_a_node_that_halted_is_alive_and_not_ready() -> None:
         "not_halted": {"ok": False, "why": "halted: two certificates at height 3"},
         "synced": {"ok": True, "why": ""},
         "not_stalled": {"ok": True, "why": ""},
+        "trusted": {"ok": True, "why": ""},
     }
     assert "two certificates" in str(document["detail"])
     assert ask(node, "/livez").status_code == 200
@@ -432,6 +433,15 @@ def test_a_node_that_is_syncing_is_not_ready() -> None:
     assert health.status_code == 206
     answer = schemas.SyncingAnswer.model_validate_json(health.content)
     assert [name for name, check in answer.checks.items() if not check.ok] == ["synced"]
+
+
+def test_a_node_that_does_not_trust_its_chain_is_not_ready() -> None:
+    node = FakeNode()
+    node.untrusted = "block 3 is too old"
+    document = check_problem(ask(node, "/readyz"), 503, "not_ready")
+    assert document["detail"] == "not trusted: block 3 is too old"
+    check_problem(ask(node, "/health"), 503, "not_usable")
+    assert ask(node, f"{V1}/status/").json()["untrusted"] == "block 3 is too old"
 
 
 def test_a_chain_that_is_stopped_is_not_ready_and_its_node_not_usable() -> None:

@@ -47,6 +47,14 @@ def test_a_halted_node_says_so_first(api: tuple[str, FakeNode], capsys: pytest.C
     page = output(capsys, "status", f"--url={api[0]}")
     assert page.startswith("HALTED       two certificates at height 2\n")
     assert "catching up to 8" in page
+    assert "sync         3 of 8, 12.5 blocks/s, about 1 s left, 1 source\n" in page
+
+
+def test_a_node_that_does_not_trust_its_chain_says_so_first(
+    api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api[1].untrusted = "block 3 is too old"
+    assert output(capsys, "status", f"--url={api[0]}").startswith("NOT TRUSTED  block 3 is too old\n")
 
 
 def test_the_status_of_an_empty_chain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -870,6 +870,16 @@ def test_a_fork_is_kept_told_and_ends_all_signing() -> None:
     assert len(events(Halted, effects)) == 1 and asked(effects) == []
 
 
+def test_a_mute_engine_signs_nothing_until_it_may_again() -> None:
+    bench = started()
+    bench.engine.mute()
+    assert asked(bench.propose(BLOCK)) == []
+    bench = started()
+    bench.engine.mute()
+    bench.engine.unmute()
+    assert asked(bench.propose(BLOCK)) != []
+
+
 def test_the_record_of_a_long_height_keeps_the_newest_rounds_and_those_behind_the_lock() -> None:
     current = started().engine.current
     current.signed = [vote_of(ME, PREVOTE, None, round=number) for number in range(RECORDED_ROUNDS_MAX + 10)]

@@ -36,6 +36,8 @@ from blockchain.seams import (
     TransactionAccepted,
     TransactionRefused,
     TransactionsDeclined,
+    Trusted,
+    TrustMissing,
 )
 
 TOUCHED = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "httpx", "httpcore", "asyncio")
@@ -366,6 +368,18 @@ EVENTS: list[tuple[NodeEvent, str, str, dict[str, object]]] = [
         "info",
         "synced to height 6 of 90, 12.5 blocks/s, about 7 s left",
         {"height": 6, "target": 90, "sources": 2, "blocks_per_second": 12.5, "seconds_left": 6.72},
+    ),
+    (
+        TrustMissing("block 7 is old"),
+        "warning",
+        "follows without voting, its chain is not trusted: block 7 is old",
+        {"why": "block 7 is old"},
+    ),
+    (
+        Trusted(7, ID),
+        "info",
+        f"checkpoint 7 reached, {SHORT}: this chain is trusted",
+        {"height": 7, "block_id": HEX},
     ),
     (Halted("two chains"), "critical", "halted, votes no more: two chains", {"why": "two chains"}),
 ]

@@ -186,3 +186,14 @@ def test_a_halt_is_kept_and_its_first_reason_stays(store: Store) -> None:
     store.write(Batch(halted="later"))
     store.write(batch_of(1))
     assert store.halted() == "two certificates — one height"
+
+
+def test_what_is_not_trusted_is_kept_until_it_is(store: Store) -> None:
+    assert store.untrusted_above() is None
+    store.write(Batch(untrusted_above=0))
+    assert store.untrusted_above() == 0
+    store.write(Batch(untrusted_above=12))
+    store.write(batch_of(1))
+    assert store.untrusted_above() == 12
+    store.write(Batch(is_trusted=True))
+    assert store.untrusted_above() is None

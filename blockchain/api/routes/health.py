@@ -33,7 +33,8 @@ async def is_live() -> Response:
 async def is_ready(node: NodeOf) -> Response:
     """This node can be used: every check passes.
 
-    It has not halted, is not catching up, and the chain is not stopped: a block is awaited, and none became final for
+    It has not halted, is not catching up, trusts its chain (which it does not when its newest block is older than stake
+    is bound, until it meets a checkpoint), and the chain is not stopped: a block is awaited, and none became final for
     four times the time-outs of a round. A chain with nothing to do is ready. Otherwise 503, code `not_ready`, with the
     same named checks.
     """
@@ -76,6 +77,10 @@ def _synced(view: StatusView, _node: NodeReader) -> str:
     return f"syncing: at height {view.height}, a peer at {view.best_peer_height}" if view.is_syncing else ""
 
 
+def _trusted(view: StatusView, _node: NodeReader) -> str:
+    return f"not trusted: {view.untrusted}" if view.untrusted else ""
+
+
 def _not_stalled(view: StatusView, node: NodeReader) -> str:
     if view.stalled_ms < stall_limit_ms(node.spec.parameters):
         return ""
@@ -86,6 +91,7 @@ CHECKS: Final[dict[str, Check]] = {  # each says why it fails, or nothing
     "not_halted": _not_halted,
     "synced": _synced,
     "not_stalled": _not_stalled,
+    "trusted": _trusted,
 }
 
 
