@@ -71,7 +71,7 @@ class _Block(Struct, frozen=True):
     text: str
 
 
-def read_key_file(path: Path, password: bytes | None) -> SigningKey:
+def read_key_file(path: Path, password: bytes | None = None) -> SigningKey:
     """The key of a file; `password` is not used when the file is not encrypted.
 
     Raises KeyFileError when the file is missing, unreadable, no PEM, of another kind of key, encrypted without a
