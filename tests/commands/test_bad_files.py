@@ -21,6 +21,8 @@ import apsw
 import pytest
 
 from blockchain import cli
+from blockchain.commands import ending
+from blockchain.commands.ending import ToldToEnd
 from blockchain.commands.keyring import PROJECT
 from blockchain.commands.node import record_path
 from blockchain.demo_chain import demo_spec
@@ -58,14 +60,11 @@ def run(
 ) -> Iterator[Callable[..., tuple[int, str]]]:
     """`blockchain run`: the exit code and what stands on standard error. A node that starts is told to end at once."""
 
-    def ended_already() -> object:
-        import asyncio
+    async def told_already(_: ToldToEnd) -> None:
+        return
 
-        ended = asyncio.Event()
-        ended.set()
-        return ended
-
-    monkeypatch.setattr("blockchain.commands.node._when_told_to_end", ended_already)
+    monkeypatch.setattr(ending, "SIGNALS", ())  # they are the tests' own
+    monkeypatch.setattr(ToldToEnd, "wait", told_already)
     monkeypatch.setattr("blockchain.commands.node.configure_logging", lambda *_: None)  # of the whole process
     monkeypatch.setenv("BLOCKCHAIN_ENV_FILE", "")
 
