@@ -95,7 +95,7 @@ class Load:
 
 @contextmanager
 def load(net: Network) -> Iterator[Load]:
-    """A client at every validator's node, until the end of the block or until `stop`."""
+    """A client at every node that has an account, until the end of the block or until `stop`."""
     stopped = threading.Event()
     recipients = [*net.wallets[1:], net.wallets[0]]
     senders = [

@@ -51,7 +51,7 @@ QUICK: Final = Parameters(
 
 @dataclass(frozen=True)
 class Network:
-    """Nodes of one chain, the validators first, and an account with money for each of these."""
+    """Nodes of one chain, the validators first, and an account with money for each that was there from the start."""
 
     folder: Path
     spec: ChainSpec
@@ -68,9 +68,9 @@ class Network:
                 node.start()
 
     def add_follower(self) -> NodeProcess:
-        """One more node, without a key, that knows the first one; not started."""
+        """One more node, without a key, that knows those that there are; not started."""
         node_port, api_port = free_ports(2)
-        seeds = f"{HOST}:{self.nodes[0].node_port}"
+        seeds = ",".join(f"{HOST}:{node.node_port}" for node in self.nodes)
         name = f"follower-{len(self.nodes)}"
         follower = NodeProcess(name, node_port, api_port, self.folder / name, None, self.genesis, seeds)
         self.nodes.append(follower)
@@ -100,10 +100,10 @@ class Network:
 
 
 @contextmanager
-def network(folder: Path, validators: int, parameters: Parameters = QUICK) -> Iterator[Network]:
+def network(folder: Path, validators: int, parameters: Parameters = QUICK, followers: int = 0) -> Iterator[Network]:
     """Make keys and genesis, and the nodes; nothing is started yet. On leaving, every process has ended."""
     keys = [generate_key() for _ in range(validators)]
-    money = [generate_key() for _ in range(validators)]
+    money = [generate_key() for _ in range(validators + followers)]
     spec = ChainSpec(
         chain_id="processes",
         time_ms=time.time_ns() // 1_000_000,
@@ -124,7 +124,10 @@ def network(folder: Path, validators: int, parameters: Parameters = QUICK) -> It
         ports_here = node_ports[index], api_ports[index]
         nodes.append(NodeProcess(name, *ports_here, own, own / "key.pem", folder / "genesis.json", seeds))
     with all_closed(nodes):
-        yield Network(folder, spec, nodes, [Wallet(key, spec.hash) for key in money])
+        net = Network(folder, spec, nodes, [Wallet(key, spec.hash) for key in money])
+        for _ in range(followers):
+            net.add_follower()
+        yield net
 
 
 @contextmanager
