@@ -15,11 +15,43 @@ from collections.abc import Sequence
 from typing import Final
 
 from blockchain import __version__
-from blockchain.commands import account, block, db, demo, genesis, keys, reset, run, sample, send, status, testnet, tx
+from blockchain.commands import (
+    account,
+    block,
+    db,
+    demo,
+    genesis,
+    keys,
+    log_level,
+    peers,
+    reset,
+    run,
+    sample,
+    send,
+    status,
+    testnet,
+    tx,
+)
 from blockchain.commands.arguments import CommandParser
 from blockchain.errors import BlockchainError, ConfigError
 
-COMMANDS: Final = (run, demo, testnet, sample, send, status, block, tx, account, keys, genesis, db, reset)
+COMMANDS: Final = (
+    run,
+    demo,
+    testnet,
+    sample,
+    send,
+    status,
+    block,
+    tx,
+    account,
+    peers,
+    keys,
+    genesis,
+    db,
+    log_level,
+    reset,
+)
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2

@@ -57,6 +57,11 @@ class AdminGate:
 
 
 def read_admin_token(path: Path) -> AdminToken:
+    """The token of a file, as a node keeps it. Raises as `read_token_text` does."""
+    return AdminToken(hashlib.sha256(read_token_text(path).encode()).digest())
+
+
+def read_token_text(path: Path) -> str:
     """The token on the first line of a file. Raises ConfigError, and KeyFileError where others may read it."""
     try:
         with path.open("rb") as file:
@@ -67,7 +72,7 @@ def read_admin_token(path: Path) -> AdminToken:
     if not TOKEN_CHARACTERS_MIN <= len(line) <= TOKEN_CHARACTERS_MAX or not _TOKEN.fullmatch(line):
         allowed = f"{TOKEN_CHARACTERS_MIN} to {TOKEN_CHARACTERS_MAX} letters, digits and - . _ ~ + / ="
         raise ConfigError(f"admin_token_file {path}: its first line has to be {allowed}; {_MAKE_ONE}")
-    return AdminToken(hashlib.sha256(line).digest())
+    return line.decode("ascii")
 
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="the token of --admin_token_file")

@@ -40,6 +40,7 @@ SYNCING: Final[Example] = {
 ADMIN: Final[Example] = {
     "actions": [{"method": "GET", "path": "/api/v1/admin/", "what": "List what the token may do"}],
 }
+LOG_LEVEL: Final[Example] = {"level": "info"}
 PROBLEM: Final[Example] = {
     "type": "about:blank",
     "title": "Unprocessable Content",

@@ -84,6 +84,13 @@ class AdminAnswer(BaseModel):
     actions: list[AdminAction]
 
 
+class LogLevelAnswer(BaseModel):
+    """The least level that is logged."""
+
+    model_config = config_with(examples.LOG_LEVEL)
+    level: Literal["debug", "info", "warning", "error"]
+
+
 # ---------------------------------------------------------------------------------------------- transactions
 
 

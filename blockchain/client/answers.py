@@ -224,12 +224,31 @@ class ValidatorList(Struct, frozen=True):
     validators: tuple[Validator, ...]
 
 
+class LogLevel(Struct, frozen=True):
+    level: str
+
+
 class Peer(Struct, frozen=True):
+    """The last three are None where the node does not tell them."""
+
     id: str
     address: str
     inbound: bool
     height: int
     round: int
+    remote: str | None = None
+    agent: str | None = None
+    score: int | None = None
+
+
+class Ban(Struct, frozen=True):
+    """Of a node id (`peer`) or of an address."""
+
+    peer: str | None
+    address: str
+    reason: str
+    why: str
+    seconds_left: int
 
 
 class Dial(Struct, frozen=True):
@@ -242,6 +261,7 @@ class Dial(Struct, frozen=True):
 class Peers(Struct, frozen=True):
     peers: tuple[Peer, ...]
     dials: tuple[Dial, ...]
+    bans: tuple[Ban, ...] = ()
 
 
 class GenesisAccount(Struct, frozen=True):

@@ -38,7 +38,8 @@ class Call(Struct, Generic[T], frozen=True):
     path: str
     read: Callable[[Answer], T]
     parameters: dict[str, str] = {}
-    body: bytes | None = None  # canonical bytes of transactions; None asks by GET
+    body: bytes | None = None  # canonical bytes of transactions, or JSON where it is put; None asks by GET
+    token: str = ""  # of the node's operator; a call with one and a body is a PUT
 
 
 class _Problem(Struct, frozen=True):
@@ -149,6 +150,11 @@ def account(address: str) -> Call[answers.Account]:
 
 def validators(height: int | None) -> Call[answers.ValidatorList | None]:
     return Call(f"{_PREFIX}/validators/", _read_or_none(answers.ValidatorList), _given({"height": height}))
+
+
+def log_level(token: str, level: str | None) -> Call[answers.LogLevel]:
+    body = None if level is None else msgspec.json.encode({"level": level})
+    return Call(f"{_PREFIX}/admin/log_level/", _read(answers.LogLevel), body=body, token=token)
 
 
 def peers() -> Call[answers.Peers]:

@@ -106,6 +106,10 @@ class Client:
     def peers(self) -> answers.Peers:
         return self._ask(calls.peers())
 
+    def log_level(self, token: str, level: str | None = None) -> answers.LogLevel:
+        """The level in force, or after it was set. `token` is that of the node's operator."""
+        return self._ask(calls.log_level(token, level))
+
     def genesis(self) -> answers.Genesis:
         return self._ask(calls.genesis())
 
@@ -221,6 +225,9 @@ class AsyncClient:
     async def peers(self) -> answers.Peers:
         return await self._ask(calls.peers())
 
+    async def log_level(self, token: str, level: str | None = None) -> answers.LogLevel:
+        return await self._ask(calls.log_level(token, level))
+
     async def genesis(self) -> answers.Genesis:
         return await self._ask(calls.genesis())
 
@@ -265,11 +272,17 @@ class AsyncClient:
 
 def _request(url: str, call: Call[T], seconds: float) -> httpx.Request:
     """Without the library's default headers: no compression is asked for."""
+    method, headers = "GET", {}
+    if call.body is not None:
+        method = "PUT" if call.token else "POST"
+        headers["Content-Type"] = "application/json" if call.token else "application/msgpack"
+    if call.token:
+        headers["Authorization"] = f"Bearer {call.token}"
     return httpx.Request(
-        "GET" if call.body is None else "POST",
+        method,
         f"{url}{call.path}",
         params=call.parameters,
-        headers={} if call.body is None else {"Content-Type": "application/msgpack"},
+        headers=headers,
         content=call.body,
         extensions={"timeout": httpx.Timeout(seconds).as_dict()},
     )

@@ -79,15 +79,32 @@ def configure_logging(level: str, log_format: LogFormat, service: str = SERVICE,
         raise ConfigError(f"log level {level!r}: choose one of {', '.join(LEVELS)}")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines(service, node) if log_format == "json" else TextLines(node))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level.upper())
-    for name, least in _QUIET.items():
-        logging.getLogger(name).setLevel(max(_number(level), _number(least)))
+    logging.getLogger().handlers = [handler]
+    _set_levels(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets"):
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = name != "uvicorn.access"
+
+
+def log_level() -> str:
+    """The level in force, one of LEVELS."""
+    return logging.getLevelName(logging.getLogger().level).lower()
+
+
+def change_log_level(level: str, who: str) -> None:
+    """Another of LEVELS from now on, until the process ends; `who` asked for it. The change is logged in any case."""
+    before = log_level()
+    facts = {"evt.name": "log_level_changed", "before": before, "after": level, "network.client.ip": who}
+    _set_levels(min(before, level, key=_number))  # the line comes while the one that shows more is in force
+    logging.getLogger("blockchain.process").warning("log level %s, was %s", level, before, extra=facts)
+    _set_levels(level)
+
+
+def _set_levels(level: str) -> None:
+    logging.getLogger().setLevel(level.upper())
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(max(_number(level), _number(least)))
 
 
 def _number(level: str) -> int:

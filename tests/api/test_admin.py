@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -108,3 +110,64 @@ def test_a_token_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_token_that_others_may_read(tmp_path: Path, mode: int) -> None:
     with pytest.raises(KeyFileError, match="chmod 600"):
         read_admin_token(_token_file(tmp_path, mode=mode))
+
+
+# ---------------------------------------------------------------------------------------------------- the log level
+
+LEVEL_PATH = "/api/v1/admin/log_level/"
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+
+
+def _changes(caplog: pytest.LogCaptureFixture) -> list[tuple[object, ...]]:
+    told = [vars(record) for record in caplog.records if "evt.name" in vars(record)]
+    return [(line["before"], line["after"], line["network.client.ip"]) for line in told]
+
+
+@pytest.fixture(name="levels")
+def levels_fixture() -> Iterator[None]:
+    """The level is info, and what it was after the test."""
+    names = ("", "uvicorn", "websockets", "httpx", "httpcore", "asyncio")
+    before = [(logger, logger.level) for logger in map(logging.getLogger, names)]
+    logging.getLogger().setLevel("INFO")
+    yield
+    for logger, level in before:
+        logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("levels")
+def test_the_log_level_is_shown_and_changed(settings: ApiSettings, caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(FakeNode(), settings)
+    for level, before in (("error", "info"), ("debug", "error"), ("warning", "debug")):
+        answer = ask_app(app, LEVEL_PATH, "PUT", json={"level": level}, headers=AUTHORIZED)
+        assert answer.json() == {"level": level}
+        assert ask_app(app, LEVEL_PATH, headers=AUTHORIZED).json() == {"level": level}
+        assert logging.getLogger("blockchain.node").getEffectiveLevel() == getattr(logging, level.upper())
+        assert _changes(caplog) == [(before, level, "192.0.2.7")]
+        caplog.clear()
+    assert logging.getLogger("websockets").level == logging.WARNING, "frames are not logged at debug either"
+
+
+@pytest.mark.usefixtures("levels")
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b'{"level": "loud"}', 422, "log_level_unknown"),
+        (b'{"level": ["info"]}', 422, "log_level_unknown"),
+        (b'{"level": "info", "for": 5}', 422, "log_level_unknown"),
+        (b'"info"', 422, "log_level_unknown"),
+        (b'{"level": "info", "level": "debug"}', 400, "malformed_json"),
+        (b'{"level": "' + b"x" * 2_000 + b'"}', 413, "body_too_large"),
+    ],
+)
+def test_another_log_level_is_refused_and_changes_nothing(
+    content: bytes, status: int, code: str, settings: ApiSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(FakeNode(), settings)
+    check_problem(ask_app(app, LEVEL_PATH, "PUT", content=content, headers=AUTHORIZED), status, code)
+    assert _changes(caplog) == []
+    assert ask_app(app, LEVEL_PATH, headers=AUTHORIZED).json() == {"level": "info"}
+
+
+def test_the_log_level_asks_for_the_token(settings: ApiSettings) -> None:
+    check_problem(ask(FakeNode(), LEVEL_PATH, "PUT", settings=settings, json={"level": "debug"}), 401, "token_missing")
+    check_problem(ask(FakeNode(), LEVEL_PATH, "PUT", json={"level": "debug"}), 404, "not_found")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
-from blockchain.api.app import create_app
+from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.server import ApiServer
 from tests.api.fake_node import FakeNode
 
@@ -17,10 +17,12 @@ START_SECONDS = 30
 
 
 @contextmanager
-def running_api(heights: int = 3, pending: int = 0) -> Iterator[tuple[str, FakeNode]]:
+def running_api(
+    heights: int = 3, pending: int = 0, settings: ApiSettings | None = None
+) -> Iterator[tuple[str, FakeNode]]:
     """The URL, and the node behind it, whose knobs a test may turn between two requests."""
     started: Future[tuple[str, FakeNode, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(started, heights, pending)))
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(started, heights, pending, settings)))
     thread.start()
     try:
         url, node, loop, stop = started.result(START_SECONDS)
@@ -33,13 +35,16 @@ def running_api(heights: int = 3, pending: int = 0) -> Iterator[tuple[str, FakeN
 
 
 async def _serve(
-    started: Future[tuple[str, FakeNode, asyncio.AbstractEventLoop, asyncio.Event]], heights: int, pending: int
+    started: Future[tuple[str, FakeNode, asyncio.AbstractEventLoop, asyncio.Event]],
+    heights: int,
+    pending: int,
+    settings: ApiSettings | None,
 ) -> None:
     try:
         node = FakeNode(heights)
         for _ in range(pending):
             node.make_pending()
-        server = ApiServer(create_app(node), HOST, 0)
+        server = ApiServer(create_app(node, settings), HOST, 0)
         await server.start()
     except BaseException as error:
         started.set_exception(error)
