@@ -29,7 +29,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from blockchain.api import admin, body, connection, rate, render, server
+from blockchain.api import admin, body, connection, rate, render, server, waiting
 from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.routes import chain, history, transactions
 from blockchain.cli import main
@@ -254,6 +254,7 @@ LIMITS: Final = {
     ),
     "connections": f"{server.CONNECTIONS_MAX}",
     "time without a request in progress": f"{connection.IDLE_SECONDS_MAX:.0f} s",
+    "requests that wait (`wait=final`)": f"{waiting.WAITS_MAX}, each {waiting.WAIT_SECONDS_MAX} s",
     "blocks of a page": (
         f"{chain.PAGE_BLOCKS_MAX}, default {chain.PAGE_BLOCKS}, and {chain.PAGE_BYTES_MAX >> 20} MiB as stored"
     ),

@@ -23,6 +23,7 @@ from blockchain.api.routes.proofs import proof_routes
 from blockchain.api.routes.state import state_routes
 from blockchain.api.routes.transactions import transaction_routes
 from blockchain.api.schemas import Problem
+from blockchain.api.waiting import Waits
 from blockchain.node.views import NodeReader
 
 PREFIX: Final = "/api/v1"
@@ -66,6 +67,7 @@ def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI
     )
     settings = settings or ApiSettings()
     app.state.node = node
+    app.state.waits = Waits()
     app.state.body_limits = settings.body_limits
     app.include_router(health_routes())
     for router in (chain_routes(), transaction_routes(), state_routes(), proof_routes(), history_routes()):

@@ -17,6 +17,7 @@ from blockchain.node.views import (
     ConsensusView,
     DialView,
     LotteryReceipt,
+    OutcomeView,
     PeerView,
     StatusView,
     TransactionView,
@@ -129,6 +130,10 @@ def transaction(view: TransactionView) -> JsonObject:
         "transaction": None if view.raw is None else transaction_to_json(decode_transaction(view.raw)),
         "refusal": None if refusal is None else _refusal(refusal),
     }
+
+
+def outcome(view: OutcomeView) -> JsonObject:
+    return {"id": view.id.hex(), "state": view.state, "height": view.height, "position": view.position}
 
 
 def pool(pending: Sequence[VerifiedTransaction]) -> list[JsonObject]:

@@ -134,13 +134,21 @@ class SubmissionResult(Part):
     why: str
 
 
+class Outcome(Part):
+    id: Hash
+    state: str
+    height: Number | None
+    position: Number | None
+
+
 class SubmissionAnswer(BaseModel):
-    """`ids` are those accepted; `results` are in the order of the request."""
+    """`ids` are those accepted; `results` are in the order of the request; `outcomes` (it waited) in that of `ids`."""
 
     model_config = config_with(examples.SUBMISSION)
     message: Literal["Received transaction"]
     ids: list[Hash]
     results: list[SubmissionResult]
+    outcomes: list[Outcome] | None = None
 
 
 class Refusal(Part):

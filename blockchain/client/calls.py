@@ -130,9 +130,11 @@ def fees() -> Call[answers.Fees]:
     return Call(f"{_PREFIX}/fees/", _read(answers.Fees))
 
 
-def transaction(transaction_id: str) -> Call[answers.TransactionState | None]:
+def transaction(transaction_id: str, wait_seconds: int = 0) -> Call[answers.TransactionState | None]:
+    """`wait_seconds`: for how long the node may wait for its end before it answers."""
     path = f"{_PREFIX}/transactions/{_segment(transaction_id)}/"
-    return Call(path, _read_or_none(answers.TransactionState))
+    parameters = {"wait": "final", "timeout": str(wait_seconds)} if wait_seconds else {}
+    return Call(path, _read_or_none(answers.TransactionState), parameters)
 
 
 def transaction_proof(transaction_id: str) -> Call[answers.TransactionProof | None]:
@@ -224,6 +226,15 @@ def _segment(value: int | str) -> str:
 _FIRST_PAUSE_SECONDS: Final = 0.05  # a block is final in tens of milliseconds where transactions flow
 _PAUSE_GROWTH: Final = 1.5
 _PAUSE_SECONDS_MAX: Final = 1.0
+_LAST_LOOK_SECONDS: Final = 0.5
+_NODE_SECONDS_MAX: Final = 30  # half of what a node allows: a connection that died is noticed so much earlier
+_BUSY: Final = "busy"
+
+
+def check_busy(refused: RequestRefused) -> None:
+    """A node where too many wait is asked again after a pause, like one that does not answer; raises all else."""
+    if refused.code != _BUSY:
+        raise refused
 
 
 class Wait:
@@ -246,6 +257,10 @@ class Wait:
     def remaining(self, now: float) -> float:
         """What one request may take; never so little that it cannot succeed."""
         return max(self._deadline - now, _FIRST_PAUSE_SECONDS)
+
+    def node_seconds(self, now: float) -> int:
+        """For how long the node may wait before it answers: whole seconds, with time left to ask once more."""
+        return max(0, min(int(self._deadline - now - _LAST_LOOK_SECONDS), _NODE_SECONDS_MAX))
 
     def pause(self, now: float) -> float:
         pause = min(self._pause, max(self._deadline - now, 0.0))

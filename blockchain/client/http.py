@@ -13,7 +13,7 @@ import httpx
 
 from blockchain.client import answers, calls
 from blockchain.client.calls import ANSWER_BYTES_MAX, Answer, Call, Wait
-from blockchain.errors import NodeUnreachable
+from blockchain.errors import NodeUnreachable, RequestRefused
 from blockchain.primitives.transaction import VerifiedTransaction
 
 T = TypeVar("T")
@@ -140,13 +140,19 @@ class Client:
         return wait.last
 
     def _look(self, transaction_id: str, wait: Wait) -> answers.TransactionState | None:
+        now = self._clock()
+        seconds = wait.node_seconds(now)
         try:
-            return self._ask(calls.transaction(transaction_id), wait.remaining(self._clock()))
+            call = calls.transaction(transaction_id, seconds)
+            return self._ask(call, min(wait.remaining(now), seconds + self._timeout))
         except NodeUnreachable:
             return None  # restarting, perhaps: the deadline decides
+        except RequestRefused as refused:
+            calls.check_busy(refused)
+            return None
 
     def _ask(self, call: Call[T], timeout: float | None = None) -> T:
-        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        seconds = self._timeout if timeout is None else timeout
         try:
             with closing(self._http.send(_request(self.url, call, seconds), stream=True)) as response:
                 body = bytearray()
@@ -253,13 +259,19 @@ class AsyncClient:
         return wait.last
 
     async def _look(self, transaction_id: str, wait: Wait) -> answers.TransactionState | None:
+        now = self._clock()
+        seconds = wait.node_seconds(now)
         try:
-            return await self._ask(calls.transaction(transaction_id), wait.remaining(self._clock()))
+            call = calls.transaction(transaction_id, seconds)
+            return await self._ask(call, min(wait.remaining(now), seconds + self._timeout))
         except NodeUnreachable:
+            return None
+        except RequestRefused as refused:
+            calls.check_busy(refused)
             return None
 
     async def _ask(self, call: Call[T], timeout: float | None = None) -> T:
-        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        seconds = self._timeout if timeout is None else timeout
         try:
             async with aclosing(await self._http.send(_request(self.url, call, seconds), stream=True)) as response:
                 body = bytearray()

@@ -97,6 +97,7 @@ async def running_node(
         server = ApiServer(create_app(node, settings), config.ip, config.api_port)
         await server.start()
         stack.push_async_callback(server.stop)
+        stack.callback(node.end_waits)
         for address in config.seeds:
             p2p.dial(address)
         _say_started(config, server.port, p2p.port)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from blockchain.commands.arguments import add_command, add_json, add_url
+from blockchain.commands.arguments import add_command, add_json, add_url, seconds
 from blockchain.commands.text import facts, json_text, time_text
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "tx", "show what became of a transaction: pending, final or refused, and why", run)
     parser.add_argument("id", help="its id, 64 hex digits")
+    parser.add_argument(
+        "--wait", type=seconds, default=0.0, metavar="SECONDS", help="seconds to wait for its end (default: none)"
+    )
     add_url(parser)
     add_json(parser)
 
@@ -25,8 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
     from blockchain.client import Client
 
     with Client(arguments.url) as node:
-        found = node.transaction(arguments.id)
-    if found is None:
+        wait = arguments.wait
+        found = node.wait_final(arguments.id, wait) if wait > 0 else node.transaction(arguments.id)
+    if found is None or found.state == "unknown":
         print("blockchain: this node does not know this transaction", file=sys.stderr)
         return 1
     print(json_text(found) if arguments.json else page(found))

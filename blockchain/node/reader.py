@@ -12,6 +12,7 @@ from blockchain.node.views import (
     AccountView,
     ConsensusView,
     LotteryReceipt,
+    OutcomeView,
     PeerView,
     PoolView,
     StatusView,
@@ -165,6 +166,16 @@ def transaction_of(core: Core, store: Finals, transaction_id: Hash32) -> Transac
         return TransactionView(transaction_id, "final", raw, height, position)
     refusal = store.refusal(transaction_id)
     return None if refusal is None else TransactionView(transaction_id, "refused", None, refusal=refusal)
+
+
+def outcome_of(core: Core, store: Finals, transaction_id: Hash32) -> OutcomeView:
+    """As `transaction_of`, without reading a block."""
+    if core.chain.pool.get(transaction_id) is not None:
+        return OutcomeView(transaction_id, "pending")
+    place = store.locate(transaction_id)
+    if place is not None:
+        return OutcomeView(transaction_id, "final", *place)
+    return OutcomeView(transaction_id, "unknown" if store.refusal(transaction_id) is None else "refused")
 
 
 def lottery_of(core: Core, height: int, round: int, stored: FinalBlock | None) -> LotteryReceipt | None:

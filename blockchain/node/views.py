@@ -5,6 +5,7 @@ A view is taken between two inputs, so it is always consistent; it holds no refe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -131,6 +132,15 @@ class TransactionView(Struct, frozen=True):
     refusal: RefusedTransaction | None = None
 
 
+class OutcomeView(Struct, frozen=True):
+    """The state of a transaction and its place, without the rest; `state` as in TransactionView, or "unknown"."""
+
+    id: Hash32
+    state: str
+    height: int | None = None
+    position: int | None = None
+
+
 class HeaderView(Struct, frozen=True):
     """The header of a final block, and the certificate that made it final."""
 
@@ -209,6 +219,11 @@ class NodeReader(Protocol):
 
     def history(self, address: Address, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
         """Height and position of the final transactions that name an account, newest first, before a place."""
+
+    def outcome(self, transaction_id: Hash32) -> OutcomeView: ...
+
+    async def wait_ended(self, transaction_ids: Sequence[Hash32], seconds: float) -> None:
+        """Return when none of these is pending here, or after `seconds`, or when the node is about to end."""
 
     def account_proof(self, address: Address) -> AccountProofView | None:
         """None while there is no final block."""

@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar, assert_never
 
@@ -28,6 +28,7 @@ from blockchain.node.views import (
     BanView,
     DialView,
     LotteryReceipt,
+    OutcomeView,
     PeerView,
     StatusView,
     TransactionView,
@@ -43,6 +44,7 @@ from blockchain.runtime.peer_events import DialFailed, FrameReceived, PeerDown, 
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.told_addresses import ToldAddresses
+from blockchain.runtime.waiters import Waiters
 from blockchain.runtime.websocket import source_of
 from blockchain.seams import (
     Broadcast,
@@ -110,6 +112,7 @@ class NodeService:
         self._tokens = 0
         self._remotes: dict[PeerId, str] = {}  # the IP address of each that is up
         self._told = ToldAddresses(p2p)
+        self._waiters = Waiters()
         self._disk = ThreadPoolExecutor(1, "disk")
         self._verifier = ThreadPoolExecutor(1, "verify")
         self._clients = ThreadPoolExecutor(1, "clients")  # of its own: no flood of clients delays the peers' votes
@@ -163,6 +166,7 @@ class NodeService:
         match effect:
             case Write(batch=batch):
                 await self._in_thread(self._disk, lambda: self._store.write(batch))
+                self._waiters.on_left(batch.pending_removed)
             case Send(peers=peers, frame=frame):
                 for peer in peers:
                     self._p2p.send(peer, frame)
@@ -338,6 +342,17 @@ class NodeService:
 
     def history(self, address: Address, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
         return self._final.history(address, before, count)
+
+    def outcome(self, transaction_id: Hash32) -> OutcomeView:
+        return reader.outcome_of(self._core, self._final, transaction_id)
+
+    async def wait_ended(self, transaction_ids: Sequence[Hash32], seconds: float) -> None:
+        pool = self._core.chain.pool
+        await self._waiters.wait([one for one in transaction_ids if pool.get(one) is not None], seconds)
+
+    def end_waits(self) -> None:
+        """Nobody waits any more: what has not ended is pending."""
+        self._waiters.end()
 
     def account_proof(self, address: Address) -> AccountProofView | None:
         return proofs.account_proof_of(self._core, self._final, address)

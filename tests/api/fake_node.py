@@ -5,6 +5,7 @@ Every method insists on the thread that made the fake: the API may take views on
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from blockchain.node.views import (
     DialView,
     HeaderView,
     LotteryReceipt,
+    OutcomeView,
     PeerView,
     PoolView,
     StatusView,
@@ -89,6 +91,10 @@ class FakeNode:
         self._blocks: dict[int, FinalBlock] = {}
         self._heights: dict[bytes, int] = {}
         self._transactions: dict[bytes, TransactionView] = {}
+        self._later: list[VerifiedTransaction] = []
+        self.waited: list[tuple[tuple[Hash32, ...], float]] = []  # what was waited for, and for how many seconds
+        self.is_slow = False  # whoever waits, waits until it leaves
+        self.begins_to_wait, self.stops_waiting = asyncio.Event(), asyncio.Event()
         self._set = ValidatorSet([Validator(ALICE.address, ALICE_KEY.public_key, 1)])
         self.pool: list[VerifiedTransaction] = []
         self.refuse: dict[bytes, tuple[str, str]] = {}
@@ -130,6 +136,10 @@ class FakeNode:
 
     def finalize(self, made: VerifiedTransaction) -> None:
         self._transactions[made.id] = TransactionView(made.id, "final", made.raw, 1, 0)
+
+    def finalize_while_waiting(self, made: VerifiedTransaction) -> None:
+        """It becomes final as soon as somebody waits."""
+        self._later.append(made)
 
     # ----------------------------------------------------------------------------------- NodeReader
 
@@ -210,6 +220,24 @@ class FakeNode:
             if address in parties_of(decode_transaction(raw)) and (before is None or (height, position) < before)
         ]
         return sorted(places, reverse=True)[:count]
+
+    def outcome(self, transaction_id: Hash32) -> OutcomeView:
+        view = self.transaction(transaction_id)
+        if view is None:
+            return OutcomeView(transaction_id, "unknown")
+        return OutcomeView(view.id, view.state, view.height, view.position)
+
+    async def wait_ended(self, transaction_ids: Sequence[Hash32], seconds: float) -> None:
+        self._enter()
+        self.waited.append((tuple(transaction_ids), seconds))
+        for made in self._later:
+            self.finalize(made)
+        if self.is_slow:
+            self.begins_to_wait.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.stops_waiting.set()
 
     def account_proof(self, address: Address) -> AccountProofView | None:
         self._enter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,14 +10,18 @@ import pytest
 from pydantic import TypeAdapter
 
 from blockchain import __version__
-from blockchain.api import render, schemas, schemas_history, schemas_proofs
+from blockchain.api import render, schemas, schemas_history, schemas_proofs, waiting
+from blockchain.api.app import create_app
 from blockchain.api.routes import chain, history, transactions
+from blockchain.api.server import ApiServer
 from blockchain.node.liveness import stall_limit_ms
+from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
 from tests.api.asking import ask, check_problem
 from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, SPEC, FakeNode
 
 V1 = "/api/v1"
+MSGPACK = {"Content-Type": "application/msgpack"}
 
 
 def _get(node: FakeNode, path: str) -> Any:
@@ -308,6 +313,76 @@ def test_the_three_states_of_a_transaction() -> None:
         schemas.TransactionAnswer.model_validate(_get(node, f"{V1}/transactions/{one}/"))
 
 
+def test_a_request_may_wait_for_the_end_of_a_transaction() -> None:
+    node = FakeNode()
+    made = node.make_pending()
+    node.finalize_while_waiting(made)
+    answer = _get(node, f"{V1}/transactions/{made.id.hex()}/?wait=final&timeout=7")
+    assert (answer["state"], node.waited) == ("final", [((made.id,), 7)])
+    other = node.make_pending()
+    assert _get(node, f"{V1}/transactions/{other.id.hex()}/?wait=final")["state"] == "pending"  # the time was over
+    assert node.waited[-1] == ((other.id,), waiting.WAIT_SECONDS)
+    check_problem(ask(node, f"{V1}/transactions/{'00' * 32}/?wait=final"), 404, "transaction_not_found")
+
+
+def test_beyond_a_number_nobody_waits_and_nothing_is_handed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "WAITS_MAX", 0)
+    node = FakeNode()
+    made = node.make_pending()
+    response = ask(node, f"{V1}/transactions/{made.id.hex()}/?wait=final")
+    check_problem(response, 503, "busy")
+    assert response.headers["retry-after"] == "1"
+    new = ALICE.transfer(BOB.address, 1, 100)
+    response = ask(node, f"{V1}/transaction/create/?wait=final", "POST", content=new.raw, headers=MSGPACK)
+    check_problem(response, 503, "busy")
+    assert node.submitted == []
+
+
+def test_handing_in_and_waiting_is_one_request() -> None:
+    node = FakeNode()
+    made = [ALICE.transfer(BOB.address, 1, nonce) for nonce in (100, 101, 102)]
+    node.refuse[made[1].id] = ("nonce_used", "used")
+    node.finalize_while_waiting(made[0])
+    path, body = f"{V1}/transaction/create/?wait=final&timeout=2", codec.encode([one.raw for one in made])
+    response = ask(node, path, "POST", content=body, headers=MSGPACK)
+    assert response.status_code == 202  # the third is pending, which is no error
+    answer = schemas.SubmissionAnswer.model_validate_json(response.content)
+    assert answer.ids == [made[0].id.hex(), made[2].id.hex()]
+    assert answer.outcomes is not None
+    assert [(one.id, one.state, one.height) for one in answer.outcomes] == [
+        (made[0].id.hex(), "final", 1),
+        (made[2].id.hex(), "pending", None),
+    ]
+    assert node.waited == [((made[0].id, made[2].id), 2)]
+    assert ask(node, path, "POST", content=made[0].raw, headers=MSGPACK).status_code == 200
+    refused = ask(node, path, "POST", content=made[1].raw, headers=MSGPACK)
+    check_problem(refused, 422, "nonce_used")
+    assert len(node.waited) == 2
+
+
+def test_a_client_that_leaves_waits_no_longer() -> None:
+    async def leave() -> None:
+        node = FakeNode()
+        node.is_slow = True
+        made = node.make_pending()
+        app = create_app(node)
+        server = ApiServer(app, "127.0.0.1", 0)
+        await server.start()
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            path = f"{V1}/transactions/{made.id.hex()}/?wait=final"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            await asyncio.wait_for(node.begins_to_wait.wait(), 30)
+            assert app.state.waits.count == 1
+            writer.close()
+            await asyncio.wait_for(node.stops_waiting.wait(), 30)
+        finally:
+            await server.stop()
+        assert app.state.waits.count == 0
+
+    asyncio.run(leave())
+
+
 def test_a_transaction_that_this_node_does_not_know() -> None:
     check_problem(ask(FakeNode(), f"{V1}/transactions/{'00' * 32}/"), 404, "transaction_not_found")
     check_problem(ask(FakeNode(), f"{V1}/transactions/7/"), 422, "invalid_transaction_id")
@@ -469,6 +544,8 @@ NO_INTEGERS = ("1_0", "%2B1", "%201", "1%20", "%D9%A1", "1.0", "1e1", "0x1", "-0
         ("/blockchain/?limit=101", "query.limit"),
         ("/blockchain/?limit=many", "query.limit"),
         ("/blockchain/?before=0", "query.before"),
+        (f"/transactions/{'ab' * 32}/?wait=soon", "query.wait"),
+        (f"/transactions/{'ab' * 32}/?timeout=61", "query.timeout"),
         ("/blocks/?from=0", "query.from"),
         ("/blocks/?to=x", "query.to"),
         ("/blocks/?limit=101", "query.limit"),

@@ -8,13 +8,15 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from blockchain.client import AsyncClient, Client, TransactionState
+from blockchain.client import AsyncClient, Client, RequestRefused, TransactionState
 from blockchain.client.calls import Wait
 
 ID = "ab" * 32
 PENDING = {"id": ID, "state": "pending"}
 FINAL = {"id": ID, "state": "final", "height": 3, "position": 0}
 REFUSED = {"id": ID, "state": "refused", "refusal": {"code": "expired", "why": "too late", "time_ms": 5}}
+BUSY = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "full", "code": "busy"}
+TOO_MANY = {"type": "about:blank", "title": "Too Many", "status": 429, "detail": "slower", "code": "too_many_requests"}
 UNKNOWN = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "?", "code": "transaction_not_found"}
 
 
@@ -24,6 +26,8 @@ class World:
     def __init__(self, answer: Callable[[float], object]) -> None:
         self.now = 100.0
         self.asked: list[float] = []
+        self.node_waits = False
+        self.waits: list[int] = []  # seconds that the node was asked to wait
         self._answer = answer
 
     def clock(self) -> float:
@@ -41,7 +45,12 @@ class World:
         answer = self._answer(self.now - 100.0)
         if answer is None:
             raise httpx.ConnectError("refused")
-        return httpx.Response(404 if answer is UNKNOWN else 200, json=answer)
+        waits = int(request.url.params.get("timeout", "0"))
+        self.waits.append(waits)
+        if self.node_waits:
+            self.now += waits
+        status = answer.get("status", 200) if isinstance(answer, dict) else 200
+        return httpx.Response(status, json=answer)
 
 
 def wait_sync(world: World, timeout: float) -> TransactionState:
@@ -113,6 +122,24 @@ def test_a_node_that_goes_away_leaves_what_was_known(wait: Waiter) -> None:
 @pytest.mark.parametrize("answer", [None, UNKNOWN])
 def test_what_was_never_known_is_unknown(wait: Waiter, answer: object) -> None:
     assert wait(World(lambda now: answer), 2.0) == TransactionState(ID, "unknown")
+
+
+@both
+def test_the_node_is_asked_to_wait_and_the_last_time_not(wait: Waiter) -> None:
+    world = World(lambda now: PENDING)
+    world.node_waits = True
+    assert wait(world, 40.0).state == "pending"
+    assert world.waits[:2] == [30, 9]
+    assert world.waits[-1] == 0
+    assert world.now == pytest.approx(140.0)
+
+
+@both
+def test_where_too_many_wait_it_asks_again_and_again(wait: Waiter) -> None:
+    assert wait(World(lambda now: FINAL if now > 2 else BUSY), 10.0).state == "final"
+    assert wait(World(lambda now: BUSY), 2.0).state == "unknown"
+    with pytest.raises(RequestRefused, match="slower"):
+        wait(World(lambda now: TOO_MANY), 2.0)
 
 
 @both

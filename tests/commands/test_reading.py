@@ -92,6 +92,17 @@ def test_a_transaction_final_pending_and_unknown(api: tuple[str, FakeNode], caps
     assert "does not know" in stderr_line(capsys)
 
 
+def test_a_transaction_is_waited_for(api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]) -> None:
+    url, node = api
+    made = node.pool[0]
+    assert "pending" in output(capsys, "tx", made.id.hex(), "--wait=0.01", f"--url={url}")
+    node.finalize_while_waiting(made)
+    assert "final, in block 1" in output(capsys, "tx", made.id.hex(), "--wait=20", f"--url={url}")
+    assert node.waited == [((made.id,), 19)]
+    assert main(["tx", "00" * 32, "--wait=0.01", f"--url={url}"]) == EXIT_FAILED
+    assert "does not know" in stderr_line(capsys)
+
+
 def test_a_refused_transaction_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     with running_api() as (url, node):
         refused = node.make_refused()

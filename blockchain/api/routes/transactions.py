@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +14,7 @@ from blockchain.api.body import BodyLimits, Submission, read_submission
 from blockchain.api.routes.parameters import Digits, TransactionIdPath
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json, body_limits_of
 from blockchain.api.schemas import PooledTransaction, SignedTransaction, SubmissionAnswer, TransactionAnswer
+from blockchain.api.waiting import WAIT_SECONDS, WaitFor, WaitSeconds, WaitsOf, wait_ended
 from blockchain.errors import InvalidTransaction, Refusal
 from blockchain.node.views import NodeReader
 from blockchain.primitives.crypto import Hash32
@@ -40,7 +41,12 @@ async def list_pool(
 
 
 async def create_transactions(
-    request: Request, node: NodeOf, limits: Annotated[BodyLimits, Depends(body_limits_of)]
+    request: Request,
+    node: NodeOf,
+    limits: Annotated[BodyLimits, Depends(body_limits_of)],
+    waits: WaitsOf,
+    wait: WaitFor = None,
+    seconds: WaitSeconds = WAIT_SECONDS,
 ) -> Response:
     """Hand in signed transactions.
 
@@ -49,22 +55,42 @@ async def create_transactions(
     request; handing one in twice gives the same answer. Of a list, what is refused has a code and a reason in
     `results`; when all is refused the answer is 422, or 503 where only room is missing. One that is refused alone has
     its own code: those of docs/protocol.md §3.4.
+
+    With `wait=final` the answer comes when all that were accepted have ended, with 200; or else after `timeout`
+    seconds, with 202. `outcomes` has their states, in the order of `ids`.
     """
-    submission = await read_submission(request, limits)
-    results = await _submit(node, submission)
-    ids = [result["id"] for result in results if result["is_accepted"]]
-    if not ids:
-        raise _all_refused(results, is_list=submission.is_list)
-    answer = {"message": "Received transaction", "ids": ids, "results": results}
-    return answer_json(answer, HTTPStatus.ACCEPTED)
+    if wait is None:
+        return answer_json(await _create(request, node, limits), HTTPStatus.ACCEPTED)
+    with waits.place():
+        answer = await _create(request, node, limits)
+        ids = [Hash32(bytes.fromhex(text)) for text in answer["ids"]]
+        await wait_ended(request, node, ids, seconds)
+    outcomes = [node.outcome(one) for one in ids]
+    is_pending = any(one.state == "pending" for one in outcomes)
+    status = HTTPStatus.ACCEPTED if is_pending else HTTPStatus.OK
+    return answer_json({**answer, "outcomes": [render.outcome(one) for one in outcomes]}, status)
 
 
-async def get_transaction(node: NodeOf, transaction_id: TransactionIdPath) -> Response:
+async def get_transaction(
+    request: Request,
+    node: NodeOf,
+    transaction_id: TransactionIdPath,
+    waits: WaitsOf,
+    wait: WaitFor = None,
+    seconds: WaitSeconds = WAIT_SECONDS,
+) -> Response:
     """What became of a transaction: pending, final or refused.
 
     A refused one was acknowledged and left the pool without becoming final; `refusal` says why.
+
+    With `wait=final` the answer comes when it has ended, or after `timeout` seconds with what is known then: pending is
+    no error.
     """
-    view = node.transaction(read_transaction_id(transaction_id))
+    identifier = read_transaction_id(transaction_id)
+    if wait is not None:
+        with waits.place():
+            await wait_ended(request, node, [identifier], seconds)
+    view = node.transaction(identifier)
     if view is None:
         raise Refusal(404, "transaction_not_found", "this node does not know this transaction")
     return answer_json(render.transaction(view))
@@ -75,6 +101,22 @@ def read_transaction_id(text: str) -> Hash32:
     if not _ID.fullmatch(text):
         raise Refusal(422, "invalid_transaction_id", "a transaction's id has 64 hex digits")
     return Hash32(bytes.fromhex(text))
+
+
+class _Received(TypedDict):
+    message: str
+    ids: list[str]
+    results: list[JsonObject]
+
+
+async def _create(request: Request, node: NodeReader, limits: BodyLimits) -> _Received:
+    """Raises Refusal when nothing was accepted."""
+    submission = await read_submission(request, limits)
+    results = await _submit(node, submission)
+    ids = [str(result["id"]) for result in results if result["is_accepted"]]
+    if not ids:
+        raise _all_refused(results, is_list=submission.is_list)
+    return {"message": "Received transaction", "ids": ids, "results": results}
 
 
 async def _submit(node: NodeReader, submission: Submission) -> list[JsonObject]:
@@ -114,6 +156,7 @@ def transaction_routes() -> APIRouter:
         SubmissionAnswer,
         method="POST",
         status=HTTPStatus.ACCEPTED,
+        also={200: SubmissionAnswer},
         problems={
             400: ("malformed_json", "malformed", "body_incomplete"),
             408: "body_too_slow",
@@ -128,6 +171,7 @@ def transaction_routes() -> APIRouter:
                 "no_transactions",
                 "too_many_transactions",
                 "transactions_refused",
+                "invalid_parameter",
             ),
             503: ("pool_full", "busy"),
         },
@@ -138,7 +182,7 @@ def transaction_routes() -> APIRouter:
         "/transactions/{transaction_id}/",
         get_transaction,
         TransactionAnswer,
-        problems={404: "transaction_not_found", 422: "invalid_transaction_id"},
+        problems={404: "transaction_not_found", 422: ("invalid_transaction_id", "invalid_parameter"), 503: "busy"},
     )
     return router
 
