@@ -1,30 +1,60 @@
-"""One connection of an API client, with an end to every wait: uvicorn's own waits for ever in three cases.
+"""One connection of an API client, with an end to every wait and a bound on how many there are.
 
-It puts no limit on the time to a connection's first request, on the time that the head of a request may take, or on a
-client that does not read its answer. As connections are limited in number, a few hundred idle ones would keep all
-others out. The time that a body may take is not ruled here, but in `body.py`.
+uvicorn's own connection waits for ever in four cases: for the first request, for the end of a request's head, and for
+a client that does not read its answer, after the request or (with a second one behind it) during one. What it answers
+itself is plain text. Here every wait has an end, and every answer is a problem document. The time that a body may take
+is not ruled here, but in `body.py`.
+
+Connections are limited for each client and in all. One too many takes the place of the connection of the client with
+the most that waits longest for its client. So whoever opens connections and leaves them idle, or drips bytes into them,
+only ever harms these; and nobody can take all places.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import logging
+import sys
+from collections import Counter
+from http import HTTPStatus
+from typing import Final, cast
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from blockchain.api.problems import refusal_answer
+from blockchain.api.rate import client_key
+from blockchain.errors import Refusal
+
+CONNECTIONS_MAX: Final = 256  # each holds little but buffers: of the system, and at most 64 KiB of a body
+CLIENT_CONNECTIONS_MAX: Final = 128  # half: a second client finds room, whatever the first does
+LINGERING_MAX: Final = 256  # that were answered and wait for their client to close; beyond it they are cut
+LINGER_SECONDS: Final = 1.0  # to read an answer that came before the request was sent
 IDLE_SECONDS_MAX: Final = 30.0  # twice the keep-alive; the largest answer, of some 3 MiB, takes it at 100 KiB/s
+HEAD_BYTES_MAX: Final = 16 * 1024  # of a request line with its headers; browsers send one or two KiB
+BUSY_RETRY_SECONDS: Final = 5
+_LOGGER: Final = logging.getLogger("blockchain.api")
 
 
 class ApiConnection(H11Protocol):
-    """Reset when it has no request in progress for `IDLE_SECONDS_MAX`, whatever bytes drip in or wait to go out."""
+    """Ended when it has waited `IDLE_SECONDS_MAX` for its client, whatever bytes drip in or wait to go out."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _write_deadline: asyncio.TimerHandle | None = None
+    _is_ending = False
+    _waits_since = 0.0
+    _client_key = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.logger = cast("logging.Logger", _ClientFaults(self.logger))
+        self._client_key = client_key(self.client[0] if self.client else "")
         self._mind_the_time()
+        self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_ending:
+            return
         super().data_received(data)
         self._mind_the_time()
 
@@ -32,22 +62,153 @@ class ApiConnection(H11Protocol):
         super().on_response_complete()
         self._mind_the_time()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_deadline = self.loop.call_later(IDLE_SECONDS_MAX, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_deadline is not None:
+            self._write_deadline.cancel()
+            self._write_deadline = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.resume_writing()
+        self._unset_keepalive_if_required()
         self._forget_the_time()
+
+    def shutdown(self) -> None:
+        if self._is_ending:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        error = sys.exception()
+        assert isinstance(error, h11.RemoteProtocolError), "called where the parser failed"
+        if error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            self.end(Refusal(431, "head_too_large", f"a request's head may have {HEAD_BYTES_MAX} bytes"))
+        else:
+            self.end(Refusal(400, "bad_request", f"this is no HTTP request: {error}"))
+
+    def end(self, refusal: Refusal) -> None:
+        """Answer with a problem instead of what was asked, and close. What the client still sends is not looked at."""
+        if self._is_ending or self.transport.is_closing():
+            return
+        self._is_ending = True
+        self._unset_keepalive_if_required()
+        self._forget_the_time()
+        self._leave_request()
+        if self._has_begun_answer() or self.flow.write_paused or self._lingering() > LINGERING_MAX:
+            self.transport.abort()
+            return
+        client = self.client[0] if self.client else ""
+        facts = {"http.status_code": refusal.status, "network.client.ip": client}
+        _LOGGER.info("ended a connection: %d %s", refusal.status, refusal.code, extra=facts)
+        self.transport.write(_as_bytes(refusal))
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def abandon_answer(self) -> None:
+        """At the end of the node: an answer that the client does not take in goes no further."""
+        if self._has_begun_answer():
+            self.transport.abort()
+            self._leave_request()
+
+    # ------------------------------------------------------------------------------------------------ time
 
     def _mind_the_time(self) -> None:
         """A deadline that stands is not moved: bytes alone gain a client no time."""
-        cycle: object = self.cycle
-        if cycle is not None and not self.cycle.response_complete:
+        if self._is_ending:
+            return
+        if self._is_answering():
             self._forget_the_time()
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(IDLE_SECONDS_MAX, self.transport.abort)
+            self._waits_since = self.loop.time()
+            self._deadline = self.loop.call_later(IDLE_SECONDS_MAX, self._on_deadline)
 
     def _forget_the_time(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
+    def _on_deadline(self) -> None:
+        self._deadline = None
+        if self._has_half_a_request():
+            self.end(Refusal(408, "request_too_slow", f"the head took more than {IDLE_SECONDS_MAX:g} s"))
+        else:
+            self.transport.abort()
+
+    # ------------------------------------------------------------------------------------------------ places
+
+    def _make_room(self) -> None:
+        places = [one for one in self.connections if isinstance(one, ApiConnection) and one.takes_place()]
+        counts = Counter(one._client_key for one in places)
+        if counts[self._client_key] > CLIENT_CONNECTIONS_MAX:
+            crowd = self._client_key
+        elif len(places) > CONNECTIONS_MAX:
+            crowd = counts.most_common(1)[0][0]
+        else:
+            return
+        waiting = [one for one in places if one._client_key == crowd and one.waits_for_client() and one is not self]
+        longest = min(waiting, key=lambda one: one._waits_since, default=self)
+        longest.give_up_place()
+
+    def takes_place(self) -> bool:
+        return not self._is_ending and not self.transport.is_closing()
+
+    def waits_for_client(self) -> bool:
+        """Whether the next step is the client's: a head, the rest of a body, or reading what is written."""
+        return not self._is_answering() or self.flow.write_paused or bool(self.cycle.more_body)
+
+    def give_up_place(self) -> None:
+        """One that was served and is idle closes as after any keep-alive; any other is told why."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.response_complete and not self._has_half_a_request():
+            self.transport.close()
+            return
+        detail = "too many connections: close those that are idle, or come again"
+        self.end(Refusal(503, "too_many_connections", detail, retry_after=BUSY_RETRY_SECONDS))
+
+    def _lingering(self) -> int:
+        return sum(isinstance(one, ApiConnection) and one._is_ending for one in self.connections)
+
+    # ------------------------------------------------------------------------------------------------ requests
+
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _has_begun_answer(self) -> bool:
+        return self._is_answering() and self.cycle.response_started
+
+    def _has_half_a_request(self) -> bool:
+        return not self._is_answering() and bool(self.conn.trailing_data[0])
+
+    def _leave_request(self) -> None:
+        """The application's answer to a request in progress goes nowhere; its wait for a body ends."""
+        if self._is_answering():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
     def _unsupported_upgrade_warning(self) -> None:
         """No advice to install a WebSocket library: the API has none on purpose, and whoever asks is answered."""
+
+
+class _ClientFaults(logging.LoggerAdapter[logging.Logger]):
+    """uvicorn's logger without its warnings, which are of clients' faults: `end` logs those."""
+
+    @property
+    def level(self) -> int:
+        return self.logger.level
+
+    def warning(self, msg: object, *args: object, **kwargs: object) -> None:
+        return
+
+
+def _as_bytes(refusal: Refusal) -> bytes:
+    response = refusal_answer(refusal)
+    lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode("ascii")]
+    lines += [name + b": " + value for name, value in response.raw_headers]
+    return b"\r\n".join([*lines, b"connection: close", b"", bytes(response.body)])

@@ -24,6 +24,12 @@ from blockchain.errors import BlockchainError, InvalidAddress, InvalidTransactio
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _LOGGER: Final = logging.getLogger("blockchain.api")
+_STOPPING: Final = Refusal(
+    503,
+    "stopping",
+    "the node is stopping; whether a transaction of this request was taken, its id will tell",
+    retry_after=5,
+)
 _CODES: Final = {  # what the framework itself answers
     HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.NOT_FOUND: "not_found",
@@ -100,7 +106,8 @@ async def _on_invalid_parameter(_request: Request, error: Exception) -> Response
 class UnexpectedErrors:
     """The outermost layer: an error that nobody expected becomes one log event and a problem document of 500.
 
-    The document does not say what went wrong: that is for the operator, in the log.
+    The document does not say what went wrong: that is for the operator, in the log. A request that is cut off because
+    the node ends is told so, and is no event.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -116,15 +123,9 @@ class UnexpectedErrors:
 
         try:
             await self._app(scope, receive, watch)
-        except asyncio.CancelledError:  # the server cancels what has not begun to be answered when the node stops
-            if has_started:
-                raise
-            response = problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "stopping",
-                "the node is stopping; whether a transaction of this request was taken, its id will tell",
-            )
-            await response(scope, receive, send)
+        except asyncio.CancelledError:  # by the server alone, when the node ends
+            if not has_started:
+                await refusal_answer(_STOPPING)(scope, receive, send)
         except Exception as error:
             _log_unexpected(error)
             if has_started:

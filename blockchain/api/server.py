@@ -11,16 +11,15 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from blockchain.api.connection import ApiConnection
+from blockchain.api.connection import HEAD_BYTES_MAX, ApiConnection
 from blockchain.runtime.listening import BACKLOG, listen, stop_accepting
 
-CONNECTIONS_MAX: Final = 256  # beyond it uvicorn answers 503 at once; each holds at most one body of 4 MiB
 KEEP_ALIVE_SECONDS: Final = 15
 # When the node ends, which has five seconds for everything: after the first the requests in flight are told so, and
-# those whose client does not read are cut; the second is uvicorn's own end, which nothing is left for.
+# those whose client does not read are cut; the second is for the others to hear of it.
 GRACE_SECONDS: Final = 1.0
-SHUTDOWN_SECONDS: Final = 3
-_CUT_SECONDS: Final = 0.1  # for what was cut to notice
+LAST_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.02
 
 
 class ApiServer:
@@ -39,9 +38,8 @@ class ApiServer:
                 access_log=False,
                 proxy_headers=False,  # the client's address is the connection's, not what a header says
                 server_header=False,
-                limit_concurrency=CONNECTIONS_MAX,
+                h11_max_incomplete_event_size=HEAD_BYTES_MAX,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
                 backlog=BACKLOG,
             )
         )
@@ -66,6 +64,11 @@ class ApiServer:
             await self._task
 
 
+def _connection(one: object) -> ApiConnection:
+    assert isinstance(one, ApiConnection)
+    return one
+
+
 class _QuietServer(uvicorn.Server):
     """uvicorn, leaving signals to the node that it runs in, and saying when it listens."""
 
@@ -78,22 +81,33 @@ class _QuietServer(uvicorn.Server):
         self.is_listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's own would log what it cuts off as errors, and leave its waits to time-outs."""
         await stop_accepting(sockets or [])
-        ending = asyncio.create_task(self._end_what_is_in_flight(), name="api's end")
-        await super().shutdown(sockets)
-        ending.cancel()
-        await asyncio.gather(ending, return_exceptions=True)
+        for server in self.servers:
+            server.close()
+        for one in sockets or []:
+            one.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()  # those in a request close after it
+        await self._finish_requests(GRACE_SECONDS)
+        for connection in list(state.connections):
+            _connection(connection).abandon_answer()
+        for task in list(state.tasks):
+            task.cancel()  # which is answered with 503, code `stopping`
+        await self._finish_requests(LAST_SECONDS)
+        for connection in list(state.connections):
+            _connection(connection).transport.abort()
+        await self._finish_requests(LAST_SECONDS)
+        for server in self.servers:
+            await server.wait_closed()
 
-    async def _end_what_is_in_flight(self) -> None:
-        """After the grace: cut what is being sent and not read, then cancel what has no answer yet: it gets a 503."""
-        await asyncio.sleep(GRACE_SECONDS)
-        for connection in list(self.server_state.connections):
-            cycle = getattr(connection, "cycle", None)
-            if cycle is None or cycle.response_started:
-                connection.transport.abort()
-        await asyncio.sleep(_CUT_SECONDS)
-        for task in list(self.server_state.tasks):
-            task.cancel()
+    async def _finish_requests(self, seconds: float) -> None:
+        """Wait until every request is answered and every answer written, but no longer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.server_state.tasks or self.server_state.connections:
+                    await asyncio.sleep(POLL_SECONDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

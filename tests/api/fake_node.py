@@ -338,6 +338,20 @@ class FakeNode:
             self._transactions[one.id] = TransactionView(one.id, "final", one.raw, height, position)
 
 
+class BusyNode(FakeNode):
+    """Answers nobody who hands in transactions until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = asyncio.Event()
+        self.waiting = 0
+
+    async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
+        self.waiting += 1
+        await self.goes_on.wait()
+        return await super().submit(raws)
+
+
 def _header(height: int, made: Sequence[VerifiedTransaction], evidence: tuple[Evidence, ...]) -> Header:
     return Header(
         version=1,

@@ -7,18 +7,20 @@ import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 import uvicorn
 
-import blockchain.api.server as server_module
+from blockchain.api import server as server_module
 from blockchain.api.app import create_app
 from blockchain.api.server import ApiServer
 from blockchain.errors import ConfigError, PortInUse
 from blockchain.primitives import codec
 from blockchain.seams import SubmissionResult
-from tests.api.fake_node import ALICE, FakeNode
+from tests.api.fake_node import ALICE, BOB, BusyNode, FakeNode
+from tests.api.talking import check_problem_bytes, get, post, read_all, read_answer, serving, talking, until
 
 
 def _serving(test: Callable[[ApiServer], Awaitable[None]], host: str = "127.0.0.1") -> None:
@@ -191,3 +193,52 @@ def test_a_client_that_does_not_read_is_cut_at_the_end(
 
     _serving(test)
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+# --------------------------------------------------------------------------------------------------- the end
+
+
+def test_a_request_in_flight_at_the_end_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ALICE.transfer(BOB.address, 1, 100)
+
+    async def once() -> None:
+        node = BusyNode()
+        async with serving(node) as server, talking(server) as (reader, writer):
+            writer.write(post(made.raw, "application/msgpack"))
+            await until(lambda: node.waiting == 1)
+            stopping = asyncio.create_task(server.stop())
+            await until(lambda: server._server.should_exit and not server._server.servers[0].is_serving())
+            node.goes_on.set()
+            assert (await read_answer(reader))[0] == 202
+            await stopping
+
+    asyncio.run(once())
+
+
+def test_what_is_cut_off_at_the_end_is_told_so_and_is_no_event(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request that the node does not answer, half a head, half a body, and an answer that nobody reads."""
+    monkeypatch.setattr(server_module, "GRACE_SECONDS", 0.1)
+    made = ALICE.transfer(BOB.address, 1, 100)
+
+    async def once() -> None:
+        node = BusyNode()
+        async with AsyncExitStack() as stack, serving(node) as server:
+            talks = [await stack.enter_async_context(talking(server)) for _ in range(4)]
+            talks[0][1].write(post(made.raw, "application/msgpack"))
+            talks[1][1].write(b"GET /livez HT")
+            talks[2][1].write(post(b"[" * 100)[:-50])
+            talks[3][1].transport.pause_reading()  # type: ignore[attr-defined]
+            talks[3][1].write(get("/api/v1/static/swagger-ui-bundle.js") * 20)
+            await until(lambda: node.waiting == 1 and len(server._server.server_state.tasks) == 3)
+            async with asyncio.timeout(30):
+                await server.stop()
+            for reader, _ in (talks[0], talks[2]):
+                check_problem_bytes(await read_all(reader), 503, "stopping")
+            assert await read_all(talks[1][0]) == b""
+
+    with caplog.at_level(logging.DEBUG):
+        asyncio.run(once())
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert not [record for record in caplog.records if record.exc_info]
