@@ -29,7 +29,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from blockchain.api import admin, body, connection, rate, render, server, waiting
+from blockchain.api import admin, body, connection, rate, render, url, waiting
 from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.routes import chain, history, transactions
 from blockchain.cli import main
@@ -242,6 +242,9 @@ def test_the_table_of_routes_names_their_parameters() -> None:
 
 
 LIMITS: Final = {
+    "path with its query": f"{url.URL_CHARACTERS_MAX:,} characters",
+    "head of a request": f"{connection.HEAD_BYTES_MAX:,} bytes, in {connection.IDLE_SECONDS_MAX:.0f} s",
+    "bodies of all requests together": f"{body.BODIES_BYTES_MAX:,} bytes",
     "body of a request": f"{body.BODY_BYTES_MAX:,} bytes",
     "time for a body to arrive": f"{body.BODY_SECONDS_MAX:.0f} s",
     "transactions in a request": f"{body.SUBMISSION_TRANSACTIONS_MAX:,}",
@@ -252,7 +255,7 @@ LIMITS: Final = {
     "wrong tokens of one client": (
         f"1 in {1 / admin.WRONG_TOKENS_PER_SECOND:.0f} s, {admin.WRONG_TOKENS_BURST} at once"
     ),
-    "connections": f"{server.CONNECTIONS_MAX}",
+    "connections": f"{connection.CONNECTIONS_MAX}, of one client {connection.CLIENT_CONNECTIONS_MAX}",
     "time without a request in progress": f"{connection.IDLE_SECONDS_MAX:.0f} s",
     "requests that wait (`wait=final`)": f"{waiting.WAITS_MAX}, each {waiting.WAIT_SECONDS_MAX} s",
     "blocks of a page": (

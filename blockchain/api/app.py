@@ -10,7 +10,7 @@ from msgspec import Struct
 from blockchain import __version__
 from blockchain.api.access import AccessLog
 from blockchain.api.admin import AdminToken
-from blockchain.api.body import BodyLimits
+from blockchain.api.body import BodyLimits, BodyMemory
 from blockchain.api.docs import add_docs
 from blockchain.api.hosts import CheckedHost, HostRule
 from blockchain.api.problems import UnexpectedErrors, answer_with_problems
@@ -70,6 +70,7 @@ def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI
     app.state.node = node
     app.state.waits = Waits()
     app.state.body_limits = settings.body_limits
+    app.state.body_memory = BodyMemory(settings.body_limits.total_bytes_max)
     app.include_router(health_routes())
     for router in (chain_routes(), transaction_routes(), state_routes(), proof_routes(), history_routes()):
         app.include_router(router, prefix=PREFIX)

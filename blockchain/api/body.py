@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Final
+from typing import Final, cast
 
 from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
@@ -18,9 +18,12 @@ from blockchain.errors import InvalidTransaction, MalformedMessage, Refusal
 from blockchain.primitives import codec
 from blockchain.primitives.jsonform import transaction_from_json
 
-BODY_BYTES_MAX: Final = 4 * 1024 * 1024  # a thousand transactions as JSON take less than half a megabyte
+BODY_BYTES_MAX: Final = 1024 * 1024  # a thousand transactions as JSON take half of it
+BODIES_BYTES_MAX: Final = 16 * BODY_BYTES_MAX  # of all requests; parsed, the worst JSON takes twenty times as much
+BUSY_RETRY_SECONDS: Final = 5
 BODY_SECONDS_MAX: Final = 30.0  # a client that drips bytes does not hold a place for ever
 SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # each takes about 0.1 ms to verify: a tenth of a second together
+_MEDIA_TYPES: Final = frozenset({"application/json", "application/msgpack"})
 _ARRAY_HEADER_BYTES: Final = {0xDC: 3, 0xDD: 5}  # MessagePack's longer arrays; short ones have one byte
 _BINARY: Final = (0xC4, 0xC5, 0xC6)
 
@@ -28,6 +31,24 @@ _BINARY: Final = (0xC4, 0xC5, 0xC6)
 class BodyLimits(Struct, frozen=True):
     bytes_max: int = BODY_BYTES_MAX
     seconds_max: float = BODY_SECONDS_MAX
+    total_bytes_max: int = BODIES_BYTES_MAX
+
+
+class BodyMemory:
+    """What the bodies of all requests take together, from their first bytes until they are parsed."""
+
+    def __init__(self, bytes_max: int = BODIES_BYTES_MAX) -> None:
+        self.bytes_max = bytes_max
+        self.bytes = 0
+
+    def take(self, count: int) -> None:
+        """Raises Refusal (503, `busy`) where there is no room."""
+        if self.bytes + count > self.bytes_max:
+            raise Refusal(503, "busy", "too many requests are being read", retry_after=BUSY_RETRY_SECONDS)
+        self.bytes += count
+
+    def give_back(self, count: int) -> None:
+        self.bytes -= count
 
 
 class Submission(Struct, frozen=True):
@@ -42,27 +63,34 @@ async def read_submission(request: Request, limits: BodyLimits) -> Submission:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, "unsupported_media_type", "compressed bodies are not read")
-    match media_type:
-        case "application/json":
-            # Addresses take tens of microseconds each: not on the loop that runs the node.
-            return await run_in_threadpool(_from_json, await read_body(request, limits))
-        case "application/msgpack":
-            return _from_msgpack(await read_body(request, limits))
-        case _:
-            raise Refusal(415, "unsupported_media_type", "send application/json or application/msgpack")
+    if media_type not in _MEDIA_TYPES:
+        raise Refusal(415, "unsupported_media_type", "send application/json or application/msgpack")
+    memory = cast("BodyMemory", request.app.state.body_memory)
+    chunks = bytearray()
+    try:
+        raw = await read_body(request, limits, memory, chunks)
+        if media_type == "application/msgpack":
+            return _from_msgpack(raw)
+        # Addresses take tens of microseconds each: not on the loop that runs the node.
+        return await run_in_threadpool(_from_json, raw)
+    finally:
+        memory.give_back(len(chunks))
 
 
-async def read_body(request: Request, limits: BodyLimits) -> bytes:
-    """The whole body, or a Refusal as soon as it is too large, too slow or cut off."""
+async def read_body(request: Request, limits: BodyLimits, memory: BodyMemory, chunks: bytearray) -> bytes:
+    """The whole body, or a Refusal as soon as it is too large, too slow or cut off.
+
+    `chunks` grows by what came and was taken from `memory`, to which the caller gives it back.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > limits.bytes_max):
         raise _too_large(limits)
-    chunks = bytearray()
     try:
         async with asyncio.timeout(limits.seconds_max):
             async for chunk in request.stream():
                 if len(chunks) + len(chunk) > limits.bytes_max:
                     raise _too_large(limits)
+                memory.take(len(chunk))
                 chunks += chunk
     except TimeoutError:
         raise Refusal(408, "body_too_slow", "the body did not arrive in time") from None

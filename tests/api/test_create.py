@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from blockchain.api import schemas
-from blockchain.api.app import ApiSettings
+from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.body import SUBMISSION_TRANSACTIONS_MAX, BodyLimits
 from blockchain.primitives import codec
 from blockchain.primitives.jsonform import transaction_to_json
 from blockchain.primitives.transaction import VerifiedTransaction
-from tests.api.asking import ask, check_problem
+from tests.api.asking import Content, ask, ask_app, check_problem
 from tests.api.fake_node import ALICE, BOB, FakeNode, with_other_signature
 
 PATH = "/api/v1/transaction/create/"
@@ -293,6 +293,28 @@ def test_a_body_of_the_largest_size_is_read() -> None:
     content = b"[" + b" " * 98 + b"]"
     check_problem(_post(FakeNode(), content, settings=SMALL), 422, "no_transactions")
     check_problem(_post(FakeNode(), content + b" ", settings=SMALL), 413, "body_too_large")
+
+
+def test_bodies_share_a_bound() -> None:
+    """Of which each gives back what it took, however it ended."""
+    app = create_app(FakeNode(), ApiSettings(BodyLimits(bytes_max=100, seconds_max=0.01, total_bytes_max=60)))
+    headers = {"Content-Type": "application/json"}
+
+    async def dripping() -> AsyncIterator[bytes]:
+        yield b"[" * 50
+        await asyncio.Event().wait()
+
+    cases: list[tuple[Content, int, str]] = [
+        (b"[" * 50, 400, "malformed_json"),
+        (b"[" * 61, 503, "busy"),
+        (dripping(), 408, "body_too_slow"),
+        (b"[" + b" " * 58 + b"]", 422, "no_transactions"),
+    ]
+    for content, status, code in cases:
+        response = ask_app(app, PATH, "POST", content=content, headers=headers)
+        check_problem(response, status, code)
+        assert app.state.body_memory.bytes == 0
+        assert ("retry-after" in response.headers) is (code == "busy")
 
 
 def test_a_body_that_drips_is_not_waited_for() -> None:

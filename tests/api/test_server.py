@@ -199,6 +199,7 @@ def test_a_client_that_does_not_read_is_cut_at_the_end(
 
 
 def test_a_request_in_flight_at_the_end_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "GRACE_SECONDS", 30)
     made = ALICE.transfer(BOB.address, 1, 100)
 
     async def once() -> None:
