@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, cast
 
 from msgspec import Struct
@@ -65,23 +67,32 @@ async def read_submission(request: Request, limits: BodyLimits) -> Submission:
         raise Refusal(415, "unsupported_media_type", "compressed bodies are not read")
     if media_type not in _MEDIA_TYPES:
         raise Refusal(415, "unsupported_media_type", "send application/json or application/msgpack")
-    memory = cast("BodyMemory", request.app.state.body_memory)
-    chunks = bytearray()
-    try:
-        raw = await read_body(request, limits, memory, chunks)
+    async with body_of(request, limits) as raw:
         if media_type == "application/msgpack":
             return _from_msgpack(raw)
         # Addresses take tens of microseconds each: not on the loop that runs the node.
         return await run_in_threadpool(_from_json, raw)
+
+
+async def read_body(request: Request, limits: BodyLimits) -> bytes:
+    """The whole body, of which nobody keeps account any more. Raises Refusal as `body_of` does."""
+    async with body_of(request, limits) as raw:
+        return raw
+
+
+@asynccontextmanager
+async def body_of(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
+    """The whole body, or a Refusal as soon as it is too large, too slow or cut off, or all together are too large."""
+    memory = cast("BodyMemory", request.app.state.body_memory)
+    chunks = bytearray()
+    try:
+        await _receive(request, limits, memory, chunks)
+        yield bytes(chunks)
     finally:
         memory.give_back(len(chunks))
 
 
-async def read_body(request: Request, limits: BodyLimits, memory: BodyMemory, chunks: bytearray) -> bytes:
-    """The whole body, or a Refusal as soon as it is too large, too slow or cut off.
-
-    `chunks` grows by what came and was taken from `memory`, to which the caller gives it back.
-    """
+async def _receive(request: Request, limits: BodyLimits, memory: BodyMemory, chunks: bytearray) -> None:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > limits.bytes_max):
         raise _too_large(limits)
@@ -96,7 +107,6 @@ async def read_body(request: Request, limits: BodyLimits, memory: BodyMemory, ch
         raise Refusal(408, "body_too_slow", "the body did not arrive in time") from None
     except ClientDisconnect:
         raise Refusal(400, "body_incomplete", "the connection ended before the body did") from None
-    return bytes(chunks)
 
 
 def _too_large(limits: BodyLimits) -> Refusal:
