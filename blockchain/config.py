@@ -73,6 +73,7 @@ class NodeConfig:
     admin_token_file: Path | None = None
     checkpoint: tuple[int, bytes] | None = None
     trust_genesis: bool = False
+    admit: Path | None = None
 
 
 def load_config(flags: Mapping[str, str | None], environment: Mapping[str, str], folder: Path) -> NodeConfig:
@@ -328,6 +329,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "trust_genesis": Setting(
         _read_switch, "trust the chain from genesis on, however old its newest block is", "false", is_switch=True
     ),
+    "admit": Setting(_read_path, "file of the node ids (hex, one a line) that this node talks to", "everybody"),
 }
 
 

@@ -219,10 +219,45 @@ ACCOUNT: Final[Example] = {
 _VALIDATOR: Final[Example] = {"address": ADDRESS_A, "key": KEY_A, "stake": 1}
 VALIDATORS: Final[Example] = {"height": 4, "hash": _HASH, "total_stake": 1, "validators": [_VALIDATOR]}
 PEERS: Final[Example] = {
-    "peers": [{"id": _HASH, "address": "localhost:8011", "inbound": False, "height": 3, "round": 0}],
+    "peers": [
+        {
+            "id": _HASH,
+            "address": "localhost:8011",
+            "inbound": False,
+            "height": 3,
+            "round": 0,
+            "remote": "127.0.0.1",
+            "agent": "blockchain/1.0",
+            "score": 0,
+        }
+    ],
     "dials": [
-        {"address": "localhost:8011", "attempts": 1, "last_error": "", "is_connected": True},
-        {"address": "localhost:8012", "attempts": 4, "last_error": "connection refused", "is_connected": False},
+        {
+            "address": "localhost:8011",
+            "attempts": 1,
+            "last_error": "",
+            "is_connected": True,
+            "last_attempt_ms": 1_767_225_600_000,
+            "next_attempt_ms": None,
+        },
+        {
+            "address": "localhost:8012",
+            "attempts": 4,
+            "last_error": "connection refused",
+            "is_connected": False,
+            "last_attempt_ms": 1_767_225_600_000,
+            "next_attempt_ms": 1_767_225_604_000,
+        },
+    ],
+    "bans": [
+        {
+            "peer": "d3" * 32,
+            "address": "",
+            "reason": "bad_signature",
+            "why": "a message of a validator whose signature does not verify",
+            "seconds_left": 431,
+            "times": 1,
+        }
     ],
 }
 LOTTERY: Final[Example] = {

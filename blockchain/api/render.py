@@ -14,6 +14,7 @@ import msgspec
 from blockchain.errors import InvalidTransaction
 from blockchain.node.views import (
     AccountView,
+    BanView,
     ConsensusView,
     DialView,
     LotteryReceipt,
@@ -104,10 +105,11 @@ def account(view: AccountView) -> JsonObject:
     }
 
 
-def peers(connected: Sequence[PeerView], dials: Sequence[DialView]) -> JsonObject:
+def peers(connected: Sequence[PeerView], dials: Sequence[DialView], bans: Sequence[BanView]) -> JsonObject:
     return {
         "peers": [{**msgspec.structs.asdict(peer), "id": peer.id.hex()} for peer in connected],
         "dials": [msgspec.structs.asdict(dial) for dial in dials],
+        "bans": [{**msgspec.structs.asdict(ban), "peer": hex_or_none(ban.peer)} for ban in bans],
     }
 
 

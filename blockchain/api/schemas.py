@@ -390,11 +390,16 @@ class ValidatorsAnswer(BaseModel):
 
 
 class PeerPart(Part):
+    """`address` is where the peer says that it listens, `remote` the IP address of the connection."""
+
     id: Hash
     address: str
     inbound: bool
     height: Number
     round: Number
+    remote: str
+    agent: str
+    score: Number
 
 
 class DialPart(Part):
@@ -402,12 +407,26 @@ class DialPart(Part):
     attempts: Number
     last_error: str
     is_connected: bool
+    last_attempt_ms: Number | None
+    next_attempt_ms: Number | None
+
+
+class BanPart(Part):
+    """Either a node id is banned, `peer`, or an `address`: an IPv4 address, or an IPv6 /64."""
+
+    peer: Hash | None
+    address: str
+    reason: str
+    why: str
+    seconds_left: Number
+    times: Number
 
 
 class PeersAnswer(BaseModel):
     model_config = config_with(examples.PEERS)
     peers: list[PeerPart]
     dials: list[DialPart]
+    bans: list[BanPart]
 
 
 class LotteryAnswer(BaseModel):

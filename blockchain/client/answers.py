@@ -241,6 +241,15 @@ class Peer(Struct, frozen=True):
     score: int | None = None
 
 
+class Dial(Struct, frozen=True):
+    address: str
+    attempts: int
+    last_error: str
+    is_connected: bool
+    last_attempt_ms: int | None = None
+    next_attempt_ms: int | None = None
+
+
 class Ban(Struct, frozen=True):
     """Of a node id (`peer`) or of an address."""
 
@@ -249,13 +258,7 @@ class Ban(Struct, frozen=True):
     reason: str
     why: str
     seconds_left: int
-
-
-class Dial(Struct, frozen=True):
-    address: str
-    attempts: int
-    last_error: str
-    is_connected: bool
+    times: int = 1
 
 
 class Peers(Struct, frozen=True):

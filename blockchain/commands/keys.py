@@ -29,6 +29,22 @@ def add_parser(commands: Commands) -> None:
     add_password_file(make)
     look = add_command(actions, "show", "show the address and public key of a key file; no password is needed", show)
     look.add_argument("file", type=Path)
+    name = add_command(
+        actions,
+        "node",
+        "show the node id of a data folder",
+        node,
+        "Show the node id, by which peers know a node and the file of --admit names it. A folder that has no node key "
+        "yet gets one, so that this can be asked before the first start.",
+    )
+    name.add_argument("--data_dir", type=Path, required=True, help="folder of the node's data")
+
+
+def node(arguments: argparse.Namespace) -> int:
+    from blockchain.runtime.keystore import node_key
+
+    print(node_key(arguments.data_dir).public_key.hex())
+    return 0
 
 
 def generate(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +21,13 @@ from blockchain.config import NodeConfig
 from blockchain.node.checkpoint import Checkpoint, Vouched
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import Hash32, check_library
+from blockchain.primitives.crypto import Hash32, SigningKey, check_library
+from blockchain.runtime.admitted import read_admitted
 from blockchain.runtime.keystore import check_mode, check_secret, node_key, read_key_file
 from blockchain.runtime.logs import configure_logging
 from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import P2PLimits, PeerEvent
-from blockchain.runtime.service import EVENTS_MAX, NodeService
+from blockchain.runtime.peer_events import P2PLimits, PeerEvents
+from blockchain.runtime.service import NodeService
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
@@ -67,6 +69,7 @@ async def running_node(
     What may take seconds without ever giving the event loop its turn is done inside `blocking`.
     """
     settings = api_settings(config)
+    admitted = None if config.admit is None else read_admitted(config.admit)
     with blocking():  # a password is slow on purpose
         signer = open_signer(config, spec)
     async with contextlib.AsyncExitStack() as stack:
@@ -74,20 +77,11 @@ async def running_node(
             store = SqliteStore.open(config.data_dir, spec.hash)
         stack.callback(store.close)
         key = node_key(config.data_dir)
-        events: asyncio.Queue[PeerEvent] = asyncio.Queue(EVENTS_MAX)
-        p2p = P2P(
-            node_key=key,
-            genesis_hash=spec.hash,
-            listen_host=config.ip,
-            listen_port=config.node_port,
-            advertise=config.advertise,
-            limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX),
-            events=events,
-            log=logging.getLogger("blockchain.p2p"),
-        )
         with blocking():  # the whole state is read
-            node = NodeService(spec, store, signer, p2p, events, PeerId(key.public_key), vouched_by(config))
+            make_p2p = partial(open_p2p, config, spec, key, admitted)
+            node = NodeService(spec, store, signer, make_p2p, PeerId(key.public_key), vouched_by(config))
         record = None if signer is None else signer.load()  # written first when all that can be refused has passed
+        p2p = node.p2p
         await p2p.start()
         stack.push_async_callback(p2p.stop)
         await node.start(record)
@@ -116,6 +110,23 @@ def vouched_by(config: NodeConfig) -> Vouched:
     given = config.checkpoint
     checkpoint = None if given is None else Checkpoint(given[0], Hash32(given[1]))
     return Vouched(checkpoint, config.trust_genesis)
+
+
+def open_p2p(
+    config: NodeConfig, spec: ChainSpec, key: SigningKey, admitted: frozenset[bytes] | None, events: PeerEvents
+) -> P2P:
+    """The peer-to-peer shell as configured; it does not listen yet. `admitted`: the only node ids it talks to."""
+    return P2P(
+        node_key=key,
+        genesis_hash=spec.hash,
+        listen_host=config.ip,
+        listen_port=config.node_port,
+        advertise=config.advertise,
+        limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX),
+        events=events,
+        log=logging.getLogger("blockchain.p2p"),
+        admitted=admitted,
+    )
 
 
 def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:

@@ -19,10 +19,10 @@ from blockchain.genesis import ENGINES
 from blockchain.node.admission import Admission
 from blockchain.node.chain import Chain
 from blockchain.node.checkpoint import Vouched
+from blockchain.node.exchange import Exchange
 from blockchain.node.gossip import Gossip
 from blockchain.node.liveness import Liveness
 from blockchain.node.messages import (
-    ADDRESSES_MAX,
     Accuse,
     Announce,
     GetBlocks,
@@ -49,12 +49,10 @@ from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, PublicKey
-from blockchain.primitives.host_port import is_host_port
 from blockchain.primitives.vote import Announcement, Evidence, Proposal, Vote
 from blockchain.seams import (
     Batch,
     Broadcast,
-    Dial,
     Effect,
     Emit,
     EngineInput,
@@ -68,6 +66,7 @@ from blockchain.seams import (
     PeerId,
     PeerJoined,
     PeerLeft,
+    PeerMet,
     Penalize,
     PoolChanged,
     ProposalReceived,
@@ -114,6 +113,7 @@ Input = (
     | TransactionsSubmitted
     | PeerConnected
     | PeerDisconnected
+    | PeerMet
     | TimerFired
     | Signed
     | VrfProved
@@ -132,6 +132,7 @@ class Core:
         self.gossip = Gossip(self.chain, self.engine, store)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
         self.admission = Admission(self.chain, self.gossip, store)
+        self.exchange = Exchange()
         self._key = key
         self.halted = store.halted()  # why, once something happened that must never happen
         self.announced: dict[Address, Announcement] = {}
@@ -141,8 +142,6 @@ class Core:
         self._offences: set[tuple[int, Address, type]] = set()
         self._instance = 0
         self._ticked_ms = 0
-        self._draws = self.engine.current.forgers
-        self._draws_at = -1
         self._told = (0, -1, -1)  # the place that peers were last told
         self._waits_at = 0  # the height for which the block wait was set
         self._beats_at = 0
@@ -154,15 +153,14 @@ class Core:
         chain = self.chain
         current = self.engine.current
         sender = None if peer is None else self.gossip.peers.get(peer) or Peer(peer, "", inbound=True)
-        if self._draws_at != chain.height:  # draws of its own: the engine's may be made at the same time
-            self._draws_at = chain.height
-            self._draws = chain.selection.forgers(chain.seed, chain.height, chain.validators)
+        seed, height, validators = chain.seed, chain.height, chain.validators
         return VerifyContext(
             genesis_hash=chain.genesis_hash,
             height=chain.height,
             sets={chain.height: chain.validators, chain.height - 1: chain.parent_validators},
             known=chain.pool.get,
-            forger=self._draws.forger,
+            # Draws of its own: those of the engine, and of other frames, may be made at the same time.
+            forger=lambda round: chain.selection.forgers(seed, height, validators).forger(round),
             proposal=current.proposals.get,
             round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
             awaited=self.sync.awaited_from(peer),
@@ -200,6 +198,8 @@ class Core:
                 self._on_connected(given)
             case PeerDisconnected(peer=peer_id):
                 self._on_disconnected(peer_id)
+            case PeerMet(peer=peer_id, address=address):
+                self.exchange.on_met(peer_id, address)
             case TimerFired(key=key):
                 self._on_timer(key, now)
             case Signed(message=Announcement() as announcement):
@@ -283,9 +283,9 @@ class Core:
             case GetBlocks():
                 self._out.append(self.sync.serve(peer, message))
             case GetPeers():
-                self._on_get_peers(peer)
+                self._out.append(self.gossip.send(peer, self.exchange.answer(peer, self.gossip.peers)))
             case Peers(addresses=addresses):
-                self._on_peers(addresses)
+                self._out.extend(self.exchange.try_told(peer, addresses, self.gossip.peers))
             case Nothing():
                 pass  # of another height: the status of its sender tells where it is
             case _:
@@ -342,12 +342,13 @@ class Core:
     # ------------------------------------------------------------------------------------------------ peers
 
     def _on_connected(self, given: PeerConnected) -> None:
-        peer = Peer(given.peer, given.address, inbound=given.inbound)
+        peer = Peer(given.peer, given.address, inbound=given.inbound, remote=given.remote, agent=given.agent)
         self.gossip.peers[given.peer] = peer
         self._out.append(Emit(PeerJoined(given.peer, given.address, given.inbound)))
         self._out.append(self.gossip.send(peer, self.gossip.status()))
         self._out.extend(self.gossip.offer(peer, (verified.id for verified in self.chain.pool)))
         self._out.append(self.gossip.send(peer, GetPeers()))
+        self._out.extend(self.exchange.try_own(peer))
         for announcement in self.announced.values():
             self._out.append(self.gossip.send(peer, Announce(announcement)))
 
@@ -355,18 +356,6 @@ class Core:
         if self.gossip.peers.pop(peer_id, None) is not None:
             self.sync.on_disconnected(peer_id)
             self._out.append(Emit(PeerLeft(peer_id)))
-
-    def _on_get_peers(self, asking: Peer) -> None:
-        others = (peer.address for peer in self.gossip.peers.values() if peer.id != asking.id)
-        addresses = tuple(address for address in others if is_host_port(address))[:ADDRESSES_MAX]
-        self._out.append(self.gossip.send(asking, Peers(addresses)))
-
-    def _on_peers(self, addresses: tuple[str, ...]) -> None:
-        """The driver knows which of them it dials already, and forgets those where nobody answers."""
-        connected = {peer.address for peer in self.gossip.peers.values()}
-        new = tuple(a for a in dict.fromkeys(addresses) if is_host_port(a) and a not in connected)
-        if new:
-            self._out.append(Dial(new))
 
     # ------------------------------------------------------------------------------------------------ time
 

@@ -62,10 +62,12 @@ TICK_MS: Final = 1_000  # for which the allowances are
 class Peer:
     """One connected peer. Its holdings are those of its last status, and what was sent to it since."""
 
-    def __init__(self, peer_id: PeerId, address: str, *, inbound: bool) -> None:
+    def __init__(self, peer_id: PeerId, address: str, *, inbound: bool, remote: str = "", agent: str = "") -> None:
         self.id = peer_id
-        self.address = address
+        self.address = address  # where it says that it listens
         self.inbound = inbound
+        self.remote = remote  # the IP address of the connection
+        self.agent = agent
         self.status: Status | None = None
         self._votes: dict[tuple[int, VoteStep, Hash32 | None], int] = {}  # bits of validators, by place and value
         self._proposals: set[int] = set()

@@ -114,7 +114,15 @@ def _named(addresses: tuple[Address, ...]) -> str:
 
 def peers_of(core: Core) -> list[PeerView]:
     return [
-        PeerView(id=peer.id, address=peer.address, inbound=peer.inbound, height=peer.height, round=peer.round)
+        PeerView(
+            id=peer.id,
+            address=peer.address,
+            inbound=peer.inbound,
+            height=peer.height,
+            round=peer.round,
+            remote=peer.remote,
+            agent=peer.agent,
+        )
         for peer in core.gossip.peers.values()
     ]
 

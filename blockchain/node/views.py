@@ -99,6 +99,9 @@ class PeerView(Struct, frozen=True):
     inbound: bool
     height: int
     round: int
+    remote: str = ""  # the IP address of the connection
+    agent: str = ""  # what the peer says of its software
+    score: int = 0  # points of its faults; with 100 it is banned (docs/protocol.md §8.6)
 
 
 class DialView(Struct, frozen=True):
@@ -108,6 +111,8 @@ class DialView(Struct, frozen=True):
     attempts: int
     last_error: str
     is_connected: bool
+    last_attempt_ms: int | None = None  # wall time
+    next_attempt_ms: int | None = None  # wall time; None while one runs, and while the peer found there is connected
 
 
 class BanView(Struct, frozen=True):

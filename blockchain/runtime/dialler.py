@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from blockchain.errors import ConfigError, HandshakeFailed
 from blockchain.primitives.host_port import HostPort, parse_host_port
 from blockchain.runtime.link import Link
-from blockchain.runtime.peer_events import DialFailed, P2PLimits, PeerEvent
+from blockchain.runtime.peer_events import DialAnswered, DialFailed, P2PLimits, PeerEvents
 from blockchain.runtime.roster import DuplicateConnection
 from blockchain.runtime.secure_channel import printable
 from blockchain.runtime.session import Sessions
@@ -35,6 +35,8 @@ class DialState:
     why: str
     failures: int  # in a row
     peer_id: bytes | None  # who was last found there
+    tried_at: float | None = None  # when the last attempt began, in the event loop's seconds
+    next_at: float | None = None  # when the next one will, while it is waited for
 
 
 class _Dial:
@@ -45,10 +47,12 @@ class _Dial:
         self.why = ""
         self.failures = 0
         self.peer_id: bytes | None = None
+        self.tried_at: float | None = None
+        self.next_at: float | None = None
         self.task: asyncio.Task[None] | None = None
 
     def state(self) -> DialState:
-        return DialState(self.address, self.phase, self.why, self.failures, self.peer_id)
+        return DialState(self.address, self.phase, self.why, self.failures, self.peer_id, self.tried_at, self.next_at)
 
 
 class Dialler:
@@ -58,7 +62,7 @@ class Dialler:
         self,
         sessions: Sessions,
         limits: P2PLimits,
-        events: asyncio.Queue[PeerEvent],
+        events: PeerEvents,
         log: logging.Logger,
     ) -> None:
         self._sessions = sessions
@@ -105,7 +109,10 @@ class Dialler:
             await self._while_connected(dial)
             await self._try(dial, target)
             if not self._is_connected(dial):
-                await asyncio.sleep(self._delay(dial))
+                delay = self._delay(dial)
+                dial.next_at = asyncio.get_running_loop().time() + delay
+                await asyncio.sleep(delay)
+                dial.next_at = None
 
     def _is_connected(self, dial: _Dial) -> bool:
         return dial.peer_id is not None and self._sessions.roster.find(dial.peer_id) is not None
@@ -119,11 +126,13 @@ class Dialler:
 
     async def _try(self, dial: _Dial, target: HostPort) -> None:
         dial.phase = "dialling"
+        dial.tried_at = asyncio.get_running_loop().time()
         try:
             link = await self._sessions.dial(dial.address, target, dial.expected_id)
         except DuplicateConnection as error:  # no failure; the next round waits for the connection that stays
             dial.peer_id = error.peer_id
             self._note(dial, "waiting", error.why)
+            await self._events.put(DialAnswered(dial.address, error.peer_id, error.remote))
         except HandshakeFailed as error:
             self._note(dial, "self" if error.reason == "own_id" else "waiting", str(error))
             await self._events.put(DialFailed(dial.address, dial.why))
@@ -138,6 +147,7 @@ class Dialler:
         task = asyncio.create_task(self._sessions.run(link))
         self._links.add(task)
         task.add_done_callback(self._on_link_over)
+        await self._events.put(DialAnswered(dial.address, link.peer.id, link.remote))
         await link.gone.wait()
         if asyncio.get_running_loop().time() - link.since > self._limits.retry_max_s:
             dial.failures = 0  # only then: a peer that accepts and throws out at once is not dialled in a circle

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from blockchain.errors import ChannelClosed, PeerFault
 from blockchain.runtime.handshake import Peer
-from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerDown, PeerEvent, PeerUp
+from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerDown, PeerEvents, PeerUp
 from blockchain.runtime.secure_channel import SecureChannel, printable
 from blockchain.runtime.websocket import wait_silence
 
@@ -45,6 +45,7 @@ class Link:
         self.socket = socket
         self.peer = peer
         self.address = address
+        self.remote = remote_ip(socket)
         self.is_inbound = is_inbound
         self.since = loop.time()
         self.gone = asyncio.Event()  # nothing more will be told of it
@@ -113,7 +114,7 @@ class Link:
             await self.replaces.gone.wait()
             self.replaces = self.replaces.replaces
 
-    async def run(self, events: asyncio.Queue[PeerEvent]) -> None:
+    async def run(self, events: PeerEvents) -> None:
         """Tell PeerUp, every message, and PeerDown; returns when all of it is told."""
         reader = asyncio.create_task(self._read(events))
         writer = asyncio.create_task(self._write())
@@ -136,9 +137,9 @@ class Link:
             if reader.done():
                 self.end(reader.result())
 
-    async def _read(self, events: asyncio.Queue[PeerEvent]) -> str:
+    async def _read(self, events: PeerEvents) -> str:
         peer = self.peer
-        up = PeerUp(peer.id, self.address, self.is_inbound, peer.advertised, peer.agent, remote_ip(self.socket))
+        up = PeerUp(peer.id, self.address, self.is_inbound, peer.advertised, peer.agent, self.remote)
         await events.put(up)
         self._is_told = True
         try:
@@ -166,7 +167,7 @@ class Link:
         await wait_silence(self.socket, self._limits.silence_s)
         self.cut(f"silent for {self._limits.silence_s:g} s")
 
-    async def _tell_down(self, events: asyncio.Queue[PeerEvent]) -> None:
+    async def _tell_down(self, events: PeerEvents) -> None:
         telling = asyncio.create_task(events.put(PeerDown(self.peer.id, self.why)))
         try:
             await asyncio.wait({telling, self._abandoned}, return_when=asyncio.FIRST_COMPLETED)

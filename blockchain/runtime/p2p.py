@@ -8,7 +8,6 @@ websocket.py (listening, the gate), link.py (one connection), roster.py (one con
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from websockets.asyncio.server import ServerConnection
@@ -19,7 +18,7 @@ from blockchain.primitives.crypto import SigningKey
 from blockchain.runtime.bans import Bans
 from blockchain.runtime.dialler import Dialler, DialState
 from blockchain.runtime.handshake import Identity
-from blockchain.runtime.peer_events import P2PLimits, PeerEvent
+from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.session import Sessions
 from blockchain.runtime.websocket import Listener, source_of_address
@@ -28,7 +27,7 @@ from blockchain.runtime.websocket import Listener, source_of_address
 class P2P:
     """One node's connections. Made and used inside one event loop; `events` is bounded by who makes it.
 
-    When `events` is full, no peer is read until there is room; nothing is dropped. `advertise` is "host:port"
+    A peer whose event cannot be put is not read until it can; nothing is dropped. `advertise` is "host:port"
     as other nodes reach this one, None when they do not. `admitted`, when given, are the only node ids it
     talks to.
     """
@@ -42,7 +41,7 @@ class P2P:
         listen_port: int,
         advertise: str | None,
         limits: P2PLimits,
-        events: asyncio.Queue[PeerEvent],
+        events: PeerEvents,
         log: logging.Logger,
         admitted: frozenset[bytes] | None = None,
         agent: str = f"blockchain/{__version__}",
@@ -50,8 +49,6 @@ class P2P:
         """Raises ValueError when `advertise` or `agent` could not be said in a
         handshake.
         """
-        if events.maxsize <= 0:
-            raise ValueError("the queue of events must be bounded")
         identity = Identity(node_key, genesis_hash, advertise or "", agent, admitted)
         self._listen_at = (listen_host, listen_port)
         self._limits = limits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 _MIB: Final = 1024 * 1024
 
@@ -44,7 +44,22 @@ class DialFailed:
     why: str
 
 
-PeerEvent = PeerUp | FrameReceived | PeerDown | DialFailed
+@dataclass(frozen=True, slots=True)
+class DialAnswered:
+    """A peer proved its node id at an address that was dialled; there may be another connection with it already."""
+
+    address: str
+    peer_id: bytes
+    remote: str  # the IP address behind it
+
+
+PeerEvent = PeerUp | FrameReceived | PeerDown | DialFailed | DialAnswered
+
+
+class PeerEvents(Protocol):
+    """Where events go: a bounded `asyncio.Queue`, or the like. While one cannot be put, nothing more of it is read."""
+
+    async def put(self, event: PeerEvent, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,10 @@ ALREADY_CONNECTED: Final = "already connected"
 class DuplicateConnection(HandshakeFailed):
     """There is another connection with this peer, and that one stays."""
 
-    def __init__(self, peer_id: bytes) -> None:
+    def __init__(self, peer_id: bytes, remote: str) -> None:
         super().__init__("duplicate", ALREADY_CONNECTED)
         self.peer_id = peer_id
+        self.remote = remote  # the IP address of the connection that is given up
 
 
 class Roster:
@@ -50,7 +51,7 @@ class Roster:
     def enter_dialled(self, link: Link) -> None:
         """Enter a link that this node dialled; raises DuplicateConnection when there is one with that peer."""
         if link.peer.id in self._links:
-            raise DuplicateConnection(link.peer.id)
+            raise DuplicateConnection(link.peer.id, link.remote)
         self._links[link.peer.id] = link
 
     def enter_accepted(self, link: Link) -> None:
@@ -60,7 +61,7 @@ class Roster:
         """
         present = self._links.get(link.peer.id)
         if present is not None and self._stays(present, link):
-            raise DuplicateConnection(link.peer.id)
+            raise DuplicateConnection(link.peer.id, link.remote)
         self._links[link.peer.id] = link
         if present is not None:
             link.replaces = present

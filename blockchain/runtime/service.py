@@ -16,12 +16,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar, assert_never
 
-from blockchain.errors import InvalidSignature, MalformedMessage, PeerFault, SigningRefused
+from msgspec.structs import replace
+
+from blockchain.errors import InvalidSignature, MalformedMessage, SigningRefused
 from blockchain.node import proofs, reader
 from blockchain.node.ahead import StoreAhead
 from blockchain.node.checkpoint import Vouched
-from blockchain.node.core import VOUCHED, Core, Input, MessageFaulty, MessageReceived
-from blockchain.node.verify import verify_frame
+from blockchain.node.core import VOUCHED, Core, Input
 from blockchain.node.views import (
     AccountProofView,
     AccountView,
@@ -38,9 +39,11 @@ from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Signable
+from blockchain.runtime.intake import Done, Intake, nothing
 from blockchain.runtime.logs import log_event
 from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import DialFailed, FrameReceived, PeerDown, PeerEvent, PeerUp
+from blockchain.runtime.peer_events import DialAnswered, DialFailed, PeerEvents
+from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.told_addresses import ToldAddresses
@@ -53,8 +56,6 @@ from blockchain.seams import (
     Emit,
     FinalBlock,
     Halt,
-    PeerConnected,
-    PeerDisconnected,
     PeerId,
     PeerPenalized,
     Penalize,
@@ -77,8 +78,6 @@ from blockchain.seams import (
 )
 
 INBOX_MAX: Final = 1_000  # inputs that wait for the core; whoever brings more waits
-EVENTS_MAX: Final = 64  # peer events that wait for verification, frames of up to 4 MiB; then no peer is read
-INLINE_BYTES_MAX: Final = 2_048  # a smaller frame is verified faster than it is handed to a thread
 
 T = TypeVar("T")
 
@@ -93,8 +92,7 @@ class NodeService:
         spec: ChainSpec,
         store: SqliteStore,
         signer: Signer | None,
-        p2p: P2P,
-        events: asyncio.Queue[PeerEvent],
+        make_p2p: Callable[[PeerEvents], P2P],
         node_id: PeerId,
         vouched: Vouched = VOUCHED,
     ) -> None:
@@ -102,19 +100,19 @@ class NodeService:
         self._store = store
         self._final = StoreAhead(store)  # what readers see of it
         self._signer = signer
-        self._p2p = p2p
-        self._events = events
         self._core = Core(spec, store, None if signer is None else signer.public_key, vouched)
-        self._inbox: asyncio.Queue[Input | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
+        self._inbox: asyncio.Queue[tuple[Input, Done] | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._replies: dict[Token, asyncio.Future[tuple[SubmissionResult, ...]]] = {}
         self._tokens = 0
-        self._remotes: dict[PeerId, str] = {}  # the IP address of each that is up
-        self._told = ToldAddresses(p2p)
         self._waiters = Waiters()
         self._disk = ThreadPoolExecutor(1, "disk")
         self._verifier = ThreadPoolExecutor(1, "verify")
+        self._intake = Intake(self._core.context, self._deliver, self._verifier, self._on_dial)
+        self.p2p = make_p2p(self._intake)
+        self._told = ToldAddresses(self.p2p)
+        self._seldom = Seldom()
         self._clients = ThreadPoolExecutor(1, "clients")  # of its own: no flood of clients delays the peers' votes
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -125,7 +123,7 @@ class NodeService:
         await self._handle(Started(record, secrets.randbits(63)))
         self._tasks = [
             asyncio.create_task(self._consume(), name="core"),
-            asyncio.create_task(self._read_peers(), name="peers"),
+            asyncio.create_task(self._intake.run(), name="peers"),
         ]
 
     async def wait(self) -> None:
@@ -151,9 +149,14 @@ class NodeService:
 
     async def _consume(self) -> None:
         while True:
-            given = self._due.popleft() if self._due else await self._inbox.get()
-            if given is not None:
+            if self._due:
+                await self._handle(self._due.popleft())
+                continue
+            waiting = await self._inbox.get()
+            if waiting is not None:
+                given, done = waiting
                 await self._handle(given)
+                done()
 
     async def _handle(self, given: Input) -> None:
         effects = self._core.handle(given, _wall_ms())
@@ -169,7 +172,7 @@ class NodeService:
                 self._waiters.on_left(batch.pending_removed)
             case Send(peers=peers, frame=frame):
                 for peer in peers:
-                    self._p2p.send(peer, frame)
+                    self.p2p.send(peer, frame)
             case SetTimer(key=key, delay_ms=delay):
                 self._set_timer(key, delay)
             case Sign(message=message):
@@ -182,9 +185,9 @@ class NodeService:
                 self._reply(token, results)
             case Penalize(peer=peer, reason=reason, why=why):
                 self._penalize(peer, reason, why)
-            case Dial(addresses=addresses):
+            case Dial(addresses=addresses, teller=teller):
                 for address in addresses:
-                    self._told.dial(address)
+                    self._told.dial(address, teller)
             case Halt(why=why):
                 _LOG.critical("this node stopped voting: %s", why, extra={"evt.name": "halted"})
             case Broadcast():
@@ -212,11 +215,6 @@ class NodeService:
         if future is not None and not future.done():
             future.set_result(results)
 
-    def _penalize(self, peer: PeerId, reason: str, why: str) -> None:
-        log_event(_LOG, PeerPenalized(peer, reason, why))
-        if self._p2p.bans.blame(peer, source_of(self._remotes.get(peer, "")), reason, why):
-            self._p2p.close_peer(peer, reason)
-
     # ------------------------------------------------------------------------------------------------ signing
 
     def _sign(self, message: Signable) -> Signed | SignRefused:
@@ -232,42 +230,28 @@ class NodeService:
 
     # ------------------------------------------------------------------------------------------------ peers
 
-    async def _read_peers(self) -> None:
-        """Peer events in order; a message reaches the core only when it is verified."""
-        while True:
-            event = await self._events.get()
-            match event:
-                case PeerUp():
-                    await self._on_peer_up(event)
-                case FrameReceived(peer_id=peer, data=frame):
-                    await self._inbox.put(await self._verify(PeerId(peer), frame))
-                case PeerDown(peer_id=peer, why=why):
-                    _LOG.info("peer left: %s", why, extra={"evt.name": "peer_left", "peer": peer.hex(), "why": why})
-                    self._remotes.pop(PeerId(peer), None)
-                    await self._inbox.put(PeerDisconnected(PeerId(peer)))
-                case DialFailed(address=address, why=why):
-                    self._told.on_failed(address)
+    async def _deliver(self, given: Input, done: Done) -> None:
+        await self._inbox.put((given, done))
+
+    def _on_dial(self, event: DialAnswered | DialFailed) -> None:
+        match event:
+            case DialAnswered(address=address, remote=remote):
+                if not self._told.is_told(address):
+                    self.p2p.bans.spare(source_of(remote))
+                self._told.on_met(address)
+            case DialFailed(address=address, why=why):
+                self._told.on_failed(address)
+                if self._seldom.is_due((address, why)):
                     facts = {"evt.name": "dial_failed", "peer_address": address, "why": why}
                     _LOG.info("cannot reach %s: %s", address, why, extra=facts)
-                case _:
-                    assert_never(event)
+            case _:
+                assert_never(event)
 
-    async def _on_peer_up(self, event: PeerUp) -> None:
-        peer = PeerId(event.peer_id)
-        if not event.inbound:
-            self._told.on_connected(event.address)
-        self._remotes[peer] = event.remote
-        await self._inbox.put(PeerConnected(peer, event.advertised, event.inbound))
-
-    async def _verify(self, peer: PeerId, frame: bytes) -> Input:
-        context = self._core.context(peer)
-        try:
-            if len(frame) <= INLINE_BYTES_MAX:
-                return MessageReceived(peer, verify_frame(frame, context))
-            message = await self._in_thread(self._verifier, lambda: verify_frame(frame, context))
-            return MessageReceived(peer, message)
-        except PeerFault as fault:
-            return MessageFaulty(peer, fault)
+    def _penalize(self, peer: PeerId, reason: str, why: str) -> None:
+        log_event(_LOG, PeerPenalized(peer, reason, why))
+        up = self._intake.connected.get(peer)
+        if self.p2p.bans.blame(peer, "" if up is None else source_of(up.remote), reason, why):
+            self.p2p.close_peer(peer, reason)
 
     # ------------------------------------------------------------------------------------------------ clients
 
@@ -284,7 +268,7 @@ class NodeService:
         future: asyncio.Future[tuple[SubmissionResult, ...]] = asyncio.get_running_loop().create_future()
         self._replies[token] = future
         try:
-            await self._inbox.put(TransactionsSubmitted(token, verified))
+            await self._inbox.put((TransactionsSubmitted(token, verified), nothing))
             return await future
         finally:
             self._replies.pop(token, None)
@@ -317,16 +301,24 @@ class NodeService:
         return reader.status_of(self._core)
 
     def peers(self) -> list[PeerView]:
-        return reader.peers_of(self._core)
+        score = self.p2p.bans.score
+        return [replace(view, score=score(view.id)) for view in reader.peers_of(self._core)]
 
     def dials(self) -> list[DialView]:
         return [
-            DialView(state.address, state.failures, state.why, state.phase == "connected")
-            for state in self._p2p.dials()
+            DialView(
+                state.address,
+                state.failures,
+                state.why,
+                state.phase == "connected",
+                _wall_ms_of(state.tried_at),
+                _wall_ms_of(state.next_at),
+            )
+            for state in self.p2p.dials()
         ]
 
     def bans(self) -> list[BanView]:
-        return self._p2p.bans.views()
+        return self.p2p.bans.views()
 
     def pending(self) -> list[VerifiedTransaction]:
         return list(self._core.chain.pool)
@@ -369,3 +361,10 @@ class NodeService:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _wall_ms_of(loop_s: float | None) -> int | None:
+    """The wall time of a moment of the event loop's clock."""
+    if loop_s is None:
+        return None
+    return _wall_ms() + round((loop_s - asyncio.get_running_loop().time()) * 1000)

@@ -24,8 +24,8 @@ from blockchain.runtime.handshake import (
     Peer,
     Role,
 )
-from blockchain.runtime.link import Ended, Link, describe_closed, receive_binary
-from blockchain.runtime.peer_events import P2PLimits, PeerEvent
+from blockchain.runtime.link import Ended, Link, describe_closed, receive_binary, remote_ip
+from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.roster import ALREADY_CONNECTED, DuplicateConnection, Roster
 from blockchain.runtime.websocket import allow_messages, open_websocket
 from blockchain.seams import PeerId
@@ -41,7 +41,7 @@ class Sessions:
         identity: Identity,
         limits: P2PLimits,
         bans: Bans,
-        events: asyncio.Queue[PeerEvent],
+        events: PeerEvents,
         log: logging.Logger,
     ) -> None:
         self._identity = identity
@@ -121,7 +121,7 @@ class Sessions:
             await _until(deadline, link.unless_ended(work))
         except Ended:  # by the roster, for the connection that stays; or by a node that stops
             self._let_go(link)
-            raise DuplicateConnection(link.peer.id) from None
+            raise DuplicateConnection(link.peer.id, link.remote) from None
         except BaseException:  # cancelled too: the roster must not keep it
             self._let_go(link)
             raise
@@ -160,7 +160,7 @@ async def _prove(socket: Connection, handshake: Handshake, peer: Peer) -> None:
         await _receive(socket, handshake)
     except HandshakeFailed as error:
         if error.reason == "refused" and error.why == ALREADY_CONNECTED:
-            raise DuplicateConnection(peer.id) from None
+            raise DuplicateConnection(peer.id, remote_ip(socket)) from None
         raise
 
 

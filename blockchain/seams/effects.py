@@ -98,9 +98,10 @@ class Penalize(Struct, frozen=True):
 
 
 class Dial(Struct, frozen=True):
-    """Addresses learnt from peers ("host:port") that are worth trying."""
+    """Addresses ("host:port") that a peer told of and that are worth trying."""
 
     addresses: tuple[str, ...]
+    teller: PeerId
 
 
 class Reply(Struct, frozen=True):

@@ -87,6 +87,15 @@ class PeerConnected(Struct, frozen=True):
     peer: PeerId
     address: str = ""  # where the peer says it listens, "host:port", or ""
     inbound: bool = False
+    remote: str = ""  # the IP address that the connection comes from, or goes to
+    agent: str = ""  # what the peer says of its software
+
+
+class PeerMet(Struct, frozen=True):
+    """This node dialled an address, and that peer proved its node id there; it may be connected otherwise."""
+
+    peer: PeerId
+    address: str
 
 
 class PeerDisconnected(Struct, frozen=True):

@@ -182,14 +182,17 @@ class FakeNode:
 
     def peers(self) -> list[PeerView]:
         self._enter()
-        return [PeerView(PeerId(b"\x0e" * 32), "localhost:8011", False, 3, 0)]
+        return [PeerView(PeerId(b"\x0e" * 32), "localhost:8011", False, 3, 0, "127.0.0.1", "blockchain/1.0", 5)]
 
     def bans(self) -> list[BanView]:
-        return []
+        return [
+            BanView(PeerId(b"\x0f" * 32), "", "bad_signature", "why", 431, 1),
+            BanView(None, "203.0.113.7", "bad_signature", "why", 31, 1),
+        ]
 
     def dials(self) -> list[DialView]:
         self._enter()
-        return [DialView("localhost:8012", 4, "connection refused", False)]
+        return [DialView("localhost:8012", 4, "connection refused", False, 9_000, 13_000)]
 
     def pending(self) -> list[VerifiedTransaction]:
         self._enter()

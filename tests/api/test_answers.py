@@ -468,6 +468,17 @@ def test_peers_and_why_others_could_not_be_reached() -> None:
     assert answer["peers"][0]["address"] == "localhost:8011"
     (dial,) = answer["dials"]
     assert (dial["attempts"], dial["last_error"], dial["is_connected"]) == (4, "connection refused", False)
+    assert (dial["last_attempt_ms"], dial["next_attempt_ms"]) == (9_000, 13_000)
+
+
+def test_peers_come_with_their_scores_and_who_is_banned() -> None:
+    answer = _get(FakeNode(), f"{V1}/peers/")
+    (peer,) = answer["peers"]
+    assert (peer["remote"], peer["agent"], peer["score"]) == ("127.0.0.1", "blockchain/1.0", 5)
+    id_ban, address_ban = answer["bans"]
+    assert (id_ban["peer"], id_ban["address"]) == ("0f" * 32, "")
+    assert (address_ban["peer"], address_ban["address"]) == (None, "203.0.113.7")
+    assert (id_ban["reason"], id_ban["seconds_left"], id_ban["times"]) == ("bad_signature", 431, 1)
 
 
 def test_a_lottery_receipt() -> None:

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from blockchain.errors import MalformedMessage
-from blockchain.node.core import Input
 from blockchain.node.messages import FRAME_BYTES_MAX, ProposedBlock, Votes, decode_frame
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.vote import Proposal, Vote
 from blockchain.runtime.keystore import generate_key
 from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import P2PLimits, PeerEvent
-from blockchain.runtime.service import EVENTS_MAX, NodeService
+from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerEvent, PeerEvents
+from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 
@@ -58,14 +57,17 @@ class Witness:
             self.contradictions.append((before, said))
 
 
-class ListeningNode(NodeService):
-    """A node that shows each frame to the witness before it looks at it."""
+class Ears:
+    """Shows each frame to the witness before the node looks at it."""
 
-    witness: Witness
+    def __init__(self, heard: Witness, events: PeerEvents) -> None:
+        self._heard = heard
+        self._events = events
 
-    async def _verify(self, peer: PeerId, frame: bytes) -> Input:
-        self.witness.hear(frame)
-        return await super()._verify(peer, frame)
+    async def put(self, event: PeerEvent) -> None:
+        if isinstance(event, FrameReceived):
+            self._heard.hear(event.data)
+        await self._events.put(event)
 
 
 @contextmanager
@@ -98,25 +100,26 @@ async def _listen(
 ) -> None:
     store = SqliteStore.open(folder, spec.hash)
     key = generate_key()
-    events: asyncio.Queue[PeerEvent] = asyncio.Queue(EVENTS_MAX)
-    p2p = P2P(
-        node_key=key,
-        genesis_hash=spec.hash,
-        listen_host="127.0.0.1",
-        listen_port=0,
-        advertise=None,
-        limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX),
-        events=events,
-        log=logging.getLogger("witness"),
-    )
-    node = ListeningNode(spec, store, None, p2p, events, PeerId(key.public_key))
-    node.witness = heard
-    await p2p.start()
+
+    def make_p2p(events: PeerEvents) -> P2P:
+        return P2P(
+            node_key=key,
+            genesis_hash=spec.hash,
+            listen_host="127.0.0.1",
+            listen_port=0,
+            advertise=None,
+            limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX),
+            events=Ears(heard, events),
+            log=logging.getLogger("witness"),
+        )
+
+    node = NodeService(spec, store, None, make_p2p, PeerId(key.public_key))
+    await node.p2p.start()
     await node.start(None)
     for address in addresses:
-        p2p.dial(address)
+        node.p2p.dial(address)
     started.set()
     await asyncio.get_running_loop().run_in_executor(None, ended.wait)
     await node.stop()
-    await p2p.stop()
+    await node.p2p.stop()
     store.close()

@@ -17,9 +17,18 @@ from websockets.typing import Origin
 
 from blockchain.errors import ChannelClosed, ConfigError, HandshakeFailed, PortInUse
 from blockchain.primitives.crypto import SigningKey
+from blockchain.runtime.bans import is_loopback
 from blockchain.runtime.handshake import Handshake, Identity, Role
 from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import DialFailed, FrameReceived, P2PLimits, PeerDown, PeerEvent, PeerUp
+from blockchain.runtime.peer_events import (
+    DialAnswered,
+    DialFailed,
+    FrameReceived,
+    P2PLimits,
+    PeerDown,
+    PeerEvent,
+    PeerUp,
+)
 from blockchain.runtime.secure_channel import SecureChannel
 from blockchain.runtime.websocket import DialledConnection
 from blockchain.seams import PeerId
@@ -29,6 +38,20 @@ LOG = logging.getLogger("test-p2p")
 HANG_S = 20.0  # a test that waits longer has failed
 QUICK = P2PLimits(retry_first_s=0.01, retry_max_s=0.05, handshake_s=5.0, close_s=0.5)
 KEYS = sorted((SigningKey(bytes([number]) * 32) for number in range(1, 5)), key=lambda key: key.public_key)
+
+
+class Events(asyncio.Queue[PeerEvent]):
+    """The events, and apart from them which dials were answered."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.answered: list[DialAnswered] = []
+
+    async def put(self, item: PeerEvent) -> None:
+        if isinstance(item, DialAnswered):
+            self.answered.append(item)
+        else:
+            await super().put(item)
 
 
 class Node:
@@ -46,7 +69,7 @@ class Node:
         admitted: frozenset[bytes] | None = None,
     ) -> None:
         self.id = bytes(key.public_key)
-        self.events: asyncio.Queue[PeerEvent] = asyncio.Queue(inbox)
+        self.events = Events(inbox)
         self.p2p = P2P(
             node_key=key,
             genesis_hash=genesis_hash,
@@ -174,6 +197,8 @@ def test_two_nodes_connect_and_exchange_messages_in_order() -> None:
             assert await one.frame() == largest
             (state,) = one.p2p.dials()
             assert (state.phase, state.peer_id, state.failures) == ("connected", other.id, 0)
+            assert state.tried_at is not None and state.next_at is None
+            assert one.events.answered == [DialAnswered(other.address, other.id, "127.0.0.1")]
 
     run(scenario())
 
@@ -337,6 +362,8 @@ def test_two_addresses_of_one_node_give_one_connection() -> None:
             one.p2p.dial(f"localhost:{other.p2p.port}")
             while one.p2p.dials()[1].phase != "connected":
                 await asyncio.sleep(0)
+            second = DialAnswered(f"localhost:{other.p2p.port}", other.id, one.events.answered[1].remote)
+            assert one.events.answered[1] == second and is_loopback(second.remote)
             assert one.p2p.send(other.id, b"once")
             assert await other.frame() == b"once"
 

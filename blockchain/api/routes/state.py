@@ -64,8 +64,9 @@ async def get_validators(
 
 
 async def list_peers(node: NodeOf) -> Response:
-    """Connected peers, and the addresses that this node dials, with why the last attempt failed."""
-    return answer_json(render.peers(node.peers(), node.dials()))
+    """Connected peers with their scores, the addresses that this node dials, with why the last attempt failed, and who
+    is banned."""
+    return answer_json(render.peers(node.peers(), node.dials(), node.bans()))
 
 
 async def get_lottery(node: NodeOf, height: HeightPath, round: RoundPath) -> Response:

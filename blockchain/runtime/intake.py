@@ -1,0 +1,202 @@
+"""From what connections tell to inputs of the core: each peer's frames verified, in order, and in nobody else's way.
+
+Each connected peer has a lane: a short queue and a task. A lane verifies one frame after the other, so that the order
+of a peer's messages is kept, and lanes run side by side: a vote does not wait behind another peer's block. Small
+frames are verified where they are, since a thread would take longer to be told; large ones in a thread, where no peer
+has more than one at a time. Whoever fills its lane is read no further until there is room; nobody else feels it.
+
+Bounded are the frames and the verified messages of one peer, and the bytes of all large frames together
+(docs/protocol.md §8.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Final, assert_never
+
+from blockchain.errors import PeerFault
+from blockchain.node.core import Input, MessageFaulty, MessageReceived
+from blockchain.node.messages import Verified
+from blockchain.node.verify import VerifyContext, verify_frame
+from blockchain.runtime.peer_events import DialAnswered, DialFailed, FrameReceived, PeerDown, PeerEvent, PeerUp
+from blockchain.seams import PeerConnected, PeerDisconnected, PeerId, PeerMet
+
+INLINE_BYTES_MAX: Final = 2_048  # a smaller frame is verified faster than it is handed to a thread
+LANE_EVENTS_MAX: Final = 4  # of one peer, waiting for their turn; then its socket is not read
+LANE_INPUTS_MAX: Final = 16  # of one peer, verified and waiting for the core; others' come between them
+LARGE_BYTES_MAX: Final = 32 * 1024 * 1024  # of all frames above INLINE_BYTES_MAX that wait for verification
+
+_LOG: Final = logging.getLogger("blockchain.node")
+
+Done = Callable[[], None]
+Deliver = Callable[[Input, Done], Awaitable[None]]  # waits for room; Done is called when the core has handled it
+
+
+class Room:
+    """A number of bytes, taken and given back. Who asks for more than are left waits, in the order of asking."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+        self.used = 0
+
+    async def enter(self, size: int) -> None:
+        async with self._turn:
+            while self.used and self.used + size > self._most:
+                self._freed.clear()
+                await self._freed.wait()
+            self.used += size
+
+    def leave(self, size: int) -> None:
+        self.used -= size
+        self._freed.set()
+
+
+class _Lane:
+    """One peer's way in. It may outlive a connection, and serve the next one of the same peer."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[PeerUp | FrameReceived | PeerDown] = asyncio.Queue(LANE_EVENTS_MAX)
+        self.inputs = asyncio.Semaphore(LANE_INPUTS_MAX)
+        self.coming = 0  # events that are about to be put in
+
+    @property
+    def is_unused(self) -> bool:
+        return self.coming == 0 and self.events.empty()
+
+
+class Intake:
+    """Takes peer events (as P2P's `events`) and delivers inputs, while `run` runs; before, whoever brings one waits.
+
+    `context` is the core's, taken afresh for each frame; `large` is where large frames are verified; `on_dial` is told
+    what became of dials.
+    """
+
+    def __init__(
+        self,
+        context: Callable[[PeerId], VerifyContext],
+        deliver: Deliver,
+        large: Executor,
+        on_dial: Callable[[DialAnswered | DialFailed], None],
+    ) -> None:
+        self._context = context
+        self._deliver = deliver
+        self._large = large
+        self._on_dial = on_dial
+        self._lanes: dict[PeerId, _Lane] = {}  # as many as there are connections
+        self._room = Room(LARGE_BYTES_MAX)
+        self._begun = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+        self.connected: dict[PeerId, PeerUp] = {}  # until the core has handled the end of it
+
+    async def run(self) -> None:
+        """Until it is cancelled; leaves no task. Raises what a lane failed of, in a group."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._begun.set()
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._tasks = None
+
+    async def put(self, event: PeerEvent) -> None:
+        """Take one event of a connection; returns when there is room for it."""
+        await self._begun.wait()
+        match event:
+            case DialFailed():
+                self._on_dial(event)
+            case DialAnswered(address=address, peer_id=peer):
+                self._on_dial(event)
+                await self._deliver(PeerMet(PeerId(peer), address), nothing)
+            case PeerUp() | FrameReceived() | PeerDown():
+                await self._put_in_lane(event)
+            case _:
+                assert_never(event)
+
+    async def _put_in_lane(self, event: PeerUp | FrameReceived | PeerDown) -> None:
+        size = _large_bytes(event)
+        if size:
+            await self._room.enter(size)
+        lane = self._lane(PeerId(event.peer_id))
+        lane.coming += 1
+        try:
+            await lane.events.put(event)
+        except asyncio.CancelledError:
+            if size:
+                self._room.leave(size)
+            raise
+        finally:
+            lane.coming -= 1
+
+    def _lane(self, peer: PeerId) -> _Lane:
+        lane = self._lanes.get(peer)
+        if lane is None:
+            lane = _Lane()
+            if self._tasks is not None:  # else the node is stopping: nobody takes what comes now
+                self._lanes[peer] = lane
+                self._tasks.create_task(self._serve(peer, lane), name="lane")
+        return lane
+
+    async def _serve(self, peer: PeerId, lane: _Lane) -> None:
+        """Take a lane's events in order; ends with the connection, unless there is another one by then."""
+        while True:
+            event = await lane.events.get()
+            match event:
+                case PeerUp():
+                    self.connected[peer] = event
+                    await self._pass_on(lane, _connected(event))
+                case FrameReceived(data=frame):
+                    await self._pass_on(lane, await self._verify(peer, frame))
+                case PeerDown(why=why):
+                    _LOG.info("peer left: %s", why, extra={"evt.name": "peer_left", "peer": peer.hex(), "why": why})
+                    await self._pass_on(lane, PeerDisconnected(peer))
+                    if lane.is_unused:
+                        del self._lanes[peer]
+                        return
+                case _:
+                    assert_never(event)
+
+    async def _pass_on(self, lane: _Lane, given: Input) -> None:
+        await lane.inputs.acquire()
+        ended = self.connected.get(given.peer) if isinstance(given, PeerDisconnected) else None
+
+        def done() -> None:
+            lane.inputs.release()
+            if ended is not None and self.connected.get(PeerId(ended.peer_id)) is ended:
+                del self.connected[PeerId(ended.peer_id)]
+
+        await self._deliver(given, done)
+
+    async def _verify(self, peer: PeerId, frame: bytes) -> Input:
+        try:
+            if len(frame) <= INLINE_BYTES_MAX:
+                return MessageReceived(peer, verify_frame(frame, self._context(peer)))
+            return MessageReceived(peer, await self._verify_large(peer, frame))
+        except PeerFault as fault:
+            return MessageFaulty(peer, fault)
+
+    async def _verify_large(self, peer: PeerId, frame: bytes) -> Verified:
+        context = self._context(peer)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._large, lambda: verify_frame(frame, context))
+        finally:
+            self._room.leave(len(frame))
+
+
+def nothing() -> None:
+    """To be done when the core has handled what nobody waits for."""
+
+
+def _connected(up: PeerUp) -> PeerConnected:
+    return PeerConnected(PeerId(up.peer_id), up.advertised, up.inbound, up.remote, up.agent)
+
+
+def _large_bytes(event: PeerEvent) -> int:
+    """What an event takes of the room for large frames."""
+    if isinstance(event, FrameReceived) and len(event.data) > INLINE_BYTES_MAX:
+        return len(event.data)
+    return 0

@@ -1,0 +1,291 @@
+"""Lanes: each peer's messages in their order, and no peer in another's way. Tests wait on conditions, never on time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from blockchain.node.core import Input, MessageFaulty, MessageReceived
+from blockchain.node.messages import GetPeers, Have, Message, Status, encode_frame
+from blockchain.node.verify import VerifyContext
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.vote import Step
+from blockchain.runtime.intake import (
+    INLINE_BYTES_MAX,
+    LANE_EVENTS_MAX,
+    LANE_INPUTS_MAX,
+    LARGE_BYTES_MAX,
+    Done,
+    Intake,
+    Room,
+)
+from blockchain.runtime.peer_events import DialAnswered, DialFailed, FrameReceived, PeerDown, PeerEvent, PeerUp
+from blockchain.seams import PeerConnected, PeerDisconnected, PeerId, PeerMet
+
+GENESIS = Hash32(b"\x11" * 32)
+ANN, BOB = PeerId(b"a" * 32), PeerId(b"b" * 32)
+HANG_S = 20.0  # a test that waits longer has failed
+LARGE = Have(tuple(Hash32(bytes([number]) * 32) for number in range(100)))
+TURNS = 100  # of the event loop: more than anything here needs to come to rest
+
+
+class Held(Executor):
+    """Does nothing until it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.waiting.append(lambda: future.set_result(fn(*args, **kwargs)))
+        return future
+
+    def work(self) -> None:
+        for each in self.waiting:
+            each()
+        self.waiting.clear()
+
+
+class Bench:
+    """An intake, and what it has delivered."""
+
+    def __init__(self) -> None:
+        self.large = Held()
+        self.delivered: list[Input] = []
+        self.handled: list[Done] = []
+        self.dials: list[DialAnswered | DialFailed] = []
+        self.intake = Intake(
+            lambda _: VerifyContext(GENESIS, 1, {}, lambda _: None), self.take, self.large, self.dialled
+        )
+
+    async def take(self, given: Input, done: Done) -> None:
+        self.delivered.append(given)
+        self.handled.append(done)
+
+    def handle_all(self) -> None:
+        for done in self.handled:
+            done()
+        self.handled.clear()
+
+    def dialled(self, event: DialAnswered | DialFailed) -> None:
+        self.dials.append(event)
+
+    def of(self, peer: PeerId) -> list[object]:
+        """What was delivered of one peer: its messages, else the names of the inputs."""
+        mine = [given for given in self.delivered if getattr(given, "peer", None) == peer]
+        return [given.message if isinstance(given, MessageReceived) else type(given) for given in mine]
+
+    async def join(self, *peers: PeerId) -> None:
+        for peer in peers:
+            await self.intake.put(PeerUp(peer, "", True, "host:1", "agent", "127.0.0.1"))
+        await rest()
+
+
+async def rest() -> None:
+    """Let everybody go on until nobody can."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def frame(peer: PeerId, message: Message) -> FrameReceived:
+    return FrameReceived(peer, encode_frame(GENESIS, message))
+
+
+def small(number: int) -> Status:
+    return Status(number, 0, Step.PROPOSE, ())
+
+
+def run(scenario: Callable[[Bench], Coroutine[None, None, None]]) -> None:
+    """With an intake that runs; in the end it must stop whatever it is doing, and leave no task."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(HANG_S):
+            bench = Bench()
+            running = asyncio.create_task(bench.intake.run())
+            await scenario(bench)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            assert running.cancelled()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(bounded())
+
+
+async def put_all(bench: Bench, *events: PeerEvent) -> None:
+    for event in events:
+        await bench.intake.put(event)
+
+
+def test_what_the_frames_of_these_tests_are() -> None:
+    assert len(encode_frame(GENESIS, small(1))) <= INLINE_BYTES_MAX < len(encode_frame(GENESIS, LARGE))
+
+
+def test_a_peers_messages_keep_their_order_whatever_their_size() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN)
+        await put_all(bench, frame(ANN, small(1)), frame(ANN, LARGE), frame(ANN, small(2)), PeerDown(ANN, "why"))
+        await rest()
+        assert bench.of(ANN) == [PeerConnected, small(1)]
+        bench.large.work()
+        await rest()
+        assert bench.of(ANN) == [PeerConnected, small(1), LARGE, small(2), PeerDisconnected]
+
+    run(scenario)
+
+
+def test_a_vote_does_not_wait_behind_the_block_of_another_peer() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN, BOB)
+        await put_all(bench, frame(ANN, LARGE), frame(BOB, small(1)))
+        await rest()
+        assert bench.of(BOB) == [PeerConnected, small(1)] and bench.of(ANN) == [PeerConnected]
+        bench.large.work()
+        await rest()
+        assert bench.of(ANN) == [PeerConnected, LARGE]
+
+    run(scenario)
+
+
+def test_who_sends_too_fast_is_read_no_further_and_nobody_else_feels_it() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN, BOB)
+        frames = [frame(ANN, LARGE) for _ in range(2 * LANE_EVENTS_MAX)]
+        more = asyncio.create_task(put_all(bench, *frames))
+        await rest()
+        assert not more.done() and len(bench.large.waiting) == 1
+        await bench.intake.put(frame(BOB, small(1)))
+        await rest()
+        assert bench.of(BOB) == [PeerConnected, small(1)]
+        while not more.done():
+            bench.large.work()
+            await rest()
+        await more
+
+    run(scenario)
+
+
+def test_one_peers_messages_do_not_fill_the_inbox() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN, BOB)
+        bench.handle_all()
+        frames = [frame(ANN, small(number)) for number in range(2 * LANE_INPUTS_MAX)]
+        more = asyncio.create_task(put_all(bench, *frames))
+        await rest()
+        assert len(bench.of(ANN)) == 1 + LANE_INPUTS_MAX and not more.done()
+        await bench.intake.put(frame(BOB, small(1)))
+        await rest()
+        assert bench.of(BOB) == [PeerConnected, small(1)]
+        bench.handle_all()
+        await more
+        await rest()
+        assert bench.of(ANN)[1:] == [small(number) for number in range(2 * LANE_INPUTS_MAX)]
+
+    run(scenario)
+
+
+def test_a_faulty_frame_is_delivered_as_a_fault() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN)
+        await put_all(bench, FrameReceived(ANN, b"garbage"), FrameReceived(ANN, bytes(INLINE_BYTES_MAX + 1)))
+        await rest()
+        bench.large.waiting.clear()
+        (fault,) = [given for given in bench.delivered if isinstance(given, MessageFaulty)]
+        assert (fault.peer, fault.fault.reason) == (ANN, "malformed")
+
+    run(scenario)
+
+
+def test_a_connection_that_is_replaced_ends_before_the_next_one_begins() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN)
+        await put_all(bench, frame(ANN, LARGE), PeerDown(ANN, "replaced"))
+        await bench.join(ANN)
+        await bench.intake.put(frame(ANN, GetPeers()))
+        bench.large.work()
+        await rest()
+        assert bench.of(ANN) == [PeerConnected, LARGE, PeerDisconnected, PeerConnected, GetPeers()]
+        bench.handle_all()
+        assert list(bench.intake.connected) == [ANN], "the end that is handled now is that of the first connection"
+        await bench.intake.put(PeerDown(ANN, "gone"))
+        await rest()
+        assert list(bench.intake.connected) == [ANN], "its address is still wanted, for what waits in the inbox"
+        bench.handle_all()
+        assert bench.intake.connected == {} and bench.intake._lanes == {}
+
+    run(scenario)
+
+
+def test_what_a_connection_tells_of_itself_reaches_the_core() -> None:
+    async def scenario(bench: Bench) -> None:
+        failed = DialFailed("host:1", "why")
+        answered = DialAnswered("host:2", BOB, "127.0.0.1")
+        await bench.join(ANN)
+        await put_all(bench, failed, answered)
+        assert bench.delivered == [PeerConnected(ANN, "host:1", True, "127.0.0.1", "agent"), PeerMet(BOB, "host:2")]
+        assert bench.dials == [failed, answered]
+
+    run(scenario)
+
+
+def test_before_it_runs_and_after_it_nothing_is_delivered() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        early = asyncio.create_task(bench.join(ANN))
+        await rest()
+        assert not early.done() and bench.delivered == []
+        running = asyncio.create_task(bench.intake.run())
+        await early
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await put_all(bench, frame(BOB, small(1)), PeerDown(BOB, "why"))
+        await rest()
+        assert bench.of(ANN) == [PeerConnected] and bench.of(BOB) == []
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scenario())
+
+
+def test_all_large_frames_together_take_only_so_many_bytes() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN, BOB)
+        room = bench.intake._room
+        await room.enter(LARGE_BYTES_MAX)
+        waiting = asyncio.create_task(bench.intake.put(frame(ANN, LARGE)))
+        await rest()
+        assert not waiting.done()
+        await put_all(bench, frame(BOB, small(1)))
+        room.leave(LARGE_BYTES_MAX)
+        await waiting
+        await rest()
+        bench.large.work()
+        await rest()
+        assert bench.of(BOB)[1:] == [small(1)] and bench.of(ANN)[1:] == [LARGE]
+        assert room.used == 0
+
+    run(scenario)
+
+
+def test_room_is_given_in_the_order_of_asking_and_one_that_gives_up_is_passed_over() -> None:
+    async def scenario() -> None:
+        room = Room(10)
+        await room.enter(8)
+        order: list[int] = []
+
+        async def ask(size: int) -> None:
+            await room.enter(size)
+            order.append(size)
+
+        tasks = [asyncio.create_task(ask(size)) for size in (7, 6, 2, 1)]
+        await rest()
+        assert order == [], "the small ones do not go ahead for ever"
+        tasks[0].cancel()
+        room.leave(8)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert order == [6, 2, 1] and room.used == 9
+        room.leave(9)
+        await room.enter(50)  # what is larger than all of it passes alone
+        assert room.used == 50
+
+    asyncio.run(asyncio.wait_for(scenario(), HANG_S))
