@@ -20,6 +20,7 @@ from blockchain.commands import (
     block,
     db,
     demo,
+    doctor,
     genesis,
     keys,
     log_level,
@@ -49,6 +50,7 @@ COMMANDS: Final = (
     keys,
     genesis,
     db,
+    doctor,
     log_level,
     reset,
 )
