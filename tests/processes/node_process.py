@@ -42,6 +42,7 @@ class NodeProcess:
     environment: dict[str, str] = field(default_factory=dict)
     data_folder: Path | None = None  # another than its own
     is_child: bool = True  # it ends when its standard input does; False: as from a terminal
+    file_bytes_max: int | None = None  # of any file that it writes: the disk is full there. Not on Windows
     starts: int = 0
 
     def __post_init__(self) -> None:
@@ -77,7 +78,11 @@ class NodeProcess:
         flags += [f"--key_file={self.key_file}"] if self.key_file else []
         flags += [f"--genesis={self.genesis}"] if self.genesis else []
         flags += [EXIT_FLAG] if self.is_child else []
-        return python_command("run_node.py", *flags)
+        command = python_command("run_node.py", *flags)
+        if self.file_bytes_max is None:
+            return command
+        blocks = self.file_bytes_max // 512  # POSIX's unit
+        return ["sh", "-c", 'ulimit -f "$0" && exec "$@"', str(blocks), *command]
 
     def start(self) -> None:
         """Start it; a child's standard input is a pipe that it does not outlive, so it does not outlive the tests."""
