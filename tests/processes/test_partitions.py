@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,12 @@ SHAPES: Final[dict[str, list[Pair]]] = {
 }
 SHORT_SECONDS: Final = 3.0  # shorter than a silence that is noticed
 LONG_SECONDS: Final = 20.0  # longer: all has been given up, and is dialled again with the longest pause
+
+
+@pytest.fixture
+def minutes() -> None:
+    """For a test that takes some: without pytest's alarm for tests that hang."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 def test_two_are_cut_from_two_and_later_killed_and_the_chain_stops_and_goes_on(tmp_path: Path) -> None:
@@ -99,6 +106,7 @@ def test_one_stands_still_on_a_chain_that_falls_idle_and_catches_up(seconds: flo
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("minutes")
 @pytest.mark.parametrize("seconds", [SHORT_SECONDS, LONG_SECONDS])
 def test_all_ways_to_cut_with_transactions_flowing(seconds: float, tmp_path: Path) -> None:
     with linked_network(tmp_path, 4) as (net, wires):
@@ -115,6 +123,7 @@ def test_all_ways_to_cut_with_transactions_flowing(seconds: float, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("minutes")
 @pytest.mark.parametrize("seconds", [SHORT_SECONDS, LONG_SECONDS])
 def test_all_ways_to_cut_on_an_idle_chain(seconds: float, tmp_path: Path) -> None:
     with linked_network(tmp_path, 4) as (net, wires):
