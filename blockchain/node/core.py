@@ -281,7 +281,7 @@ class Core:
             case Want(ids=ids):
                 self._out.extend(self.gossip.on_want(peer, ids))
             case GetBlocks():
-                self._out.append(self.sync.serve(peer, message))
+                self._out.extend(self.sync.serve(peer, message))
             case GetPeers():
                 self._out.append(self.gossip.send(peer, self.exchange.answer(peer, self.gossip.peers)))
             case Peers(addresses=addresses):

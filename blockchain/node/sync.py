@@ -14,7 +14,7 @@ from typing import Final
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.fork import effects_of
-from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate
+from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, StoreError
 from blockchain.node.chain import Chain
 from blockchain.node.gossip import Gossip
 from blockchain.node.messages import Blocks, GetBlocks, VerifiedBlocks
@@ -36,6 +36,7 @@ from blockchain.seams import (
     Penalize,
     SetTimer,
     Store,
+    StoreDamaged,
     SyncProgressed,
     TimerKey,
     TimerKind,
@@ -246,20 +247,29 @@ class Sync:
 
     # ------------------------------------------------------------------------------------------------ serving
 
-    def serve(self, peer: Peer, asked: GetBlocks) -> Effect:
-        """Consecutive final blocks from the store, with the certificate of the last."""
+    def serve(self, peer: Peer, asked: GetBlocks) -> list[Effect]:
+        """Consecutive final blocks from the store, with the certificate of the last.
+
+        A block that is damaged there ends the range: no peer's request may end a node whose head is sound.
+        """
+        effects: list[Effect] = []
         raws: list[bytes] = []
         last = b""
         size = 0
         for height in range(max(asked.first, 1), min(asked.first + asked.count, self._chain.height)):
-            block = self._store.block(height)
+            try:
+                block = self._store.block(height)
+            except StoreError as error:
+                effects.append(Emit(StoreDamaged(str(error))))
+                break
             if block is None or (raws and size + len(block.raw) > REPLY_BYTES_MAX):
                 break
             raws.append(block.raw)
             size += len(block.raw)
             last = block.certificate
         certificate = codec.decode(last, Certificate, bytes_max=BLOCK_BYTES_MAX) if raws else None
-        return self._gossip.send(peer, Blocks(asked.first, tuple(raws), certificate))
+        effects.append(self._gossip.send(peer, Blocks(asked.first, tuple(raws), certificate)))
+        return effects
 
     # ------------------------------------------------------------------------------------------------ progress
 

@@ -40,6 +40,7 @@ from blockchain.seams import (
     Proposed,
     RoundTimedOut,
     SignatureRefused,
+    StoreDamaged,
     SyncProgressed,
     TransactionAccepted,
     TransactionRefused,
@@ -213,7 +214,7 @@ def _plain(name: str, value: object) -> object:
 def describe(event: NodeEvent) -> Line:
     """The level and the sentence with which an event is told to people."""
     match event:
-        case NodeStarted() | Halted() | TrustMissing() | Trusted() | SyncProgressed():
+        case NodeStarted() | StoreDamaged() | Halted() | TrustMissing() | Trusted() | SyncProgressed():
             return _of_node(event)
         case PeerJoined() | PeerLeft() | PeerPenalized():
             return _of_peers(event)
@@ -227,11 +228,13 @@ def describe(event: NodeEvent) -> Line:
             assert_never(event)
 
 
-def _of_node(event: NodeStarted | Halted | TrustMissing | Trusted | SyncProgressed) -> Line:
+def _of_node(event: NodeStarted | StoreDamaged | Halted | TrustMissing | Trusted | SyncProgressed) -> Line:
     match event:
         case NodeStarted():
             role = f"validator {format_address(event.validator)}" if event.validator else "no validator key"
             return logging.INFO, f"started at height {event.height}, head {_short(event.head)}, {role}"
+        case StoreDamaged():
+            return logging.ERROR, f"a block cannot be served: {event.why}"
         case Halted():
             return logging.CRITICAL, f"halted, votes no more: {event.why}"
         case TrustMissing():

@@ -128,6 +128,12 @@ class SyncProgressed(Struct, frozen=True, tag="sync_progressed"):
     seconds_left: float | None
 
 
+class StoreDamaged(Struct, frozen=True, tag="store_damaged"):
+    """A block that was asked for cannot be read; the node goes on without it."""
+
+    why: str
+
+
 class Halted(Struct, frozen=True, tag="halted"):
     why: str
 
@@ -163,6 +169,7 @@ NodeEvent = (
     | EvidenceFound
     | SignatureRefused
     | SyncProgressed
+    | StoreDamaged
     | Halted
     | TrustMissing
     | Trusted

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.consensus.bft import BftEngine
+from blockchain.errors import StoreError
 from blockchain.node.gossip import Gossip
 from blockchain.node.messages import Blocks, GetBlocks, Status, VerifiedBlocks, decode_frame
 from blockchain.node.peers import Peer
@@ -20,12 +21,14 @@ from blockchain.seams import (
     BlockFinalized,
     Effect,
     Emit,
+    FinalBlock,
     Halt,
     Halted,
     PeerId,
     Penalize,
     Send,
     SetTimer,
+    StoreDamaged,
     TimerKey,
     TimerKind,
 )
@@ -365,7 +368,7 @@ def test_a_node_that_stopped_asks_for_nothing_more() -> None:
 
 
 def served(bench: Bench, first: int, count: int) -> Blocks:
-    effect = bench.sync.serve(bench.gossip.peers[ONE], GetBlocks(first, count))
+    (effect,) = bench.sync.serve(bench.gossip.peers[ONE], GetBlocks(first, count))
     assert isinstance(effect, Send) and effect.peers == (ONE,)
     message = decode_frame(effect.frame).message
     assert isinstance(message, Blocks)
@@ -382,6 +385,26 @@ def test_final_blocks_are_served_with_the_last_ones_certificate(first: int, coun
     assert message.blocks == tuple(bench.blocks[height - 1].raw for height in heights)
     assert message.certificate == (bench.certificates[heights[-1] - 1] if heights else None)
     assert message.first == first
+
+
+def test_a_damaged_block_ends_the_range_and_not_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(blocks=LENGTH)
+    sound = bench.node.store.block
+
+    def block(height: int) -> FinalBlock | None:
+        if height == 3:
+            raise StoreError("block 3 is damaged")
+        return sound(height)
+
+    monkeypatch.setattr(bench.node.store, "block", block)
+    assert served(bench, 4, 1).blocks == (bench.blocks[3].raw,)
+    told, effect = bench.sync.serve(bench.gossip.peers[ONE], GetBlocks(1, 5))
+    assert told == Emit(StoreDamaged("block 3 is damaged"))
+    assert isinstance(effect, Send)
+    message = decode_frame(effect.frame).message
+    assert isinstance(message, Blocks)
+    assert message.blocks == tuple(block.raw for block in bench.blocks[:2])
+    assert message.certificate == bench.certificates[1]
 
 
 def test_a_range_is_cut_where_it_grows_too_large(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from blockchain.seams import (
     Proposed,
     RoundTimedOut,
     SignatureRefused,
+    StoreDamaged,
     SyncProgressed,
     TransactionAccepted,
     TransactionRefused,
@@ -381,6 +382,7 @@ EVENTS: list[tuple[NodeEvent, str, str, dict[str, object]]] = [
         f"checkpoint 7 reached, {SHORT}: this chain is trusted",
         {"height": 7, "block_id": HEX},
     ),
+    (StoreDamaged("block 4"), "error", "a block cannot be served: block 4", {"why": "block 4"}),
     (Halted("two chains"), "critical", "halted, votes no more: two chains", {"why": "two chains"}),
 ]
 
