@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Annotated, Final, Literal, cast
 
 from fastapi import Depends, Query, Request
+from pydantic import Field
 
 from blockchain.api.routes.parameters import Digits
 from blockchain.errors import Refusal
@@ -28,8 +29,9 @@ WaitFor = Annotated[
 ]
 WaitSeconds = Annotated[
     int,
+    Field(ge=1, le=WAIT_SECONDS_MAX),
     Digits,
-    Query(alias="timeout", ge=1, le=WAIT_SECONDS_MAX, description="seconds to wait", examples=[WAIT_SECONDS]),
+    Query(alias="timeout", description="seconds to wait", examples=[WAIT_SECONDS]),
 ]
 
 

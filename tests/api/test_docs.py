@@ -189,3 +189,15 @@ def test_the_signed_example_is_really_signed() -> None:
     signed = verify_transaction(codec.encode(transaction_from_json(examples.SIGNED_TRANSACTION)), genesis_hash)
     assert signed.id.hex() == examples.TRANSACTION_ID
     assert Wallet(SigningKey(bytes(range(32))), genesis_hash).transfer(examples.ADDRESS_B, 1, 2) == signed
+
+
+def test_every_integer_of_a_path_or_a_query_has_its_bounds_in_the_document() -> None:
+    unbounded = []
+    for path, item in _document()["paths"].items():
+        for operation in item.values():
+            for parameter in operation.get("parameters", ()):
+                schema = parameter["schema"]
+                for one in (schema, *schema.get("anyOf", ())):
+                    if one.get("type") == "integer" and not {"minimum", "maximum"} <= one.keys():
+                        unbounded.append((path, parameter["name"], schema))
+    assert unbounded == []

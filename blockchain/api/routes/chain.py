@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from blockchain.api import examples, render
-from blockchain.api.routes.parameters import Digits
+from blockchain.api import render
+from blockchain.api.routes.parameters import BlockPath, Digits
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer
 from blockchain.api.schemas_history import RangeAnswer
@@ -31,9 +32,12 @@ _ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 async def list_blocks(
     node: NodeOf,
     before: Annotated[
-        int | None, Digits, Query(ge=1, le=INTEGER_MAX, description="only blocks below this height", examples=[4])
+        int | None,
+        Field(ge=1, le=INTEGER_MAX),
+        Digits,
+        Query(description="only blocks below this height", examples=[4]),
     ] = None,
-    limit: Annotated[int, Digits, Query(ge=1, le=PAGE_BLOCKS_MAX, examples=[PAGE_BLOCKS])] = PAGE_BLOCKS,
+    limit: Annotated[int, Field(ge=1, le=PAGE_BLOCKS_MAX), Digits, Query(examples=[PAGE_BLOCKS])] = PAGE_BLOCKS,
 ) -> Response:
     """A page of final blocks.
 
@@ -47,14 +51,15 @@ async def list_blocks(
 async def list_range(
     node: NodeOf,
     first: Annotated[
-        int, Digits, Query(alias="from", ge=1, le=INTEGER_MAX, description="the first height", examples=[1])
+        int, Field(ge=1, le=INTEGER_MAX), Digits, Query(alias="from", description="the first height", examples=[1])
     ] = 1,
     last: Annotated[
         int | None,
+        Field(ge=1, le=INTEGER_MAX),
         Digits,
-        Query(alias="to", ge=1, le=INTEGER_MAX, description="the last height; default: the newest", examples=[3]),
+        Query(alias="to", description="the last height; default: the newest", examples=[3]),
     ] = None,
-    limit: Annotated[int, Digits, Query(ge=1, le=PAGE_BLOCKS_MAX, examples=[PAGE_BLOCKS])] = PAGE_BLOCKS,
+    limit: Annotated[int, Field(ge=1, le=PAGE_BLOCKS_MAX), Digits, Query(examples=[PAGE_BLOCKS])] = PAGE_BLOCKS,
 ) -> Response:
     """Final blocks from one height to another.
 
@@ -72,7 +77,7 @@ async def list_range(
     )
 
 
-async def get_block(node: NodeOf, reference: Annotated[str, Path(examples=["3", examples.BLOCK_ID])]) -> Response:
+async def get_block(node: NodeOf, reference: BlockPath) -> Response:
     """One final block, by its height or by its id.
 
     With the certificate that made it final, and its parent's.

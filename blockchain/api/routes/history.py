@@ -6,6 +6,7 @@ import statistics
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import render
@@ -30,7 +31,9 @@ Place = tuple[int, int]  # height and position
 async def get_history(
     node: NodeOf,
     address: AddressPath,
-    limit: Annotated[int, Digits, Query(ge=1, le=HISTORY_ENTRIES_MAX, examples=[HISTORY_ENTRIES])] = HISTORY_ENTRIES,
+    limit: Annotated[
+        int, Field(ge=1, le=HISTORY_ENTRIES_MAX), Digits, Query(examples=[HISTORY_ENTRIES])
+    ] = HISTORY_ENTRIES,
     cursor: Annotated[
         str | None,
         Query(pattern="^[0-9]{1,15}:[0-9]{1,9}$", description="height:position; only what is older", examples=["3:0"]),

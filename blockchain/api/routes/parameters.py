@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, get_type_hints
 
 from fastapi import Path, Request, params
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from blockchain.api import examples
 from blockchain.errors import Refusal
@@ -23,11 +23,23 @@ def _check_digits(value: object) -> object:
     return value
 
 
-Digits: Final = BeforeValidator(_check_digits)  # stands in every integer of a path or a query
-HeightPath = Annotated[int, Digits, Path(ge=1, le=INTEGER_MAX, examples=[3])]
-RoundPath = Annotated[int, Digits, Path(ge=0, le=2**31 - 1, examples=[0])]
+Digits: Final = BeforeValidator(
+    _check_digits
+)  # in every integer of a path or a query, after its bounds: these then stand in the document
+HeightPath = Annotated[int, Field(ge=1, le=INTEGER_MAX), Digits, Path(examples=[3])]
+RoundPath = Annotated[int, Field(ge=0, le=2**31 - 1), Digits, Path(examples=[0])]
 AddressPath = Annotated[str, Path(examples=[examples.ADDRESS_A])]
-TransactionIdPath = Annotated[str, Path(examples=[examples.TRANSACTION_ID])]
+TransactionIdPath = Annotated[
+    str, Path(examples=[examples.TRANSACTION_ID], json_schema_extra={"pattern": "^[0-9a-fA-F]{64}$"})
+]
+BlockPath = Annotated[
+    str,
+    Path(
+        description="a height or an id",
+        examples=["3", examples.BLOCK_ID],
+        json_schema_extra={"pattern": "^([0-9]{1,16}|[0-9a-fA-F]{64})$"},
+    ),
+]
 
 
 def query_names(endpoint: Callable[..., Any]) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from blockchain import __version__
@@ -50,7 +51,10 @@ async def get_account(node: NodeOf, address: AddressPath) -> Response:
 async def get_validators(
     node: NodeOf,
     height: Annotated[
-        int | None, Digits, Query(ge=1, le=INTEGER_MAX, description="default: the height in progress", examples=[1])
+        int | None,
+        Field(ge=1, le=INTEGER_MAX),
+        Digits,
+        Query(description="default: the height in progress", examples=[1]),
     ] = None,
 ) -> Response:
     """The validator set of a height, in the order of its line of lots."""

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import examples, render
@@ -28,7 +29,8 @@ _ONE_SCHEMA: Final = SignedTransaction.model_json_schema()
 
 
 async def list_pool(
-    node: NodeOf, limit: Annotated[int, Digits, Query(ge=1, le=POOL_LISTED_MAX, examples=[100])] = POOL_LISTED_MAX
+    node: NodeOf,
+    limit: Annotated[int, Field(ge=1, le=POOL_LISTED_MAX), Digits, Query(examples=[100])] = POOL_LISTED_MAX,
 ) -> Response:
     """The transactions that wait for a block, oldest first.
 
