@@ -23,9 +23,8 @@ def _check_digits(value: object) -> object:
     return value
 
 
-Digits: Final = BeforeValidator(
-    _check_digits
-)  # in every integer of a path or a query, after its bounds: these then stand in the document
+# In every integer of a path or a query, after its bounds: then the document has them.
+Digits: Final = BeforeValidator(_check_digits)
 HeightPath = Annotated[int, Field(ge=1, le=INTEGER_MAX), Digits, Path(examples=[3])]
 RoundPath = Annotated[int, Field(ge=0, le=2**31 - 1), Digits, Path(examples=[0])]
 AddressPath = Annotated[str, Path(examples=[examples.ADDRESS_A])]
