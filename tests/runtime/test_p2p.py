@@ -29,9 +29,8 @@ from blockchain.runtime.peer_events import (
     PeerEvent,
     PeerUp,
 )
-from blockchain.runtime.secure_channel import SecureChannel
-from blockchain.runtime.websocket import DialledConnection
 from blockchain.seams import PeerId
+from tests.runtime.raw_peer import RawPeer, connect_raw, dial_raw
 
 GENESIS = b"\x11" * 32
 LOG = logging.getLogger("test-p2p")
@@ -136,42 +135,12 @@ def run(scenario: Coroutine[None, None, None]) -> None:
     asyncio.run(bounded())
 
 
-class RawPeer:
-    """A peer made by hand from the sans-I/O parts, to misbehave with."""
-
-    def __init__(self, socket: ClientConnection, channel: SecureChannel) -> None:
-        self.socket = socket
-        self.channel = channel
-
-    async def send(self, message: bytes) -> None:
-        await self.socket.send(self.channel.seal(message))
-
-    async def receive(self) -> bytes:
-        return self.channel.open(await self.socket.recv(decode=False))
-
-    def vanish(self) -> None:
-        self.socket.transport.abort()
-
-
 def raw_connect(node: Node) -> connect:
-    return connect(
-        f"ws://{node.address}/",
-        compression=None,
-        proxy=None,
-        ping_interval=None,
-        max_size=None,
-        create_connection=DialledConnection,
-    )
+    return connect_raw(node.address)
 
 
 async def raw_dial(node: Node, key: SigningKey, genesis_hash: bytes = GENESIS) -> RawPeer:
-    socket = await raw_connect(node)
-    handshake = Handshake(Role.DIALLER, Identity(key, genesis_hash), b"\x01" * 32, b"\x02" * 32)
-    while not handshake.is_done:
-        for frame in handshake.send():
-            await socket.send(frame)
-        handshake.receive(await socket.recv(decode=False))
-    return RawPeer(socket, handshake.channel)
+    return await dial_raw(node.address, key, genesis_hash)
 
 
 async def pair(one: Node, other: Node) -> None:
