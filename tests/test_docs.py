@@ -208,7 +208,7 @@ def test_every_document_that_is_named_exists() -> None:
 
 
 def test_the_refusal_codes_are_those_of_the_code() -> None:
-    given = texts_of(("ledger", "node", "primitives"), {"InvalidTransaction": 0, "RefusedTransaction": 1})
+    given = texts_of(("ledger", "node", "primitives"), {"InvalidTransaction": 0, "ended": 1})
     assert table(protocol(), "3.4", "Code") == given | {MalformedMessage.code, InvalidSignature.code}
 
 

@@ -72,6 +72,18 @@ TRANSACTION: Final[Example] = {
     "position": 0,
     "transaction": SIGNED_TRANSACTION,
     "refusal": None,
+    "stages": [
+        {
+            "stage": "received",
+            "time_ms": _TIME_MS,
+            "height": None,
+            "round": None,
+            "code": None,
+            "why": "from a client",
+        },
+        {"stage": "proposed", "time_ms": _TIME_MS + 40, "height": 3, "round": 0, "code": None, "why": None},
+        {"stage": "final", "time_ms": _TIME_MS + 90, "height": 3, "round": 0, "code": None, "why": None},
+    ],
 }
 
 BLOCK: Final[Example] = {

@@ -40,7 +40,7 @@ from blockchain.primitives.jsonform import (
 from blockchain.primitives.transaction import Stake, Transaction, VerifiedTransaction, decode_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate
-from blockchain.seams import FinalBlock, RefusedTransaction, SubmissionResult
+from blockchain.seams import FinalBlock, Stage, SubmissionResult
 
 GENESIS_ACCOUNTS_LISTED_MAX: Final = 1_000  # a genesis may have a million; the answer says how many there are
 
@@ -123,14 +123,15 @@ def validators(height: int, chosen: ValidatorSet, genesis_hash: Hash32) -> JsonO
 
 
 def transaction(view: TransactionView) -> JsonObject:
-    refusal = view.refusal
+    is_refused = view.state not in ("pending", "final")
     return {
         "id": view.id.hex(),
         "state": view.state,
         "height": view.height,
         "position": view.position,
         "transaction": None if view.raw is None else transaction_to_json(decode_transaction(view.raw)),
-        "refusal": None if refusal is None else _refusal(refusal),
+        "refusal": _refusal(view.stages[-1]) if is_refused else None,
+        "stages": [_stage(stage) for stage in view.stages],
     }
 
 
@@ -232,8 +233,19 @@ def unread_result(error: InvalidTransaction) -> JsonObject:
     return {"id": None, "is_accepted": False, "code": error.code, "why": error.why}
 
 
-def _refusal(refusal: RefusedTransaction) -> JsonObject:
-    return {"code": refusal.code, "why": refusal.why, "time_ms": refusal.time_ms}
+def _refusal(end: Stage) -> JsonObject:
+    return {"code": end.code, "why": end.why, "time_ms": end.time_ms}
+
+
+def _stage(stage: Stage) -> JsonObject:
+    return {
+        "stage": stage.name,
+        "time_ms": stage.time_ms,
+        "height": stage.height or None,
+        "round": stage.round if stage.round >= 0 else None,
+        "code": stage.code or None,
+        "why": stage.why or None,
+    }
 
 
 def _stakes(missing: Sequence[Address], chosen: ValidatorSet) -> list[JsonObject]:

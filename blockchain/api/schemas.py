@@ -157,14 +157,28 @@ class Refusal(Part):
     time_ms: TimeMs
 
 
+class Stage(Part):
+    """One stage in the life of a transaction at this node; what means nothing in it is null."""
+
+    stage: Literal["received", "waiting", "proposed", "final", "refused", "replaced", "evicted", "expired"]
+    time_ms: TimeMs
+    height: Number | None
+    round: Number | None
+    code: str | None
+    why: str | None
+
+
 class TransactionAnswer(BaseModel):
+    """`refusal` is the last stage of one that was refused, replaced, evicted or expired."""
+
     model_config = config_with(examples.TRANSACTION)
     id: Hash
-    state: Literal["pending", "final", "refused"]
+    state: Literal["pending", "final", "refused", "replaced", "evicted", "expired"]
     height: Number | None
     position: Number | None
     transaction: SignedTransaction | None
     refusal: Refusal | None
+    stages: list[Stage]
 
 
 # ---------------------------------------------------------------------------------------------------- blocks

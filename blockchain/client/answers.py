@@ -155,15 +155,30 @@ class Refusal(Struct, frozen=True):
     time_ms: int
 
 
+class Stage(Struct, frozen=True):
+    """One stage in the life of a transaction at the node that was asked; `stage` is its name."""
+
+    stage: str
+    time_ms: int
+    height: int | None = None
+    round: int | None = None
+    code: str | None = None
+    why: str | None = None
+
+
 class TransactionState(Struct, frozen=True):
-    """ "unknown" is what `wait_final` says of a transaction that the node never knew, or could not be asked about."""
+    """`refusal` says why, in every state that is neither pending nor final; `stages` are oldest first.
+
+    "unknown" is what `wait_final` says of a transaction that the node never knew, or could not be asked about.
+    """
 
     id: str
-    state: Literal["pending", "final", "refused", "unknown"]
+    state: Literal["pending", "final", "refused", "replaced", "evicted", "expired", "unknown"]
     height: int | None = None
     position: int | None = None
     transaction: SignedTransaction | None = None
     refusal: Refusal | None = None
+    stages: tuple[Stage, ...] = ()
 
 
 class Account(Struct, frozen=True):

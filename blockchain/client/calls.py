@@ -252,7 +252,7 @@ class Wait:
     def is_over(self, now: float, seen: answers.TransactionState | None) -> bool:
         """Take what the node said (None: it does not know it, or did not answer)."""
         self.last = seen or self.last
-        return self.last.state in ("final", "refused") or now >= self._deadline
+        return self.last.state not in ("pending", "unknown") or now >= self._deadline
 
     def remaining(self, now: float) -> float:
         """What one request may take; never so little that it cannot succeed."""

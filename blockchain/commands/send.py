@@ -100,7 +100,7 @@ def say_what_became_of_it(found: TransactionState, waited: float) -> int:
         print(f"final in block {found.height}")
         return 0
     if found.refusal is not None:
-        print(f"blockchain: refused: {found.refusal.why} ({found.refusal.code})", file=sys.stderr)
+        print(f"blockchain: {found.state}: {found.refusal.why} ({found.refusal.code})", file=sys.stderr)
         return 1
     print(f"not final after {waited:g} s; the node keeps it, so do not send it again: blockchain tx {found.id}")
     return 0

@@ -10,7 +10,7 @@ from blockchain.commands.arguments import add_command, add_json, add_url, second
 from blockchain.commands.text import facts, json_text, time_text
 
 if TYPE_CHECKING:
-    from blockchain.client import TransactionState
+    from blockchain.client import Stage, TransactionState
     from blockchain.commands.arguments import Commands
 
 
@@ -43,12 +43,22 @@ def page(found: TransactionState) -> str:
         lines += [("kind", signed.kind), ("sender", signed.sender), ("nonce", signed.nonce), ("fee", signed.fee)]
         lines += [(name.replace("_", " "), value) for name, value in signed.payload.items() if value is not None]
         lines += [("expiry", f"height {signed.expiry}")] if signed.expiry is not None else []
+    lines += [(stage.stage, _stage(stage)) for stage in found.stages]
     return facts(lines)
+
+
+def _stage(stage: Stage) -> str:
+    """When, where and why: "2026-01-01T00:00:00Z, height 3, round 0, nonce 4 is missing (nonce_gap)"."""
+    parts = [time_text(stage.time_ms)]
+    parts += [f"height {stage.height}"] if stage.height is not None else []
+    parts += [f"round {stage.round}"] if stage.round is not None else []
+    parts += [stage.why] if stage.why else []
+    return ", ".join(parts) + (f" ({stage.code})" if stage.code else "")
 
 
 def _state(found: TransactionState) -> str:
     if found.refusal is not None:
-        return f"refused: {found.refusal.why} ({found.refusal.code}), {time_text(found.refusal.time_ms)}"
+        return f"{found.state}: {found.refusal.why} ({found.refusal.code}), {time_text(found.refusal.time_ms)}"
     if found.state == "final":
         return f"final, in block {found.height} at place {found.position}"
     return found.state

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.seams import Effect, FinalBlock, RefusedTransaction, Write
+from blockchain.seams import Effect, FinalBlock, Story, Write
 
 
 class Finals(Protocol):
@@ -26,7 +26,7 @@ class Finals(Protocol):
 
     def history(self, address: bytes, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]: ...
 
-    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None: ...
+    def story(self, transaction_id: bytes) -> Story: ...
 
 
 class StoreAhead:
@@ -36,18 +36,22 @@ class StoreAhead:
         self._store = store
         self._blocks: dict[int, FinalBlock] = {}
         self._parties: dict[int, tuple[tuple[Address, ...], ...]] = {}
-        self._refused: dict[bytes, RefusedTransaction] = {}
+        self._stories: dict[bytes, Story] = {}
 
     def expect(self, effects: Iterable[Effect]) -> None:
         """The effects of an input that are about to be performed."""
         batches = [effect.batch for effect in effects if isinstance(effect, Write)]
         self._blocks = {batch.block.height: batch.block for batch in batches if batch.block is not None}
         self._parties = {batch.block.height: batch.parties for batch in batches if batch.block is not None}
-        self._refused = {reason.id: reason for batch in batches for reason in batch.refused}
+        self._stories = {}
+        for batch in batches:
+            self._stories.update((told.id, told.stages) for told in (*batch.refused, *batch.ended))
+            if batch.block is not None and batch.block_stories:
+                self._stories.update(zip(batch.block.transaction_ids, batch.block_stories, strict=True))
 
     def settle(self) -> None:
         """All of them have been performed."""
-        self._blocks, self._parties, self._refused = {}, {}, {}
+        self._blocks, self._parties, self._stories = {}, {}, {}
 
     def block(self, height: int) -> FinalBlock | None:
         return self._blocks.get(height) or self._store.block(height)
@@ -77,5 +81,5 @@ class StoreAhead:
             before = lowest if before is None else min(before, lowest)
         return ahead + self._store.history(address, before, count - len(ahead))
 
-    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None:
-        return self._refused.get(transaction_id) or self._store.refusal(transaction_id)
+    def story(self, transaction_id: bytes) -> Story:
+        return self._stories.get(transaction_id) or self._store.story(transaction_id)

@@ -18,7 +18,8 @@ from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, Inval
 from blockchain.genesis import LEDGERS
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.node.checkpoint import Checkpoint
-from blockchain.node.mempool import Mempool, refusal_event
+from blockchain.node.entry import refusal_event
+from blockchain.node.mempool import Mempool
 from blockchain.primitives import codec
 from blockchain.primitives.block import (
     BLOCK_BYTES_MAX,
@@ -44,6 +45,7 @@ from blockchain.seams import (
     Emit,
     FinalBlock,
     Ledger,
+    Stage,
     Store,
     Write,
 )
@@ -333,15 +335,18 @@ class Chain:
         self._trials = {}
         self.is_wait_over = False
         self.is_heartbeat_due = False
-        refused = self.pool.on_block(self.state(), self.height, ids, now)
+        decided = Stage("final", now, header.height, certificate.round)
+        told = [self.pool.story(transaction_id) for transaction_id in ids]
+        ended = self.pool.on_block(self.state(), self.height, block.transactions, now)
         final = FinalBlock(header.height, block.id, block.raw, codec.encode(certificate), ids)
         batch = Batch(
             block=final,
             parties=tuple(parties_of(transaction.transaction) for transaction in block.transactions),
             state=changes,
             clear_round=True,
-            pending_removed=(*ids, *(reason.id for reason in refused)),
-            refused=tuple(refused),
+            block_stories=tuple((*story, decided) if story else () for story in told) if any(told) else (),
+            pending_removed=(*ids, *(story.id for story in ended)),
+            ended=tuple(ended),
         )
         event = BlockFinalized(
             height=header.height,
@@ -354,7 +359,7 @@ class Chain:
             final_ms=now,
             synced=is_synced,
         )
-        return [Write(batch), Emit(event), *(refusal_event(reason) for reason in refused)]
+        return [Write(batch), Emit(event), *(refusal_event(story) for story in ended)]
 
     def next_nonce(self, address: Address) -> int:
         return self.ledger.next_nonce(self.state(), address)

@@ -244,7 +244,7 @@ class Core:
         except (MalformedMessage, PeerFault) as error:
             raise StoreError(f"the record of the height in progress is damaged: {error}") from None
         self.engine.restore(record, blocks)
-        self.chain.pool.protected |= {verified.id for block in blocks.values() for verified in block.transactions}
+        self.chain.pool.protect(verified for block in blocks.values() for verified in block.transactions)
 
     # ------------------------------------------------------------------------------------------------ messages
 
@@ -300,7 +300,7 @@ class Core:
 
     def _follow(self, effects: list[Effect], now: int) -> None:
         """What sync did; the engine learns of the head that it did not decide."""
-        self._take(effects)
+        self._take(effects, now)
         if self.chain.height != self.engine.current.height:
             self._drive(HeadMoved(), now)
 
@@ -363,7 +363,7 @@ class Core:
         match key.kind:
             case TimerKind.STATUS:
                 self._settle_accounts(now)
-                self._out.extend(self.admission.on_tick())
+                self._out.extend(self.admission.on_tick(now))
                 self._out.extend(self.gossip.on_tick())
                 self._out.extend(self.sync.on_tick(now))
                 is_awaited = self.engine.is_block_awaited and not self.sync.is_syncing
@@ -405,16 +405,15 @@ class Core:
     # ------------------------------------------------------------------------------------------------ after each input
 
     def _drive(self, given: EngineInput, now: int) -> None:
-        self._take(self.engine.handle(given, now))
+        self._take(self.engine.handle(given, now), now)
 
-    def _take(self, effects: list[Effect]) -> None:
+    def _take(self, effects: list[Effect], now: int) -> None:
         """Pass effects on; a broadcast becomes sends, a halt silences this validator."""
         for effect in effects:
             match effect:
                 case Broadcast(message=message, block=block):
-                    if block is not None:
-                        ids = {verified.id for verified in block.transactions}
-                        self.chain.pool.protected |= ids
+                    if block is not None and isinstance(message, Proposal):
+                        self.chain.pool.note_proposed(block.transactions, message.height, message.round, now)
                     if not isinstance(message, Vote | Proposal):
                         self._note_offence(message)
                     self._out.extend(self.gossip.broadcast(effect))

@@ -1,44 +1,33 @@
 """The pool: transactions that wait for a block (docs/protocol.md §10).
 
-Each sender has a queue by nonce. A transaction is *ready* when it applies on the final state after everything that was
-ready before it, in the order of arrival; the others wait, for a missing nonce or for money that is still to come. The
-trigger counts what is ready; a forger takes by fee, then arrival, nonces in order.
+Each sender has a queue by nonce. `Readiness` says which of them a block could take now; here is what is let in, what
+replaces what, what goes when the pool is full or time is over, and the story that each of them leaves behind. Nothing
+in a block of the height in progress is touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from blockchain.errors import InvalidTransaction
+from blockchain.node.entry import Entry, ended, received
+from blockchain.node.eviction import Candidates
+from blockchain.node.readiness import Readiness
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import Stake, VerifiedTransaction
-from blockchain.seams import Emit, Ledger, RefusedTransaction, State, TransactionRefused
+from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.seams import Ledger, Stage, State, Story, TransactionStory
 
 TRANSACTIONS_MAX: Final = 100_000
 BYTES_MAX: Final = 64 * 1024 * 1024
 SENDER_TRANSACTIONS_MAX: Final = 1_000
 NONCE_GAP_MAX: Final = 1_000  # how far ahead of the next nonce a transaction may be kept
 REPLACEMENT_PERCENT: Final = 10  # by how much a replacement's fee must exceed the old one, and by at least 1
-
-
-class Entry(Struct, frozen=True):
-    """A transaction in the pool; `arrival` counts additions, `time_ms` is the wall time of its own."""
-
-    verified: VerifiedTransaction
-    arrival: int
-    time_ms: int
-
-    @property
-    def sender(self) -> Address:
-        return self.verified.transaction.sender
-
-    @property
-    def nonce(self) -> int:
-        return self.verified.transaction.nonce
+SMALL_STEPS_MAX: Final = 8  # in one place, of what peers bring: else each unit of fee would go through all pools
+WAIT_MAX_MS: Final = 3_600_000  # an hour: who leaves a gap fills it within moments, or never
+WAIT_CHECK_MS: Final = 10_000  # between two looks at what has waited too long
+GIVEN_UP_MAX: Final = 10_000  # ids that waited too long, not to be taken from peers again; the newest
+SEARCHED_MAX: Final = 100_000  # transactions tried anew a second for what replaces and evicts: some 0.3 s of work
 
 
 class Mempool:
@@ -50,12 +39,18 @@ class Mempool:
         self._height = height  # of the block that a transaction could stand in next
         self._entries: dict[Hash32, Entry] = {}
         self._queues: dict[Address, dict[int, Entry]] = {}
+        self._expiring: dict[int, dict[Hash32, Entry]] = {}  # by the last height at which they may stand
+        self._readiness = Readiness(ledger, state, height, self._queues)
+        self._candidates = Candidates(self._readiness)
+        self._fresh: list[Entry] = []  # came in since it was last known what is ready
+        self._came: Story = ()
         self._arrivals = 0
         self._bytes = 0
-        self._scratch = state.child()
-        self._ready: dict[Hash32, Entry] = {}
-        self._waiting: dict[Hash32, Entry] = {}  # all others, in the order of arrival
-        self.protected: frozenset[Hash32] = frozenset()  # in a block of the height in progress: not to be replaced
+        self._now = 0  # wall time of the newest change
+        self._waits_checked = 0
+        self._given_up: dict[Hash32, None] = {}
+        self._searched = (0, 0)  # in which second, how many transactions were tried anew
+        self.protected: frozenset[Hash32] = frozenset()  # in a block of the height in progress: not to be touched
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -73,16 +68,31 @@ class Mempool:
     @property
     def ready_count(self) -> int:
         """How many transactions apply now, one after the other."""
-        return len(self._ready)
+        self._refresh()
+        return len(self._readiness.ready)
 
     @property
     def oldest_ready_ms(self) -> int | None:
-        """When the ready transaction that has waited longest arrived."""
-        return min((entry.time_ms for entry in self._ready.values()), default=None)
+        """When the ready transaction that has waited longest was received."""
+        self._refresh()
+        return min((entry.received_ms for entry in self._readiness.ready.values()), default=None)
 
     def get(self, transaction_id: Hash32) -> VerifiedTransaction | None:
         entry = self._entries.get(transaction_id)
         return None if entry is None else entry.verified
+
+    def story(self, transaction_id: Hash32) -> Story:
+        """What it went through; nothing for one that is not here. The reason for which it waits is today's."""
+        entry = self._entries.get(transaction_id)
+        if entry is None:
+            return ()
+        self._refresh()
+        if transaction_id not in self._readiness.waiting:
+            return entry.story
+        code, why = self._readiness.why_waiting(entry)
+        newest = max(number for number, stage in enumerate(entry.story) if stage.name == "waiting")
+        waits = Stage("waiting", entry.story[newest].time_ms, code=code, why=why)
+        return (*entry.story[:newest], waits, *entry.story[newest + 1 :])
 
     def next_nonce(self, sender: Address) -> int:
         """The first nonce of this sender that is neither final nor in the pool."""
@@ -92,203 +102,258 @@ class Mempool:
             nonce += 1
         return nonce
 
+    def select(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
+        """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order."""
+        return self._readiness.select(state, count_max, bytes_max)
+
+    def select_ready(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
+        """The same, in the order in which they became ready: as many as the trigger counts, where there is room."""
+        self._refresh()
+        return self._readiness.select_ready(state, count_max, bytes_max)
+
     # ------------------------------------------------------------------------------------------------ adding
 
-    def add(self, verified: VerifiedTransaction, now: int, *, must_apply: bool) -> RefusedTransaction | None:
-        """Add a transaction; returns the one that it replaced, or that had to make room for it, if there is one.
+    def add(
+        self, verified: VerifiedTransaction, now: int, *, must_apply: bool, story: Story = ()
+    ) -> list[TransactionStory]:
+        """Add a transaction; returns the stories of those that it replaced, or that had to make room for it.
 
-        `must_apply`: refuse it too when it does not apply yet for another reason than a gap in nonces; a peer's is
-        kept waiting then, since what it depends on may come a moment later from elsewhere. Raises InvalidTransaction
-        with a stable code.
+        `must_apply`: a client's, refused too when it does not apply yet for another reason than a gap in nonces. A
+        peer's is kept waiting then, since what it depends on may come a moment later from elsewhere. `story`: of one
+        that comes back from the store. Raises InvalidTransaction with a stable code; nothing has changed then.
         """
+        self._now = now
         transaction = verified.transaction
         self._ledger.check(transaction, self._height)
+        if must_apply and self._readiness.is_stale:
+            self._charge(now)
+            self._refresh()
         expected = self._check_nonce(transaction.sender, transaction.nonce)
         old = self._queues.get(transaction.sender, {}).get(transaction.nonce)
+        entry = Entry(verified, self._arrivals, story or self._received(now, from_client=must_apply))
+        is_next = transaction.nonce == expected
+        if is_next and must_apply:
+            self._readiness.check(verified)
         if old is not None:
-            self._check_replacement(old, verified)
+            self._check_replacement(old, entry, now, must_apply=must_apply)
+            gone = [ended(old, "replaced", f"replaced by {verified.id.hex()}", now)]
+            self._remove(old)
         else:
             self._check_sender(transaction.sender)
-        if must_apply and transaction.nonce == expected:
-            self._ledger.apply(self._scratch.child(), transaction, self._height)
-        was_ready = old is not None and old.verified.id in self._ready
-        gone = self._make_room(verified, expected, now) if old is None else self._replace(old, verified, now)
-        self._insert(Entry(verified, self._arrivals, now))
-        if was_ready:
-            self._rebuild()
-        else:
-            self._advance([transaction.sender])  # what is ready stays so: nobody pays with what only waits
+            applies = is_next and (must_apply or self._applies(verified))
+            self._check_wait(verified, may_wait=applies or must_apply)
+            gone = self._make_room(entry, now, applies=applies)
+        self._insert(entry)
         return gone
+
+    def _received(self, now: int, *, from_client: bool) -> Story:
+        """The same object for all that come in together: the store writes it once a block."""
+        stage = received(now, from_client=from_client)
+        if self._came != (stage,):
+            self._came = (stage,)
+        return self._came
+
+    def _applies(self, verified: VerifiedTransaction) -> bool:
+        try:
+            self._readiness.check(verified)
+        except InvalidTransaction:
+            return False
+        return True
 
     def _check_nonce(self, sender: Address, nonce: int) -> int:
         """The nonce that would be ready next, unless this one cannot be kept at all."""
         final = self._ledger.next_nonce(self._state, sender)
         if nonce < final:
             raise InvalidTransaction("nonce_used", f"nonce {nonce} is used; the next is {final}")
-        expected = self._ledger.next_nonce(self._scratch, sender)
+        expected = self._readiness.next_nonce(sender)
         if nonce > expected + NONCE_GAP_MAX:
             raise InvalidTransaction("nonce_gap", f"nonce {nonce} is too far ahead; the next is {expected}")
         return expected
-
-    def _check_replacement(self, old: Entry, new: VerifiedTransaction) -> None:
-        fee = old.verified.transaction.fee
-        minimum = fee + max(1, fee * REPLACEMENT_PERCENT // 100)
-        if new.transaction.fee < minimum:
-            raise InvalidTransaction(
-                "replacement_underpriced", f"nonce {old.nonce} is taken; replacing it costs a fee of {minimum}"
-            )
-        if old.verified.id in self.protected:
-            raise InvalidTransaction("replacement_too_late", f"nonce {old.nonce} stands in a proposed block")
 
     def _check_sender(self, sender: Address) -> None:
         if len(self._queues.get(sender, {})) >= SENDER_TRANSACTIONS_MAX:
             raise InvalidTransaction("sender_full", f"{SENDER_TRANSACTIONS_MAX} transactions of this sender wait")
 
-    def _make_room(self, new: VerifiedTransaction, expected: int, now: int) -> RefusedTransaction | None:
-        """In a full pool what applies now takes the place of what waits, the last that came.
+    def _check_wait(self, verified: VerifiedTransaction, *, may_wait: bool) -> None:
+        """Peers offer what they hold again and again: what was given up here would wait in one pool or another."""
+        if not may_wait and verified.id in self._given_up:
+            raise InvalidTransaction("waited_too_long", "it waited here before, until its time was over")
+
+    # ------------------------------------------------------------------------------------------------ replacing
+
+    def _check_replacement(self, old: Entry, new: Entry, now: int, *, must_apply: bool) -> None:
+        """Whether `new` takes the place of `old`; pools that hear the same choose the same (protocol §10.4)."""
+        minimum = old.fee + max(1, old.fee * REPLACEMENT_PERCENT // 100)
+        is_full_step = new.fee >= minimum
+        is_better = (new.fee, old.id) > (old.fee, new.id)  # of equal fees the lower id
+        if not is_full_step and (must_apply or not is_better or old.small_steps >= SMALL_STEPS_MAX):
+            raise InvalidTransaction(
+                "replacement_underpriced", f"nonce {old.nonce} is taken; replacing it costs a fee of {minimum}"
+            )
+        if old.id in self.protected:
+            raise InvalidTransaction("replacement_too_late", f"nonce {old.nonce} stands in a proposed block")
+        if self._bytes - len(old.verified.raw) + len(new.verified.raw) > BYTES_MAX:
+            raise self._full()
+        if old.id in self._readiness.ready:
+            self._charge(now)
+            if must_apply:
+                self._readiness.check_in_place_of(old, new.verified)
+        new.small_steps = old.small_steps + (not is_full_step)
+
+    def _charge(self, now: int) -> None:
+        """What is ready has to be found anew: so often a second, else one could keep every node busy for nothing."""
+        second, searched = self._searched
+        searched = searched if second == now // 1_000 else 0
+        if searched >= SEARCHED_MAX:
+            raise InvalidTransaction("pool_busy", "too much was replaced or evicted in this second; try again")
+        self._searched = (now // 1_000, searched + len(self._readiness.ready))
+
+    # ------------------------------------------------------------------------------------------------ making room
+
+    def _make_room(self, new: Entry, now: int, *, applies: bool) -> list[TransactionStory]:
+        """In a full pool what applies takes the place of what waits, or of what is ready for a lower fee.
 
         Waiting costs nobody anything: else accounts without money could fill the pool, and it would stay full.
         """
-        if len(self._entries) < TRANSACTIONS_MAX and self._bytes + len(new.raw) <= BYTES_MAX:
-            return None
-        waiting = (entry.verified for entry in reversed(self._waiting.values()))
-        last = next((verified for verified in waiting if verified.id not in self.protected), None)
-        is_next = new.transaction.nonce == expected and self._try(self._scratch.child(), new)
-        if last is None or not is_next or self._bytes - len(last.raw) + len(new.raw) > BYTES_MAX:
-            raise InvalidTransaction("pool_full", f"the pool holds {len(self._entries)} transactions; try later")
-        self._remove(self._entries[last.id])
-        return RefusedTransaction(last.id, "evicted", "the pool was full, and this one did not apply yet", now)
+        count = len(self._entries) + 1 - TRANSACTIONS_MAX
+        size = self._bytes + len(new.verified.raw) - BYTES_MAX
+        if count <= 0 and size <= 0:
+            return []
+        victims = self._candidates.choose(new, count, size, self.protected) if applies else []
+        if not victims:
+            raise self._full()
+        if any(victim.id in self._readiness.ready for victim in victims):
+            self._charge(now)
+        why = f"the pool was full, and {new.id.hex()} came, which "
+        gone = []
+        for victim in victims:
+            is_ready = victim.id in self._readiness.ready
+            gone.append(ended(victim, "evicted", why + ("pays more" if is_ready else "does not have to wait"), now))
+            self._remove(victim)
+        return gone
 
-    def _replace(self, old: Entry, new: VerifiedTransaction, now: int) -> RefusedTransaction:
-        self._remove(old)
-        return RefusedTransaction(old.verified.id, "replaced", f"replaced by {new.id.hex()}", now)
+    def _full(self) -> InvalidTransaction:
+        return InvalidTransaction("pool_full", f"the pool holds {len(self._entries)} transactions; try later")
+
+    # ------------------------------------------------------------------------------------------------ the books
 
     def _insert(self, entry: Entry) -> None:
         self._arrivals += 1
-        self._entries[entry.verified.id] = entry
-        self._waiting[entry.verified.id] = entry
+        self._entries[entry.id] = entry
         self._queues.setdefault(entry.sender, {})[entry.nonce] = entry
         self._bytes += len(entry.verified.raw)
+        expiry = entry.verified.transaction.expiry
+        if expiry is not None:
+            self._expiring.setdefault(expiry, {})[entry.id] = entry
+        self._readiness.admit(entry)
+        self._candidates.add(entry)
+        self._fresh.append(entry)
+        if not self._readiness.is_stale:
+            self._note_waiting()
 
     def _remove(self, entry: Entry) -> None:
-        del self._entries[entry.verified.id]
-        self._waiting.pop(entry.verified.id, None)
-        self._ready.pop(entry.verified.id, None)
+        """Without becoming final."""
+        self._leave(entry)
+        self._readiness.remove(entry)
+
+    def _leave(self, entry: Entry) -> None:
+        del self._entries[entry.id]
         self._bytes -= len(entry.verified.raw)
         queue = self._queues[entry.sender]
         del queue[entry.nonce]
         if not queue:
             del self._queues[entry.sender]
+        expiry = entry.verified.transaction.expiry
+        if expiry is not None:
+            del self._expiring[expiry][entry.id]
+            if not self._expiring[expiry]:
+                del self._expiring[expiry]
 
-    # ------------------------------------------------------------------------------------------------ readiness
+    def _refresh(self) -> None:
+        """Find anew what is ready, if something that was ready has gone."""
+        if self._readiness.is_stale:
+            self._candidates.forget()
+            self._fresh += self._readiness.refresh(self._entries)
+            self._note_waiting()
 
-    def _rebuild(self) -> None:
-        """Find anew what is ready, in the order of arrival."""
-        self._scratch = self._state.child()
-        self._ready = {}
-        self._waiting = dict(self._entries)
-        self._advance(dict.fromkeys(entry.sender for entry in self._entries.values()))
+    def _note_waiting(self) -> None:
+        """To be called when it is known again what is ready: what came, or was ready before, may wait now."""
+        for entry in self._fresh:
+            if entry.id in self._readiness.waiting:
+                entry.note_waiting(self._now, *self._readiness.why_waiting(entry))
+        self._fresh = []
 
-    def _advance(self, senders: Iterable[Address]) -> None:
-        """Make ready what applies now, oldest first; whoever is paid by it may become ready in turn."""
-        heap = [entry for sender in senders if (entry := self._next_of(sender, self._scratch)) is not None]
-        order = [(entry.arrival, entry.sender) for entry in heap]
-        heapify(order)
-        while order:
-            _, sender = heappop(order)
-            entry = self._next_of(sender, self._scratch)
-            if entry is None or not self._try(self._scratch, entry.verified):
-                continue
-            self._ready[entry.verified.id] = entry
-            del self._waiting[entry.verified.id]
-            for touched in {entry.sender, recipient_of(entry.verified)}:
-                following = self._next_of(touched, self._scratch)
-                if following is not None:
-                    heappush(order, (following.arrival, touched))
+    # ------------------------------------------------------------------------------------------------ a proposal
 
-    def _next_of(self, sender: Address, state: State) -> Entry | None:
-        """The sender's transaction in the pool that could apply next on `state`."""
-        queue = self._queues.get(sender)
-        return None if queue is None else queue.get(self._ledger.next_nonce(state, sender))
+    def note_proposed(self, transactions: Iterable[VerifiedTransaction], height: int, round: int, now: int) -> None:
+        """A block with these was proposed: until this height is final nothing touches them."""
+        stage = Stage("proposed", now, height, round)
+        for transaction_id in self.protect(transactions) & self._entries.keys():
+            self._entries[transaction_id].note_proposed(stage)
 
-    def _try(self, state: State, verified: VerifiedTransaction) -> bool:
-        try:
-            self._ledger.apply(state, verified.transaction, self._height)
-        except InvalidTransaction:
-            return False
-        return True
-
-    # ------------------------------------------------------------------------------------------------ forging
-
-    def select(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
-        """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order."""
-        chosen: list[VerifiedTransaction] = []
-        heap = [self._rank(entry) for sender in self._queues if (entry := self._next_of(sender, state)) is not None]
-        heapify(heap)
-        size = 0
-        while heap and len(chosen) < count_max:
-            sender = heappop(heap)[2]
-            entry = self._next_of(sender, state)
-            if entry is None or size + len(entry.verified.raw) > bytes_max or not self._try(state, entry.verified):
-                continue
-            chosen.append(entry.verified)
-            size += len(entry.verified.raw)
-            for touched in {sender, recipient_of(entry.verified)}:
-                following = self._next_of(touched, state)
-                if following is not None:
-                    heappush(heap, self._rank(following))
-        return chosen
-
-    def select_ready(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
-        """The same, in the order in which they became ready: as many as the trigger counts, where there is room."""
-        chosen: list[VerifiedTransaction] = []
-        size = 0
-        for entry in self._ready.values():
-            size += len(entry.verified.raw)
-            if len(chosen) == count_max or size > bytes_max:
-                break
-            self._ledger.apply(state, entry.verified.transaction, self._height)
-            chosen.append(entry.verified)
-        return chosen
-
-    @staticmethod
-    def _rank(entry: Entry) -> tuple[int, int, Address]:
-        return -entry.verified.transaction.fee, entry.arrival, entry.sender
+    def protect(self, transactions: Iterable[VerifiedTransaction]) -> frozenset[Hash32]:
+        """Until this height is final nothing touches these; returns their ids."""
+        ids = frozenset(verified.id for verified in transactions)
+        self.protected |= ids
+        return ids
 
     # ------------------------------------------------------------------------------------------------ a new block
 
-    def on_block(self, state: State, height: int, included: Iterable[Hash32], now: int) -> list[RefusedTransaction]:
-        """The final state is now `state`; `height` may come next. Returns what can never apply any more, and why."""
-        for transaction_id in included:
-            entry = self._entries.get(transaction_id)
-            if entry is not None:
-                self._remove(entry)
+    def on_block(
+        self, state: State, height: int, included: Sequence[VerifiedTransaction], now: int
+    ) -> list[TransactionStory]:
+        """The final state is now `state`; `height` may come next. Returns what can never apply any more, and why.
+
+        Looks at the senders of the block and at what expires, not at the whole pool.
+        """
+        self._now = now
+        for verified in included:
+            if verified.id in self._entries:
+                self._leave(self._entries[verified.id])
+        self._readiness.on_block(state, height, included)
+        before, self._height = self._height, height
         self._state = state
-        self._height = height
         self.protected = frozenset()
-        refused = [reason for entry in list(self._entries.values()) if (reason := self._dead(entry, now))]
-        for reason in refused:
-            self._remove(self._entries[reason.id])
-        self._rebuild()
-        return refused
+        gone = [*self._overtaken(included, now), *self._expired(range(before, height), now)]
+        self._refresh()
+        return gone
 
-    def _dead(self, entry: Entry, now: int) -> RefusedTransaction | None:
-        transaction = entry.verified.transaction
-        if entry.nonce < self._ledger.next_nonce(self._state, entry.sender):
-            why = f"another transaction of its sender took nonce {entry.nonce}"
-            return RefusedTransaction(entry.verified.id, "nonce_used", why, now)
-        if transaction.expiry is not None and transaction.expiry < self._height:
-            why = f"it expired at height {transaction.expiry}"
-            return RefusedTransaction(entry.verified.id, "expired", why, now)
-        return None
+    def _overtaken(self, included: Sequence[VerifiedTransaction], now: int) -> list[TransactionStory]:
+        """Others of the senders of these, whose nonces are used now."""
+        gone = []
+        for sender in dict.fromkeys(verified.transaction.sender for verified in included):
+            final = self._ledger.next_nonce(self._state, sender)
+            for entry in [entry for nonce, entry in self._queues.get(sender, {}).items() if nonce < final]:
+                why = f"another transaction of its sender took nonce {entry.nonce}"
+                gone.append(ended(entry, "nonce_used", why, now))
+                self._remove(entry)
+        return gone
 
+    def _expired(self, heights: Iterable[int], now: int) -> list[TransactionStory]:
+        gone = []
+        for expiry in heights:
+            for entry in list(self._expiring.get(expiry, {}).values()):
+                gone.append(ended(entry, "expired", f"it expired at height {expiry}", now))
+                self._remove(entry)
+        return gone
 
-def recipient_of(verified: VerifiedTransaction) -> Address:
-    """Whose balance grows by it: the one that may be able to pay something now."""
-    payload = verified.transaction.payload
-    return verified.transaction.sender if isinstance(payload, Stake) else payload.recipient
+    # ------------------------------------------------------------------------------------------------ time
 
-
-def refusal_event(reason: RefusedTransaction) -> Emit:
-    """To be said of a transaction that left the pool without becoming final."""
-    return Emit(TransactionRefused(reason.id, reason.code, reason.why))
+    def give_up(self, now: int) -> list[TransactionStory]:
+        """End what has waited longer than `WAIT_MAX_MS`: nothing pends for ever behind a gap. Returns their stories."""
+        self._now = now
+        if 0 <= now - self._waits_checked < WAIT_CHECK_MS:
+            return []
+        self._waits_checked = now
+        waiting = self._readiness.waiting.values()
+        late = [e for e in waiting if now - e.waits_since >= WAIT_MAX_MS and e.id not in self.protected]
+        gone = []
+        for entry in late:
+            code, why = self._readiness.why_waiting(entry)
+            gone.append(ended(entry, "waited_too_long", f"it waited for {WAIT_MAX_MS // 1_000} s: {why} ({code})", now))
+            self._given_up[entry.id] = None
+        for entry in late:
+            self._remove(entry)
+        for transaction_id in list(self._given_up)[:-GIVEN_UP_MAX]:
+            del self._given_up[transaction_id]
+        return gone

@@ -23,7 +23,7 @@ from blockchain.primitives.block import decode_block
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Step
-from blockchain.seams import FinalBlock
+from blockchain.seams import FinalBlock, Stage
 
 NAMED_MAX: Final = 4  # validators in a sentence; /api/v1/consensus lists all
 LOTTERY_ROUNDS_MAX: Final = 1_000  # a receipt of a later round takes all the draws before it
@@ -164,16 +164,18 @@ def validators_at(core: Core, height: int | None, stored: FinalBlock | None) -> 
 def transaction_of(core: Core, store: Finals, transaction_id: Hash32) -> TransactionView | None:
     pending = core.chain.pool.get(transaction_id)
     if pending is not None:
-        return TransactionView(transaction_id, "pending", pending.raw)
+        return TransactionView(transaction_id, "pending", pending.raw, stages=core.chain.pool.story(transaction_id))
+    story = store.story(transaction_id)
     place = store.locate(transaction_id)
     if place is not None:
         height, position = place
         stored = store.block(height)
         assert stored is not None, "an index entry without its block"
-        raw = decode_block(stored.raw).transactions[position]
-        return TransactionView(transaction_id, "final", raw, height, position)
-    refusal = store.refusal(transaction_id)
-    return None if refusal is None else TransactionView(transaction_id, "refused", None, refusal=refusal)
+        block = decode_block(stored.raw)
+        if not story or story[-1].name != "final":  # it came with its block, or long ago: only the block is known
+            story = (*story, Stage("final", block.header.time_ms, height, block.header.round))
+        return TransactionView(transaction_id, "final", block.transactions[position], height, position, story)
+    return TransactionView(transaction_id, story[-1].name, None, stages=story) if story else None
 
 
 def outcome_of(core: Core, store: Finals, transaction_id: Hash32) -> OutcomeView:
@@ -183,7 +185,8 @@ def outcome_of(core: Core, store: Finals, transaction_id: Hash32) -> OutcomeView
     place = store.locate(transaction_id)
     if place is not None:
         return OutcomeView(transaction_id, "final", *place)
-    return OutcomeView(transaction_id, "unknown" if store.refusal(transaction_id) is None else "refused")
+    story = store.story(transaction_id)
+    return OutcomeView(transaction_id, story[-1].name if story else "unknown")
 
 
 def lottery_of(core: Core, height: int, round: int, stored: FinalBlock | None) -> LotteryReceipt | None:

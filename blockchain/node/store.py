@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from blockchain.primitives.crypto import Hash32
-from blockchain.seams import Batch, FinalBlock, RefusedTransaction
+from blockchain.seams import Batch, FinalBlock, PendingTransaction, Story
 
-REFUSED_MAX: Final = 100_000  # the newest; at some 200 bytes each 20 MB on disk, hours of a flood of refusals
+STORIES_MAX: Final = 100_000  # the newest, of final transactions, and as many of ended ones; some 30 MB on disk
+REFUSALS_MAX: Final = 20_000  # the newest stories of what never came in, apart: they push out nobody else's
 EVIDENCE_MAX: Final = 10_000  # the newest; two signed messages each, so some 5 MB: the evidence age of a hostile third
 
 
@@ -32,8 +33,10 @@ class MemoryStore:
         self._state: dict[bytes, bytes] = {}
         self._round_record: bytes | None = None
         self._round_blocks: dict[bytes, bytes] = {}
-        self._pending: dict[bytes, bytes] = {}
-        self._refused = _Newest[RefusedTransaction](REFUSED_MAX)
+        self._pending: dict[bytes, PendingTransaction] = {}
+        self._block_stories: dict[int, tuple[int, tuple[Story, ...]]] = {}  # with the number of all so far
+        self._ended = _Newest[Story](STORIES_MAX)
+        self._refused = _Newest[Story](REFUSALS_MAX)
         self._evidence = _Newest[bytes](EVIDENCE_MAX)
         self._halted = ""
         self._untrusted_above: int | None = None
@@ -55,8 +58,11 @@ class MemoryStore:
         end = len(places) if before is None else bisect_left(places, before)
         return places[max(end - count, 0) : end][::-1]
 
-    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None:
-        return self._refused.get(transaction_id)
+    def story(self, transaction_id: bytes) -> Story:
+        ended = self._ended.get(transaction_id) or self._refused.get(transaction_id) or ()
+        height, position = self._locations.get(transaction_id, (0, 0))
+        _, stories = self._block_stories.get(height, (0, ()))
+        return (*ended, *(stories[position] if stories else ()))
 
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(tuple(self._state.items()))
@@ -67,7 +73,7 @@ class MemoryStore:
     def round_block(self, block_id: bytes) -> bytes | None:
         return self._round_blocks.get(block_id)
 
-    def pending(self) -> list[bytes]:
+    def pending(self) -> list[PendingTransaction]:
         return list(self._pending.values())
 
     def evidence(self) -> list[bytes]:
@@ -87,6 +93,8 @@ class MemoryStore:
             for position, parties in enumerate(batch.parties):
                 for address in parties:
                     self._history.setdefault(address, []).append((batch.block.height, position))
+            if batch.block_stories:
+                self._add_block_stories(batch.block.height, batch.block_stories)
         self._change_state(batch.state)
         if batch.clear_round:
             self._round_record = None
@@ -96,8 +104,10 @@ class MemoryStore:
         for block_id, raw in batch.round_blocks:
             self._round_blocks.setdefault(block_id, raw)
         self._change_pending(batch.pending_added, batch.pending_removed)
-        for refused in batch.refused:
-            self._refused.replace(refused.id, refused)
+        for told in batch.ended:
+            self._ended.replace(told.id, told.stages)
+        for told in batch.refused:
+            self._refused.replace(told.id, told.stages)
         for evidence in batch.evidence:
             self._evidence.add(evidence, evidence)
         self._halted = self._halted or batch.halted
@@ -119,9 +129,16 @@ class MemoryStore:
             else:
                 self._state[key] = value
 
-    def _change_pending(self, added: tuple[tuple[Hash32, bytes], ...], removed: tuple[Hash32, ...]) -> None:
-        for transaction_id, raw in added:
-            self._pending.setdefault(transaction_id, raw)  # known already: it keeps its place
+    def _add_block_stories(self, height: int, stories: tuple[Story, ...]) -> None:
+        before = next(reversed(self._block_stories.values()))[0] if self._block_stories else 0
+        total = before + len(stories)
+        self._block_stories[height] = (total, stories)
+        while self._block_stories[oldest := next(iter(self._block_stories))][0] <= total - STORIES_MAX:
+            del self._block_stories[oldest]
+
+    def _change_pending(self, added: tuple[PendingTransaction, ...], removed: tuple[Hash32, ...]) -> None:
+        for one in added:
+            self._pending.setdefault(one.id, one)  # known already: it keeps its place
         for transaction_id in removed:
             self._pending.pop(transaction_id, None)
 

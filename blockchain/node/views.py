@@ -17,7 +17,7 @@ from blockchain.primitives.smt_proof import StateProof
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, Step
-from blockchain.seams import FinalBlock, PeerId, RefusedTransaction, SubmissionResult
+from blockchain.seams import FinalBlock, PeerId, Story, SubmissionResult
 
 
 class PoolView(Struct, frozen=True):
@@ -127,14 +127,14 @@ class BanView(Struct, frozen=True):
 
 
 class TransactionView(Struct, frozen=True):
-    """`state` is "pending", "final" or "refused"."""
+    """`state` is "pending", "final", "refused", "replaced", "evicted" or "expired"; `stages` are oldest first."""
 
     id: Hash32
     state: str
     raw: bytes | None
     height: int | None = None
     position: int | None = None
-    refusal: RefusedTransaction | None = None
+    stages: Story = ()
 
 
 class OutcomeView(Struct, frozen=True):

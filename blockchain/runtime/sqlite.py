@@ -19,6 +19,7 @@ import apsw
 
 from blockchain.errors import StoreError
 from blockchain.runtime import sqlite_rows as rows
+from blockchain.runtime import sqlite_stories as stories
 from blockchain.runtime.folder_lock import FolderLock
 from blockchain.runtime.sqlite_check import check_store
 from blockchain.runtime.sqlite_file import (
@@ -31,7 +32,7 @@ from blockchain.runtime.sqlite_file import (
     transaction,
 )
 from blockchain.runtime.sqlite_upgrade import bring_up_to_date
-from blockchain.seams import Batch, FinalBlock, RefusedTransaction
+from blockchain.seams import Batch, FinalBlock, PendingTransaction, Story
 
 
 class SqliteStore:
@@ -99,9 +100,9 @@ class SqliteStore:
         with self._reading():
             return rows.read_history(self._reader, address, before, count)
 
-    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None:
+    def story(self, transaction_id: bytes) -> Story:
         with self._reading():
-            return rows.read_refused(self._reader, transaction_id)
+            return stories.read_story(self._reader, transaction_id)
 
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:
         """Every record, by key, all of one moment: on a connection of its own, writes may go on meanwhile."""
@@ -116,7 +117,7 @@ class SqliteStore:
         with self._reading():
             return rows.read_round_block(self._reader, block_id)
 
-    def pending(self) -> list[bytes]:
+    def pending(self) -> list[PendingTransaction]:
         with self._reading():
             return rows.read_pending(self._reader)
 
@@ -156,6 +157,8 @@ def _apply(writer: apsw.Connection, batch: Batch) -> None:
     if batch.block is not None:
         rows.append_block(writer, batch.block)
         rows.add_history(writer, batch.block.height, batch.parties)
+        if batch.block_stories:
+            stories.add_block_stories(writer, batch.block.height, batch.block_stories)
     if batch.state:
         rows.change_state(writer, batch.state)
     if batch.clear_round:
@@ -168,8 +171,10 @@ def _apply(writer: apsw.Connection, batch: Batch) -> None:
         rows.add_pending(writer, batch.pending_added)
     if batch.pending_removed:
         rows.remove_pending(writer, batch.pending_removed)
+    if batch.ended:
+        stories.add_ended(writer, batch.ended)
     if batch.refused:
-        rows.add_refused(writer, batch.refused)
+        stories.add_refused(writer, batch.refused)
     if batch.evidence:
         rows.add_evidence(writer, batch.evidence)
     if batch.halted:

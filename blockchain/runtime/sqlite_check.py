@@ -14,7 +14,7 @@ from blockchain.runtime.sqlite_file import damaged
 from blockchain.runtime.sqlite_rows import read_block
 
 QUICK_CHECK_BYTES_MAX: Final = 64 * 1024 * 1024  # all of a store up to here is walked by SQLite: about 0.2 s
-SMALL_TABLES: Final = ("meta", "head", "round_record", "round_blocks", "pending", "refused", "evidence")  # else these
+SMALL_TABLES: Final = ("meta", "head", "round_record", "round_blocks", "pending", "stories", "refusals", "evidence")
 CHECKED_BLOCKS: Final = 16  # the newest: what a crash or a torn page would have hit
 
 

@@ -40,14 +40,16 @@ TABLES: Final = {
     "state": "(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     "round_record": "(one INTEGER PRIMARY KEY CHECK (one = 1), raw BLOB NOT NULL, crc INTEGER NOT NULL)",
     "round_blocks": "(id BLOB PRIMARY KEY, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
-    "pending": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
-    "refused": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, code TEXT NOT NULL, why TEXT NOT NULL, "
-    "time_ms INTEGER NOT NULL)",
+    "pending": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, crc INTEGER NOT NULL, "
+    "story BLOB NOT NULL DEFAULT x'')",
+    "block_stories": "(height INTEGER PRIMARY KEY, total INTEGER NOT NULL, packed BLOB NOT NULL)",
+    "stories": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, stages BLOB NOT NULL)",
+    "refusals": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, stages BLOB NOT NULL)",
     "evidence": "(seq INTEGER PRIMARY KEY, raw BLOB NOT NULL UNIQUE, crc INTEGER NOT NULL)",
 }
 
-
-ADDED_BY_2: Final = frozenset({"history"})  # `sqlite_upgrade` makes them in a store of version 1
+# `sqlite_upgrade` makes these in a store of version 1.
+ADDED_BY_2: Final = frozenset({"history", "block_stories", "stories", "refusals"})
 
 
 def damaged(path: str | Path, what: str) -> StoreError:

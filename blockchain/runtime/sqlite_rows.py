@@ -15,12 +15,14 @@ from zlib import crc32
 
 import apsw
 
-from blockchain.node.store import EVIDENCE_MAX, REFUSED_MAX
+from blockchain.node.store import EVIDENCE_MAX
+from blockchain.primitives import codec
 from blockchain.primitives.crypto import HASH_BYTES, Hash32
 from blockchain.runtime.sqlite_file import damaged
-from blockchain.seams import FinalBlock, RefusedTransaction
+from blockchain.seams import FinalBlock, PendingTransaction, Story
 
 HEIGHT_END: Final = 2**53  # above every height (protocol §1.1)
+STORY_BYTES_MAX: Final = 64 * 1024  # a few stages of a few hundred bytes
 
 # ---------------------------------------------------------------------------------------------------- blocks
 
@@ -155,34 +157,27 @@ def read_round_block(connection: apsw.Connection, block_id: bytes) -> bytes | No
 # ---------------------------------------------------------------------------------------------------- the pool
 
 
-def add_pending(connection: apsw.Connection, added: Sequence[tuple[Hash32, bytes]]) -> None:
+def add_pending(connection: apsw.Connection, added: Sequence[PendingTransaction]) -> None:
     """One that is there already keeps its place."""
-    connection.executemany(
-        "INSERT OR IGNORE INTO pending (id, raw, crc) VALUES (?, ?, ?)",
-        [(transaction_id, raw, crc32(raw)) for transaction_id, raw in added],
-    )
+    rows = []
+    for one in added:
+        story = codec.encode(one.story) if one.story else b""
+        rows.append((one.id, one.raw, crc32(one.raw + story), story))
+    connection.executemany("INSERT OR IGNORE INTO pending (id, raw, crc, story) VALUES (?, ?, ?, ?)", rows)
 
 
 def remove_pending(connection: apsw.Connection, removed: Sequence[Hash32]) -> None:
     connection.executemany("DELETE FROM pending WHERE id = ?", [(transaction_id,) for transaction_id in removed])
 
 
-def read_pending(connection: apsw.Connection) -> list[bytes]:
-    rows = connection.execute("SELECT raw, crc FROM pending ORDER BY seq")
-    return [_sound(connection, "a pending transaction", raw, crc) for raw, crc in rows]
-
-
-def add_refused(connection: apsw.Connection, refused: Sequence[RefusedTransaction]) -> None:
-    connection.executemany(
-        "INSERT OR REPLACE INTO refused (id, code, why, time_ms) VALUES (?, ?, ?, ?)",
-        [(item.id, item.code, item.why, item.time_ms) for item in refused],
-    )
-    connection.execute("DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?", (REFUSED_MAX,))
-
-
-def read_refused(connection: apsw.Connection, transaction_id: bytes) -> RefusedTransaction | None:
-    row = connection.execute("SELECT code, why, time_ms FROM refused WHERE id = ?", (transaction_id,)).fetchone()
-    return RefusedTransaction(Hash32(transaction_id), *row) if row else None
+def read_pending(connection: apsw.Connection) -> list[PendingTransaction]:
+    pending = []
+    for transaction_id, raw, crc, story in connection.execute("SELECT id, raw, crc, story FROM pending ORDER BY seq"):
+        is_whole = isinstance(raw, bytes) and isinstance(story, bytes)
+        _sound(connection, "a pending transaction", raw + story if is_whole else None, crc)
+        stages = codec.decode(story, Story, bytes_max=STORY_BYTES_MAX) if story else ()
+        pending.append(PendingTransaction(transaction_id, raw, stages))
+    return pending
 
 
 # ---------------------------------------------------------------------------------------------------- evidence

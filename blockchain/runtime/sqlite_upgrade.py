@@ -11,10 +11,14 @@ from typing import Final
 
 import apsw
 
+from blockchain.node.entry import ending
 from blockchain.primitives.block import decode_block
+from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import decode_transaction, parties_of
 from blockchain.runtime import sqlite_rows as rows
 from blockchain.runtime.sqlite_file import ADDED_BY_2, SCHEMA_VERSION, TABLES, damaged, transaction
+from blockchain.runtime.sqlite_stories import add_ended
+from blockchain.seams import TransactionStory
 
 _LOG: Final = logging.getLogger("blockchain.store")
 
@@ -27,10 +31,20 @@ def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
     with transaction(connection):
         for name in sorted(ADDED_BY_2):
             connection.execute(f"CREATE TABLE {name} {TABLES[name]}")
+        connection.execute("ALTER TABLE pending ADD COLUMN story BLOB NOT NULL DEFAULT x''")
+        _move_refusals(connection)
         blocks = _rebuild_history(connection, path)
         version = SCHEMA_VERSION.to_bytes(4, "big")
         connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (version,))
     _LOG.info("store %s: upgraded to format %d, the history of %d blocks made", path, SCHEMA_VERSION, blocks)
+
+
+def _move_refusals(connection: apsw.Connection) -> None:
+    """What version 1 kept of a transaction that was acknowledged and ended: the last stage of its story."""
+    refused = connection.execute("SELECT id, code, why, time_ms FROM refused ORDER BY seq")
+    told = [TransactionStory(Hash32(each), (ending(code, why, time_ms),)) for each, code, why, time_ms in refused]
+    add_ended(connection, told)
+    connection.execute("DROP TABLE refused")
 
 
 def _rebuild_history(connection: apsw.Connection, path: Path) -> int:

@@ -9,6 +9,7 @@ from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.vote import Evidence, Proposal, Signable, Vote
 from blockchain.seams.events import NodeEvent
 from blockchain.seams.inputs import PeerId, TimerKey, Token
+from blockchain.seams.story import PendingTransaction, Story, TransactionStory
 
 
 class FinalBlock(Struct, frozen=True):
@@ -21,27 +22,20 @@ class FinalBlock(Struct, frozen=True):
     transaction_ids: tuple[Hash32, ...]
 
 
-class RefusedTransaction(Struct, frozen=True):
-    """Why a transaction that had been acknowledged left the pool without becoming final."""
-
-    id: Hash32
-    code: str
-    why: str
-    time_ms: int
-
-
 class Batch(Struct, frozen=True, kw_only=True):
     """One atomic change of the store; the order of the fields is the order in which they are applied."""
 
     block: FinalBlock | None = None  # height = head + 1
     parties: tuple[tuple[Address, ...], ...] = ()  # of each of its transactions: whose history it belongs to
+    block_stories: tuple[Story, ...] = ()  # of each of them, () of one never known here; () where none was
     state: tuple[tuple[bytes, bytes | None], ...] = ()  # changed state records; None deletes
     clear_round: bool = False  # forget the round record and blocks of the height that became final
     round_record: bytes | None = None  # replaces the record of the height in progress
     round_blocks: tuple[tuple[Hash32, bytes], ...] = ()  # bodies that the record refers to
-    pending_added: tuple[tuple[Hash32, bytes], ...] = ()
+    pending_added: tuple[PendingTransaction, ...] = ()
     pending_removed: tuple[Hash32, ...] = ()
-    refused: tuple[RefusedTransaction, ...] = ()
+    ended: tuple[TransactionStory, ...] = ()  # of transactions that left the pool and are not final
+    refused: tuple[TransactionStory, ...] = ()  # of a client's that never came in
     evidence: tuple[bytes, ...] = ()
     halted: str = ""  # why this node votes no more, for good
     untrusted_above: int | None = None  # from now on, what lies above this height is not trusted

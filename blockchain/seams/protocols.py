@@ -10,8 +10,9 @@ from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, Evidence
-from blockchain.seams.effects import Batch, Effect, FinalBlock, RefusedTransaction
+from blockchain.seams.effects import Batch, Effect, FinalBlock
 from blockchain.seams.inputs import EngineInput
+from blockchain.seams.story import PendingTransaction, Story
 
 
 class State(Protocol):
@@ -122,7 +123,11 @@ class Store(Protocol):
         At most `count`, strictly before the place `before`; None: from the newest on.
         """
 
-    def refusal(self, transaction_id: bytes) -> RefusedTransaction | None: ...
+    def story(self, transaction_id: bytes) -> Story:
+        """What became of a transaction here: how it ended or was refused, then how it became final; () if unknown.
+
+        Bounded (protocol §10.2): of a final transaction nothing may be known, while `locate` finds it.
+        """
 
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:
         """Every record of the final state, in any order."""
@@ -131,8 +136,8 @@ class Store(Protocol):
 
     def round_block(self, block_id: bytes) -> bytes | None: ...
 
-    def pending(self) -> list[bytes]:
-        """The raw transactions of the pool, in the order in which they were added."""
+    def pending(self) -> list[PendingTransaction]:
+        """The transactions of the pool, in the order in which they were added."""
 
     def evidence(self) -> list[bytes]: ...
 

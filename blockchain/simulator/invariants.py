@@ -130,7 +130,8 @@ def _check_states(world: World, chain: Chain) -> None:
         again = Chain(world.spec, ENGINES[world.spec.engine](world.spec.hash), node.store)
         if again.head.id != chain.head.id or again.state().root() != root:
             _violate(world, f"node {node.number} would start with another head or state than the replay's")
-        if node.core is not None and sorted(node.store.pending()) != sorted(each.raw for each in node.core.chain.pool):
+        pending = {each.id for each in node.store.pending()}
+        if node.core is not None and pending != {each.id for each in node.core.chain.pool}:
             _violate(world, f"node {node.number} has other transactions pending in its store than in its pool")
         if chain.head.height > 0 and sorted(node.store.state_records()) != records:
             _violate(world, f"node {node.number} has another state in its store than the replay")
@@ -151,11 +152,12 @@ def _check_kept(world: World, promise: Promise) -> None:
     node = world.nodes[promise.node]
     if node.store.locate(id_) is not None:
         return
-    if node.store.refusal(id_) is not None:
+    story = node.store.story(id_)
+    if story and story[0].name == "received":  # one that was refused at the door begins with it
         return
     place = (promise.verified.transaction.sender, promise.verified.transaction.nonce)
     what = f"nonce {place[1]} of {place[0].hex()[:8]} ({id_.hex()[:8]}), acknowledged by node {promise.node},"
-    if promise.verified.raw not in node.store.pending():
+    if id_ not in {each.id for each in node.store.pending()}:
         _violate(world, f"{what} is lost: neither final, nor refused, nor pending there")
     for other in world.nodes:
         if other.core is not None and place not in pool_of(other):

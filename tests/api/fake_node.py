@@ -54,7 +54,7 @@ from blockchain.primitives.vote import (
     VoteStep,
     empty_certificate,
 )
-from blockchain.seams import FinalBlock, PeerId, RefusedTransaction, SubmissionResult
+from blockchain.seams import FinalBlock, PeerId, Stage, SubmissionResult
 from blockchain.wallet import Wallet
 
 ALICE_KEY = SigningKey(b"\x01" * 32)
@@ -114,13 +114,18 @@ class FakeNode:
     def make_pending(self) -> VerifiedTransaction:
         made = self._next_transaction()
         self.pool.append(made)
-        self._transactions[made.id] = TransactionView(made.id, "pending", made.raw)
+        self._transactions[made.id] = TransactionView(
+            made.id, "pending", made.raw, stages=(Stage("received", 4_000, why="from a peer"),)
+        )
         return made
 
     def make_refused(self) -> VerifiedTransaction:
         made = self._next_transaction()
-        refusal = RefusedTransaction(made.id, "evicted", "the pool was full", 5_000)
-        self._transactions[made.id] = TransactionView(made.id, "refused", None, refusal=refusal)
+        stages = (
+            Stage("received", 4_000, why="from a client"),
+            Stage("evicted", 5_000, code="evicted", why="the pool was full"),
+        )
+        self._transactions[made.id] = TransactionView(made.id, "evicted", None, stages=stages)
         return made
 
     def final_id(self) -> Hash32:
@@ -135,7 +140,7 @@ class FakeNode:
         del self._blocks[height]
 
     def finalize(self, made: VerifiedTransaction) -> None:
-        self._transactions[made.id] = TransactionView(made.id, "final", made.raw, 1, 0)
+        self._transactions[made.id] = TransactionView(made.id, "final", made.raw, 1, 0, (Stage("final", 6_000, 1, 0),))
 
     def finalize_while_waiting(self, made: VerifiedTransaction) -> None:
         """It becomes final as soon as somebody waits."""

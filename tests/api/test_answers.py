@@ -294,7 +294,7 @@ def test_a_large_pool_is_listed_in_part(monkeypatch: pytest.MonkeyPatch) -> None
     assert response.headers["x-total-count"] == str(transactions.POOL_LISTED_MAX + 1)
 
 
-def test_the_three_states_of_a_transaction() -> None:
+def test_the_states_of_a_transaction() -> None:
     node = FakeNode()
     pending, refused = node.make_pending(), node.make_refused()
     final_id = _get(node, f"{V1}/blocks/3/")["transactions"][1]["id"]
@@ -307,7 +307,18 @@ def test_the_three_states_of_a_transaction() -> None:
     assert (answer["state"], answer["height"], answer["position"]) == ("final", 3, 1)
 
     answer = _get(node, f"{V1}/transactions/{refused.id.hex()}/")
-    assert (answer["state"], answer["transaction"]) == ("refused", None)
+    assert (answer["state"], answer["transaction"]) == ("evicted", None)
+    assert answer["stages"] == [
+        {"stage": "received", "time_ms": 4_000, "height": None, "round": None, "code": None, "why": "from a client"},
+        {
+            "stage": "evicted",
+            "time_ms": 5_000,
+            "height": None,
+            "round": None,
+            "code": "evicted",
+            "why": "the pool was full",
+        },
+    ]
     assert answer["refusal"] == {"code": "evicted", "why": "the pool was full", "time_ms": 5_000}
     for one in (pending.id.hex(), final_id, refused.id.hex()):
         schemas.TransactionAnswer.model_validate(_get(node, f"{V1}/transactions/{one}/"))

@@ -11,7 +11,7 @@ import apsw
 from blockchain.genesis import dump_genesis
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.sqlite_rows import _block_checksum
-from blockchain.seams import Batch
+from blockchain.seams import Batch, PendingTransaction
 from tests.node.one_chain import Node, spec_with
 
 HEIGHT = 5
@@ -54,7 +54,7 @@ def make_chain(folder: Path) -> Path:
 
 def _pending(node: DiskNode) -> Batch:
     waiting = node.pay("a", 2 * HEIGHT)
-    return Batch(pending_added=((waiting.id, waiting.raw),))
+    return Batch(pending_added=(PendingTransaction(waiting.id, waiting.raw),))
 
 
 def flags(folder: Path) -> list[str]:

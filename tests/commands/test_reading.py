@@ -107,7 +107,9 @@ def test_a_refused_transaction_says_why(capsys: pytest.CaptureFixture[str]) -> N
     with running_api() as (url, node):
         refused = node.make_refused()
         page = output(capsys, "tx", refused.id.hex(), f"--url={url}")
-    assert "refused: the pool was full (evicted)" in page
+    assert "evicted: the pool was full (evicted)" in page
+    assert "received  1970-01-01 00:00:04 UTC, from a client\n" in page
+    assert "evicted   1970-01-01 00:00:05 UTC, the pool was full (evicted)\n" in page
 
 
 def test_an_account_by_bech32m_hex_and_key_file(api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]) -> None:

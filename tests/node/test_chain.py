@@ -82,7 +82,9 @@ def test_what_can_never_apply_now_leaves_the_pool_with_its_reason_in_the_same_wr
     other.add(lost)
     effects = other.chain.import_block(block, node.certificate(block), NOW)
     [write] = [effect for effect in effects if isinstance(effect, Write)]
-    assert [each.id for each in write.batch.refused] == [lost.id] and lost.id in write.batch.pending_removed
+    [ended] = write.batch.ended
+    assert ended.id == lost.id and lost.id in write.batch.pending_removed
+    assert [stage.name for stage in ended.stages] == ["received", "refused"]
     events = [effect.event for effect in effects if isinstance(effect, Emit)]
     assert any(isinstance(event, TransactionRefused) and event.refusal == "nonce_used" for event in events)
     assert any(isinstance(event, BlockFinalized) and event.synced for event in events)

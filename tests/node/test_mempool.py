@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 from blockchain.errors import InvalidTransaction
 from blockchain.ledger.accounts import AccountLedger, account_of
 from blockchain.ledger.state import FinalState, Overlay
-from blockchain.node import mempool
-from blockchain.node.mempool import NONCE_GAP_MAX, Mempool, recipient_of
+from blockchain.node import mempool, readiness
+from blockchain.node.mempool import (
+    GIVEN_UP_MAX,
+    NONCE_GAP_MAX,
+    SMALL_STEPS_MAX,
+    WAIT_CHECK_MS,
+    WAIT_MAX_MS,
+    Mempool,
+)
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.scalars import NO_SIGNATURE
 from blockchain.primitives.transaction import Exchange, Payload, Stake, Transaction, Transfer, VerifiedTransaction
-from blockchain.seams import RefusedTransaction
+from blockchain.seams import Stage, TransactionStory
 from tests.samples import address, deterministic, key, spec_of
 
 NOW = 5_000
@@ -35,6 +42,21 @@ def pay(sender: str, nonce: int, amount: int = 1, to: str = "d", **rest: Any) ->
     return verified(sender, nonce, Transfer(ADDRESSES[to], amount), **rest)
 
 
+class End(NamedTuple):
+    """How a transaction left the pool."""
+
+    id: Hash32
+    code: str
+    time_ms: int
+    why: str
+
+
+def end_of(told: TransactionStory) -> End:
+    last = told.stages[-1]
+    assert told.stages[0].name == "received" and last.name in ("refused", "replaced", "evicted", "expired")
+    return End(told.id, last.code, last.time_ms, last.why)
+
+
 class Bench:
     """A pool on a state of its own, and blocks that move the state on."""
 
@@ -47,14 +69,13 @@ class Bench:
         self.height = 1
         self.pool = Mempool(self.ledger, Overlay(self.final), self.height)
 
-    def add(
-        self, *transactions: VerifiedTransaction, now: int = NOW, must_apply: bool = False
-    ) -> RefusedTransaction | None:
-        """Adds all; returns what the last one replaced."""
-        last = None
+    def add(self, *transactions: VerifiedTransaction, now: int = NOW, must_apply: bool = False) -> End | None:
+        """Adds all; returns what the last one replaced, or made go."""
+        gone: list[TransactionStory] = []
         for transaction in transactions:
-            last = self.pool.add(transaction, now, must_apply=must_apply)
-        return last
+            gone = self.pool.add(transaction, now, must_apply=must_apply)
+        assert len(gone) <= 1
+        return end_of(gone[0]) if gone else None
 
     def refuses(self, transaction: VerifiedTransaction, *, must_apply: bool = False) -> str:
         before = list(self.pool), self.pool.ready_count, self.pool.bytes
@@ -81,14 +102,14 @@ class Bench:
             self.ledger.apply(again, each.transaction, self.height)
         assert again.changes() == state.changes()
 
-    def block(self, *transactions: VerifiedTransaction) -> list[RefusedTransaction]:
+    def block(self, *transactions: VerifiedTransaction) -> list[End]:
         """These become final, from the pool or from elsewhere."""
         overlay = Overlay(self.final)
         for each in transactions:
             self.ledger.apply(overlay, each.transaction, self.height)
         self.final.commit(overlay)
         self.height += 1
-        return self.pool.on_block(Overlay(self.final), self.height, [each.id for each in transactions], NOW)
+        return [end_of(told) for told in self.pool.on_block(Overlay(self.final), self.height, transactions, NOW)]
 
 
 # ------------------------------------------------------------------------------------------------ what is ready
@@ -247,7 +268,7 @@ def test_a_replacement_pays_a_tenth_more_and_at_least_one(fee: int, least: int) 
     bench = Bench()
     old, cheap, new = pay("a", 0, fee=fee), pay("a", 0, 2, fee=least - 1), pay("a", 0, 2, fee=least)
     bench.add(old)
-    assert bench.refuses(cheap) == "replacement_underpriced"
+    assert bench.refuses(cheap, must_apply=True) == "replacement_underpriced"
     replaced = bench.add(new)
     assert replaced is not None and (replaced.id, replaced.code, replaced.time_ms) == (old.id, "replaced", NOW)
     assert new.id.hex() in replaced.why
@@ -299,6 +320,248 @@ def test_what_stands_in_a_proposed_block_is_not_replaced() -> None:
     assert list(bench.pool) == [new]
 
 
+def test_a_clients_replacement_must_apply_in_the_place_of_the_old_one() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0, 100), pay("a", 1, 100), pay("b", 0, 500, to="a"))
+    assert bench.refuses(pay("a", 0, 1_600, fee=1), must_apply=True) == "insufficient_balance"
+    bench.add(pay("a", 0, 1_399, fee=1), must_apply=True)
+    assert bench.pool.ready_count == 3
+    assert bench.refuses(pay("a", 1, 101, fee=1), must_apply=True) == "insufficient_balance"
+
+
+def test_a_clients_replacement_of_what_waits_must_apply_too() -> None:
+    bench = Bench()
+    bench.add(pay("new", 0, 5))
+    assert bench.refuses(pay("new", 0, 6, fee=1), must_apply=True) == "insufficient_balance"
+
+
+def test_of_what_peers_bring_the_higher_fee_stays_and_of_equal_fees_the_lower_id() -> None:
+    bench = Bench()
+    lower, higher, dearer = pay("a", 0, 7, fee=100), pay("a", 0, 8, fee=100), pay("a", 0, 9, fee=101)
+    assert lower.id < higher.id < dearer.id
+    bench.add(higher)
+    assert bench.refuses(lower, must_apply=True) == "replacement_underpriced"
+    assert bench.add(lower) is not None and bench.refuses(higher) == "replacement_underpriced"
+    assert bench.add(dearer) is not None
+    assert bench.refuses(lower) == "replacement_underpriced"
+
+
+def test_small_steps_in_one_place_are_few() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0, fee=100))
+    for step in range(SMALL_STEPS_MAX):
+        assert bench.add(pay("a", 0, fee=101 + step)) is not None
+    assert bench.refuses(pay("a", 0, fee=102 + SMALL_STEPS_MAX)) == "replacement_underpriced"
+    assert bench.add(pay("a", 0, fee=200)) is not None
+    assert bench.refuses(pay("a", 0, fee=201)) == "replacement_underpriced"
+
+
+@settings(deterministic, max_examples=60)
+@given(st.permutations([pay("a", 0, amount, fee=fee) for amount in (3, 4) for fee in (0, 1, 10, 11)]), st.data())
+def test_pools_that_hear_the_same_in_any_order_come_to_hold_the_same(
+    heard: list[VerifiedTransaction], data: st.DataObject
+) -> None:
+    held = []
+    for order in (heard, data.draw(st.permutations(heard))):
+        bench = Bench()
+        for each in order:
+            try:
+                bench.add(each)
+            except InvalidTransaction:
+                continue
+        held.append(list(bench.pool))
+    assert held[0] == held[1] == [min((each for each in heard if each.transaction.fee == 11), key=lambda each: each.id)]
+
+
+def test_replacing_what_is_ready_is_limited_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "SEARCHED_MAX", 4)
+    bench = Bench()
+    bench.add(pay("a", 0), pay("a", 1), pay("b", 0))
+    for fee, now in ((1, 5_000), (2, 5_999)):
+        bench.add(pay("a", 0, fee=fee), now=now)
+        assert bench.pool.ready_count == 3
+    with pytest.raises(InvalidTransaction) as caught:
+        bench.add(pay("a", 0, fee=3), now=5_999)
+    assert caught.value.code == "pool_busy"
+    bench.add(pay("a", 0, fee=3), now=6_000)
+    assert bench.pool.ready_count == 3
+
+
+# ------------------------------------------------------------------------------------------------ eviction
+
+
+def test_in_a_full_pool_a_higher_fee_takes_the_place_of_the_lowest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 3)
+    bench = Bench()
+    first, second = pay("a", 0, fee=2), pay("a", 1, fee=2)
+    bench.add(first, second, pay("b", 0, fee=3))
+    assert bench.refuses(pay("mint", 0, fee=9)) == "pool_full"  # it does not apply
+    assert bench.refuses(pay("b", 1, fee=2), must_apply=True) == "pool_full"  # it pays no more
+    bench.pool.protected = frozenset({second.id})
+    gone = bench.add(pay("b", 1, fee=3), must_apply=True)
+    assert gone is not None and (gone.id, gone.code) == (first.id, "evicted") and "pays more" in gone.why
+    assert bench.pool.ready_count == 2 and len(bench.pool) == 3
+    assert bench.refuses(pay("b", 2, fee=9)) == "pool_full"  # what waits now is protected, the rest its own sender's
+
+
+def test_many_go_where_bytes_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "BYTES_MAX", 600)
+    bench = Bench()
+    bench.add(pay("a", 0), pay("a", 1), pay("a", 2, fee=1))
+    long = pay("b", 0, 77, fee=1)
+    gone = bench.pool.add(VerifiedTransaction(long.id, bytes(400), long.transaction), NOW, must_apply=True)
+    assert [end_of(told).id for told in gone] == [pay("a", 1).id, pay("a", 0).id]
+    assert (len(bench.pool), bench.pool.bytes, bench.pool.ready_count) == (2, 600, 1)
+    longer = pay("b", 0, 78, fee=2)
+    with pytest.raises(InvalidTransaction) as caught:
+        bench.add(VerifiedTransaction(longer.id, bytes(401), longer.transaction))
+    assert caught.value.code == "pool_full"
+
+
+def test_evicting_what_is_ready_is_limited_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 2)
+    monkeypatch.setattr(mempool, "SEARCHED_MAX", 1)
+    bench = Bench()
+    bench.add(pay("a", 0), pay("a", 1))
+    bench.add(pay("b", 0, fee=1))
+    assert bench.refuses(pay("b", 1, fee=1)) == "pool_busy"
+    assert bench.add(pay("b", 1, fee=1), now=NOW + 1_000) is not None
+    assert list(bench.pool) == [pay("b", 0, fee=1), pay("b", 1, fee=1)]
+
+
+# ------------------------------------------------------------------------------------------------ stories
+
+
+def stages(bench: Bench, verified: VerifiedTransaction) -> list[str]:
+    return [stage.name for stage in bench.pool.story(verified.id)]
+
+
+def test_a_story_begins_with_where_it_came_from() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0), now=7, must_apply=True)
+    bench.add(pay("a", 1), now=8)
+    assert bench.pool.story(pay("a", 0).id) == (Stage("received", 7, why="from a client"),)
+    assert bench.pool.story(pay("a", 1).id) == (Stage("received", 8, why="from a peer"),)
+    assert bench.pool.story(pay("a", 2).id) == ()
+
+
+def test_it_tells_what_it_waits_for_at_this_moment() -> None:
+    bench = Bench()
+    late = pay("c", 3)
+    bench.add(late, now=7)
+
+    def waits() -> Stage:
+        return bench.pool.story(late.id)[-1]
+
+    assert waits() == Stage("waiting", 7, code="nonce_gap", why="nonce 0 is missing")
+    bench.add(pay("c", 0), now=8)
+    assert waits() == Stage("waiting", 7, code="nonce_gap", why="nonce 0 waits too, and comes first")
+    bench.add(pay("c", 1), pay("a", 0, 2, to="c"), now=9)
+    assert waits().why == "nonce 2 is missing"
+    bench.add(pay("c", 2), now=10)
+    assert waits().why == "nonce 2 waits too, and comes first"
+    told = bench.pool.story(pay("c", 2).id)[-1]
+    assert (told.code, told.why) == ("insufficient_balance", "it needs 1; the balance is 0")
+    bench.add(pay("b", 0, 9, to="c"), now=11)
+    assert stages(bench, late) == ["received", "waiting"] and bench.pool.ready_count == 6
+
+
+def test_what_replaces_what_was_ready_does_not_wait_where_it_applies() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0), pay("a", 0, fee=1), pay("a", 1), pay("new", 0))
+    assert stages(bench, pay("a", 0, fee=1)) == stages(bench, pay("a", 1)) == ["received"]
+    bench.add(pay("a", 0, 5_000, fee=2))
+    assert stages(bench, pay("a", 0, 5_000, fee=2)) == stages(bench, pay("a", 1)) == ["received", "waiting"]
+    assert bench.pool.story(pay("a", 0, 5_000, fee=2).id)[-1].code == "insufficient_balance"
+
+
+def test_what_is_ready_no_more_waits_again() -> None:
+    bench = Bench()
+    follower = pay("c", 0, 500)
+    bench.add(pay("a", 0, 500, to="c"), follower)
+    assert stages(bench, follower) == ["received"]
+    bench.add(pay("a", 0, 1, fee=1), now=NOW + 9)
+    assert bench.pool.story(follower.id)[-1].time_ms == NOW + 9
+    assert bench.pool.story(follower.id)[-1].code == "insufficient_balance"
+
+
+def test_the_newest_proposals_are_told_each_once() -> None:
+    bench = Bench()
+    bench.add(pay("a", 0))
+    for round in (0, 0, 1, 2, 3, 4):
+        bench.pool.note_proposed([pay("a", 0), pay("b", 0)], 1, round, NOW + round)
+    told = bench.pool.story(pay("a", 0).id)
+    assert [(stage.name, stage.round, stage.time_ms) for stage in told[1:]] == [
+        ("proposed", round, NOW + round) for round in (1, 2, 3, 4)
+    ]
+    assert bench.pool.protected == {pay("a", 0).id, pay("b", 0).id}
+
+
+def test_the_end_is_told_with_all_that_was_before() -> None:
+    bench = Bench()
+    bench.add(pay("a", 1, 5))
+    bench.pool.note_proposed([pay("a", 1, 5)], 1, 0, NOW)
+    bench.block()
+    [told] = bench.pool.add(pay("a", 1, 6, fee=1), NOW + 1, must_apply=True)
+    assert [stage.name for stage in told.stages] == ["received", "waiting", "proposed", "replaced"]
+
+
+# ------------------------------------------------------------------------------------------------ given up
+
+
+def test_what_waits_too_long_is_given_up_and_not_taken_from_peers_again() -> None:
+    bench = Bench()
+    gap, poor, ready = pay("a", 1), pay("new", 0), pay("b", 0)
+    bench.add(gap, ready, now=1_000)
+    bench.add(poor, now=1_001)
+    assert bench.pool.give_up(1_000 + WAIT_MAX_MS - 1) == []
+    at = 1_000 + WAIT_MAX_MS - 1 + WAIT_CHECK_MS
+    told = bench.pool.give_up(at)
+    assert [(each.id, each.stages[-1].name, each.stages[-1].code) for each in told] == [
+        (gap.id, "expired", "waited_too_long"),
+        (poor.id, "expired", "waited_too_long"),
+    ]
+    assert told[0].stages[-1].why == "it waited for 3600 s: nonce 0 is missing (nonce_gap)"
+    assert list(bench.pool) == [ready]
+    assert bench.refuses(gap) == "waited_too_long"
+    bench.add(pay("a", 0), now=at)
+    bench.add(gap, now=at)  # it applies now
+    assert bench.pool.ready_count == 3
+
+
+def test_a_client_may_hand_in_again_what_was_given_up() -> None:
+    bench = Bench()
+    bench.add(pay("a", 1), now=1_000)
+    assert len(bench.pool.give_up(1_000 + WAIT_MAX_MS)) == 1
+    bench.add(pay("a", 1), now=1_000 + WAIT_MAX_MS, must_apply=True)
+    assert bench.pool.give_up(1_000 + 2 * WAIT_MAX_MS - 1) == []
+
+
+def test_the_waiting_is_counted_over_a_restart() -> None:
+    bench, again = Bench(), Bench()
+    bench.add(pay("a", 1), now=1_000)
+    again.pool.add(pay("a", 1), 9_000, must_apply=False, story=bench.pool.story(pay("a", 1).id))
+    assert stages(again, pay("a", 1)) == ["received", "waiting"]
+    assert again.pool.give_up(WAIT_MAX_MS) == []
+    assert len(again.pool.give_up(WAIT_MAX_MS + WAIT_CHECK_MS)) == 1
+
+
+def test_what_stands_in_a_proposed_block_is_not_given_up() -> None:
+    bench = Bench()
+    bench.add(pay("a", 1), now=0)
+    bench.pool.protect([pay("a", 1)])
+    assert bench.pool.give_up(2 * WAIT_MAX_MS) == []
+
+
+def test_what_was_given_up_is_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "GIVEN_UP_MAX", 1)
+    bench = Bench()
+    bench.add(pay("a", 1), pay("b", 1), now=0)
+    assert len(bench.pool.give_up(WAIT_MAX_MS)) == 2 and GIVEN_UP_MAX > 1
+    bench.add(pay("a", 1))
+    assert bench.refuses(pay("b", 1)) == "waited_too_long"
+
+
 # ------------------------------------------------------------------------------------------------ a new block
 
 
@@ -343,6 +606,38 @@ def test_a_transaction_of_the_block_that_was_never_here_is_no_matter() -> None:
     assert bench.block(pay("a", 0)) == []
 
 
+def test_a_block_of_what_was_ready_does_not_go_through_the_whole_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.add(*(pay("a", nonce) for nonce in range(20)), *(pay("new", nonce) for nonce in range(20)))
+    bench.add(pay("b", 1, expiry=1), verified("c", 0, Stake(1)))
+    applied: list[Transaction] = []
+    apply = bench.ledger.apply
+
+    def counted(state: Any, transaction: Transaction, height: int) -> Any:
+        applied.append(transaction)
+        return apply(state, transaction, height)
+
+    monkeypatch.setattr(bench.ledger, "apply", counted)
+    chosen = bench.select(count=2)
+    applied.clear()
+    assert [end.code for end in bench.block(*chosen)] == ["expired"]
+    assert applied == [each.transaction for each in chosen]  # by the block itself
+    assert bench.pool.ready_count == 18
+    bench.add(pay("a", 20), must_apply=True)
+    assert bench.pool.ready_count == 19 == len(bench.select_ready())
+
+
+@pytest.mark.parametrize("settled_max", [0, 2, 10_000])
+def test_the_scratch_state_is_made_anew_now_and_then(monkeypatch: pytest.MonkeyPatch, settled_max: int) -> None:
+    monkeypatch.setattr(readiness, "SETTLED_MAX", settled_max)
+    bench = Bench()
+    for nonce in range(0, 12, 3):
+        bench.add(pay("a", nonce), pay("a", nonce + 1), pay("a", nonce + 2), pay("new", 0, fee=nonce))
+        bench.block(*bench.select(count=2))
+        bench.block(pay("a", nonce + 2))
+        assert bench.pool.ready_count == 0 and len(bench.pool) == 1
+
+
 # ------------------------------------------------------------------------------------------------ forging
 
 
@@ -383,12 +678,6 @@ def test_by_fee_may_be_fewer_than_by_arrival() -> None:
     assert bench.pool.ready_count == 3
     assert bench.select() == [rich]
     assert bench.select_ready() == [first, pay("a", 1), pay("a", 2)]
-
-
-def test_whose_balance_grows() -> None:
-    assert recipient_of(pay("a", 0, to="b")) == ADDRESSES["b"]
-    assert recipient_of(verified("mint", 0, Exchange(ADDRESSES["c"], 1))) == ADDRESSES["c"]
-    assert recipient_of(verified("a", 0, Stake(1))) == ADDRESSES["a"]
 
 
 # ------------------------------------------------------------------------------------------------ properties

@@ -12,7 +12,7 @@ from typing import Any
 
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.runtime.sqlite import SqliteStore
-from blockchain.seams import Batch, FinalBlock, RefusedTransaction, Store
+from blockchain.seams import Batch, FinalBlock, PendingTransaction, Stage, Store, Story, TransactionStory
 
 GENESIS = sha256(b"the chain of these tests").digest()
 ACCOUNTS = 40
@@ -37,6 +37,16 @@ def parties_of_test(height: int, position: int) -> tuple[Address, ...]:
     return (account(height),) if position == 0 else (account(height), account(height + position))
 
 
+def stage(name: str, height: int) -> Stage:
+    return Stage(name, height * 1_000, code=name, why=f"at {height}")
+
+
+def stories_of(height: int) -> tuple[Story, ...]:
+    """The first with stages of its own, the second never known, all others alike."""
+    shared = (stage("received", height), Stage("final", height * 1_000, height, 0))
+    return ((stage("waiting", height), *shared), (), *[shared] * (TRANSACTIONS - 2))
+
+
 def batch_of(height: int) -> Batch:
     """Everything that a height may change: new, changed and deleted records, and transactions that come and go."""
     touched = {digest("account", (height * 7 + step) % ACCOUNTS): step for step in range(12)}
@@ -48,9 +58,16 @@ def batch_of(height: int) -> Batch:
         clear_round=True,
         round_record=b"round of %d" % height,
         round_blocks=((digest("proposed", height), b"body %d" % height),),
-        pending_added=tuple((digest("tx", height + 2, position), b"tx %d" % height) for position in range(4)),
+        block_stories=stories_of(height) if height % 3 else (),
+        pending_added=tuple(
+            PendingTransaction(digest("tx", height + 2, position), b"tx %d" % height, (Stage("received", height),))
+            for position in range(4)
+        ),
         pending_removed=block.transaction_ids,
-        refused=(RefusedTransaction(digest("tx", height, TRANSACTIONS), "expired", f"at {height}", height * 1_000),),
+        ended=(
+            TransactionStory(digest("tx", height, TRANSACTIONS), (stage("received", height), stage("expired", height))),
+        ),
+        refused=(TransactionStory(digest("tx", height + 1, 0), (stage("refused", height),)),),
         evidence=(b"evidence %d" % (height // 3),),
     )
 
@@ -64,7 +81,7 @@ def contents(store: Store) -> dict[str, Any]:
         "blocks": blocks,
         "heights": [store.height_of(digest("block", height)) for height in heights],
         "places": [store.locate(transaction_id) for transaction_id in ids],
-        "refusals": [store.refusal(transaction_id) for transaction_id in ids],
+        "stories": [store.story(transaction_id) for transaction_id in ids],
         "histories": [store.history(account(number), None, 100) for number in range(ACCOUNTS)],
         "state": sorted(store.state_records()),
         "round_record": store.round_record(),

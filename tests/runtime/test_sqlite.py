@@ -17,10 +17,11 @@ from blockchain.errors import StoreError
 from blockchain.node.store import MemoryStore
 from blockchain.runtime import sqlite_check, sqlite_file
 from blockchain.runtime.sqlite import SqliteStore
-from blockchain.seams import Batch, Store
+from blockchain.seams import Batch, PendingTransaction, Stage, Store
 from tests.runtime.broken_disk import BrokenDisk
 from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest
 
+TOLD = (Stage("received", 5, why="told on a rainy day"),)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -243,6 +244,7 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
         ("DROP TABLE meta", "no table says whose it is"),
         ("DELETE FROM meta WHERE name = 'schema_version'", "its format is not recorded"),
         ("DROP TABLE pending", "without its table pending"),
+        ("DROP TABLE stories", "without its table stories"),
         ("DELETE FROM blocks WHERE height = 20", "its head is not its newest block"),
         ("DELETE FROM blocks WHERE height = 1", "its head is not its newest block"),
         ("DELETE FROM blocks", "its head is not its newest block"),
@@ -303,7 +305,8 @@ def test_a_flipped_bit_in_a_block_is_noticed_when_it_is_read(tmp_path: Path, par
     [
         (Batch(round_record=b"record " * 5), b"record " * 5, SqliteStore.round_record),
         (Batch(round_blocks=((digest(1), b"body " * 9),)), b"body " * 9, lambda store: store.round_block(digest(1))),
-        (Batch(pending_added=((digest(1), b"raw " * 9),)), b"raw " * 9, SqliteStore.pending),
+        (Batch(pending_added=(PendingTransaction(digest(1), b"raw " * 9),)), b"raw " * 9, SqliteStore.pending),
+        (Batch(pending_added=(PendingTransaction(digest(1), b"", TOLD),)), TOLD[0].why.encode(), SqliteStore.pending),
     ],
 )
 def test_a_flipped_bit_in_what_is_read_into_memory_is_noticed(
@@ -311,10 +314,24 @@ def test_a_flipped_bit_in_what_is_read_into_memory_is_noticed(
 ) -> None:
     with open_store(tmp_path) as store:
         store.write(batch)
-        assert read(store) in (value, [value])
+        assert read(store)
     flip(tmp_path / "chain.db", value)
     with open_store(tmp_path) as store, pytest.raises(StoreError, match="is damaged"):
         read(store)
+
+
+@pytest.mark.parametrize(
+    "damage, position",
+    [
+        ("UPDATE stories SET stages = zeroblob(9)", 3),
+        ("UPDATE block_stories SET packed = zeroblob(9)", 0),
+        ("UPDATE block_stories SET packed = x'93909090'", 0),
+    ],
+)
+def test_a_damaged_story_is_noticed(tmp_path: Path, damage: str, position: int) -> None:
+    sql(write_chain(tmp_path, 1), damage)
+    with open_store(tmp_path) as store, pytest.raises(StoreError, match="the story of a transaction"):
+        store.story(digest("tx", 1, position))
 
 
 def test_a_damaged_piece_of_evidence_is_noticed(tmp_path: Path) -> None:

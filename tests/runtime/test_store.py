@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from blockchain.node.store import EVIDENCE_MAX, REFUSED_MAX, MemoryStore
+from blockchain.node.store import EVIDENCE_MAX, REFUSALS_MAX, STORIES_MAX, MemoryStore
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.runtime.sqlite import SqliteStore
-from blockchain.seams import Batch, FinalBlock, RefusedTransaction, Store
+from blockchain.seams import Batch, FinalBlock, PendingTransaction, Stage, Store, Story, TransactionStory
 from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest
 
 
@@ -28,7 +28,7 @@ def test_a_new_store_is_empty(store: Store) -> None:
     assert store.head() == 0
     assert store.block(0) is None and store.block(1) is None
     assert store.height_of(digest("block", 1)) is None
-    assert store.locate(digest("tx", 1, 0)) is None and store.refusal(digest("tx", 1, 0)) is None
+    assert store.locate(digest("tx", 1, 0)) is None and store.story(digest("tx", 1, 0)) == ()
     assert list(store.state_records()) == []
     assert store.round_record() is None and store.round_block(digest("proposed", 1)) is None
     assert store.pending() == [] and store.evidence() == []
@@ -59,7 +59,7 @@ def test_a_block_that_is_not_the_heads_child_is_an_assert_and_changes_nothing(st
         block=FinalBlock(height, digest("other"), b"raw", b"", (digest("else"),)),
         state=((b"key", b"value"),),
         clear_round=True,
-        pending_added=((digest("new"), b"new"),),
+        pending_added=(PendingTransaction(digest("new"), b"new"),),
     )
     with pytest.raises(AssertionError, match="not the head's child"):
         store.write(batch)
@@ -102,33 +102,64 @@ def test_the_round_in_progress_is_cleared_before_the_next_is_recorded(store: Sto
 
 def test_pending_transactions_keep_their_order(store: Store) -> None:
     ids = [digest(number) for number in range(6)]  # whose order is another one
-    store.write(Batch(pending_added=tuple((ids[number], b"%d" % number) for number in (0, 1, 2))))
-    store.write(Batch(pending_added=((ids[3], b"3"), (ids[1], b"again")), pending_removed=(ids[0], ids[2])))
-    store.write(Batch(pending_added=((ids[0], b"0"), (ids[4], b"4")), pending_removed=(ids[4], ids[5])))
-    assert store.pending() == [b"1", b"3", b"0"]
+    rows = [PendingTransaction(ids[number], b"%d" % number, (Stage("received", number),)) for number in range(5)]
+    store.write(Batch(pending_added=tuple(rows[:3])))
+    again = PendingTransaction(ids[1], b"1", (Stage("received", 99),))
+    store.write(Batch(pending_added=(rows[3], again), pending_removed=(ids[0], ids[2])))
+    store.write(Batch(pending_added=(PendingTransaction(ids[0], b"0"), rows[4]), pending_removed=(ids[4], ids[5])))
+    assert store.pending() == [rows[1], rows[3], PendingTransaction(ids[0], b"0")]
 
 
-def test_a_refusal_is_kept_and_the_newest_for_an_id_counts(store: Store) -> None:
-    first = RefusedTransaction(digest(1), "nonce_too_low", "nonce 1, expected 2", 1_700_000_000_000)
-    store.write(Batch(refused=(first, RefusedTransaction(digest(2), "expired", "…", 0))))
-    assert store.refusal(digest(1)) == first
-    second = RefusedTransaction(digest(1), "evicted", "", 5)
-    store.write(Batch(refused=(second,)))
-    assert store.refusal(digest(1)) == second
+def told(number: int, *names: str) -> TransactionStory:
+    stages = tuple(Stage(name, number + 1, code=name, why="…") for name in names or ("expired",))
+    return TransactionStory(Hash32(number.to_bytes(32, "big")), stages)
 
 
-def test_refusals_and_evidence_are_bounded(store: Store) -> None:
-    def refused(number: int) -> RefusedTransaction:
-        return RefusedTransaction(Hash32(number.to_bytes(32, "big")), "expired", "", number)
+def test_the_newest_story_of_an_id_counts_and_an_end_counts_more_than_a_refusal(store: Store) -> None:
+    store.write(Batch(ended=(told(1, "received", "replaced"), told(2)), refused=(told(3, "refused"),)))
+    assert store.story(told(1).id) == told(1, "received", "replaced").stages
+    store.write(Batch(ended=(told(1, "received", "waiting", "evicted"),), refused=(told(2, "refused"),)))
+    assert store.story(told(1).id) == told(1, "received", "waiting", "evicted").stages
+    assert store.story(told(2).id) == told(2).stages and store.story(told(3).id) == told(3, "refused").stages
+    store.write(Batch(ended=(told(3),)))
+    assert store.story(told(3).id) == told(3).stages
 
-    store.write(Batch(refused=tuple(refused(number) for number in range(REFUSED_MAX))))
-    store.write(Batch(refused=(refused(0),)))  # the oldest becomes the newest
-    store.write(Batch(refused=tuple(refused(REFUSED_MAX + number) for number in range(3))))
-    kept = [number for number in (*range(6), REFUSED_MAX - 1, REFUSED_MAX + 2) if store.refusal(refused(number).id)]
-    assert kept == [0, 4, 5, REFUSED_MAX - 1, REFUSED_MAX + 2]
+
+def test_what_became_final_after_all_is_told_to_its_end(store: Store) -> None:
+    """Replaced at this node, and final by the votes of the others."""
+    decided = Stage("final", 9, 1, 0)
+    ids = tuple(told(number).id for number in range(3))
+    store.write(Batch(ended=(told(0, "received", "replaced"),)))
+    own: tuple[Story, ...] = ((decided,), (), (Stage("received", 4), decided))
+    store.write(Batch(block=FinalBlock(1, digest("block", 1), b"raw", b"", ids), block_stories=own))
+    assert store.story(ids[0]) == (*told(0, "received", "replaced").stages, decided)
+    assert store.story(ids[1]) == () and store.story(ids[2]) == own[2]
+
+
+def test_stories_refusals_and_evidence_are_bounded(store: Store) -> None:
+    store.write(Batch(ended=tuple(told(number) for number in range(STORIES_MAX))))
+    store.write(Batch(ended=(told(0),)))  # the oldest becomes the newest
+    store.write(Batch(ended=tuple(told(STORIES_MAX + number) for number in range(3))))
+    kept = [number for number in (*range(6), STORIES_MAX - 1, STORIES_MAX + 2) if store.story(told(number).id)]
+    assert kept == [0, 4, 5, STORIES_MAX - 1, STORIES_MAX + 2]
+    flood = range(10**6, 10**6 + REFUSALS_MAX + 2)
+    store.write(Batch(refused=tuple(told(number) for number in flood)))
+    assert [number for number in (*flood[:4], flood[-1]) if store.story(told(number).id)] == [*flood[2:4], flood[-1]]
+    assert store.story(told(4).id)  # a flood of refusals pushes out nobody else's story
     store.write(Batch(evidence=tuple(b"%d" % number for number in range(EVIDENCE_MAX + 2))))
     assert len(store.evidence()) == EVIDENCE_MAX
     assert store.evidence()[0] == b"2" and store.evidence()[-1] == b"%d" % (EVIDENCE_MAX + 1)
+
+
+def test_stories_of_blocks_are_bounded_by_their_transactions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in ("blockchain.node.store", "blockchain.runtime.sqlite_stories"):
+        monkeypatch.setattr(f"{room}.STORIES_MAX", 5)
+    ids = {height: tuple(digest("tx", height, position) for position in range(height % 3)) for height in range(1, 9)}
+    for height in range(1, 9):  # one, two and no transactions in turn
+        decided = Stage("final", height, height, 0)
+        block = FinalBlock(height, digest("block", height), b"raw", b"", ids[height])
+        store.write(Batch(block=block, block_stories=((decided,),) * len(ids[height])))
+    assert [height for height in range(1, 9) if any(store.story(each) for each in ids[height])] == [5, 7, 8]
 
 
 def test_evidence_is_kept_once_oldest_first(store: Store) -> None:
@@ -175,8 +206,9 @@ def test_what_was_read_does_not_change_with_a_later_write() -> None:
     store.write(batch_of(1))
     pending, evidence, records = store.pending(), store.evidence(), store.state_records()
     state = sorted(store.state_records())
+    before = list(pending)
     store.write(batch_of(2))
-    assert (pending, evidence) == ([b"tx 1"] * 4, [b"evidence 0"])
+    assert (pending, evidence) == (before, [b"evidence 0"])
     assert sorted(records) == state
 
 

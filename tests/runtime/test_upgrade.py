@@ -11,7 +11,7 @@ import pytest
 
 from blockchain.errors import StoreError
 from blockchain.runtime.sqlite import SqliteStore
-from blockchain.seams import Store
+from blockchain.seams import PendingTransaction, Stage, Store
 from tests.node.one_chain import Node, spec_with
 from tests.runtime.store_batches import contents
 from tests.runtime.store_v1 import write_store_1
@@ -37,9 +37,14 @@ def histories(store: Store) -> list[list[tuple[int, int]]]:
 
 def test_the_history_is_made_from_the_blocks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     node = grown()
-    path = write_store_1(tmp_path, node.store, node.spec.hash)
+    waits, lost = node.pay("a", 4), [node.pay("b", nonce) for nonce in (7, 8)]
+    refused = tuple((tx.id, code, "so", 9) for tx, code in zip(lost, ("nonce_used", "evicted"), strict=True))
+    path = write_store_1(tmp_path, node.store, node.spec.hash, ((waits.id, waits.raw),), refused)
     with caplog.at_level(logging.INFO), closing(SqliteStore.open(tmp_path, node.spec.hash)) as store:
-        assert contents(store) == contents(node.store)
+        assert store.pending() == [PendingTransaction(waits.id, waits.raw)]
+        assert store.story(lost[0].id) == (Stage("refused", 9, code="nonce_used", why="so"),)
+        assert store.story(lost[1].id) == (Stage("evicted", 9, code="evicted", why="so"),)
+        assert contents(store) == contents(node.store) | {"pending": store.pending()}
         assert histories(store) == histories(node.store)
         assert histories(store)[1] == [(5, 0), (4, 1), (4, 0), (3, 1), (2, 0), (1, 1), (1, 0)]
     assert f"store {path}: upgraded to format 2, the history of 5 blocks made" in caplog.messages
@@ -73,7 +78,7 @@ def test_a_damaged_block_stops_the_upgrade_and_leaves_the_store_as_it_was(tmp_pa
             SqliteStore.open(tmp_path, node.spec.hash)
     with closing(apsw.Connection(str(path))) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        assert "history" not in tables
+        assert "history" not in tables and "refused" in tables
         connection.execute("DELETE FROM blocks WHERE height = 3")
     with pytest.raises(StoreError, match="without block 3"):
         SqliteStore.open(tmp_path, node.spec.hash)

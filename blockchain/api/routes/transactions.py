@@ -81,9 +81,11 @@ async def get_transaction(
     wait: WaitFor = None,
     seconds: WaitSeconds = WAIT_SECONDS,
 ) -> Response:
-    """What became of a transaction: pending, final or refused.
+    """What became of a transaction, and every stage on its way, each with its time at this node.
 
-    A refused one was acknowledged and left the pool without becoming final; `refusal` says why.
+    `state` is pending, final, or how it ended otherwise: refused, replaced by another with its nonce, evicted from a
+    full pool, or expired. `refusal` and the last of `stages` say why. What ended is told for the newest 100,000, what
+    was refused at once for the newest 20,000; a final transaction is always found.
 
     With `wait=final` the answer comes when it has ended, or after `timeout` seconds with what is known then: pending is
     no error.

@@ -1,0 +1,81 @@
+"""A transaction in the pool, and how its story grows there (docs/protocol.md §10.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.seams import Emit, Stage, Story, TransactionRefused, TransactionStory
+
+STAGES_KEPT_MAX: Final = 4  # of one name in one story: what happens each round of a stalled height says nothing new
+
+_ENDS: Final = {"replaced": "replaced", "evicted": "evicted", "expired": "expired", "waited_too_long": "expired"}
+
+
+class Entry(Struct, eq=False):
+    """`arrival` counts additions. `small_steps`: how often its place changed hands for less than the full step."""
+
+    verified: VerifiedTransaction
+    arrival: int
+    story: Story
+    small_steps: int = 0
+    waits_since: int = 0  # wall time in ms, while it waits
+
+    @property
+    def id(self) -> Hash32:
+        return self.verified.id
+
+    @property
+    def sender(self) -> Address:
+        return self.verified.transaction.sender
+
+    @property
+    def nonce(self) -> int:
+        return self.verified.transaction.nonce
+
+    @property
+    def fee(self) -> int:
+        return self.verified.transaction.fee
+
+    @property
+    def received_ms(self) -> int:
+        return self.story[0].time_ms
+
+    def note(self, stage: Stage) -> None:
+        """Add a stage; of those with one name the newest are kept."""
+        same = [number for number, other in enumerate(self.story) if other.name == stage.name]
+        if len(same) >= STAGES_KEPT_MAX:
+            self.story = (*self.story[: same[0]], *self.story[same[0] + 1 :])
+        self.story = (*self.story, stage)
+
+    def note_proposed(self, stage: Stage) -> None:
+        """Once a proposal, however often it is heard."""
+        if all((other.height, other.round) != (stage.height, stage.round) for other in self.story):
+            self.note(stage)
+
+    def note_waiting(self, now: int, code: str, why: str) -> None:
+        """From now on it waits; one that was written down waiting has waited since then."""
+        if self.story[-1].name != "waiting":
+            self.note(Stage("waiting", now, code=code, why=why))
+        self.waits_since = self.story[-1].time_ms
+
+
+def received(now: int, *, from_client: bool) -> Stage:
+    return Stage("received", now, why="from a client" if from_client else "from a peer")
+
+
+def ended(entry: Entry, code: str, why: str, now: int) -> TransactionStory:
+    """The whole story of one that leaves the pool without being final here."""
+    return TransactionStory(entry.id, (*entry.story, ending(code, why, now)))
+
+
+def ending(code: str, why: str, now: int) -> Stage:
+    return Stage(_ENDS.get(code, "refused"), now, code=code, why=why)
+
+
+def refusal_event(story: TransactionStory) -> Emit:
+    """To be said of a transaction that ended without being final."""
+    return Emit(TransactionRefused(story.id, story.stages[-1].code, story.stages[-1].why))

@@ -1,0 +1,96 @@
+"""The tables of what became of transactions: a row an ended one, a row for all that one block made final.
+
+The stories of a block are mostly the same few (one final stage, a few proposals, often the same moment of arrival), so
+each is written once, each stage in them once too, and for a transaction a number: one or two bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+from msgspec import Struct
+
+from blockchain.errors import MalformedMessage
+from blockchain.node.store import REFUSALS_MAX, STORIES_MAX
+from blockchain.primitives import codec
+from blockchain.runtime.sqlite_file import damaged
+from blockchain.seams import Stage, Story, TransactionStory
+
+PACKED_BYTES_MAX: Final = 64 * 1024 * 1024  # of a block of 10,000 transactions that share nothing some 10 MB
+
+
+class Packed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The stories of one block: of each transaction the number of its story, and these as numbers of stages."""
+
+    stages: tuple[Stage, ...]
+    stories: tuple[tuple[int, ...], ...]
+    of_positions: tuple[int, ...]
+
+
+def pack(stories: Sequence[Story]) -> bytes:
+    """Told apart by identity, which costs a twentieth of a hash: the core shares what is the same."""
+    kinds: dict[tuple[int, ...], tuple[int, Story]] = {}
+    of_positions = []
+    for story in stories:
+        kind = tuple(map(id, story))
+        if kind not in kinds:
+            kinds[kind] = (len(kinds), story)
+        of_positions.append(kinds[kind][0])
+    stages = {id(stage): stage for _, story in kinds.values() for stage in story}
+    numbers = {same: number for number, same in enumerate(stages)}
+    packed = tuple(tuple(numbers[same] for same in kind) for kind in kinds)
+    return codec.encode(Packed(tuple(stages.values()), packed, tuple(of_positions)))
+
+
+def add_block_stories(connection: apsw.Connection, height: int, stories: Sequence[Story]) -> None:
+    """Keeps those of the newest blocks, in which the newest `STORIES_MAX` transactions are."""
+    row = connection.execute("SELECT total FROM block_stories ORDER BY height DESC LIMIT 1").fetchone()
+    total = (row[0] if row else 0) + len(stories)
+    connection.execute("INSERT INTO block_stories VALUES (?, ?, ?)", (height, total, pack(stories)))
+    while True:
+        oldest = connection.execute("SELECT height, total FROM block_stories ORDER BY height LIMIT 1").fetchone()
+        if oldest is None or oldest[1] > total - STORIES_MAX:
+            return
+        connection.execute("DELETE FROM block_stories WHERE height = ?", (oldest[0],))
+
+
+def add_ended(connection: apsw.Connection, ended: Sequence[TransactionStory]) -> None:
+    _add(connection, "stories", STORIES_MAX, ended)
+
+
+def add_refused(connection: apsw.Connection, refused: Sequence[TransactionStory]) -> None:
+    _add(connection, "refusals", REFUSALS_MAX, refused)
+
+
+def _add(connection: apsw.Connection, table: str, size_max: int, told: Sequence[TransactionStory]) -> None:
+    connection.executemany(
+        f"INSERT OR REPLACE INTO {table} (id, stages) VALUES (?, ?)",
+        [(one.id, codec.encode(one.stages)) for one in told],
+    )
+    connection.execute(f"DELETE FROM {table} WHERE seq <= (SELECT max(seq) FROM {table}) - ?", (size_max,))
+
+
+def read_story(connection: apsw.Connection, transaction_id: bytes) -> Story:
+    """How it ended, or else was refused; then how it became final."""
+    row = None
+    for table in ("stories", "refusals"):
+        row = row or connection.execute(f"SELECT stages FROM {table} WHERE id = ?", (transaction_id,)).fetchone()
+    packed = connection.execute(
+        "SELECT packed, position FROM transactions JOIN block_stories USING (height) WHERE id = ?", (transaction_id,)
+    ).fetchone()
+    try:
+        ended = codec.decode(row[0], Story, bytes_max=PACKED_BYTES_MAX) if row else ()
+        final = _unpack(packed[0], packed[1]) if packed else ()
+    except MalformedMessage:
+        raise damaged(connection.filename, "the story of a transaction") from None
+    return (*ended, *final)
+
+
+def _unpack(raw: bytes, position: int) -> Story:
+    packed = codec.decode(raw, Packed, bytes_max=PACKED_BYTES_MAX)
+    try:
+        return tuple(packed.stages[number] for number in packed.stories[packed.of_positions[position]])
+    except IndexError:
+        raise MalformedMessage("a number without its stage") from None
