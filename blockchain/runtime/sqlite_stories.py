@@ -57,26 +57,23 @@ def add_block_stories(connection: apsw.Connection, height: int, stories: Sequenc
 
 
 def add_ended(connection: apsw.Connection, ended: Sequence[TransactionStory]) -> None:
-    _add(connection, "stories", STORIES_MAX, ended)
+    rows = [(one.id, codec.encode(one.stages)) for one in ended]
+    connection.executemany("INSERT OR REPLACE INTO stories (id, stages) VALUES (?, ?)", rows)
+    connection.execute("DELETE FROM stories WHERE seq <= (SELECT max(seq) FROM stories) - ?", (STORIES_MAX,))
 
 
 def add_refused(connection: apsw.Connection, refused: Sequence[TransactionStory]) -> None:
-    _add(connection, "refusals", REFUSALS_MAX, refused)
-
-
-def _add(connection: apsw.Connection, table: str, size_max: int, told: Sequence[TransactionStory]) -> None:
-    connection.executemany(
-        f"INSERT OR REPLACE INTO {table} (id, stages) VALUES (?, ?)",
-        [(one.id, codec.encode(one.stages)) for one in told],
-    )
-    connection.execute(f"DELETE FROM {table} WHERE seq <= (SELECT max(seq) FROM {table}) - ?", (size_max,))
+    rows = [(one.id, codec.encode(one.stages)) for one in refused]
+    connection.executemany("INSERT OR REPLACE INTO refusals (id, stages) VALUES (?, ?)", rows)
+    connection.execute("DELETE FROM refusals WHERE seq <= (SELECT max(seq) FROM refusals) - ?", (REFUSALS_MAX,))
 
 
 def read_story(connection: apsw.Connection, transaction_id: bytes) -> Story:
     """How it ended, or else was refused; then how it became final."""
-    row = None
-    for table in ("stories", "refusals"):
-        row = row or connection.execute(f"SELECT stages FROM {table} WHERE id = ?", (transaction_id,)).fetchone()
+    row = (
+        connection.execute("SELECT stages FROM stories WHERE id = ?", (transaction_id,)).fetchone()
+        or connection.execute("SELECT stages FROM refusals WHERE id = ?", (transaction_id,)).fetchone()
+    )
     packed = connection.execute(
         "SELECT packed, position FROM transactions JOIN block_stories USING (height) WHERE id = ?", (transaction_id,)
     ).fetchone()
