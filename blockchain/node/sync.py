@@ -178,10 +178,17 @@ class Sync:
         return effects
 
     def _check_head(self, kept: Kept) -> None:
-        """Whether a range proves another block where the head is (protocol §5.9). Raises ForkFound."""
-        height = self._chain.head.height
-        if kept.first <= height < kept.end:
-            self._chain.check_fork(kept.at(height)[1])
+        """That a range which reaches as low as the head holds it.
+
+        Raises InvalidCertificate for another block there, ForkFound where that one is proved too (protocol §5.9).
+        """
+        head = self._chain.head
+        if not kept.first <= head.height < kept.end:
+            return
+        block, seal = kept.at(head.height)
+        if block.id != head.id:
+            self._chain.check_fork(seal)
+            raise InvalidCertificate(f"block {head.height} is another than the final one, and not proved")
 
     def _misses_checkpoint(self, kept: Kept) -> bool:
         checkpoint = self._chain.checkpoint
@@ -231,17 +238,21 @@ class Sync:
         return self._sources.ranked(
             peer
             for peer in self._gossip.peers.values()
-            if peer.height >= self._chain.height + behind_min
+            if (peer.height >= self._chain.height + behind_min or self._must_show(peer))
             and peer.id not in self._ranges.requests
             and self._sources.may_be_asked(peer, self._tick)
         )
 
+    def _must_show(self, peer: Peer) -> bool:
+        """Whether it has failed, and so has to show that it has what it says, though others have served it since."""
+        return not self._sources.is_believed(peer) and 0 < self._chain.head.height < peer.height
+
     def _request_of(self, peer: Peer) -> Request | None:
-        """The first gap in what this peer says it has."""
+        """The first gap in what this peer says it has; where there is none, a failed one has to show the head."""
         height = self._chain.height
         first, end = next(self._ranges.gaps(height, self._tick))
         if first >= peer.height or not self._ranges.has_room(first, height):
-            return None
+            return Request(peer.id, height - 1, 1, self._tick) if self._must_show(peer) else None
         count = min(self._sources.of(peer.id).count, end - first, peer.height - first)
         return Request(peer.id, first, count, self._tick)
 

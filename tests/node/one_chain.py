@@ -31,8 +31,9 @@ def spec_with(**parameters: Any) -> ChainSpec:
 class Node:
     """A chain on its store; it can stand in for every forger and voter."""
 
-    def __init__(self, spec: ChainSpec) -> None:
+    def __init__(self, spec: ChainSpec, keys: list[SigningKey] = KEYS) -> None:
         self.spec = spec
+        self.keys = keys
         self.store = MemoryStore()
         self.load()
 
@@ -49,7 +50,7 @@ class Node:
     def forger(self, round: int = 0) -> SigningKey:
         chain = self.chain
         drawn = chain.selection.forgers(chain.seed, chain.height, chain.validators).forger(round)
-        return next(held for held in KEYS if Address(held.public_key) == drawn)
+        return next(held for held in self.keys if Address(held.public_key) == drawn)
 
     def proof(self, round: int = 0) -> bytes:
         chain = self.chain
@@ -59,7 +60,7 @@ class Node:
         return self.chain.build_block(round, self.proof(round), self.chain.parent_certificate, now)
 
     def certificate(self, block: VerifiedBlock) -> Certificate:
-        return certificate_of(dict(enumerate(KEYS)), block.header.height, block.id, genesis_hash=self.spec.hash)
+        return certificate_of(dict(enumerate(self.keys)), block.header.height, block.id, genesis_hash=self.spec.hash)
 
     def finalize(self, block: VerifiedBlock) -> list[Effect]:
         return self.perform(self.chain.finalize(block, self.certificate(block), 0, NOW))
