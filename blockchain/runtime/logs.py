@@ -301,7 +301,10 @@ def _of_outcome(event: BlockFinalized | BlockRejected | EvidenceFound | Signatur
     match event:
         case BlockFinalized():
             how = "synced" if event.synced else f"{event.final_ms - event.block_time_ms} ms after its time"
-            return logging.INFO, (
+            level = (
+                logging.DEBUG if event.synced else logging.INFO
+            )  # of a thousand blocks it is the progress that is told
+            return level, (
                 f"block {event.height} is final: {_short(event.block_id)} by {format_address(event.forger)}, "
                 f"{len(event.transaction_ids)} transactions, decided in round {event.decided_round}, {how}"
             )

@@ -22,9 +22,7 @@ class DiskNode(Node):
     """The chain of `one_chain`, on disk."""
 
     def __init__(self, folder: Path) -> None:
-        self.spec = SPEC
-        self.store = SqliteStore.open(folder, SPEC.hash)  # type: ignore[assignment]
-        self.load()
+        super().__init__(SPEC, store=SqliteStore.open(folder, SPEC.hash))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from blockchain.primitives.chain import ChainSpec, GenesisValidator
 from blockchain.primitives.crypto import Address, SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.vote import Certificate
-from blockchain.seams import Batch, Effect, Write
+from blockchain.seams import Batch, Effect, Store, Write
 from tests.samples import TIME_MS, address, certificate_of, keys_in_order, spec_of, wallet
 
 NOW = TIME_MS + 1_000
@@ -31,10 +31,10 @@ def spec_with(**parameters: Any) -> ChainSpec:
 class Node:
     """A chain on its store; it can stand in for every forger and voter."""
 
-    def __init__(self, spec: ChainSpec, keys: list[SigningKey] = KEYS) -> None:
+    def __init__(self, spec: ChainSpec, keys: list[SigningKey] = KEYS, store: Store | None = None) -> None:
         self.spec = spec
         self.keys = keys
-        self.store = MemoryStore()
+        self.store = MemoryStore() if store is None else store
         self.load()
 
     def load(self) -> None:

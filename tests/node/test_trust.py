@@ -61,6 +61,7 @@ class Chain:
         other = Node(self.node.spec)
         for block, certificate in list(zip(self.blocks, self.certificates, strict=True))[:height]:
             other.perform(other.chain.import_block(block, certificate, NOW))
+        assert isinstance(other.store, MemoryStore)
         return other.store
 
 

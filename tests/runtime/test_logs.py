@@ -337,7 +337,7 @@ EVENTS: list[tuple[NodeEvent, str, str, dict[str, object]]] = [
     ),
     (
         BlockFinalized(6, 0, 0, ID, ME, (), 1_000, 9_000, True),
-        "info",
+        "debug",
         f"block 6 is final: {SHORT} by {TEXT}, 0 transactions, decided in round 0, synced",
         {
             "height": 6,
