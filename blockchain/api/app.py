@@ -17,6 +17,7 @@ from blockchain.api.problems import UnexpectedErrors, answer_with_problems
 from blockchain.api.rate import BURST_SECONDS, REQUESTS_PER_SECOND, ClientBuckets, RequestRate
 from blockchain.api.routes.admin import add_admin
 from blockchain.api.routes.chain import chain_routes
+from blockchain.api.routes.dry_run import dry_run_routes
 from blockchain.api.routes.health import health_routes
 from blockchain.api.routes.history import history_routes
 from blockchain.api.routes.proofs import proof_routes
@@ -72,7 +73,8 @@ def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI
     app.state.body_limits = settings.body_limits
     app.state.body_memory = BodyMemory(settings.body_limits.total_bytes_max)
     app.include_router(health_routes())
-    for router in (chain_routes(), transaction_routes(), state_routes(), proof_routes(), history_routes()):
+    routers = (chain_routes, transaction_routes, dry_run_routes, state_routes, proof_routes, history_routes)
+    for router in (make() for make in routers):
         app.include_router(router, prefix=PREFIX)
     if settings.admin_token is not None:
         add_admin(app, PREFIX, settings.admin_token)

@@ -19,13 +19,15 @@ from starlette.requests import ClientDisconnect, Request
 from blockchain.errors import InvalidTransaction, MalformedMessage, Refusal
 from blockchain.primitives import codec
 from blockchain.primitives.jsonform import transaction_from_json
+from blockchain.primitives.scalars import NO_SIGNATURE
 
 BODY_BYTES_MAX: Final = 1024 * 1024  # a thousand transactions as JSON take half of it
 BODIES_BYTES_MAX: Final = 16 * BODY_BYTES_MAX  # of all requests; parsed, the worst JSON takes twenty times as much
 BUSY_RETRY_SECONDS: Final = 5
 BODY_SECONDS_MAX: Final = 30.0  # a client that drips bytes does not hold a place for ever
 SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # each takes about 0.1 ms to verify: a tenth of a second together
-_MEDIA_TYPES: Final = frozenset({"application/json", "application/msgpack"})
+_JSON: Final = "application/json"
+_MSGPACK: Final = "application/msgpack"
 _ARRAY_HEADER_BYTES: Final = {0xDC: 3, 0xDD: 5}  # MessagePack's longer arrays; short ones have one byte
 _BINARY: Final = (0xC4, 0xC5, 0xC6)
 
@@ -62,16 +64,30 @@ class Submission(Struct, frozen=True):
 
 async def read_submission(request: Request, limits: BodyLimits) -> Submission:
     """The transactions of a request. Raises Refusal, and InvalidTransaction for one that stands alone."""
+    is_json = _is_json(request)
+    async with body_of(request, limits) as raw:
+        # Addresses take tens of microseconds each: not on the loop that runs the node.
+        return await run_in_threadpool(_from_json, raw) if is_json else _from_msgpack(raw)
+
+
+async def read_draft(request: Request, limits: BodyLimits) -> bytes:
+    """One transaction, whose signature may be left out: canonical bytes, zeros in the place of an absent one.
+
+    Raises Refusal and InvalidTransaction. As MessagePack nothing is looked at yet.
+    """
+    is_json = _is_json(request)
+    async with body_of(request, limits) as raw:
+        return await run_in_threadpool(_draft_from_json, raw) if is_json else raw
+
+
+def _is_json(request: Request) -> bool:
+    """JSON, or MessagePack. Raises Refusal for everything else."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, "unsupported_media_type", "compressed bodies are not read")
-    if media_type not in _MEDIA_TYPES:
-        raise Refusal(415, "unsupported_media_type", "send application/json or application/msgpack")
-    async with body_of(request, limits) as raw:
-        if media_type == "application/msgpack":
-            return _from_msgpack(raw)
-        # Addresses take tens of microseconds each: not on the loop that runs the node.
-        return await run_in_threadpool(_from_json, raw)
+    if media_type not in (_JSON, _MSGPACK):
+        raise Refusal(415, "unsupported_media_type", f"send {_JSON} or {_MSGPACK}")
+    return media_type == _JSON
 
 
 async def read_body(request: Request, limits: BodyLimits) -> bytes:
@@ -149,6 +165,13 @@ def _from_json(raw: bytes) -> Submission:
         _check_count(len(value))
         return Submission(tuple(_read_one(item) for item in value), is_list=True)
     return Submission((codec.encode(transaction_from_json(value)),), is_list=False)
+
+
+def _draft_from_json(raw: bytes) -> bytes:
+    value = parse_json(raw)
+    if isinstance(value, dict) and value.get("signature") is None:
+        value = {**value, "signature": NO_SIGNATURE.hex()}
+    return codec.encode(transaction_from_json(value))
 
 
 def _read_one(value: object) -> bytes | InvalidTransaction:

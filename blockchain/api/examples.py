@@ -133,6 +133,27 @@ HISTORY: Final[Example] = {
     ],
     "next": "3:0",
 }
+DRY_RUN: Final[Example] = {
+    "outcome": "applies",
+    "height": 4,
+    "code": "",
+    "why": "",
+    "signature": "absent",
+    "id": None,
+    "replaces": None,
+    "changes": [
+        {
+            "address": ADDRESS_A,
+            "before": {"balance": 74, "nonce": 2, "stake": 1},
+            "after": {"balance": 73, "nonce": 3, "stake": 1},
+        },
+        {
+            "address": ADDRESS_B,
+            "before": {"balance": 5, "nonce": 0, "stake": 0},
+            "after": {"balance": 6, "nonce": 0, "stake": 0},
+        },
+    ],
+}
 FEES: Final[Example] = {
     "minimum": 0,
     "is_pool_full": False,

@@ -17,6 +17,7 @@ from blockchain.node.views import (
     BanView,
     ConsensusView,
     DialView,
+    DryRunView,
     LotteryReceipt,
     OutcomeView,
     PeerView,
@@ -137,6 +138,26 @@ def transaction(view: TransactionView) -> JsonObject:
 
 def outcome(view: OutcomeView) -> JsonObject:
     return {"id": view.id.hex(), "state": view.state, "height": view.height, "position": view.position}
+
+
+def dry_run(view: DryRunView, identifier: Hash32 | None, signature: str) -> JsonObject:
+    return {
+        "outcome": view.outcome,
+        "height": view.height,
+        "code": view.code,
+        "why": view.why,
+        "signature": signature,
+        "id": hex_or_none(identifier),
+        "replaces": hex_or_none(view.replaces),
+        "changes": [
+            {
+                "address": format_address(change.address),
+                "before": msgspec.structs.asdict(change.before),
+                "after": msgspec.structs.asdict(change.after),
+            }
+            for change in view.changes
+        ],
+    }
 
 
 def pool(pending: Sequence[VerifiedTransaction]) -> list[JsonObject]:

@@ -7,7 +7,19 @@ from typing import Literal
 from pydantic import BaseModel
 
 from blockchain.api import examples
-from blockchain.api.schemas import Hash, Number, PageBlock, Part, PooledTransaction, Positive, TimeMs, config_with
+from blockchain.api.schemas import (
+    AddressText,
+    Hash,
+    Number,
+    PageBlock,
+    Part,
+    PooledTransaction,
+    Positive,
+    SignatureHex,
+    SignedTransaction,
+    TimeMs,
+    config_with,
+)
 
 
 class RangeAnswer(BaseModel):
@@ -17,6 +29,40 @@ class RangeAnswer(BaseModel):
     blocks: list[PageBlock]
     next: Positive | None
     height: Number
+
+
+class DraftTransaction(SignedTransaction):
+    """As for `create`; the signature may be left out."""
+
+    signature: SignatureHex | None = None  # type: ignore[assignment]
+
+
+class HoldingsPart(Part):
+    """`stake` is all that the account has staked, that which does not count yet included."""
+
+    balance: Number
+    nonce: Number
+    stake: Number
+
+
+class AccountChangePart(Part):
+    address: AddressText
+    before: HoldingsPart
+    after: HoldingsPart
+
+
+class DryRunAnswer(BaseModel):
+    """At `height`, the next block's. `id` is null unless the signature is good; `replaces` waits with its nonce."""
+
+    model_config = config_with(examples.DRY_RUN)
+    outcome: Literal["applies", "waits", "refused", "known"]
+    height: Positive
+    code: str
+    why: str
+    signature: Literal["good", "bad", "absent"]
+    id: Hash | None
+    replaces: Hash | None
+    changes: list[AccountChangePart]
 
 
 class HistoryEntry(Part):

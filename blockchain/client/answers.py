@@ -114,6 +114,31 @@ class BlockRange(Struct, frozen=True):
     height: int
 
 
+class Holdings(Struct, frozen=True):
+    balance: int
+    nonce: int
+    stake: int
+
+
+class AccountChange(Struct, frozen=True):
+    address: str
+    before: Holdings
+    after: Holdings
+
+
+class DryRun(Struct, frozen=True):
+    """What would become of a transaction: `outcome` is "applies", "waits", "refused" or "known"."""
+
+    outcome: str
+    height: int
+    code: str
+    why: str
+    signature: str
+    id: str | None
+    replaces: str | None
+    changes: tuple[AccountChange, ...]
+
+
 class HistoryEntry(Struct, frozen=True):
     """`direction` is seen from the account: "in", "out", or "self"."""
 

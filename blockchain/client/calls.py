@@ -137,6 +137,10 @@ def transaction(transaction_id: str, wait_seconds: int = 0) -> Call[answers.Tran
     return Call(path, _read_or_none(answers.TransactionState), parameters)
 
 
+def dry_run(transaction: VerifiedTransaction) -> Call[answers.DryRun]:
+    return Call(f"{_PREFIX}/transaction/dry_run/", _read(answers.DryRun), body=transaction.raw)
+
+
 def transaction_proof(transaction_id: str) -> Call[answers.TransactionProof | None]:
     path = f"{_PREFIX}/transactions/{_segment(transaction_id)}/proof/"
     return Call(path, _read_or_none(answers.TransactionProof))

@@ -91,6 +91,10 @@ class Client:
         """The address as bech32m or hex."""
         return self._ask(calls.account(address))
 
+    def dry_run(self, transaction: VerifiedTransaction) -> answers.DryRun:
+        """What would become of it, if it were handed in now; nothing changes, and nothing is promised."""
+        return self._ask(calls.dry_run(transaction))
+
     def transaction_proof(self, transaction_id: str) -> answers.TransactionProof | None:
         """For `proofs.verify_payment`; None when it is not final at this node."""
         return self._ask(calls.transaction_proof(transaction_id))
@@ -218,6 +222,9 @@ class AsyncClient:
 
     async def account(self, address: str) -> answers.Account:
         return await self._ask(calls.account(address))
+
+    async def dry_run(self, transaction: VerifiedTransaction) -> answers.DryRun:
+        return await self._ask(calls.dry_run(transaction))
 
     async def transaction_proof(self, transaction_id: str) -> answers.TransactionProof | None:
         return await self._ask(calls.transaction_proof(transaction_id))

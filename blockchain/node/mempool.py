@@ -15,7 +15,7 @@ from blockchain.node.entry import Entry, ended, received
 from blockchain.node.eviction import Candidates
 from blockchain.node.readiness import Readiness
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.seams import Ledger, Stage, State, Story, TransactionStory
 
 TRANSACTIONS_MAX: Final = 100_000
@@ -80,6 +80,22 @@ class Mempool:
     def get(self, transaction_id: Hash32) -> VerifiedTransaction | None:
         entry = self._entries.get(transaction_id)
         return None if entry is None else entry.verified
+
+    def holder_of(self, sender: Address, nonce: int) -> VerifiedTransaction | None:
+        """The transaction in the pool that has this nonce of this sender."""
+        entry = self._queues.get(sender, {}).get(nonce)
+        return None if entry is None else entry.verified
+
+    def trial_state(self, transaction: Transaction) -> State:
+        """What this transaction can be tried on: the final state, and what is ready in the pool.
+
+        In the place of one that has its nonce: the final state and what is ready of its own sender before it. To find
+        anew what all others would do then takes too long for a question.
+        """
+        self._refresh()
+        sender, nonce = transaction.sender, transaction.nonce
+        is_taken = self.holder_of(sender, nonce) is not None
+        return self._readiness.state_before(sender, nonce) if is_taken else self._readiness.state_after_all()
 
     def story(self, transaction_id: Hash32) -> Story:
         """What it went through; nothing for one that is not here. The reason for which it waits is today's."""
@@ -183,7 +199,7 @@ class Mempool:
 
     def _check_replacement(self, old: Entry, new: Entry, now: int, *, must_apply: bool) -> None:
         """Whether `new` takes the place of `old`; pools that hear the same choose the same (protocol §10.4)."""
-        minimum = old.fee + max(1, old.fee * REPLACEMENT_PERCENT // 100)
+        minimum = replacement_fee(old.fee)
         is_full_step = new.fee >= minimum
         is_better = (new.fee, old.id) > (old.fee, new.id)  # of equal fees the lower id
         if not is_full_step and (must_apply or not is_better or old.small_steps >= SMALL_STEPS_MAX):
@@ -357,3 +373,8 @@ class Mempool:
         for transaction_id in list(self._given_up)[:-GIVEN_UP_MAX]:
             del self._given_up[transaction_id]
         return gone
+
+
+def replacement_fee(fee: int) -> int:
+    """The least fee with which a client's transaction takes the place of one with this fee (protocol §10)."""
+    return fee + max(1, fee * REPLACEMENT_PERCENT // 100)

@@ -50,6 +50,18 @@ class Readiness:
         """The nonce of this sender that could be ready next."""
         return self._ledger.next_nonce(self._scratch, sender)
 
+    def state_after_all(self) -> State:
+        """A child of the final state with all that is ready."""
+        return self._scratch.child()
+
+    def state_before(self, sender: Address, nonce: int) -> State:
+        """A child of the final state with this sender's own transactions before this nonce, as far as they apply."""
+        state = self._state.child()
+        while (entry := self.next_of(sender, state)) is not None and entry.nonce < nonce:
+            if not self._try(state, entry.verified):
+                break
+        return state
+
     def check(self, verified: VerifiedTransaction) -> None:
         """Raises InvalidTransaction if it does not apply after all that is ready."""
         self._ledger.apply(self._scratch.child(), verified.transaction, self._height)

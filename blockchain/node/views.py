@@ -14,7 +14,7 @@ from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
 from blockchain.primitives.smt_proof import StateProof
-from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, Step
 from blockchain.seams import FinalBlock, PeerId, Story, SubmissionResult
@@ -146,6 +146,31 @@ class OutcomeView(Struct, frozen=True):
     position: int | None = None
 
 
+class Holdings(Struct, frozen=True):
+    """What an account has: balance, next nonce, and all its stake, that which does not count yet included."""
+
+    balance: int
+    nonce: int
+    stake: int
+
+
+class AccountChange(Struct, frozen=True):
+    address: Address
+    before: Holdings
+    after: Holdings
+
+
+class DryRunView(Struct, frozen=True):
+    """What would become of a transaction at `height`; `code` and `why` where it would not apply."""
+
+    outcome: str  # "applies", "waits", "refused" or "known"
+    height: int
+    code: str = ""
+    why: str = ""
+    replaces: Hash32 | None = None
+    changes: tuple[AccountChange, ...] = ()
+
+
 class HeaderView(Struct, frozen=True):
     """The header of a final block, and the certificate that made it final."""
 
@@ -226,6 +251,9 @@ class NodeReader(Protocol):
         """Height and position of the final transactions that name an account, newest first, before a place."""
 
     def outcome(self, transaction_id: Hash32) -> OutcomeView: ...
+
+    def dry_run(self, transaction: Transaction, transaction_id: Hash32) -> DryRunView:
+        """What would become of it; its signature is not looked at, and nothing changes."""
 
     async def wait_ended(self, transaction_ids: Sequence[Hash32], seconds: float) -> None:
         """Return when none of these is pending here, or after `seconds`, or when the node is about to end."""

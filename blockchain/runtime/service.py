@@ -23,11 +23,13 @@ from blockchain.node import proofs, reader
 from blockchain.node.ahead import StoreAhead
 from blockchain.node.checkpoint import Vouched
 from blockchain.node.core import VOUCHED, Core, Input
+from blockchain.node.dry_run import dry_run_of
 from blockchain.node.views import (
     AccountProofView,
     AccountView,
     BanView,
     DialView,
+    DryRunView,
     LotteryReceipt,
     OutcomeView,
     PeerView,
@@ -36,7 +38,7 @@ from blockchain.node.views import (
 )
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id, verify_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Signable
 from blockchain.runtime.intake import Done, Intake, nothing
@@ -337,6 +339,9 @@ class NodeService:
 
     def outcome(self, transaction_id: Hash32) -> OutcomeView:
         return reader.outcome_of(self._core, self._final, transaction_id)
+
+    def dry_run(self, transaction: Transaction, transaction_id: Hash32) -> DryRunView:
+        return dry_run_of(self._core, self._final, transaction, transaction_id)
 
     async def wait_ended(self, transaction_ids: Sequence[Hash32], seconds: float) -> None:
         pool = self._core.chain.pool

@@ -14,12 +14,15 @@ import msgspec
 from blockchain.errors import InvalidSignature, MalformedMessage
 from blockchain.ledger.state import FinalState
 from blockchain.node.views import (
+    AccountChange,
     AccountProofView,
     AccountView,
     BanView,
     ConsensusView,
     DialView,
+    DryRunView,
     HeaderView,
+    Holdings,
     LotteryReceipt,
     OutcomeView,
     PeerView,
@@ -34,6 +37,7 @@ from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValida
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
 from blockchain.primitives.records import Account, account_key, stakeholder_key
 from blockchain.primitives.transaction import (
+    Transaction,
     VerifiedTransaction,
     decode_transaction,
     parties_of,
@@ -234,6 +238,13 @@ class FakeNode:
         if view is None:
             return OutcomeView(transaction_id, "unknown")
         return OutcomeView(view.id, view.state, view.height, view.position)
+
+    def dry_run(self, transaction: Transaction, transaction_id: Hash32) -> DryRunView:
+        self._enter()
+        if transaction_id in self.refuse:
+            return DryRunView("refused", 4, *self.refuse[transaction_id])
+        change = AccountChange(transaction.sender, Holdings(994, 6, 1), Holdings(993, 7, 1))
+        return DryRunView("applies", 4, changes=(change,))
 
     async def wait_ended(self, transaction_ids: Sequence[Hash32], seconds: float) -> None:
         self._enter()

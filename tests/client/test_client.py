@@ -109,6 +109,16 @@ def test_ranges_history_and_fees(ask: Asker) -> None:
 
 
 @both
+def test_a_dry_run_hands_nothing_in(ask: Asker) -> None:
+    node = FakeNode()
+    (made,) = _made(1)
+    answer = ask(node, "dry_run", made)
+    assert (answer.outcome, answer.signature, answer.id) == ("applies", "good", made.id.hex())
+    assert answer.changes[0].after.balance == 993
+    assert node.submitted == []
+
+
+@both
 def test_proofs_come_as_what_is_checked(ask: Asker) -> None:
     node = FakeNode()
     assert ask(node, "transaction_proof", node.final_id().hex()).position == 0
