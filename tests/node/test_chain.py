@@ -238,6 +238,7 @@ def bodies(node: Node) -> dict[str, tuple[VerifiedTransaction, ...]]:
         "twice": (good, good),
         "the wrong order": (node.pay("a", 2), good),
         "too much": (node.pay("a", 1, amount=10_000),),
+        "two that it can pay one of": (node.pay("a", 1, amount=600), node.pay("a", 2, amount=600)),
         "the second": (good, node.pay("a", 1, amount=2)),
         "a mint by nobody": (wallet("a", node.spec.hash).exchange(address("a"), 1, 1),),
         "expired": (wallet("a", node.spec.hash).transfer(address("b"), 1, 1, expiry=1),),

@@ -22,7 +22,7 @@ from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.jsonform import JsonObject
 
 POOL_LISTED_MAX: Final = 1_000  # as JSON about half a megabyte
-POOL_FULL: Final = "pool_full"  # the node's state and not the client's fault: it may come again
+NO_ROOM: Final = frozenset({"pool_full", "pool_busy"})  # the node's state and not the client's fault: it may come again
 POOL_FULL_RETRY_SECONDS: Final = 5  # some blocks
 _ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 _ONE_SCHEMA: Final = SignedTransaction.model_json_schema()
@@ -136,11 +136,11 @@ def _all_refused(results: list[JsonObject], *, is_list: bool) -> Refusal:
     if len(results) == 1:
         (result,) = results
         code, why = str(result["code"]), str(result["why"])
-        if code == POOL_FULL:
+        if code in NO_ROOM:
             return Refusal(503, code, why, retry_after=POOL_FULL_RETRY_SECONDS)
         return Refusal(422, code, why, results=results) if is_list else Refusal(422, code, why)
-    if all(result["code"] == POOL_FULL for result in results):
-        return Refusal(503, POOL_FULL, "no room in the pool", retry_after=POOL_FULL_RETRY_SECONDS, results=results)
+    if all(result["code"] in NO_ROOM for result in results):
+        return Refusal(503, "pool_full", "no room in the pool", retry_after=POOL_FULL_RETRY_SECONDS, results=results)
     return Refusal(422, "transactions_refused", "every transaction was refused", results=results)
 
 
@@ -177,7 +177,7 @@ def transaction_routes() -> APIRouter:
                 "transactions_refused",
                 "invalid_parameter",
             ),
-            503: ("pool_full", "busy"),
+            503: ("pool_full", "pool_busy", "busy"),
         },
         request_body=_REQUEST_BODY,
     )
