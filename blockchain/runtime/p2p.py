@@ -120,5 +120,5 @@ class P2P:
     def _say_refused(self, address: str, error: HandshakeFailed) -> None:
         """Once a minute for each address and cause; the cause of one that is not admitted names its id."""
         if self._seldom.is_due((source_of_address(address), error.reason, error.why)):
-            facts = {"event": "peer_refused", "peer_address": address, "reason": error.reason, "why": error.why}
+            facts = {"evt.name": "peer_refused", "peer_address": address, "reason": error.reason, "why": error.why}
             self._log.info("connection of %s refused: %s", address, error, extra=facts)

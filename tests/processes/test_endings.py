@@ -28,6 +28,7 @@ CONNECTIONS: Final = 50
 HALF_A_BODY: Final = b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
 HALF_A_HEAD: Final = b"GET /api/v1/status HTTP/1.1\r\nHo"
 LARGE: Final = b"GET /api/v1/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8  # 12 MB, not read
+WAITS: Final = "GET /api/v1/transactions/{}/?wait=final&timeout=60 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 UPGRADE: Final = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -91,7 +92,7 @@ def test_told_while_the_program_is_loaded_it_ends_without_a_word(number: signal.
     assert node.last_words() == ""
 
 
-def test_peers_that_do_not_read_do_not_hold_it_up(tmp_path: Path) -> None:
+def test_neither_peers_that_do_not_read_nor_clients_that_wait_hold_it_up(tmp_path: Path) -> None:
     with network(tmp_path, 2) as net:
         first, other = net.nodes
         first.is_child = False
@@ -100,8 +101,12 @@ def test_peers_that_do_not_read_do_not_hold_it_up(tmp_path: Path) -> None:
         other.process.send_signal(signal.SIGSTOP)
         wallet = net.wallets[0]
         first.client.submit([wallet.transfer(wallet.address, 1, nonce) for nonce in range(100)])  # news for the other
-        first.process.terminate()
-        check_ends(first)
+        waiting = wallet.transfer(wallet.address, 1, 0).id.hex()
+        with socket.create_connection((HOST, first.api_port)) as client:
+            client.sendall(WAITS.format(waiting).encode())
+            first.client.ping()
+            first.process.terminate()
+            check_ends(first)
 
 
 def on_a_filling_disk(node: NodeProcess, mark: Path) -> None:
