@@ -6,6 +6,7 @@ Adding an engine or a ledger is one file and one line in a table here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, Final
@@ -24,6 +25,26 @@ from blockchain.primitives.jsonform import chain_to_json
 from blockchain.primitives.transaction import TRANSACTION_BYTES_MAX
 from blockchain.seams import Ledger
 
+_SCHEMA_WORDS: Final = (
+    (r"Expected `str` matching regex .*", "only a-z, 0-9, . _ - may be in it, with a letter or a digit first"),
+    (r"Expected `\w+` of length >= 1", "it must not be empty"),
+    (r"Expected `\w+` of length <= (\d+)", r"it is longer than \1"),
+    (r"Expected `int` >= (-?\d+)", r"it has to be at least \1"),
+    (r"Expected `int` <= (\d+)", r"it may be \1 at most"),
+    (r"Expected `([^,]*)`, got (`\w+`)", r"it has to be `\1`, and is \2"),
+    (r"Object missing required field `(\w+)`", r"the field \1 is missing"),
+    (r"Object contains unknown field `(.*)`", r"there is no field \1"),
+)
+_TYPE_WORDS: Final = {
+    "str": "a text",
+    "int": "a whole number",
+    "int | null": "a whole number or null",
+    "float": "a fraction",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
 GENESIS_BYTES_MAX: Final = 256 * 1024 * 1024  # a million accounts are about 120 MiB of JSON
 STAKE_DELAY_MIN: Final = 8  # below, a forger that moves stake can choose its successor (protocol §6.2)
 TIME_MS_MAX: Final = 253_402_300_799_999  # 9999-12-31; a chain begins when clocks reach its time
@@ -50,8 +71,22 @@ def _read(raw: bytes) -> ChainSpec:
         plain = msgspec.json.decode(raw)
         json.loads(raw, object_pairs_hook=_check_names)  # msgspec takes the last of two without a word
         return msgspec.convert(_with_keys(plain), ChainSpec)
+    except msgspec.ValidationError as error:
+        raise InvalidGenesis(schema_words(error)) from None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidGenesis(str(error)) from None
+
+
+def schema_words(error: msgspec.ValidationError) -> str:
+    """What a schema says of a value, for people: where the value stands, and what it has to be."""
+    text, _, path = str(error).partition(" - at `$")
+    place = path.rstrip("`").removeprefix(".")
+    for pattern, words in _SCHEMA_WORDS:
+        if match := re.fullmatch(pattern, text):
+            text = match.expand(words)
+    for name, words in _TYPE_WORDS.items():
+        text = text.replace(f"`{name}`", words)
+    return f"{place}: {text}" if place else text
 
 
 def dump_genesis(spec: ChainSpec) -> bytes:

@@ -241,3 +241,40 @@ def test_the_neighbours_of_what_is_refused_pass(changes: dict[str, Any]) -> None
 def test_the_demo_chain_and_the_defaults_pass() -> None:
     check_genesis(demo_spec())
     check_genesis(WITH_EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("chain_id",), "BAD NAME", "chain_id: only a-z, 0-9, . _ - may be in it, with a letter or a digit first"),
+        (("chain_id",), "", "chain_id: it must not be empty"),
+        (("chain_id",), "x" * 65, "chain_id: it is longer than 64"),
+        (("ledger",), 5, "ledger: it has to be a text, and is a whole number"),
+        (("time_ms",), -1, "time_ms: it has to be at least 0"),
+        (("time_ms",), 2**60, "time_ms: it may be 9007199254740991 at most"),
+        (("validators",), [], "validators: it must not be empty"),
+        (("validators",), {}, "validators: it has to be a list, and is an object"),
+        (
+            ("parameters", "block_threshold"),
+            1.5,
+            "parameters.block_threshold: it has to be a whole number, and is a fraction",
+        ),
+        (("parameters", "typo"), 1, "parameters: there is no field typo"),
+        (("typo",), 1, "there is no field typo"),
+    ],
+)
+def test_what_the_schema_refuses_is_said_in_words(path: tuple[str, ...], value: object, words: str) -> None:
+    found = json.loads(dump_genesis(spec_of()))
+    *outer, name = path
+    place = found
+    for each in outer:
+        place = place[each]
+    place[name] = value
+    with pytest.raises(InvalidGenesis) as refused:
+        load_genesis(json.dumps(found).encode())
+    assert refused.value.why == words
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(InvalidGenesis, match="the field chain_id is missing"):
+        load_genesis(b"{}")

@@ -96,6 +96,7 @@ def read_parameters(settings: list[str], **defaults: int | None) -> Parameters:
     import msgspec
 
     from blockchain.errors import ConfigError
+    from blockchain.genesis import schema_words
     from blockchain.primitives.chain import Parameters
 
     values: dict[str, int | None] = dict(defaults)
@@ -109,7 +110,7 @@ def read_parameters(settings: list[str], **defaults: int | None) -> Parameters:
     try:
         return msgspec.convert(values, Parameters)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"--set: {error}") from None
+        raise ConfigError(f"--set {schema_words(error)}") from None
 
 
 def _accounts(texts: list[str]) -> tuple[GenesisAccount, ...]:

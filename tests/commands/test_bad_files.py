@@ -300,7 +300,7 @@ GENESIS_FILES: Final[dict[str, tuple[Harm, str]]] = {
     "not a number": (genesis_parameter("block_threshold", "NaN"), "genesis.json: JSON is malformed"),
     "no stake": (
         genesis_text(lambda text: text.replace('"stake": 100', '"stake": 0', 1)),
-        "genesis.json: Expected `int` >= 1 - at `$.validators[0].stake`",
+        "genesis.json: validators[0].stake: it has to be at least 1",
     ),
     "too much money": (
         genesis_text(lambda text: text.replace('"balance": 1000', f'"balance": {2**53 - 1}', 1)),

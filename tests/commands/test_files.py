@@ -124,7 +124,7 @@ def test_without_a_file_the_demo_chain_is_shown(capsys: pytest.CaptureFixture[st
     [
         (["--set=block_treshold=3"], EXIT_USAGE, "the parameters are"),
         (["--set=block_threshold=x"], EXIT_USAGE, "whole number"),
-        (["--set=block_threshold=0"], EXIT_USAGE, ">= 1"),
+        (["--set=block_threshold=0"], EXIT_USAGE, "block_threshold: it has to be at least 1"),
         (["--set=block_threshold=none"], EXIT_USAGE, "block_threshold"),
         (["--set=stake_delay=1"], EXIT_FAILED, "at least 8"),
         (["--account=100"], EXIT_USAGE, "ADDRESS=AMOUNT"),
