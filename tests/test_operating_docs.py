@@ -101,6 +101,16 @@ def test_every_event_of_the_log_stands_on_the_page_and_none_else() -> None:
     )
 
 
+def test_every_field_of_an_event_stands_beside_it() -> None:
+    lines = re.findall(r"^\| `(\w+)` \| (.*?) \|", OPERATING.read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {name: set(re.findall(r"`([\w.]+)`", fields)) for name, fields in lines}
+    for kind in vars(events).values():
+        tag = kind.__struct_config__.tag if hasattr(kind, "__struct_config__") else None
+        if tag is not None:
+            fields = {"transaction_id" if name == "id" else name for name in kind.__struct_fields__}
+            assert fields <= documented[tag], f"docs/operating.md, section Logs, {tag}"
+
+
 def _logged_names() -> Iterator[str]:
     """What is put beside `"evt.name"` in a dictionary anywhere in the package."""
     for path in (ROOT / "blockchain").rglob("*.py"):

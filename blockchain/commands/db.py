@@ -64,7 +64,8 @@ def info(arguments: argparse.Namespace) -> int:
 
 def page(found: StoreFacts, chain: str) -> str:
     time = "no block yet" if found.head_time_ms is None else f"forged {time_text(found.head_time_ms)}"
-    lines: list[tuple[str, object]] = [
+    lines: list[tuple[str, object]] = [("HALTED", found.halted)] if found.halted else []
+    lines += [
         ("store", found.path),
         ("chain", chain),
         ("format", found.format),

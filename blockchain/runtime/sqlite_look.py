@@ -25,7 +25,7 @@ from blockchain.runtime.sqlite_file import (
     is_empty,
     open_reader,
 )
-from blockchain.runtime.sqlite_rows import read_block
+from blockchain.runtime.sqlite_rows import read_block, read_halted
 
 
 class StoreFacts(Struct, frozen=True):
@@ -42,6 +42,7 @@ class StoreFacts(Struct, frozen=True):
     file_bytes: int
     wal_bytes: int
     is_in_use: bool
+    halted: str  # why the node votes no more, or ""
 
 
 class Snapshot(Struct, frozen=True):
@@ -94,6 +95,7 @@ def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
             file_bytes=path.stat().st_size,
             wal_bytes=_size(path.with_name(f"{path.name}-wal")),
             is_in_use=is_locked(folder),
+            halted=read_halted(connection),
         )
 
 

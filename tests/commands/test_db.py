@@ -17,6 +17,7 @@ from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Certificate
 from blockchain.runtime import sqlite_backup
+from blockchain.seams import Batch
 from tests.commands.stored_chain import HEIGHT, SPEC, change_block, flags, grow, make_chain, open_chain, sql
 from tests.commands.test_cli import stderr_line
 from tests.node.one_chain import sealed
@@ -58,6 +59,12 @@ def test_info_says_what_the_store_holds(folder: Path, capsys: pytest.CaptureFixt
     found = json.loads(told(capsys, "info", "--json", *flags(folder)))
     assert (found["height"], found["pending"], found["is_in_use"]) == (HEIGHT, 1, False)
     assert found["file_bytes"] == store(folder).stat().st_size
+
+
+def test_info_says_first_that_the_node_has_halted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_chain(folder / "data") as node:
+        node.store.write(Batch(halted="two certificates at height 4"))
+    assert told(capsys, "info", *flags(folder)).startswith("HALTED        two certificates at height 4\n")
 
 
 def test_info_works_while_a_node_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
