@@ -1,8 +1,8 @@
 """How a process that runs a node is told to end, from its first moment to its last: Ctrl-C, SIGTERM, Ctrl-Break.
 
-Three times follow each other. Before anything is opened, a signal ends the process on the spot (`end_at_once`). While
-the node runs, it sets an event; and while the node opens its store, which waits for nothing and may take long, it
-interrupts that (`ToldToEnd`). When the node has ended, a further signal says nothing new (`end_already`).
+Three times follow each other. Before anything is opened, a signal ends the process on the spot. While the node runs, it
+sets an event; and while the node opens its store, which waits for nothing and may take long, it interrupts that. When
+the node has ended, a further signal says nothing new.
 """
 
 from __future__ import annotations
@@ -10,24 +10,37 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
+_Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name))
 
 
-def end_at_once() -> None:
-    """From here on a signal ends the process with 0, without a word: nothing was opened, so nothing is to be closed."""
-    for number in SIGNALS:
-        signal.signal(number, _exit)
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Around all that a process does to run a node.
+
+    At first a signal ends the process with 0, without a word: nothing was opened, so nothing is to be closed. Inside,
+    `ToldToEnd` takes over. After a good end signals are ignored, since the exit code is settled; after an error they
+    are what they were before.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    _handle_all(dict.fromkeys(SIGNALS, _exit))
+    try:
+        yield
+    except BaseException:
+        _handle_all(before)
+        raise
+    _handle_all(dict.fromkeys(SIGNALS, signal.SIG_IGN))
 
 
-def end_already() -> None:
-    """From here on signals are ignored: the process is at its end, and has its exit code."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+def _handle_all(handlers: Mapping[signal.Signals, _Handler]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 class ToldToEnd:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockchain.commands.arguments import CommandParser, add_command, add_settings, read_settings
-from blockchain.commands.ending import end_already, end_at_once
+from blockchain.commands.ending import ended_by_signals
 
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands
@@ -38,7 +38,11 @@ def add_exit_with_parent(parser: CommandParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    end_at_once()
+    with ended_by_signals():
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from blockchain.commands.node import run_node
     from blockchain.commands.processes import check_ports_free
     from blockchain.runtime.event_loop import NodeLoop
@@ -49,9 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.exit_with_parent:
         threading.Thread(target=_end_with_input, name="parent", daemon=True).start()
     with asyncio.Runner(loop_factory=NodeLoop) as runner:
-        code = runner.run(run_node(config, spec))
-    end_already()
-    return code
+        return runner.run(run_node(config, spec))
 
 
 def read_spec(genesis: Path | None) -> ChainSpec:

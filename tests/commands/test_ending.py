@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
 
-from blockchain.commands.ending import SIGNALS, ToldToEnd, end_already
+from blockchain.commands.ending import SIGNALS, ToldToEnd, ended_by_signals
 from blockchain.commands.progress import Progress
 
 
@@ -62,8 +62,13 @@ def test_a_signal_from_before_is_not_forgotten() -> None:
     run(test)
 
 
-def test_at_the_end_signals_are_ignored() -> None:
-    end_already()
+def test_after_a_good_end_signals_are_ignored_and_after_an_error_they_are_what_they_were() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(ZeroDivisionError), ended_by_signals():
+        raise ZeroDivisionError
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    with ended_by_signals():
+        pass
     for number in SIGNALS:
         signal.raise_signal(number)
 
