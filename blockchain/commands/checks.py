@@ -29,6 +29,7 @@ from blockchain.config import NodeConfig
 from blockchain.errors import BlockchainError, NodeUnreachable, PortInUse
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, check_library
+from blockchain.runtime.admitted import read_admitted
 from blockchain.runtime.folder_lock import is_locked
 from blockchain.runtime.keystore import NODE_KEY_FILE, check_mode
 from blockchain.runtime.sqlite_file import STORE_FILE
@@ -86,6 +87,8 @@ def check_key(config: NodeConfig, spec: ChainSpec) -> Iterator[Finding]:
     try:
         signer = open_signer(config, spec)
         api_settings(config)  # reads the operator's token
+        if config.admit is not None:
+            read_admitted(config.admit)
         if (node_key := config.data_dir / NODE_KEY_FILE).exists():
             check_mode(node_key, public_ok=False)
     except BlockchainError as error:

@@ -65,7 +65,7 @@ def _dials_table(dials: tuple[Dial, ...]) -> str:
             dial.address,
             "connected" if dial.is_connected else "waiting",
             str(dial.attempts),
-            dial.last_error or "-",
+            "-" if dial.is_connected else dial.last_error or "-",
         )
         for dial in dials
     ]

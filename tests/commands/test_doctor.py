@@ -97,6 +97,11 @@ def short_token(folder: Path, arguments: list[str]) -> None:
     arguments.append(f"--admin_token_file={folder / 'token'}")
 
 
+def nobody_admitted(folder: Path, arguments: list[str]) -> None:
+    (folder / "admitted").write_text("# nobody yet\n")
+    arguments.append(f"--admit={folder / 'admitted'}")
+
+
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
@@ -105,6 +110,7 @@ def short_token(folder: Path, arguments: list[str]) -> None:
         (damaged_record, "is damaged"),
         (other_store, "belongs to another chain"),
         (short_token, "32 to 1024"),
+        (nobody_admitted, "names no node id"),
     ],
 )
 def test_what_is_wrong_fails_with_what_to_do(

@@ -34,6 +34,7 @@ def test_peers_shows_what_the_node_tells_and_no_empty_column() -> None:
     dialled = Dial("example.org:8010", 3, "no answer in time", False)
     plain = Peer("ab" * 32, "localhost:8011", False, 7, 0)
     assert "AGENT" not in page(Peers((plain,), (dialled,)))
+    assert "already connected" not in page(Peers((), (Dial("host:1", 1, "already connected", True),)))
     told = Peer("cd" * 32, "", True, 8, 1, remote="192.0.2.1", agent="blockchain/1.0", score=-3)
     ban = Ban(None, "192.0.2.9", "malformed", "malformed message: trailing bytes", 590)
     shown = page(Peers((plain, told), (dialled,), (ban,)))
