@@ -13,11 +13,11 @@ from typing import Final
 
 import pytest
 
+from blockchain.primitives.address import format_address
 from tests.processes.checks import check_everything, wait_all_final
 from tests.processes.load import load
 from tests.processes.network import Network, network
 from tests.processes.partitions import (
-    heights,
     linked_network,
     wait_going_on,
     wait_one_head,
@@ -127,27 +127,33 @@ def test_all_ways_to_cut_with_transactions_flowing(seconds: float, tmp_path: Pat
 @pytest.mark.parametrize("seconds", [SHORT_SECONDS, LONG_SECONDS])
 def test_all_ways_to_cut_on_an_idle_chain(seconds: float, tmp_path: Path) -> None:
     with linked_network(tmp_path, 4) as (net, wires):
-        nonce = 0
         for how in Cut:
             for shape, directions in SHAPES.items():
-                _cut_while_idle(net, wires, directions, how, seconds, nonce)
+                _cut_while_idle(net, wires, directions, how, seconds)
                 _report(how, shape, seconds, "idle", wait_one_head(net.nodes, net.height()))
                 started = time.monotonic()
-                nonce += 1
-                net.nodes[0].client.submit([net.wallets[0].transfer(net.wallets[1].address, 1, nonce - 1)])
-                wait_one_head(net.nodes, net.height() + 1)
-                print(f"    one transaction final everywhere after {time.monotonic() - started:.1f} s")
+                at = net.height()
+                _pay(net, 0)
+                wait_one_head(net.nodes, at + 1)
+                print(f"    one transaction final everywhere after {time.monotonic() - started:.1f} s", flush=True)
 
 
-def _cut_while_idle(net: Network, wires: Links, directions: list[Pair], how: Cut, seconds: float, nonce: int) -> None:
+def _cut_while_idle(net: Network, wires: Links, directions: list[Pair], how: Cut, seconds: float) -> None:
     """Cut; where the others can go on without node 0, they do so once, and are idle again; heal."""
-    at = max(heights(net.nodes))
+    at = net.height()
     wires.cut(directions, how)
     if directions != SHAPES["two from two"]:
-        net.nodes[1].client.submit([net.wallets[1].transfer(net.wallets[0].address, 1, nonce)])
+        _pay(net, 1)
         net.wait_height(at + 1, net.nodes[1:])
     time.sleep(seconds)
     wires.heal()
+
+
+def _pay(net: Network, index: int) -> None:
+    """The account of this node pays, through this node."""
+    node, wallet = net.nodes[index].client, net.wallets[index]
+    nonce = node.account(format_address(wallet.address)).next_nonce
+    node.submit([wallet.transfer(net.wallets[index - 1].address, 1, nonce)])
 
 
 def _report(how: Cut, shape: str, seconds: float, load_: str, healing: float) -> None:
