@@ -129,8 +129,8 @@ def test_all_ways_to_cut_on_an_idle_chain(seconds: float, tmp_path: Path) -> Non
     with linked_network(tmp_path, 4) as (net, wires):
         for how in Cut:
             for shape, directions in SHAPES.items():
-                _cut_while_idle(net, wires, directions, how, seconds)
-                _report(how, shape, seconds, "idle", wait_one_head(net.nodes, net.height()))
+                top = _cut_while_idle(net, wires, directions, how, seconds)
+                _report(how, shape, seconds, "idle", wait_one_head(net.nodes, top))
                 started = time.monotonic()
                 at = net.height()
                 _pay(net, 0)
@@ -138,15 +138,17 @@ def test_all_ways_to_cut_on_an_idle_chain(seconds: float, tmp_path: Path) -> Non
                 print(f"    one transaction final everywhere after {time.monotonic() - started:.1f} s", flush=True)
 
 
-def _cut_while_idle(net: Network, wires: Links, directions: list[Pair], how: Cut, seconds: float) -> None:
-    """Cut; where the others can go on without node 0, they do so once, and are idle again; heal."""
+def _cut_while_idle(net: Network, wires: Links, directions: list[Pair], how: Cut, seconds: float) -> int:
+    """Cut; where the others can go on without node 0, they do so once, and are idle again; heal. Their height."""
     at = net.height()
     wires.cut(directions, how)
     if directions != SHAPES["two from two"]:
         _pay(net, 1)
-        net.wait_height(at + 1, net.nodes[1:])
+        at += 1
+        net.wait_height(at, net.nodes[1:])
     time.sleep(seconds)
     wires.heal()
+    return at
 
 
 def _pay(net: Network, index: int) -> None:
