@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
 from blockchain.primitives.address import format_address
+from blockchain.runtime.keystore import node_key
 from tests.processes.load import BATCH, Load
 from tests.processes.network import Network, network
 from tests.processes.node_process import NodeProcess
@@ -22,12 +23,17 @@ STOPPED_BATCHES: Final = 6  # so many acknowledged, and no block: it has stopped
 @contextmanager
 def linked_network(folder: Path, validators: int) -> Iterator[tuple[Network, Links]]:
     """A network all of whose nodes reach each other through `Links` only: they advertise no address."""
-    with network(folder, validators) as net, links([node.node_port for node in net.nodes]) as wires:
+    with network(folder, validators) as net, _links(net) as wires:
         for index, node in enumerate(net.nodes):
             node.seeds, node.advertise = wires.seeds(index), "none"
         net.start_all()
         net.wait_connected()
         yield net, wires
+
+
+def _links(net: Network) -> AbstractContextManager[Links]:
+    ids = [bytes(node_key(node.data_dir).public_key) for node in net.nodes]
+    return links([node.node_port for node in net.nodes], ids)
 
 
 def heights(nodes: list[NodeProcess]) -> list[int]:

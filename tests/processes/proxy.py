@@ -1,7 +1,9 @@
 """Every link between the nodes of a network as a TCP proxy of the test's own, which cuts and heals it.
 
-Node i dials node j at a port that stands for exactly this pair. So a link is known by its ends, each of its directions
-can be cut alone, and nothing goes past it as long as no node advertises where it really listens.
+Node i dials node j at a port that stands for exactly this pair. So a link is known by its ends, and each of its
+directions can be cut alone. Nothing goes past it as long as no node advertises where it really listens: nodes tell each
+other of the ports at which they met somebody, so a connection is looked at as far as the dialler's hello, which says in
+clear who that is, and ends where it is not the node whose link this is.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ Pair = tuple[int, int]  # from the first node to the second
 LOCAL: Final = "127.0.0.1"
 _CHUNK_BYTES: Final = 65_536
 _END_SECONDS: Final = 10.0
+_HELLO_FRAME_BYTES: Final = 2 + 2 + 4 + 134  # opcode and length, extended length, mask, hello
 _AT_ONCE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # struct linger: on, 0 s
 
 
@@ -36,9 +39,10 @@ class Cut(Enum):
 class Links:
     """Made and closed by `links`. Its public methods are for the test's thread."""
 
-    def __init__(self, targets: list[int]) -> None:
-        """`targets`: the port at which each node really listens."""
+    def __init__(self, targets: list[int], ids: list[bytes]) -> None:
+        """`targets`: the port at which each node really listens; `ids`: its node id."""
         self._targets = targets
+        self._ids = ids
         self._servers = {pair: _listening() for pair in permutations(range(len(targets)), 2)}
         self._cut: dict[Pair, Cut] = {}
         self._tasks: dict[asyncio.Task[None], Pair] = {}  # one a connection, under who dialled whom
@@ -120,6 +124,7 @@ class Links:
                 await self._swallow(client)
             elif not self._fails(source, target, Cut.REFUSED):
                 await self._loop.sock_connect(server, (LOCAL, self._targets[target]))
+                await self._introduce(client, server, source)
                 async with asyncio.TaskGroup() as both:  # the end of either way is the end of the connection
                     both.create_task(self._forward(client, server, source, target))
                     both.create_task(self._forward(server, client, target, source))
@@ -128,6 +133,24 @@ class Links:
         finally:
             _reset(client)
             _reset(server)
+
+    async def _introduce(self, client: socket.socket, server: socket.socket, source: int) -> None:
+        """Forward what comes up to the dialler's hello; raise ConnectionResetError when it is not this node's."""
+        await self._loop.sock_sendall(server, await self._read(client, lambda raw: raw.endswith(b"\r\n\r\n")))
+        await self._loop.sock_sendall(client, await self._read(server, lambda raw: raw.endswith(b"\r\n\r\n")))
+        frame = await self._read(client, lambda raw: len(raw) >= _HELLO_FRAME_BYTES)
+        if _dialler(frame) != self._ids[source]:
+            raise ConnectionResetError
+        await self._loop.sock_sendall(server, frame)
+
+    async def _read(self, source: socket.socket, is_whole: Callable[[bytes], bool]) -> bytes:
+        raw = b""
+        while not is_whole(raw):
+            chunk = await self._receive(source)
+            if not chunk:
+                raise ConnectionResetError
+            raw += chunk
+        return raw
 
     async def _forward(self, source: socket.socket, target: socket.socket, sender: int, receiver: int) -> None:
         """One way of a connection. Raises OSError when it is over, unless nobody would hear of that."""
@@ -154,9 +177,9 @@ class Links:
 
 
 @contextmanager
-def links(targets: list[int]) -> Iterator[Links]:
+def links(targets: list[int], ids: list[bytes]) -> Iterator[Links]:
     """A proxy for each ordered pair of the nodes that listen at these ports; all closed on leaving."""
-    made = Links(targets)
+    made = Links(targets, ids)
     try:
         yield made
     finally:
@@ -166,6 +189,13 @@ def links(targets: list[int]) -> Iterator[Links]:
 def between(some: Collection[int], others: Collection[int]) -> list[Pair]:
     """Both directions of every link between the two groups."""
     return [pair for one in some for other in others for pair in ((one, other), (other, one))]
+
+
+def _dialler(frame: bytes) -> bytes:
+    """The node id in a hello (docs/protocol.md §8.2), that comes in a masked frame of WebSocket (RFC 6455 §5.3)."""
+    mask, hello = frame[4:8], frame[8:_HELLO_FRAME_BYTES]
+    plain = bytes(byte ^ mask[index % 4] for index, byte in enumerate(hello))
+    return plain[38:70]
 
 
 def _listening() -> socket.socket:
