@@ -18,6 +18,7 @@ from blockchain.seams import PeerId
 
 REST_TICKS: Final = 10  # for which a peer that did not help is left alone
 FAILURES_MAX: Final = 2  # in a row: then it is banned
+LEFT_MAX: Final = 100  # peers that left after failing and are remembered: to come back is no new beginning
 REQUESTS_MAX: Final = ALLOWANCES[GetBlocks] // 2  # a tick: what a peer would drop is never asked of it
 
 
@@ -33,16 +34,26 @@ class Conduct(Struct):
 
 
 class Sources:
-    """One entry a connected peer that was asked or told of a height; the caller drops those that leave."""
+    """One entry a connected peer that was asked or told of a height, and some of those that failed and left."""
 
     def __init__(self) -> None:
         self._conducts: dict[PeerId, Conduct] = {}
+        self._left: dict[PeerId, Conduct] = {}
 
     def of(self, peer: PeerId) -> Conduct:
-        return self._conducts.setdefault(peer, Conduct(BLOCKS_MAX))
+        """For connected peers only: the caller says who leaves."""
+        conduct = self._conducts.get(peer)
+        if conduct is None:
+            conduct = self._left.pop(peer, None) or Conduct(BLOCKS_MAX)
+            self._conducts[peer] = conduct
+        return conduct
 
-    def forget(self, peer: PeerId) -> None:
-        self._conducts.pop(peer, None)
+    def on_left(self, peer: PeerId) -> None:
+        conduct = self._conducts.pop(peer, None)
+        if conduct is not None and conduct.failures:
+            self._left[peer] = conduct
+        while len(self._left) > LEFT_MAX:
+            del self._left[next(iter(self._left))]
 
     def on_told(self, peer: PeerId) -> None:
         self.of(peer).has_told = True

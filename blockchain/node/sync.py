@@ -110,7 +110,7 @@ class Sync:
 
     def on_disconnected(self, peer: PeerId) -> None:
         self._ranges.forget(peer)
-        self._sources.forget(peer)
+        self._sources.on_left(peer)
 
     def on_fault(self, peer: PeerId, reason: str) -> list[Effect]:
         """A message of this peer did not verify; if that bans it, nothing more is expected of it."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from blockchain.errors import StoreError
 from blockchain.node.messages import Blocks, GetBlocks, VerifiedBlocks, decode_frame
 from blockchain.node.ranges import HEDGE_TICKS
-from blockchain.node.sources import REST_TICKS
+from blockchain.node.sources import LEFT_MAX, REST_TICKS, Sources
 from blockchain.node.sync import ANSWER_TICKS
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.vote import Certificate
@@ -200,6 +200,28 @@ def test_who_claims_a_height_and_twice_does_not_serve_it_is_banned(first_is_sile
     effects = fail_once(bench, ONE, is_silent=is_silent)
     [penalty] = [effect for effect in effects if isinstance(effect, Penalize)]
     assert (penalty.peer, penalty.reason) == (ONE, "not_served")
+
+
+def test_to_leave_and_come_back_is_no_new_beginning() -> None:
+    """A link that says nothing is cut, and dialled again."""
+    bench = Bench()
+    fail_once(bench, ONE, is_silent=True)
+    del bench.gossip.peers[ONE]
+    bench.sync.on_disconnected(ONE)
+    bench.tell(ONE, LENGTH + 1)
+    bench.sync.on_status(ONE)
+    effects = fail_once(bench, ONE, is_silent=True)
+    assert [effect.reason for effect in effects if isinstance(effect, Penalize)] == ["not_served"]
+
+
+def test_only_so_many_that_left_are_remembered() -> None:
+    sources = Sources()
+    for number in range(LEFT_MAX + 1):
+        peer = PeerId(number.to_bytes(32, "big"))
+        sources.on_failed(peer, 0, "it has nothing")
+        sources.on_left(peer)
+    remembered = [sources.of(PeerId(number.to_bytes(32, "big"))).failures for number in (0, 1, LEFT_MAX)]
+    assert remembered == [0, 1, 1]
 
 
 def test_who_says_nothing_more_is_not_asked_again_and_not_banned() -> None:
