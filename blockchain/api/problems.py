@@ -89,11 +89,32 @@ async def _on_invalid_value(_request: Request, error: Exception) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error))
 
 
-async def _on_http_exception(_request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     code = _CODES.get(status, f"http_{status.value}")
-    return problem(status, code, _DETAILS.get(status, error.detail), None, error.headers)
+    headers = error.headers
+    methods = _methods_of(request) if status == HTTPStatus.METHOD_NOT_ALLOWED else set()
+    if methods:
+        headers = {"Allow": ", ".join(sorted(methods))}
+    return problem(status, code, _DETAILS.get(status, error.detail), None, headers)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Of a path in the document: each method has a route of its own there, and the framework names the first one's."""
+    asked = request.scope["path"].strip("/").split("/")
+    return {
+        method.upper()
+        for path, operations in request.app.openapi()["paths"].items()
+        if _fits(asked, path.strip("/").split("/"))
+        for method in operations
+    }
+
+
+def _fits(asked: list[str], path: list[str]) -> bool:
+    return len(asked) == len(path) and all(
+        part == given or part.startswith("{") for given, part in zip(asked, path, strict=True)
+    )
 
 
 async def _on_invalid_parameter(_request: Request, error: Exception) -> Response:

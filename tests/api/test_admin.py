@@ -61,6 +61,12 @@ def test_the_token_opens_it(settings: ApiSettings, authorization: str, path: str
     assert ("GET", PATH) in [(action.method, action.path) for action in answer.actions]
 
 
+def test_a_path_with_two_methods_names_both(settings: ApiSettings) -> None:
+    response = ask(FakeNode(), f"{PATH}log_level/", "OPTIONS", settings=settings)
+    check_problem(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "GET, PUT"
+
+
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", f"Basic {TOKEN}", TOKEN])
 def test_no_token(settings: ApiSettings, authorization: str | None) -> None:
     response = _ask(settings, authorization)
