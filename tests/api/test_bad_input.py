@@ -174,6 +174,8 @@ async def _check_gap(node: NodeReader, http: httpx.AsyncClient) -> None:
     assert (await _post(http, RAW, ahead.raw)).status_code == 202
     told = (await http.get(f"/api/v1/transactions/{ahead.id.hex()}/")).json()
     assert (told["state"], told["transaction"]["nonce"]) == ("pending", 2)
+    assert [stage["stage"] for stage in told["stages"]] == ["received", "waiting"]
+    assert told["stages"][-1]["why"], "explained"
     status = node.status()
     assert (status.pool.pending, status.pool.ready, status.height) == (2, 1, 1)
     assert node.account(A.address).next_nonce == 1, "the one that is missing"
