@@ -712,6 +712,70 @@ def test_the_pool_keeps_its_books_whatever_comes(steps: list[Any]) -> None:
         check_books(bench)
 
 
+class Accounts:
+    """What was acknowledged and has not ended, kept beside a pool of four, whatever happens to it."""
+
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.now = NOW
+        self.held: set[Hash32] = set()
+
+    def add(self, each: VerifiedTransaction, *, must_apply: bool) -> None:
+        before = self.held | {each.id}
+        if each.id in self.held:
+            return  # admission lets no transaction in twice
+        try:
+            gone = self.bench.pool.add(each, self.now, must_apply=must_apply)
+        except InvalidTransaction:
+            return
+        self.held = before
+        self.end(gone)
+
+    def end(self, gone: list[TransactionStory]) -> None:
+        ids = [end_of(told).id for told in gone]
+        assert len(ids) == len(set(ids)) and set(ids) <= self.held
+        assert not set(ids) & self.bench.pool.protected
+        self.held -= set(ids)
+
+    def block(self) -> None:
+        chosen = self.bench.select(count=2)
+        self.bench.pool.protected = frozenset()
+        self.held -= {each.id for each in chosen}
+        self.held -= {end.id for end in self.bench.block(*chosen)}
+
+    def wait(self) -> None:
+        self.now += WAIT_MAX_MS
+        self.end(self.bench.pool.give_up(self.now))
+
+    def check(self) -> None:
+        pool = self.bench.pool
+        assert {each.id for each in pool} == self.held
+        assert len(self.held) <= 4 and pool.bytes == 200 * len(self.held)
+        assert all(pool.story(each)[0].name == "received" for each in self.held)
+        assert pool.ready_count == len(self.bench.select_ready())
+
+
+@settings(deterministic, max_examples=100)
+@given(
+    st.lists(st.one_of(st.tuples(ADDITIONS, st.booleans()), st.sampled_from(["block", "protect", "wait"])), max_size=40)
+)
+def test_nothing_vanishes_and_no_limit_is_passed(steps: list[Any]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mempool, "TRANSACTIONS_MAX", 4)
+        accounts = Accounts()
+        for step in steps:
+            match step:
+                case "block":
+                    accounts.block()
+                case "wait":
+                    accounts.wait()
+                case "protect":
+                    accounts.bench.pool.protect(list(accounts.bench.pool)[-1:])
+                case ((sender, nonce, payload, fee, expiry), must_apply):
+                    accounts.add(verified(sender, nonce, payload, fee=fee, expiry=expiry), must_apply=must_apply)
+            accounts.check()
+
+
 def check_books(bench: Bench) -> None:
     pool = bench.pool
     held = list(pool)
