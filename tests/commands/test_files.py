@@ -24,7 +24,7 @@ from blockchain.genesis import check_genesis, load_genesis
 from blockchain.primitives.address import format_address
 from blockchain.primitives.crypto import Address, PublicKey
 from blockchain.runtime.folder_lock import FolderLock
-from blockchain.runtime.keystore import DEMO_KEYS, public_key_of, read_key_file
+from blockchain.runtime.keystore import DEMO_KEYS, node_key, public_key_of, read_key_file
 from tests.commands.test_cli import stderr_line
 
 # ------------------------------------------------------------------------------------------------ the demo chain
@@ -79,6 +79,15 @@ def test_a_key_with_a_password_is_encrypted(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == ""
     assert b"ENCRYPTED" in (tmp_path / "key.pem").read_bytes()
     read_key_file(tmp_path / "key.pem", b"secret")
+
+
+def test_a_node_id_is_known_before_the_first_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "data"
+    assert main(["keys", "node", "--data_dir", str(folder)]) == 0
+    node_id = capsys.readouterr().out.strip()
+    assert bytes.fromhex(node_id) == node_key(folder).public_key
+    assert main(["keys", "node", "--data_dir", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == node_id
 
 
 def test_a_demo_key_is_shown_as_public_knowledge(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,26 +69,28 @@ def test_only_where_this_node_met_somebody_itself_is_told_of() -> None:
     bench = Bench()
     asking, other = bench.join(1, says="localhost:1"), bench.join(2, says="localhost:2")
     assert bench.answer(asking) == ()
+    bench.exchange.on_met(other.id, "localhost:2")
     bench.exchange.on_met(other.id, "localhost:22")
     bench.exchange.on_met(asking.id, "localhost:1")
     bench.exchange.on_met(PeerId(b"\xff" * 32), "localhost:3")
-    assert bench.answer(asking) == ("localhost:22",), "not who asks, not who is gone, and not what anybody says"
+    bench.exchange.on_met(bench.join(3).id, "localhost:33")
+    assert bench.answer(asking) == ("localhost:2",), "not who asks, who is gone, or what its node does not advertise"
 
 
 def test_a_peer_that_connects_again_was_met_already() -> None:
     bench = Bench()
-    asking, other = bench.join(1), bench.join(2)
+    asking, other = bench.join(1), bench.join(2, says="localhost:2")
     bench.exchange.on_met(other.id, "localhost:2")
     del bench.peers[other.id]
     assert bench.answer(asking) == ()
-    bench.join(2)
+    bench.join(2, says="localhost:2")
     assert bench.answer(asking) == ("localhost:2",)
 
 
 def test_what_only_neighbours_can_reach_is_not_told_to_strangers() -> None:
     bench = Bench()
     for number, address in enumerate((PUBLIC, PRIVATE, LOOPBACK)):
-        bench.exchange.on_met(bench.join(number).id, address)
+        bench.exchange.on_met(bench.join(number, says=address).id, address)
     assert bench.answer(bench.join(8, "5.9.0.77")) == (PUBLIC,)
     assert bench.answer(bench.join(9, NETWORK)) == (PUBLIC, PRIVATE)
 
@@ -102,12 +104,13 @@ def test_nobody_outside_makes_a_node_dial_into_its_own_network() -> None:
     assert bench.exchange.try_own(stranger) == []
 
 
-def test_who_comes_in_is_tried_where_it_says_that_it_listens() -> None:
+def test_a_peer_is_tried_where_it_says_that_it_listens() -> None:
     bench = Bench()
     peer = bench.join(1, says="localhost:9")
     assert bench.exchange.try_own(peer) == [Dial(("localhost:9",), peer.id)]
     assert bench.exchange.try_own(bench.join(2)) == [], "it says nothing"
-    assert bench.exchange.try_own(bench.join(3, says="localhost:9", inbound=False)) == [], "it was dialled"
+    bench.exchange.on_met(peer.id, "localhost:9")
+    assert bench.exchange.try_own(peer) == [], "it was met there"
 
 
 def test_where_a_connected_peer_was_met_is_not_tried_again() -> None:
@@ -121,5 +124,5 @@ def test_what_is_remembered_and_told_is_bounded() -> None:
     bench = Bench()
     asking = bench.join(0)
     for number in range(1, MET_MAX + 50):
-        bench.exchange.on_met(bench.join(number).id, f"localhost:{number}")
+        bench.exchange.on_met(bench.join(number, says=f"localhost:{number}").id, f"localhost:{number}")
     assert len(bench.exchange._met) == MET_MAX and len(bench.answer(asking)) == ADDRESSES_MAX

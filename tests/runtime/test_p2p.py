@@ -414,6 +414,27 @@ def test_a_node_that_is_not_admitted_is_told_so() -> None:
     run(scenario())
 
 
+def test_a_node_that_is_not_admitted_is_not_dialled_either() -> None:
+    async def scenario() -> None:
+        one, other = Node(KEYS[0], admitted=frozenset({bytes(KEYS[2].public_key)})), Node(KEYS[1])
+        async with started(one, other):
+            one.p2p.dial(other.address)
+            assert "not_admitted" in await one.failure()
+            assert other.events.empty()
+
+    run(scenario())
+
+
+def test_nodes_that_admit_each_other_connect() -> None:
+    async def scenario() -> None:
+        admitted = frozenset(bytes(key.public_key) for key in KEYS[:2])
+        one, other = (Node(key, admitted=admitted) for key in KEYS[:2])
+        async with started(one, other):
+            await pair(one, other)
+
+    run(scenario())
+
+
 def test_who_is_banned_is_refused_in_the_handshake_and_not_dialled() -> None:
     async def scenario() -> None:
         one, other = Node(KEYS[0]), Node(KEYS[1])
