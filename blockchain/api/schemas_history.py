@@ -91,10 +91,10 @@ class FeeRange(Part):
 
 
 class FeesAnswer(BaseModel):
-    """`included` is what the `transactions` of the newest `blocks` paid, or null where there are none."""
+    """`included` is what the `transactions` of the newest `blocks` paid; `minimum` is null while the pool is full."""
 
     model_config = config_with(examples.FEES)
-    minimum: Number
+    minimum: Number | None
     is_pool_full: bool
     pending: Number
     blocks: Number

@@ -164,9 +164,9 @@ class FeeRange(Struct, frozen=True):
 
 
 class Fees(Struct, frozen=True):
-    """`included` is what the `transactions` of the newest `blocks` paid."""
+    """`included` is what the `transactions` of the newest `blocks` paid; `minimum` is None while the pool is full."""
 
-    minimum: int
+    minimum: int | None
     is_pool_full: bool
     pending: int
     blocks: int

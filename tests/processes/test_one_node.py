@@ -11,6 +11,10 @@ from typing import Final
 
 import pytest
 
+from blockchain.commands.keyring import PROJECT
+from blockchain.demo_chain import demo_spec
+from blockchain.runtime.keystore import read_key_file
+from blockchain.wallet import Wallet
 from tests.processes.checks import END_SECONDS
 from tests.processes.findings import check_logs
 from tests.processes.network import all_closed, free_ports, network
@@ -143,3 +147,23 @@ def test_nothing_outlives_a_test_that_fails(tmp_path: Path, capsys: pytest.Captu
         fail_with_a_running_node()
     assert not node.is_running
     assert f"---- {node.name}" in capsys.readouterr().err  # its log is shown
+
+
+@posix_only
+def test_a_client_that_waits_is_answered_at_the_end(tmp_path: Path, nodes: list[NodeProcess]) -> None:
+    node = demo_node(tmp_path)
+    node.is_child = False
+    nodes.append(node)
+    node.start()
+    wait_until("an answer", node.status)
+    issuer = Wallet(read_key_file(PROJECT / "keys" / "exchange_private_key.pem", None), demo_spec().hash)
+    (identifier,) = node.client.submit([issuer.exchange(issuer.address, 1, 0)])  # one alone makes no block there
+    with socket.create_connection((HOST, node.api_port), END_SECONDS) as client:
+        path = f"/api/v1/transactions/{identifier}/?wait=final"
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        node.client.ping()
+        node.process.terminate()
+        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 200") and b'"state":"pending"' in answer
+    assert node.wait_end(END_SECONDS) == 0
+    check_logs([node])

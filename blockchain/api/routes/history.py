@@ -56,9 +56,9 @@ async def get_history(
 async def get_fees(node: NodeOf) -> Response:
     """What a fee buys now.
 
-    No fee is too low for the pool: `minimum` is 0. Where more waits than a block takes, the higher fee goes first:
-    `included` says what the newest blocks took. A full pool takes what applies at once only as long as something else
-    in it does not apply yet.
+    No fee is too low while there is room: `minimum` is 0. In a full pool it is null: there what applies takes the place
+    of what waits, or of what pays less. Where more is ready than a block takes, the higher fee goes first: `included`
+    says what the newest blocks took.
     """
     pool = node.status().pool
     blocks = newest_blocks(node, None, FEE_BLOCKS)
@@ -100,9 +100,10 @@ def _blocks_of(node: NodeReader, places: list[Place]) -> dict[int, FinalBlock]:
 def _fees(pool: PoolView, blocks: list[FinalBlock]) -> JsonObject:
     paid = sorted(decode_transaction(raw).fee for block in blocks for raw in decode_block(block.raw).transactions)
     middle = statistics.median_low(paid) if paid else 0
+    is_full = pool.pending >= TRANSACTIONS_MAX or pool.bytes > BYTES_MAX - TRANSACTION_BYTES_MAX
     return {
-        "minimum": 0,
-        "is_pool_full": pool.pending >= TRANSACTIONS_MAX or pool.bytes > BYTES_MAX - TRANSACTION_BYTES_MAX,
+        "minimum": None if is_full else 0,
+        "is_pool_full": is_full,
         "pending": pool.pending,
         "blocks": len(blocks),
         "transactions": len(paid),
