@@ -325,7 +325,7 @@ def test_whatever_happens_the_blocks_come_as_long_as_one_honest_peer_stays(rng: 
 
 
 @pytest.mark.slow
-@settings(deterministic, max_examples=2_000)
+@settings(deterministic, max_examples=400)
 @given(st.randoms(use_true_random=False))
 def test_whatever_happens_the_blocks_come_in_many_more_plays(rng: Random) -> None:
     play_until_synced(Play(rng), rng)
