@@ -62,8 +62,9 @@ def commands(block: Block) -> Iterator[Command]:
 
 def rows(page: str, heading: str) -> list[list[str]]:
     """The rows of the first table under a heading, without its head."""
-    start = page.index(f"\n## {heading}\n")
-    lines = page[start : page.find("\n## ", start + 1)].splitlines()
+    start = re.search(rf"^#+ {re.escape(heading)}$", page, re.MULTILINE)
+    assert start is not None, heading
+    lines = page[start.end() :].splitlines()
     head = next(at for at, line in enumerate(lines) if line.startswith("|"))
     found = []
     for line in lines[head + 2 :]:

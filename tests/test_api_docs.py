@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import httpx
 import pytest
@@ -32,12 +32,13 @@ import pytest
 from blockchain.api import admin, body, connection, rate, render, url, waiting
 from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.routes import chain, history, transactions
+from blockchain.api.schemas import TransactionAnswer
 from blockchain.cli import main
 from blockchain.client import Client, calls
 from blockchain.commands.processes import NodeProcesses, clean_environment, python_command
 from blockchain.demo_chain import demo_spec
 from blockchain.errors import NodeUnreachable
-from blockchain.node.mempool import NONCE_GAP_MAX, REPLACEMENT_PERCENT
+from blockchain.node import mempool, store
 from blockchain.primitives.crypto import Address, SigningKey
 from blockchain.primitives.jsonform import transaction_to_json
 from blockchain.primitives.scalars import SIGNATURE_TAIL_BYTES
@@ -257,6 +258,10 @@ LIMITS: Final = {
     ),
     "connections": f"{connection.CONNECTIONS_MAX}, of one client {connection.CLIENT_CONNECTIONS_MAX}",
     "time without a request in progress": f"{connection.IDLE_SECONDS_MAX:.0f} s",
+    "transactions in the pool": (
+        f"{mempool.TRANSACTIONS_MAX:,}, of one sender {mempool.SENDER_TRANSACTIONS_MAX:,}, "
+        f"and {mempool.BYTES_MAX >> 20} MiB"
+    ),
     "requests that wait (`wait=final`)": f"{waiting.WAITS_MAX}, each {waiting.WAIT_SECONDS_MAX} s",
     "blocks of a page": (
         f"{chain.PAGE_BLOCKS_MAX}, default {chain.PAGE_BLOCKS}, and {chain.PAGE_BYTES_MAX >> 20} MiB as stored"
@@ -284,8 +289,17 @@ def test_the_codes_on_the_page_are_those_of_the_code() -> None:
 
 
 def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
-    assert f"up to {NONCE_GAP_MAX:,} ahead" in " ".join(page().split())
-    assert REPLACEMENT_PERCENT == 10, "the page says a tenth"
+    text = " ".join(page().split())
+    assert f"up to {mempool.NONCE_GAP_MAX:,} ahead" in text
+    assert f"kept for the newest {store.STORIES_MAX:,}, and what was refused" in text
+    assert f"at once for the newest {store.REFUSALS_MAX:,}" in text
+    assert mempool.REPLACEMENT_PERCENT == 10, "the page says a tenth"
+    assert mempool.WAIT_MAX_MS == 3_600_000, "the page says an hour"
+
+
+def test_the_states_of_a_transaction_are_those_of_the_code() -> None:
+    documented = [row[0].strip("`") for row in rows(page(), "The story of a payment that is refused")]
+    assert documented == list(get_args(TransactionAnswer.model_fields["state"].annotation))
 
 
 def test_the_canonical_bytes_are_those_of_the_wallet() -> None:

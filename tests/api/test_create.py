@@ -120,14 +120,16 @@ def test_many_that_are_all_refused() -> None:
     assert [result["code"] for result in document["results"]] == ["pool_full", "sender_full"]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("code", ["pool_full", "pool_busy"])
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_full_pool_is_no_fault_of_the_client(count: int) -> None:
+def test_a_full_pool_is_no_fault_of_the_client(count: int, code: str) -> None:
     node = FakeNode()
     made = _made(count)
     for one in made:
-        node.refuse[one.id] = ("pool_full", "no room")
+        node.refuse[one.id] = (code, "no room")
     response = _post(node, codec.encode([one.raw for one in made]), "application/msgpack")
-    check_problem(response, 503, "pool_full")
+    document = check_problem(response, 503, code)
+    assert [result["code"] for result in document["results"]] == [code] * count  # type: ignore[attr-defined]
     assert int(response.headers["retry-after"]) > 0
 
 

@@ -180,6 +180,7 @@ def test_each_result_of_a_submission(ask: Asker) -> None:
     assert (second.id, second.is_accepted) == (made[1].id.hex(), True)
     node.refuse[made[1].id] = ("pool_full", "no room")
     assert [result.code for result in ask(node, "submit_each", made)] == ["pool_full", "pool_full"]
+    assert [result.code for result in ask(node, "submit_each", made[:1])] == ["pool_full"]
 
 
 @both

@@ -22,8 +22,8 @@ from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.jsonform import JsonObject
 
 POOL_LISTED_MAX: Final = 1_000  # as JSON about half a megabyte
-NO_ROOM: Final = frozenset({"pool_full", "pool_busy"})  # the node's state and not the client's fault: it may come again
-POOL_FULL_RETRY_SECONDS: Final = 5  # some blocks
+# The node's state and not the client's fault: it may come again, after some blocks, or in the next second.
+TRY_LATER_SECONDS: Final = {"pool_full": 5, "pool_busy": 1}
 _ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 _ONE_SCHEMA: Final = SignedTransaction.model_json_schema()
 
@@ -133,15 +133,18 @@ async def _submit(node: NodeReader, submission: Submission) -> list[JsonObject]:
 
 
 def _all_refused(results: list[JsonObject], *, is_list: bool) -> Refusal:
-    if len(results) == 1:
-        (result,) = results
-        code, why = str(result["code"]), str(result["why"])
-        if code in NO_ROOM:
-            return Refusal(503, code, why, retry_after=POOL_FULL_RETRY_SECONDS)
-        return Refusal(422, code, why, results=results) if is_list else Refusal(422, code, why)
-    if all(result["code"] in NO_ROOM for result in results):
-        return Refusal(503, "pool_full", "no room in the pool", retry_after=POOL_FULL_RETRY_SECONDS, results=results)
-    return Refusal(422, "transactions_refused", "every transaction was refused", results=results)
+    """503 where only the node's state is in the way; what stands alone, and no list, has no list of results."""
+    code, why = str(results[0]["code"]), str(results[0]["why"])
+    later = [TRY_LATER_SECONDS.get(str(result["code"]), 0) for result in results]
+    if all(later):
+        refusal = Refusal(503, code, why, retry_after=max(later))
+    elif len(results) == 1:
+        refusal = Refusal(422, code, why)
+    else:
+        refusal = Refusal(422, "transactions_refused", "every transaction was refused")
+    if is_list:
+        refusal.members["results"] = results
+    return refusal
 
 
 def transaction_routes() -> APIRouter:
