@@ -627,6 +627,17 @@ def test_a_block_of_what_was_ready_does_not_go_through_the_whole_pool(monkeypatc
     assert bench.pool.ready_count == 19 == len(bench.select_ready())
 
 
+def test_a_stake_in_a_block_may_make_another_wait() -> None:
+    """Nobody is kept from the key that is its own address, and then another who named it too is too late."""
+    bench = Bench()
+    early, owner = verified("a", 0, Stake(1, key("b").public_key)), verified("b", 0, Stake(1), fee=9)
+    bench.add(early, owner, pay("a", 1))
+    assert bench.pool.ready_count == 3
+    bench.block(owner)
+    assert bench.pool.ready_count == 0 and bench.select_ready() == []
+    assert bench.pool.story(early.id)[-1].code == "validator_key_used"
+
+
 @pytest.mark.parametrize("settled_max", [0, 2, 10_000])
 def test_the_scratch_state_is_made_anew_now_and_then(monkeypatch: pytest.MonkeyPatch, settled_max: int) -> None:
     monkeypatch.setattr(readiness, "SETTLED_MAX", settled_max)
