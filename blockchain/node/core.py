@@ -17,6 +17,8 @@ from blockchain.consensus.record import decode_record
 from blockchain.errors import MalformedMessage, PeerFault, StoreError
 from blockchain.genesis import ENGINES
 from blockchain.node.admission import Admission
+from blockchain.node.announcements import ANNOUNCE_MS, Announcements
+from blockchain.node.block_timers import BlockTimers
 from blockchain.node.chain import Chain
 from blockchain.node.checkpoint import Vouched
 from blockchain.node.exchange import Exchange
@@ -42,13 +44,14 @@ from blockchain.node.messages import (
     cost_of,
     kind_of,
 )
+from blockchain.node.offences import Offences
 from blockchain.node.peers import UNBOUNDED, Peer
 from blockchain.node.sync import Sync
 from blockchain.node.trust import Trust
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import Address, PublicKey
+from blockchain.primitives.crypto import PublicKey
 from blockchain.primitives.vote import Announcement, Evidence, Proposal, Vote
 from blockchain.seams import (
     Batch,
@@ -87,8 +90,6 @@ from blockchain.seams import (
 
 VOUCHED: Final = Vouched()  # nobody says anything of the chain
 STATUS_MS: Final = 1_000
-ANNOUNCE_MS: Final = 5_000
-HEIGHT_TIMERS_MAX: Final = 128  # of one kind; more than the heights that one input can pass (sync takes 100)
 PEERS_MS: Final = 30_000
 
 
@@ -135,16 +136,14 @@ class Core:
         self.exchange = Exchange()
         self._key = key
         self.halted = store.halted()  # why, once something happened that must never happen
-        self.announced: dict[Address, Announcement] = {}
+        self.announcements = Announcements(spec.parameters.clock_drift_ms)
         self.liveness = Liveness()
         self._store = store
-        self._parameters = spec.parameters
-        self._offences: set[tuple[int, Address, type]] = set()
+        self._offences = Offences()
+        self._block_timers = BlockTimers(self.chain)
         self._instance = 0
         self._ticked_ms = 0
         self._told = (0, -1, -1)  # the place that peers were last told
-        self._waits_at = 0  # the height for which the block wait was set
-        self._beats_at = 0
         self._ready = 0
         self._out: list[Effect] = []
 
@@ -165,7 +164,7 @@ class Core:
             round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
             awaited=self.sync.awaited_from(peer),
             holds=self._holds,
-            announced=self._news_from,
+            announced=self.announcements.news_from,
             left=sender.left if sender is not None else lambda _: UNBOUNDED,
             owed=sender.owed if sender is not None else lambda _: UNBOUNDED,
         )
@@ -173,11 +172,6 @@ class Core:
     def _holds(self, vote: Vote) -> bool:
         votes = self.engine.current.rules.book.of(vote.round).of(vote.step).votes
         return vote.height == self.chain.height and votes.get((vote.validator, vote.block_id)) == vote
-
-    def _news_from(self, validator: Address) -> int:
-        """The time from which on an announcement is passed on: as often as an honest validator speaks."""
-        known = self.announced.get(validator)
-        return 0 if known is None else known.time_ms + ANNOUNCE_MS // 2
 
     def handle(self, given: Input, now: int) -> list[Effect]:
         """React to one input. `now`: wall time in ms."""
@@ -306,38 +300,17 @@ class Core:
 
     def _on_evidence(self, evidence: Evidence, sender: PeerId | None) -> None:
         """One proof of an offence is kept and passed on: a validator can sign any number of others."""
-        if not self._note_offence(evidence):
+        if not self._offences.note(evidence, self.chain.height):
             return
         height, validator = accused(evidence)
         self._out.append(Emit(EvidenceFound(type(evidence).__name__, height, validator)))
         self._out.append(Write(Batch(evidence=(codec.encode(evidence),))))
         self._out.extend(self.gossip.send_all(Accuse(evidence), but=sender))
 
-    def _note_offence(self, evidence: Evidence) -> bool:
-        """False: it is known. Only the last two heights are verified, so no more are kept: three kinds a validator."""
-        height, validator = accused(evidence)
-        offence = (height, validator, type(evidence))
-        if offence in self._offences:
-            return False
-        self._offences = {known for known in self._offences if known[0] >= self.chain.height - 1}
-        self._offences.add(offence)
-        return True
-
     def _on_announced(self, announcement: Announcement, sender: PeerId | None, now: int) -> None:
-        """Who is on line: the newest word of each validator of the set, passed on as often as an honest one speaks.
-
-        Its time may not run ahead, else one validator could let everybody pass on as many as it signs.
-        """
-        if announcement.time_ms < self._news_from(announcement.validator):
-            return
-        if announcement.time_ms > now + self._parameters.clock_drift_ms:
-            return
-        self.announced[announcement.validator] = announcement
-        self.liveness.on_heard(announcement.validator, self.chain.validators)
-        members = self.chain.validators.index
-        if len(self.announced) > len(members):
-            self.announced = {address: said for address, said in self.announced.items() if address in members}
-        self._out.extend(self.gossip.send_all(Announce(announcement), but=sender))
+        if self.announcements.take(announcement, self.chain.validators, now):
+            self.liveness.on_heard(announcement.validator, self.chain.validators)
+            self._out.extend(self.gossip.send_all(Announce(announcement), but=sender))
 
     # ------------------------------------------------------------------------------------------------ peers
 
@@ -349,7 +322,7 @@ class Core:
         self._out.extend(self.gossip.offer(peer, (verified.id for verified in self.chain.pool)))
         self._out.append(self.gossip.send(peer, GetPeers()))
         self._out.extend(self.exchange.try_own(peer))
-        for announcement in self.announced.values():
+        for announcement in self.announcements:
             self._out.append(self.gossip.send(peer, Announce(announcement)))
 
     def _on_disconnected(self, peer_id: PeerId) -> None:
@@ -378,11 +351,8 @@ class Core:
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
             case TimerKind.SYNC:
                 self._follow(self.sync.advance(now), now)
-            case TimerKind.BLOCK_WAIT:
-                self.chain.is_wait_over |= key == self._height_timer(TimerKind.BLOCK_WAIT)
-                self._drive(PoolChanged(), now)
-            case TimerKind.HEARTBEAT:
-                self.chain.is_heartbeat_due |= key == self._height_timer(TimerKind.HEARTBEAT)
+            case TimerKind.BLOCK_WAIT | TimerKind.HEARTBEAT:
+                self._block_timers.on_fired(key)
                 self._drive(PoolChanged(), now)
             case _:
                 self._drive(TimerFired(key), now)
@@ -398,10 +368,6 @@ class Core:
     def _set_timer(self, kind: TimerKind, delay_ms: int) -> None:
         self._out.append(SetTimer(TimerKey(kind), delay_ms))
 
-    def _height_timer(self, kind: TimerKind) -> TimerKey:
-        """A timer of this height. Old ones are replaced in time, or a long wait would leave one for each block."""
-        return TimerKey(kind, self.chain.height % HEIGHT_TIMERS_MAX)
-
     # ------------------------------------------------------------------------------------------------ after each input
 
     def _drive(self, given: EngineInput, now: int) -> None:
@@ -415,7 +381,7 @@ class Core:
                     if block is not None and isinstance(message, Proposal):
                         self.chain.pool.note_proposed(block.transactions, message.height, message.round, now)
                     if not isinstance(message, Vote | Proposal):
-                        self._note_offence(message)
+                        self._offences.note(message, self.chain.height)
                     self._out.extend(self.gossip.broadcast(effect))
                 case Halt(why=why):
                     self._halt(why)
@@ -437,21 +403,9 @@ class Core:
         if self.chain.pool.ready_count != self._ready:
             self._ready = self.chain.pool.ready_count
             self._drive(PoolChanged(), now)
-        self._set_block_timers(now)
+        self._out.extend(self._block_timers.set_due(now))
         current = self.engine.current
         place = (current.height, current.rules.round, int(current.rules.step))
         if place != self._told:
             self._told = place
             self._out.extend(self.gossip.send_all(self.gossip.status()))
-
-    def _set_block_timers(self, now: int) -> None:
-        chain = self.chain
-        wait = self._parameters.block_max_wait_ms
-        if wait is not None and self._waits_at != chain.height and chain.pool.oldest_ready_ms is not None:
-            oldest = chain.pool.oldest_ready_ms
-            self._waits_at = chain.height
-            waited = min(max(now - oldest, 0), wait)  # the clock may have been set; a timer does the waiting
-            self._out.append(SetTimer(self._height_timer(TimerKind.BLOCK_WAIT), wait - waited))
-        if self._parameters.heartbeat_ms is not None and self._beats_at != chain.height:
-            self._beats_at = chain.height
-            self._out.append(SetTimer(self._height_timer(TimerKind.HEARTBEAT), self._parameters.heartbeat_ms))

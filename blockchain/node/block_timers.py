@@ -1,0 +1,43 @@
+"""The timers of a height that make a block due: the longest wait and the heartbeat (docs/protocol.md §5.3)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from blockchain.node.chain import Chain
+from blockchain.seams import Effect, SetTimer, TimerKey, TimerKind
+
+HEIGHT_TIMERS_MAX: Final = 128  # of one kind; more than the heights that one input can pass
+
+
+class BlockTimers:
+    """Each is set once a height."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._waits_at = 0  # the height for which the block wait was set
+        self._beats_at = 0
+
+    def on_fired(self, key: TimerKey) -> None:
+        """One of this height makes a block due; others are too late."""
+        self._chain.is_wait_over |= key == self._key(TimerKind.BLOCK_WAIT)
+        self._chain.is_heartbeat_due |= key == self._key(TimerKind.HEARTBEAT)
+
+    def set_due(self, now: int) -> list[Effect]:
+        """The timers that this height needs and that are not set yet."""
+        chain = self._chain
+        parameters = chain.spec.parameters
+        effects: list[Effect] = []
+        wait, oldest = parameters.block_max_wait_ms, chain.pool.oldest_ready_ms
+        if wait is not None and self._waits_at != chain.height and oldest is not None:
+            self._waits_at = chain.height
+            waited = min(max(now - oldest, 0), wait)  # the clock may have been set; a timer does the waiting
+            effects.append(SetTimer(self._key(TimerKind.BLOCK_WAIT), wait - waited))
+        if parameters.heartbeat_ms is not None and self._beats_at != chain.height:
+            self._beats_at = chain.height
+            effects.append(SetTimer(self._key(TimerKind.HEARTBEAT), parameters.heartbeat_ms))
+        return effects
+
+    def _key(self, kind: TimerKind) -> TimerKey:
+        """A timer of this height. Old ones are replaced in time, or a long wait would leave one for each block."""
+        return TimerKey(kind, self._chain.height % HEIGHT_TIMERS_MAX)
