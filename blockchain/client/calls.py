@@ -229,6 +229,7 @@ def _segment(value: int | str) -> str:
 
 _FIRST_PAUSE_SECONDS: Final = 0.05  # a block is final in tens of milliseconds where transactions flow
 _PAUSE_GROWTH: Final = 1.5
+_REQUEST_SECONDS_MIN: Final = 1.0  # a node under load takes some tenths of a second
 _PAUSE_SECONDS_MAX: Final = 1.0
 _LAST_LOOK_SECONDS: Final = 0.5
 _NODE_SECONDS_MAX: Final = 30  # half of what a node allows: a connection that died is noticed so much earlier
@@ -260,7 +261,7 @@ class Wait:
 
     def remaining(self, now: float) -> float:
         """What one request may take; never so little that it cannot succeed."""
-        return max(self._deadline - now, _FIRST_PAUSE_SECONDS)
+        return max(self._deadline - now, _REQUEST_SECONDS_MIN)
 
     def node_seconds(self, now: float) -> int:
         """For how long the node may wait before it answers: whole seconds, with time left to ask once more."""

@@ -149,8 +149,9 @@ def test_no_time_still_asks_once(wait: Waiter) -> None:
     assert len(world.asked) == 1
 
 
-def test_a_request_takes_no_longer_than_the_wait() -> None:
+def test_a_request_takes_what_is_left_of_the_wait_or_a_second() -> None:
     wait = Wait(ID, now=10.0, timeout_seconds=2.0)
     assert wait.remaining(10.0) == 2.0
-    assert wait.remaining(11.5) == 0.5
-    assert wait.remaining(12.0) == 0.05
+    assert wait.remaining(10.5) == 1.5
+    assert wait.remaining(11.5) == 1.0
+    assert wait.remaining(12.0) == 1.0
