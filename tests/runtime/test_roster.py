@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -21,7 +22,8 @@ HANDSHAKE_S = 10.0
 
 def link(peer_id: bytes, *, inbound: bool, since: float = 0.0) -> Link:
     channel = SecureChannel(send_key=bytes(32), receive_key=bytes(32))
-    made = Link(cast(Connection, None), channel, Peer(peer_id, "", ""), "", inbound, P2PLimits())
+    nowhere = cast(Connection, SimpleNamespace(transport=asyncio.Transport()))
+    made = Link(nowhere, channel, Peer(peer_id, "", ""), "", inbound, P2PLimits())
     made.since = since
     return made
 
