@@ -250,8 +250,7 @@ class BftEngine:
                 self._accuse(ConflictingProposals(known, proposal))
             return
         is_valid = self._check(proposal, block)
-        drift = self._parameters.clock_drift_ms
-        is_timely = proposal.valid_round >= 0 or block.header.time_ms <= now + drift  # protocol §4.5
+        is_timely = proposal.valid_round >= 0 or self._is_timely(proposal, block, now)
         self._accept_proposal(proposal, block, Candidate(block.id, proposal.valid_round, is_valid, is_timely), now)
 
     def _accept_proposal(self, proposal: Proposal, block: VerifiedBlock, candidate: Candidate, now: int) -> None:
@@ -273,6 +272,14 @@ class BftEngine:
             self.halt()
             return False
         return True
+
+    def _is_timely(self, proposal: Proposal, block: VerifiedBlock, now: int) -> bool:
+        """Whether the block's time is not too far ahead of this node's clock (protocol §4.5); said when it is."""
+        ahead, allowed = block.header.time_ms - now, self._parameters.clock_drift_ms
+        if ahead > allowed:
+            why = f"time: its time is {ahead} ms ahead of this node's clock, {allowed} are allowed"
+            self._emit(BlockRejected(proposal.height, proposal.round, proposal.block_id, why))
+        return ahead <= allowed
 
     def _on_vote(self, vote: Vote, now: int) -> None:
         if vote.height == self.current.height - 1 and self._commit.add(vote):

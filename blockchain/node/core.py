@@ -257,6 +257,7 @@ class Core:
                     self._note_vote_of(peer, vote)
                 for vote in votes:
                     self._note_vote_of(peer, vote)
+                    self.liveness.on_heard(vote.validator, self.chain.validators)
                     self._drive(VoteReceived(vote, peer.id), now)
             case VerifiedProposal(proposal=proposal, block=block):
                 if peer.height == proposal.height:

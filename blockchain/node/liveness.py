@@ -14,7 +14,7 @@ from blockchain.primitives.crypto import Address
 from blockchain.primitives.validators import ValidatorSet
 
 STALL_ROUNDS: Final = 4  # with a third of the stake off line, that many forgers in a row are absent once in 81 heights
-OFFLINE_MS: Final = 15_000  # three announcements missed
+OFFLINE_MS: Final = 15_000  # three announcements missed, and no vote
 
 
 def stall_limit_ms(parameters: Parameters) -> int:
@@ -39,7 +39,7 @@ class Liveness:
         self._height = height
 
     def on_heard(self, validator: Address, members: ValidatorSet) -> None:
-        """An announcement of this validator came, signed and new."""
+        """An announcement or a vote of this validator came, signed and new."""
         self._heard_ms[validator] = self._age_ms
         if len(self._heard_ms) > len(members):
             self._heard_ms = {one: heard for one, heard in self._heard_ms.items() if one in members.index}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from blockchain.node.core import STATUS_MS, Core
+from blockchain.node.core import STATUS_MS, Core, MessageReceived
 from blockchain.node.liveness import OFFLINE_MS, STALL_ROUNDS, Liveness, stall_limit_ms
+from blockchain.node.messages import VerifiedVotes
 from blockchain.node.reader import status_of
 from blockchain.node.store import MemoryStore
 from blockchain.primitives.address import format_address
 from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Address, Signature, SigningKey
 from blockchain.primitives.validators import Validator, ValidatorSet
-from blockchain.primitives.vote import Announcement
+from blockchain.primitives.vote import Announcement, Vote, VoteStep
 from blockchain.seams import (
     PeerConnected,
     PeerId,
@@ -105,3 +106,14 @@ def test_a_node_names_the_missing_validators_and_the_stake_that_is_needed() -> N
     assert list(view.consensus.offline) == missing
     named = ", ".join(format_address(one) for one in missing)
     assert view.consensus.waiting_for == f"validators: 100 of the 201 stake needed are on line, without {named}"
+
+
+def test_a_vote_is_a_sign_of_life() -> None:
+    """A validator whose clock went back is not news by its announcements, and still there."""
+    core = _core()
+    _tick(core, 16)
+    voter = core.chain.validators.validators[1].address
+    vote = Vote(core.chain.height, 0, VoteStep.PREVOTE, None, -1, voter, Signature(bytes(64)))
+    core.handle(MessageReceived(PeerId(b"\x01" * 32), VerifiedVotes((vote,))), NOW)
+    assert voter not in status_of(core).consensus.offline
+    assert len(status_of(core).consensus.offline) == len(core.chain.validators) - 1
