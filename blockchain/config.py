@@ -186,7 +186,9 @@ def _unquoted(value: str) -> str:
 def _read_config_file(path: Path) -> Layer:
     try:
         values = tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"config file {path}: nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError, and what Python says of a number of thousands of digits
         raise ConfigError(f"config file {path}: no TOML: {error}") from None
     unknown = sorted(values.keys() - SETTINGS.keys())
     if unknown:
@@ -203,6 +205,8 @@ def _read_text(path: Path) -> str:
         return raw.decode("utf-8-sig")  # some editors of Windows begin a file with the mark
     except UnicodeDecodeError:
         raise ConfigError(f"settings file {path}: no UTF-8 text") from None
+    except ValueError:  # of `open`
+        raise ConfigError(f"settings file {str(path)!r}: no name that a file can have") from None
     except OSError as error:
         raise ConfigError(f"settings file {path}: {error.strerror}") from None
 

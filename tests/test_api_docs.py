@@ -263,7 +263,9 @@ LIMITS: Final = {
         f"{mempool.TRANSACTIONS_MAX:,}, of one sender {mempool.SENDER_TRANSACTIONS_MAX:,}, "
         f"and {mempool.BYTES_MAX >> 20} MiB"
     ),
-    "requests that wait (`wait=final`)": f"{waiting.WAITS_MAX}, each {waiting.WAIT_SECONDS_MAX} s",
+    "requests that wait (`wait=final`)": (
+        f"{waiting.WAITS_MAX}, of one client {waiting.CLIENT_WAITS_MAX}, each {waiting.WAIT_SECONDS_MAX} s"
+    ),
     "blocks of a page": (
         f"{chain.PAGE_BLOCKS_MAX}, default {chain.PAGE_BLOCKS}, and {chain.PAGE_BYTES_MAX >> 20} MiB as stored"
     ),

@@ -238,6 +238,8 @@ def test_both_ports_must_not_be_the_same_unless_any_will_do(tmp_path: Path) -> N
         (b"node_port = ", "no TOML"),
         (b"\xff\xfe", "no UTF-8"),
         (b"#" * (SETTINGS_FILE_BYTES_MAX + 1), "larger"),
+        (b"node_port = " + b"1" * 5_000, "no TOML"),
+        (b"seeds = " + b"[" * 60_000, "config file"),
     ],
 )
 def test_a_config_file_that_is_none_is_a_line(tmp_path: Path, content: bytes, why: str) -> None:
@@ -247,6 +249,11 @@ def test_a_config_file_that_is_none_is_a_line(tmp_path: Path, content: bytes, wh
 
 def test_a_missing_config_file_is_a_line(tmp_path: Path) -> None:
     assert "nowhere.toml" in complaint(tmp_path, {"config": "nowhere.toml"})
+
+
+def test_a_config_file_whose_name_is_none_is_a_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"BLOCKCHAIN_CONFIG=no\0de.toml\n")
+    assert "no name that a file can have" in complaint(tmp_path)
 
 
 def test_a_long_wrong_value_is_cut(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 STATIC_FOLDER: Final = Path(__file__).parent / "static"
 # The bundle draws its icons from data: URLs and sets styles in attributes; all else comes from this node.
@@ -17,13 +18,31 @@ _POLICY: Final = (
 )
 
 
+class _WholeFile(FileResponse):
+    """Sent as a whole. What is wrong with a `Range` the framework says in plain text; one may ignore it (RFC 9110)."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(_without_range(scope), receive, send)
+
+
+class _WholeFiles(StaticFiles):
+    """A folder of such files."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(_without_range(scope), receive, send)
+
+
+def _without_range(scope: Scope) -> Scope:
+    return {**scope, "headers": [one for one in scope["headers"] if one[0] != b"range"]}
+
+
 def add_docs(app: FastAPI, prefix: str) -> None:
     """`<prefix>/docs`, with its assets under `<prefix>/static`."""
     for path in (f"{prefix}/docs/", f"{prefix}/docs"):
         app.add_api_route(path, _docs_page, methods=["GET"], include_in_schema=False)
-    app.mount(f"{prefix}/static", StaticFiles(directory=STATIC_FOLDER))
+    app.mount(f"{prefix}/static", _WholeFiles(directory=STATIC_FOLDER))
 
 
 async def _docs_page() -> FileResponse:
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
-    return FileResponse(STATIC_FOLDER / "docs.html", headers=headers, media_type="text/html")
+    return _WholeFile(STATIC_FOLDER / "docs.html", headers=headers, media_type="text/html")

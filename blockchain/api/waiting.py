@@ -6,6 +6,7 @@ What is known when the time is over is the answer: "pending" is no error.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Final, Literal, cast
@@ -13,12 +14,14 @@ from typing import Annotated, Final, Literal, cast
 from fastapi import Depends, Query, Request
 from pydantic import Field
 
+from blockchain.api.rate import client_key, client_of
 from blockchain.api.routes.parameters import Digits
 from blockchain.errors import Refusal
 from blockchain.node.views import NodeReader
 from blockchain.primitives.crypto import Hash32
 
 WAITS_MAX: Final = 128  # requests: half of the connections, so that those who wait keep nobody else out
+CLIENT_WAITS_MAX: Final = 64  # half: a second client finds a place, however long the first one waits
 WAIT_SECONDS: Final = 30
 WAIT_SECONDS_MAX: Final = 60  # proxies close what is silent for longer
 _RETRY_SECONDS: Final = 1
@@ -36,21 +39,29 @@ WaitSeconds = Annotated[
 
 
 class Waits:
-    """How many requests wait at this moment."""
+    """How many requests wait at this moment, in all and of each client."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.of_clients: Counter[str] = Counter()  # those of whom a request waits
+
+    @property
+    def count(self) -> int:
+        return self.of_clients.total()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, request: Request) -> Iterator[None]:
         """A place among those who wait. Raises Refusal (503, `busy`) before anything has happened."""
-        if self.count >= WAITS_MAX:
-            raise Refusal(503, "busy", "too many requests wait at this node already", retry_after=_RETRY_SECONDS)
-        self.count += 1
+        client = client_key(client_of(request.scope))
+        if self.count >= WAITS_MAX or self.of_clients[client] >= CLIENT_WAITS_MAX:
+            whose = "at this node" if self.count >= WAITS_MAX else "of this client"
+            raise Refusal(503, "busy", f"too many requests {whose} wait already", retry_after=_RETRY_SECONDS)
+        self.of_clients[client] += 1
         try:
             yield
         finally:
-            self.count -= 1
+            self.of_clients[client] -= 1
+            if not self.of_clients[client]:
+                del self.of_clients[client]
 
 
 async def waits_of(request: Request) -> Waits:

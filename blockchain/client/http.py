@@ -159,6 +159,7 @@ class Client:
         seconds = self._timeout if timeout is None else timeout
         try:
             with closing(self._http.send(_request(self.url, call, seconds), stream=True)) as response:
+                _check_plain(self.url, response)
                 body = bytearray()
                 for chunk in response.iter_bytes():
                     _add_chunk(self.url, body, chunk)
@@ -281,6 +282,7 @@ class AsyncClient:
         seconds = self._timeout if timeout is None else timeout
         try:
             async with aclosing(await self._http.send(_request(self.url, call, seconds), stream=True)) as response:
+                _check_plain(self.url, response)
                 body = bytearray()
                 async for chunk in response.aiter_bytes():
                     _add_chunk(self.url, body, chunk)
@@ -291,7 +293,7 @@ class AsyncClient:
 
 def _request(url: str, call: Call[T], seconds: float) -> httpx.Request:
     """Without the library's default headers: no compression is asked for."""
-    method, headers = "GET", {}
+    method, headers = "GET", {"Accept-Encoding": "identity"}
     if call.body is not None:
         method = "PUT" if call.token else "POST"
         headers["Content-Type"] = "application/json" if call.token else "application/msgpack"
@@ -305,6 +307,12 @@ def _request(url: str, call: Call[T], seconds: float) -> httpx.Request:
         content=call.body,
         extensions={"timeout": httpx.Timeout(seconds).as_dict()},
     )
+
+
+def _check_plain(url: str, response: httpx.Response) -> None:
+    """Packed more than once, a few hundred KB take all memory before they can be counted."""
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise NodeUnreachable(url, "answered with something compressed, which nobody asked for")
 
 
 def _add_chunk(url: str, body: bytearray, chunk: bytes) -> None:

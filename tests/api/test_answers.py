@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import TypeAdapter
 
@@ -17,7 +18,7 @@ from blockchain.api.server import ApiServer
 from blockchain.node.liveness import stall_limit_ms
 from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
-from tests.api.asking import ask, check_problem
+from tests.api.asking import app_for, ask, check_problem
 from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, SPEC, FakeNode
 
 V1 = "/api/v1"
@@ -348,6 +349,35 @@ def test_beyond_a_number_nobody_waits_and_nothing_is_handed_in(monkeypatch: pyte
     response = ask(node, f"{V1}/transaction/create/?wait=final", "POST", content=new.raw, headers=MSGPACK)
     check_problem(response, 503, "busy")
     assert node.submitted == []
+
+
+def test_no_client_takes_all_places_of_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "CLIENT_WAITS_MAX", 2)
+
+    async def crowd() -> None:
+        node = FakeNode()
+        node.is_slow = True
+        path = f"{V1}/transactions/{node.make_pending().id.hex()}/?wait=final"
+        app = app_for(node)
+
+        async def get(client: str) -> httpx.Response:
+            transport = httpx.ASGITransport(app, client=(client, 4321))
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+                return await http.get(path)
+
+        tasks = []
+        for client in ("192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1"):  # the first two are the same
+            tasks.append(asyncio.create_task(get(client)))
+            await asyncio.wait_for(node.begins_to_wait.wait(), 30)
+            node.begins_to_wait.clear()
+        refused = check_problem(await get("192.0.2.7"), 503, "busy")
+        assert "of this client" in str(refused["detail"])
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert app.state.waits.of_clients == {}
+
+    asyncio.run(crowd())
 
 
 def test_handing_in_and_waiting_is_one_request() -> None:

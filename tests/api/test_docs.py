@@ -48,6 +48,14 @@ def test_the_page_and_all_it_loads_come_from_this_node(path: str) -> None:
     assert "http" not in policy
 
 
+@pytest.mark.parametrize("path", ["/api/v1/docs/", "/api/v1/static/docs.js"])
+@pytest.mark.parametrize("wanted", ["bytes=x", "bytes=9999999-", "bytes=5-1", "lines=1-2", "bytes=0-1"])
+def test_a_file_is_sent_as_a_whole(path: str, wanted: str) -> None:
+    """What the framework says of a wrong range is no problem document."""
+    part = ask(FakeNode(), path, headers={"Range": wanted})
+    assert (part.status_code, part.content) == (200, ask(FakeNode(), path).content)
+
+
 def test_the_page_asks_no_outside_validator() -> None:
     script = ask(FakeNode(), "/api/v1/static/docs.js")
     assert script.headers["content-type"].startswith("text/javascript")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -280,6 +281,17 @@ def test_an_endless_answer_is_cut_off(how: str, monkeypatch: pytest.MonkeyPatch)
 
     with pytest.raises(NodeUnreachable, match="more than 100 bytes"):
         _answering(answer, how, "status")
+
+
+@hows
+def test_an_answer_is_not_unpacked(how: str) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["accept-encoding"] == "identity"
+        packed = gzip.compress(gzip.compress(b'{"success": "pong!"}'))
+        return httpx.Response(200, headers={"Content-Encoding": "gzip, gzip"}, stream=httpx.ByteStream(packed))
+
+    with pytest.raises(NodeUnreachable, match="compressed"):
+        _answering(answer, how, "ping")
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8050", "http://[", "ftp://node"])

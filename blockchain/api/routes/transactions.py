@@ -63,7 +63,7 @@ async def create_transactions(
     """
     if wait is None:
         return answer_json(await _create(request, node, limits), HTTPStatus.ACCEPTED)
-    with waits.place():
+    with waits.place(request):
         answer = await _create(request, node, limits)
         ids = [Hash32(bytes.fromhex(text)) for text in answer["ids"]]
         await wait_ended(request, node, ids, seconds)
@@ -92,7 +92,7 @@ async def get_transaction(
     """
     identifier = read_transaction_id(transaction_id)
     if wait is not None:
-        with waits.place():
+        with waits.place(request):
             await wait_ended(request, node, [identifier], seconds)
     view = node.transaction(identifier)
     if view is None:
