@@ -104,7 +104,12 @@ def check_key(config: NodeConfig, spec: ChainSpec) -> Iterator[Finding]:
 
 def check_folder(config: NodeConfig) -> Iterator[Finding]:
     """The data folder can be written to, is on a disk of this machine, and that disk has room and is fast enough."""
-    folder = _nearest(config.data_dir)
+    folder = config.data_dir.resolve()
+    while not folder.exists():
+        folder = folder.parent  # in which it will be made
+    if not folder.is_dir():
+        yield Finding("fail", "data folder", f"{folder} is a file: name a folder with --data_dir")
+        return
     remote = _remote_file_system(folder)
     if remote is None:
         yield Finding("skip", "data folder", f"{folder}: whether it is on a disk of this machine is not known here")
@@ -122,14 +127,6 @@ def check_folder(config: NodeConfig) -> Iterator[Finding]:
     slow = milliseconds > SYNC_MS_WARN
     todo = f": above {SYNC_MS_WARN:.0f} ms every vote is slow; use a faster disk" if slow else ""
     yield Finding("warn" if slow else "ok", "disk", f"a small durable write takes {milliseconds:.1f} ms{todo}")
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or the one in which it will be made."""
-    folder = folder.resolve()
-    while not folder.is_dir():
-        folder = folder.parent
-    return folder
 
 
 def _sync_ms(folder: Path) -> float:

@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from logging import getLogger
 from pathlib import Path
 
+import httpx
 import pytest
 
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
@@ -102,6 +104,14 @@ def nobody_admitted(folder: Path, arguments: list[str]) -> None:
     arguments.append(f"--admit={folder / 'admitted'}")
 
 
+def file_for_a_folder(folder: Path, arguments: list[str]) -> None:
+    arguments.append(f"--data_dir={folder / 'genesis.json'}")
+
+
+def file_above_the_folder(folder: Path, arguments: list[str]) -> None:
+    arguments.append(f"--data_dir={folder / 'genesis.json' / 'data'}")
+
+
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
@@ -111,6 +121,8 @@ def nobody_admitted(folder: Path, arguments: list[str]) -> None:
         (other_store, "belongs to another chain"),
         (short_token, "32 to 1024"),
         (nobody_admitted, "names no node id"),
+        (file_for_a_folder, "genesis.json is a file"),
+        (file_above_the_folder, "genesis.json is a file"),
     ],
 )
 def test_what_is_wrong_fails_with_what_to_do(
@@ -199,6 +211,19 @@ def test_the_clock_and_chain_of_another_node(
         told = report(capsys, [*settings, f"--url={url}"], EXIT_FAILED)
         assert f"FAIL         other node: {url} is of another chain" in told
     assert "nothing was compared" in report(capsys, [*settings, f"--url={url}"])
+
+
+@pytest.mark.parametrize("date", ["Mon, 01 Jan 99999999999999 00:00:00 GMT", "Mon, 01 Jan 2020 00:00:00 -9959", "no"])
+def test_a_node_that_lies_about_its_clock_without_end(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless() -> Iterator[bytes]:
+        raise AssertionError("the body says nothing of the clock")
+        yield b""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Date": date}, content=endless())
+
+    monkeypatch.setattr("httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answer)))
+    assert clock.clock_ahead_ms("http://node") is None
 
 
 def test_the_difference_of_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
