@@ -24,6 +24,7 @@ from blockchain.seams import (
     PendingTransaction,
     Reply,
     Store,
+    Story,
     SubmissionResult,
     TransactionAccepted,
     TransactionsDeclined,
@@ -32,7 +33,19 @@ from blockchain.seams import (
     Write,
 )
 
-FOR_WANT_OF_ROOM: Final = frozenset({"pool_full", "sender_full", "pool_busy", "waited_too_long"})  # others may have it
+CLOCK_SET_MS: Final = 60_000  # more between two ticks, or less than nothing: the clock was set, or the node stood still
+# Others may have it: what this pool holds decides, and anybody can give two nodes two transactions with one nonce.
+BY_WHAT_IS_HERE: Final = frozenset(
+    {
+        "pool_full",
+        "sender_full",
+        "pool_busy",
+        "waited_too_long",
+        "nonce_gap",
+        "replacement_underpriced",
+        "replacement_too_late",
+    }
+)
 
 
 class Entered(Struct, frozen=True):
@@ -52,9 +65,14 @@ class Admission:
         self._gossip = gossip
         self._store = store
         self._declined: Counter[str] = Counter()  # of peers, by code, since the last tick
+        self._ticked_ms: int | None = None
 
     def on_tick(self, now: int) -> list[Effect]:
         """Let go of what has waited for too long; and one line for all that peers sent in vain since the last tick."""
+        passed_ms = 0 if self._ticked_ms is None else now - self._ticked_ms
+        if not 0 <= passed_ms <= CLOCK_SET_MS:
+            self._chain.pool.on_clock_set(passed_ms)
+        self._ticked_ms = now
         effects = _ended(self._chain.pool.give_up(now))
         if self._declined:  # they may send thousands
             effects.append(Emit(TransactionsDeclined(self._declined.total(), tuple(sorted(self._declined.items())))))
@@ -63,15 +81,28 @@ class Admission:
 
     def restore(self, now: int) -> list[Effect]:
         """What was acknowledged before the node stopped; verified then, so not again."""
+        self._chain.pool.expect_many()
+        pending = self._store.pending()
+        ended, refused = self._restore_some(pending, now)
+        early = [one for one, error in refused if error.code == "nonce_gap"]  # what replaced another comes last
+        more, still = self._restore_some(early, now)
+        never = [*((one, error) for one, error in refused if error.code != "nonce_gap"), *still]
+        stories = [TransactionStory(one.id, (*_story_of(one, now), ending(e.code, e.why, now))) for one, e in never]
+        return _ended([*ended, *more, *stories])  # durably gone, each with its reason
+
+    def _restore_some(
+        self, pending: list[PendingTransaction], now: int
+    ) -> tuple[list[TransactionStory], list[tuple[PendingTransaction, InvalidTransaction]]]:
+        """The stories of what made room for others, and what did not come in."""
         ended: list[TransactionStory] = []
-        for pending in self._store.pending():
-            verified = VerifiedTransaction(pending.id, pending.raw, decode_transaction(pending.raw))
-            story = pending.story or (received(now, from_client=False),)
+        refused = []
+        for one in pending:
+            verified = VerifiedTransaction(one.id, one.raw, decode_transaction(one.raw))
             try:
-                ended += self._chain.pool.add(verified, now, must_apply=False, story=story)
-            except InvalidTransaction as error:  # it will never be final: durably gone, with its reason
-                ended.append(TransactionStory(pending.id, (*story, ending(error.code, error.why, now))))
-        return _ended(ended)
+                ended += self._chain.pool.add(verified, now, must_apply=False, story=_story_of(one, now))
+            except InvalidTransaction as error:
+                refused.append((one, error))
+        return ended, refused
 
     def submit(self, given: TransactionsSubmitted, now: int) -> list[Effect]:
         """A client's transactions: durable first, then acknowledged, then gossiped."""
@@ -101,7 +132,7 @@ class Admission:
             except InvalidTransaction as error:
                 self._gossip.on_declined(verified.id)
                 self._declined[error.code] += 1
-                if error.code not in FOR_WANT_OF_ROOM:
+                if error.code not in BY_WHAT_IS_HERE:
                     peer.note_useless()
         return [*entered.effects, *self._kept(entered), *self._announced(entered)]
 
@@ -121,8 +152,12 @@ class Admission:
             return []
         pool = self._chain.pool
         batch = Batch(
-            pending_added=tuple(PendingTransaction(one.id, one.raw, pool.story(one.id)) for one in entered.added),
-            pending_removed=tuple(story.id for story in entered.ended),
+            pending_added=tuple(
+                PendingTransaction(one.id, one.raw, pool.story(one.id))
+                for one in entered.added
+                if pool.get(one.id) is not None
+            ),
+            pending_removed=tuple(story.id for story in entered.ended if pool.get(story.id) is None),  # it may be back
             ended=tuple(entered.ended),
             refused=tuple(entered.refused),
         )
@@ -130,6 +165,11 @@ class Admission:
 
     def _announced(self, entered: Entered) -> list[Effect]:
         return self._gossip.announce(verified.id for verified in entered.added)
+
+
+def _story_of(pending: PendingTransaction, now: int) -> Story:
+    """An older store tells none."""
+    return pending.story or (received(now, from_client=False),)
 
 
 def _ended(stories: list[TransactionStory]) -> list[Effect]:

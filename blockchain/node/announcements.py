@@ -27,6 +27,12 @@ class Announcements:
         known = self._newest.get(validator)
         return 0 if known is None else known.time_ms + ANNOUNCE_MS // 2
 
+    def on_tick(self, now: int) -> None:
+        """Forget what is of the future: the clock was set back, and nobody would be heard until it has come."""
+        latest = now + self._clock_drift_ms
+        if any(said.time_ms > latest for said in self._newest.values()):
+            self._newest = {address: said for address, said in self._newest.items() if said.time_ms <= latest}
+
     def take(self, announcement: Announcement, members: ValidatorSet, now: int) -> bool:
         """Whether it is news, to be passed on.
 

@@ -155,6 +155,8 @@ class Chain:
         return self.head.certificate
 
     def is_block_due(self) -> bool:
+        if self.checkpoint is not None and self.checkpoint.height == self.height:
+            return False  # that block is there already, and a new one would be another (protocol §8.8)
         ready = self.pool.ready_count
         if ready >= self._parameters.block_threshold:
             return True

@@ -337,6 +337,7 @@ class Core:
         match key.kind:
             case TimerKind.STATUS:
                 self._settle_accounts(now)
+                self.announcements.on_tick(now)
                 self._out.extend(self.admission.on_tick(now))
                 self._out.extend(self.gossip.on_tick())
                 self._out.extend(self.sync.on_tick(now))

@@ -56,9 +56,9 @@ class Entry(Struct, eq=False):
         if all((other.height, other.round) != (stage.height, stage.round) for other in self.story):
             self.note(stage)
 
-    def note_waiting(self, now: int, code: str, why: str) -> None:
-        """From now on it waits; one that was written down waiting has waited since then."""
-        if self.story[-1].name != "waiting":
+    def note_waiting(self, now: int, code: str, why: str, *, was_ready: bool = False) -> None:
+        """From now on it waits; one that was written down waiting, and is not ready since, has waited since then."""
+        if self.story[-1].name != "waiting" or (was_ready and self.story[-1].time_ms != now):
             self.note(Stage("waiting", now, code=code, why=why))
         self.waits_since = self.story[-1].time_ms
 

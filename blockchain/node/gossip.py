@@ -254,7 +254,7 @@ class Gossip:
             if silent is not None:
                 silent.forget(transaction_id)
         effects: list[Effect] = []
-        for peer in self.peers.values():
+        for peer in sorted(self.peers.values(), key=lambda peer: peer.unanswered):  # else two could take turns for ever
             effects.extend(self._want(peer, tuple(i for i in overdue if peer.knows(i))))
         return effects
 

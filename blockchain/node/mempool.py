@@ -285,15 +285,21 @@ class Mempool:
             if not self._expiring[expiry]:
                 del self._expiring[expiry]
 
+    def expect_many(self) -> None:
+        """What comes now is looked at together, later: no story tells of a wait for what comes a moment later."""
+        self._readiness.is_stale = True
+
     def _refresh(self) -> None:
         """Find anew what is ready, if something that was ready has gone."""
         if self._readiness.is_stale:
             self._candidates.forget()
-            self._fresh += self._readiness.refresh(self._entries)
+            lost = self._readiness.refresh(self._entries)
             self._note_waiting()
+            for entry in lost:
+                entry.note_waiting(self._now, *self._readiness.why_waiting(entry), was_ready=True)
 
     def _note_waiting(self) -> None:
-        """To be called when it is known again what is ready: what came, or was ready before, may wait now."""
+        """To be called when it is known again what is ready: what came may wait now."""
         for entry in self._fresh:
             if entry.id in self._readiness.waiting:
                 entry.note_waiting(self._now, *self._readiness.why_waiting(entry))
@@ -354,6 +360,11 @@ class Mempool:
         return gone
 
     # ------------------------------------------------------------------------------------------------ time
+
+    def on_clock_set(self, passed_ms: int) -> None:
+        """The clock says that so much time has passed, and it has not, or not here: nobody has waited for it."""
+        for entry in self._readiness.waiting.values():
+            entry.waits_since += passed_ms
 
     def give_up(self, now: int) -> list[TransactionStory]:
         """End what has waited longer than `WAIT_MAX_MS`: nothing pends for ever behind a gap. Returns their stories."""

@@ -76,6 +76,7 @@ class Peer:
         self._owed: Counter[type[Message]] = Counter()  # was asked for, and has not come
         self._blocks_sent = 0  # since the last tick
         self._useless = 0  # transactions, the same
+        self.unanswered = 0  # transactions that it offered and did not send
         self._known: OrderedDict[Hash32, None] = OrderedDict()  # a dict is slow to find its first again and again
 
     @property
@@ -187,3 +188,4 @@ class Peer:
     def forget(self, transaction_id: Hash32) -> None:
         """It did not send this one when asked."""
         self._known.pop(transaction_id, None)
+        self.unanswered += 1
