@@ -23,8 +23,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from blockchain.api.problems import refusal_answer
-from blockchain.api.rate import client_key
 from blockchain.errors import Refusal
+from blockchain.node.reach import source_of
 
 CONNECTIONS_MAX: Final = 256  # each holds little but buffers: of the system, and at most 64 KiB of a body
 CLIENT_CONNECTIONS_MAX: Final = 128  # half: a second client finds room, whatever the first does
@@ -48,7 +48,7 @@ class ApiConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.logger = cast("logging.Logger", _ClientFaults(self.logger))
-        self._client_key = client_key(self.client[0] if self.client else "")
+        self._client_key = source_of(self.client[0] if self.client else "")
         self._mind_the_time()
         self._make_room()
 

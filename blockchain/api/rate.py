@@ -6,7 +6,6 @@ shares an address shares the bucket; headers that name another client are not be
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from blockchain.api.problems import refusal_answer
 from blockchain.config import DEFAULT_API_RATE
 from blockchain.errors import Refusal
+from blockchain.node.reach import source_of
 
 REQUESTS_PER_SECOND: Final = DEFAULT_API_RATE
 BURST_SECONDS: Final = 2  # how many seconds' worth may come at once
@@ -55,7 +55,7 @@ class ClientBuckets:
         return 0.0 if tokens >= 1 else (1 - tokens) / self._per_second
 
     def _bucket(self, client: str) -> Bucket:
-        key, now = client_key(client), self._clock()
+        key, now = source_of(client), self._clock()
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = Bucket(self._burst, now)
@@ -93,16 +93,3 @@ def client_of(scope: Scope) -> str:
     """The address that a request came from; "" where the server does not say."""
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def client_key(address: str) -> str:
-    """What counts as one client: an IPv4 address, also inside an IPv6 one; else the /64."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = ipaddress.IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((parsed, 64), strict=False))

@@ -11,7 +11,6 @@ from blockchain.api.schemas import (
     AddressText,
     Hash,
     Number,
-    PageBlock,
     Part,
     PooledTransaction,
     Positive,
@@ -20,6 +19,7 @@ from blockchain.api.schemas import (
     TimeMs,
     config_with,
 )
+from blockchain.api.schemas_blocks import PageBlock
 
 
 class RangeAnswer(BaseModel):

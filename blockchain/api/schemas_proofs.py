@@ -9,15 +9,14 @@ from pydantic import Field
 from blockchain.api import examples
 from blockchain.api.schemas import (
     AddressText,
-    CertificatePart,
     Hash,
-    HeaderPart,
     Key,
     Number,
     Part,
     SignedTransaction,
     config_with,
 )
+from blockchain.api.schemas_blocks import CertificatePart, HeaderPart
 
 Bytes = Annotated[str, Field(pattern="^([0-9a-f]{2})*$", description="bytes as hex")]
 

@@ -14,9 +14,10 @@ from typing import Annotated, Final, Literal, cast
 from fastapi import Depends, Query, Request
 from pydantic import Field
 
-from blockchain.api.rate import client_key, client_of
+from blockchain.api.rate import client_of
 from blockchain.api.routes.parameters import Digits
 from blockchain.errors import Refusal
+from blockchain.node.reach import source_of
 from blockchain.node.views import NodeReader
 from blockchain.primitives.crypto import Hash32
 
@@ -51,7 +52,7 @@ class Waits:
     @contextmanager
     def place(self, request: Request) -> Iterator[None]:
         """A place among those who wait. Raises Refusal (503, `busy`) before anything has happened."""
-        client = client_key(client_of(request.scope))
+        client = source_of(client_of(request.scope))
         if self.count >= WAITS_MAX or self.of_clients[client] >= CLIENT_WAITS_MAX:
             whose = "at this node" if self.count >= WAITS_MAX else "of this client"
             raise Refusal(503, "busy", f"too many requests {whose} wait already", retry_after=_RETRY_SECONDS)

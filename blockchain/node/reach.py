@@ -1,4 +1,4 @@
-"""From how far an address can be reached: by its text alone, without asking anybody (docs/protocol.md §8.3).
+"""From how far an address can be reached, and whose it is: by its text alone (docs/protocol.md §8.3, §8.6).
 
 A node on one machine, or in one private network, must not be told of by nodes outside, nor tell them: they could not
 reach it, and would knock at somebody else's door of the same name. Nobody outside may make a node dial into its own
@@ -57,6 +57,14 @@ def ip_of(host: str) -> IPAddress | None:
         return None
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return ip if mapped is None else mapped
+
+
+def source_of(host: str) -> str:
+    """Who is there: an IPv4 address, also when written as IPv6, or the /64 that an IPv6 host owns; else the text."""
+    ip = ip_of(host)
+    if ip is None:
+        return host
+    return str(ip) if ip.version == 4 else str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 def _reach_of_name(name: str) -> Reach:

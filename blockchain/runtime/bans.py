@@ -128,7 +128,7 @@ class Bans:
         return self._ids.find(peer, self._clock()) is not None
 
     def is_address_banned(self, source: str) -> bool:
-        """Whether connections of this address are refused; `source` as in `websocket.source_of`."""
+        """Whether connections of this address are refused; `source` as in `reach.source_of`."""
         return source not in self._spared and self._sources.find(source, self._clock()) is not None
 
     def views(self) -> list[BanView]:

@@ -24,6 +24,7 @@ from blockchain.node.ahead import StoreAhead
 from blockchain.node.checkpoint import Vouched
 from blockchain.node.core import VOUCHED, Core, Input
 from blockchain.node.dry_run import dry_run_of
+from blockchain.node.reach import source_of
 from blockchain.node.views import (
     AccountProofView,
     AccountView,
@@ -50,7 +51,6 @@ from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.told_addresses import ToldAddresses
 from blockchain.runtime.waiters import Waiters
-from blockchain.runtime.websocket import source_of
 from blockchain.seams import (
     Broadcast,
     Dial,

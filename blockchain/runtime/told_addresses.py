@@ -14,10 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from blockchain.node.reach import Reach, ip_of, reach_of_host
+from blockchain.node.reach import Reach, ip_of, reach_of_host, source_of
 from blockchain.primitives.host_port import is_host_port, parse_host_port
 from blockchain.runtime.dialler import DialState
-from blockchain.runtime.websocket import source_of
 from blockchain.seams import PeerId
 
 ATTEMPTS_MAX: Final = 5  # in a row where nobody was ever met; with the dialler's backoff over some seconds

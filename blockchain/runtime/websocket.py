@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import http
-import ipaddress
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -20,6 +19,7 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from blockchain.node.reach import source_of
 from blockchain.primitives.host_port import HostPort, format_host_port
 from blockchain.runtime.handshake import HANDSHAKE_FRAME_BYTES_MAX
 from blockchain.runtime.listening import listen, stop_accepting
@@ -196,21 +196,8 @@ class GatedConnection(_BoundedConnection, ServerConnection):
         super().connection_lost(exc)
 
 
-def source_of(host: str) -> str:
-    """Whose connection it is: an IPv4 address, also when written as IPv6, or the /64 that an IPv6 host owns."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, 64), strict=False))
-
-
 def source_of_address(address: str) -> str:
-    """The same of "ip:port"."""
+    """Whose connection it is, by its "ip:port"."""
     return source_of(address.rpartition(":")[0].strip("[]"))
 
 

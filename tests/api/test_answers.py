@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from blockchain import __version__
-from blockchain.api import render, schemas, schemas_history, schemas_proofs, waiting
+from blockchain.api import render, schemas, schemas_blocks, schemas_history, schemas_proofs, schemas_state, waiting
 from blockchain.api.app import create_app
 from blockchain.api.routes import chain, history, transactions
 from blockchain.api.server import ApiServer
@@ -37,22 +37,22 @@ ROUTES: list[tuple[str, Any]] = [
     ("/livez/", schemas.LiveAnswer),
     ("/readyz/", schemas.ReadyAnswer),
     ("/health/", schemas.ReadyAnswer),
-    (f"{V1}/blockchain/", schemas.BlocksAnswer),
-    (f"{V1}/blocks/2/", schemas.BlockAnswer),
-    (f"{V1}/genesis/", schemas.GenesisAnswer),
+    (f"{V1}/blockchain/", schemas_blocks.BlocksAnswer),
+    (f"{V1}/blocks/2/", schemas_blocks.BlockAnswer),
+    (f"{V1}/genesis/", schemas_blocks.GenesisAnswer),
     (f"{V1}/transaction/transaction_pool/", list[schemas.PooledTransaction]),
     (f"{V1}/transactions/{{pending}}/", schemas.TransactionAnswer),
-    (f"{V1}/status/", schemas.StatusAnswer),
-    (f"{V1}/consensus/", schemas.ConsensusAnswer),
-    (f"{V1}/accounts/{ALICE.address_text}/", schemas.AccountAnswer),
+    (f"{V1}/status/", schemas_state.StatusAnswer),
+    (f"{V1}/consensus/", schemas_state.ConsensusAnswer),
+    (f"{V1}/accounts/{ALICE.address_text}/", schemas_state.AccountAnswer),
     (f"{V1}/blocks/?from=2&to=3", schemas_history.RangeAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/transactions/", schemas_history.HistoryAnswer),
     (f"{V1}/fees/", schemas_history.FeesAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/proof/", schemas_proofs.AccountProofAnswer),
     (f"{V1}/transactions/{{final}}/proof/", schemas_proofs.TransactionProofAnswer),
-    (f"{V1}/validators/", schemas.ValidatorsAnswer),
-    (f"{V1}/peers/", schemas.PeersAnswer),
-    (f"{V1}/lottery/2/1/", schemas.LotteryAnswer),
+    (f"{V1}/validators/", schemas_state.ValidatorsAnswer),
+    (f"{V1}/peers/", schemas_state.PeersAnswer),
+    (f"{V1}/lottery/2/1/", schemas_state.LotteryAnswer),
 ]
 
 

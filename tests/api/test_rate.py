@@ -6,7 +6,7 @@ import pytest
 
 from blockchain.api import rate
 from blockchain.api.app import ApiSettings, create_app
-from blockchain.api.rate import ClientBuckets, RequestRate, client_key
+from blockchain.api.rate import ClientBuckets, RequestRate
 from tests.api.asking import ask_app, check_problem
 from tests.api.fake_node import FakeNode
 
@@ -53,23 +53,6 @@ def test_the_table_forgets_who_was_quiet_longest(monkeypatch: pytest.MonkeyPatch
     assert len(buckets) == 2
     assert buckets.wait("a") > 0
     assert buckets.wait("b") == 0.0  # forgotten: it begins anew
-
-
-@pytest.mark.parametrize(
-    ("address", "key"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("::1", "::/64"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("no:address", "no:address"),
-        ("", ""),
-    ],
-)
-def test_what_counts_as_one_client(address: str, key: str) -> None:
-    assert client_key(address) == key
 
 
 def test_one_request_too_many_is_told_when_to_come_again() -> None:

@@ -7,7 +7,7 @@ import pytest
 from blockchain.node.exchange import MET_MAX, Exchange
 from blockchain.node.messages import ADDRESSES_MAX
 from blockchain.node.peers import Peer
-from blockchain.node.reach import Reach, is_exchanged, reach_of_host
+from blockchain.node.reach import Reach, is_exchanged, reach_of_host, source_of
 from blockchain.primitives.host_port import is_host_port
 from blockchain.seams import Dial, PeerId
 
@@ -126,3 +126,20 @@ def test_what_is_remembered_and_told_is_bounded() -> None:
     for number in range(1, MET_MAX + 50):
         bench.exchange.on_met(bench.join(number, says=f"localhost:{number}").id, f"localhost:{number}")
     assert len(bench.exchange._met) == MET_MAX and len(bench.answer(asking)) == ADDRESSES_MAX
+
+
+@pytest.mark.parametrize(
+    ("host", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::1", "::/64"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("no:address", "no:address"),
+        ("", ""),
+    ],
+)
+def test_whose_connection_it_is(host: str, source: str) -> None:
+    assert source_of(host) == source

@@ -14,7 +14,6 @@ from blockchain.runtime.link import Link
 from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.roster import DuplicateConnection, Roster
 from blockchain.runtime.secure_channel import SecureChannel
-from blockchain.runtime.websocket import source_of
 
 SMALL, LARGE = b"\x01" * 32, b"\x02" * 32
 HANDSHAKE_S = 10.0
@@ -98,17 +97,3 @@ def test_a_newcomer_waits_for_all_that_it_replaces() -> None:
         assert third.replaces is None
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("host", "source"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_whose_connection_it_is(host: str, source: str) -> None:
-    assert source_of(host) == source

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from blockchain.api import render
 from blockchain.api.routes.parameters import BlockPath, Digits
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
-from blockchain.api.schemas import BlockAnswer, BlocksAnswer, GenesisAnswer
+from blockchain.api.schemas_blocks import BlockAnswer, BlocksAnswer, GenesisAnswer
 from blockchain.api.schemas_history import RangeAnswer
 from blockchain.errors import Refusal
 from blockchain.node.views import NodeReader

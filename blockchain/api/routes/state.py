@@ -12,7 +12,7 @@ from blockchain import __version__
 from blockchain.api import render
 from blockchain.api.routes.parameters import AddressPath, Digits, HeightPath, RoundPath
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
-from blockchain.api.schemas import (
+from blockchain.api.schemas_state import (
     AccountAnswer,
     ConsensusAnswer,
     LotteryAnswer,

@@ -1,0 +1,172 @@
+"""The shapes of where the node and its chain stand: status, agreement, accounts, peers, lottery; see `schemas`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from blockchain.api import examples
+from blockchain.api.schemas import (
+    AddressText,
+    Hash,
+    Key,
+    Number,
+    Part,
+    Positive,
+    RoundOrNone,
+    TimeMs,
+    config_with,
+)
+
+
+class PoolPart(Part):
+    """`ready` is what a block could take now, `threshold` what it takes to make one."""
+
+    pending: Number
+    ready: Number
+    bytes: Number
+    threshold: Number
+
+
+class SyncPart(Part):
+    """How catching up goes: `target` is the head of the furthest peer, `sources` the peers that have the next block."""
+
+    target: Number
+    blocks_per_second: float | None
+    seconds_left: float | None
+    sources: Number
+    waiting_for: Annotated[str, Field(description="why nothing moves, or empty")]
+
+
+class StatusAnswer(BaseModel):
+    model_config = config_with(examples.STATUS)
+    version: str
+    chain_id: str
+    genesis_hash: Hash
+    node_id: Hash
+    height: Number
+    head: Hash
+    head_time_ms: TimeMs
+    best_peer_height: Number
+    is_syncing: bool
+    is_halted: Annotated[str, Field(description="why, or empty")]
+    validator: AddressText | None
+    is_active: bool
+    peers: Number
+    pool: PoolPart
+    waiting_for: str
+    stalled_ms: Annotated[Number, Field(description="for how long a block is awaited and none became final")]
+    sync: SyncPart
+    untrusted: Annotated[str, Field(description="why this node does not vote on its chain, or empty")]
+
+
+class MissingVote(Part):
+    validator: AddressText
+    stake: Number
+
+
+class ConsensusAnswer(BaseModel):
+    model_config = config_with(examples.CONSENSUS)
+    height: Number
+    round: Number
+    step: Literal["propose", "prevote", "precommit"]
+    forger: AddressText
+    has_proposal: bool
+    locked_round: RoundOrNone
+    locked_block: Hash | None
+    valid_round: RoundOrNone
+    valid_block: Hash | None
+    total_stake: Number
+    quorum_stake: Number
+    prevote_stake: Number
+    precommit_stake: Number
+    missing_prevotes: list[MissingVote]
+    missing_precommits: list[MissingVote]
+    online_stake: Number
+    offline: Annotated[list[MissingVote], Field(description="members without an announcement for 15 s")]
+    waiting_for: str
+
+
+class AccountAnswer(BaseModel):
+    model_config = config_with(examples.ACCOUNT)
+    address: AddressText
+    public_key: Key
+    balance: Number
+    nonce: Number
+    next_nonce: Number
+    stake: Number
+    stake_waiting: Number
+    validator_key: Key | None
+
+
+class ValidatorPart(Part):
+    address: AddressText
+    key: Key
+    stake: Positive
+
+
+class ValidatorsAnswer(BaseModel):
+    model_config = config_with(examples.VALIDATORS)
+    height: Number
+    hash: Hash
+    total_stake: Number
+    validators: list[ValidatorPart]
+
+
+class PeerPart(Part):
+    """`address` is where the peer says that it listens, `remote` the IP address of the connection."""
+
+    id: Hash
+    address: str
+    inbound: bool
+    height: Number
+    round: Number
+    remote: str
+    agent: str
+    score: Number
+
+
+class DialPart(Part):
+    address: str
+    attempts: Number
+    last_error: str
+    is_connected: bool
+    last_attempt_ms: Number | None
+    next_attempt_ms: Number | None
+
+
+class BanPart(Part):
+    """Either a node id is banned, `peer`, or an `address`: an IPv4 address, or an IPv6 /64."""
+
+    peer: Hash | None
+    address: str
+    reason: str
+    why: str
+    seconds_left: Number
+    times: Number
+
+
+class PeersAnswer(BaseModel):
+    model_config = config_with(examples.PEERS)
+    peers: list[PeerPart]
+    dials: list[DialPart]
+    bans: list[BanPart]
+
+
+class LotteryAnswer(BaseModel):
+    """The winner owns the lots from `interval[0]` up to, not including, `interval[1]`; `point` is among them."""
+
+    model_config = config_with(examples.LOTTERY)
+    genesis_hash: Hash
+    height: Number
+    round: Number
+    seed: Hash
+    reference: Hash
+    point: Number
+    total_stake: Number
+    left_out: list[AddressText]
+    forger: AddressText
+    interval: Annotated[list[Number], Field(min_length=2, max_length=2)]
+    validators: list[ValidatorPart]
+    vrf_proof: str | None
