@@ -7,6 +7,7 @@ it, one input at a time, and performs the effects of one input before the next (
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final, assert_never
 
 from msgspec import Struct
@@ -90,6 +91,7 @@ from blockchain.seams import (
 
 VOUCHED: Final = Vouched()  # nobody says anything of the chain
 STATUS_MS: Final = 1_000
+ANNOUNCED_MAX: Final = 1_000  # on connecting: far fewer than may wait for one peer; the others speak in a moment
 PEERS_MS: Final = 30_000
 
 
@@ -323,7 +325,7 @@ class Core:
         self._out.extend(self.gossip.offer(peer, (verified.id for verified in self.chain.pool)))
         self._out.append(self.gossip.send(peer, GetPeers()))
         self._out.extend(self.exchange.try_own(peer))
-        for announcement in self.announcements:
+        for announcement in islice(self.announcements, ANNOUNCED_MAX):
             self._out.append(self.gossip.send(peer, Announce(announcement)))
 
     def _on_disconnected(self, peer_id: PeerId) -> None:
@@ -345,7 +347,7 @@ class Core:
                 self.liveness.on_tick(STATUS_MS, self.chain.height, is_awaited)
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
             case TimerKind.ANNOUNCE:
-                if self.engine.validator is not None:
+                if self.engine.validator is not None and not self.halted:  # it signs nothing any more
                     self._out.append(Sign(Announcement(self.engine.validator, self._instance, now)))
                 self._set_timer(TimerKind.ANNOUNCE, ANNOUNCE_MS)
             case TimerKind.PEERS:

@@ -122,6 +122,8 @@ class Gossip:
             for step in (VoteStep.PREVOTE, VoteStep.PRECOMMIT):
                 for vote in votes.of(step).votes.values():
                     if peer.lacks(vote, index[vote.validator]):
+                        if not peer.may_be_sent_vote():
+                            return
                         peer.note_vote(vote, index[vote.validator])
                         yield vote
 

@@ -53,6 +53,7 @@ LABORIOUS: Final = frozenset({Votes, ProposedBlock, Transactions, Blocks, Announ
 ASKED_FOR: Final = frozenset({Transactions, Blocks, Peers})  # what nobody sends unasked
 OWED_MAX: Final = 50_000  # entries of a kind that a peer is remembered to have been asked for
 BLOCKS_SENT_MAX: Final = 8  # a tick, to who says that it lacks them: up to 4 MiB each for a status of 100 bytes
+VOTES_SENT_MAX: Final = ALLOWANCES[Votes] // 2  # a tick, the same: its tick may begin in the middle of one's own
 OVER_FACTOR: Final = 4  # so many times an allowance is no accident, unless it happens seldom
 FLOOD_FACTOR: Final = 40
 USELESS_MAX: Final = 1_000  # transactions a tick that do not enter the pool; some never do, of honest peers too
@@ -75,6 +76,7 @@ class Peer:
         self._came: Counter[type[Message]] = Counter()  # since the last tick
         self._owed: Counter[type[Message]] = Counter()  # was asked for, and has not come
         self._blocks_sent = 0  # since the last tick
+        self._votes_sent = 0  # of those that it lacked, the same
         self._useless = 0  # transactions, the same
         self.unanswered = 0  # transactions that it offered and did not send
         self._known: OrderedDict[Hash32, None] = OrderedDict()  # a dict is slow to find its first again and again
@@ -102,6 +104,7 @@ class Peer:
         fault = self._excess(max(passed_ms / TICK_MS, 1))
         self._came.clear()
         self._blocks_sent = 0
+        self._votes_sent = 0
         self._useless = 0
         return fault
 
@@ -149,6 +152,11 @@ class Peer:
         """Whether a block of the height in progress is sent to it before the next tick; counts it if so."""
         self._blocks_sent += 1
         return self._blocks_sent <= BLOCKS_SENT_MAX
+
+    def may_be_sent_vote(self) -> bool:
+        """Whether one more vote that it lacks is sent to it before the next tick; counts it if so."""
+        self._votes_sent += 1
+        return self._votes_sent <= VOTES_SENT_MAX
 
     def note_useless(self) -> None:
         """It sent a transaction that does not apply."""

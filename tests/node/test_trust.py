@@ -209,6 +209,8 @@ def test_a_halt_outlasts_a_new_start() -> None:
     assert bench.told(Halted) == [Halted("two blocks of height 2 are certified")]
     assert status_of(bench.core).is_halted == "two blocks of height 2 are certified"
     assert not bench.signs()
+    announced = bench.core.handle(TimerFired(TimerKey(TimerKind.ANNOUNCE)), NOW)
+    assert not [effect for effect in announced if isinstance(effect, Sign)], "nor does it say to be on line"
     bench.receive(Status(LENGTH + 1, 0, Step.PROPOSE, ()))
     bench.perform(bench.core.handle(TimerFired(TimerKey(TimerKind.STATUS)), NOW))
     assert bench.core.sync.awaited_from(PEER) == 0, "nor does it ask for blocks"
