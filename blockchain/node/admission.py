@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from blockchain.errors import InvalidTransaction
+from blockchain.errors import InvalidTransaction, MalformedMessage, StoreError
 from blockchain.node.chain import Chain
 from blockchain.node.entry import ending, received, refusal_event
 from blockchain.node.gossip import Gossip
@@ -97,7 +97,7 @@ class Admission:
         ended: list[TransactionStory] = []
         refused = []
         for one in pending:
-            verified = VerifiedTransaction(one.id, one.raw, decode_transaction(one.raw))
+            verified = _taken_up(one)
             try:
                 ended += self._chain.pool.add(verified, now, must_apply=False, story=_story_of(one, now))
             except InvalidTransaction as error:
@@ -170,6 +170,14 @@ class Admission:
 def _story_of(pending: PendingTransaction, now: int) -> Story:
     """An older store tells none."""
     return pending.story or (received(now, from_client=False),)
+
+
+def _taken_up(pending: PendingTransaction) -> VerifiedTransaction:
+    """Raises StoreError."""
+    try:
+        return VerifiedTransaction(pending.id, pending.raw, decode_transaction(pending.raw))
+    except MalformedMessage as error:
+        raise StoreError(f"a pending transaction is damaged: {error}") from None
 
 
 def _ended(stories: list[TransactionStory]) -> list[Effect]:

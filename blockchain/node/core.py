@@ -237,6 +237,8 @@ class Core:
             bodies = {block_id: self._store.round_block(block_id) for block_id in record.block_ids()}
             context = self.context()
             blocks = {block_id: verify_block(body or b"", context) for block_id, body in bodies.items()}
+            if any(block.id != block_id for block_id, block in blocks.items()):
+                raise MalformedMessage("a block stands under the id of another")
         except (MalformedMessage, PeerFault) as error:
             raise StoreError(f"the record of the height in progress is damaged: {error}") from None
         self.engine.restore(record, blocks)

@@ -11,17 +11,18 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from blockchain.errors import BlockchainError, StoreError
+from blockchain.consensus.record import decode_record
+from blockchain.errors import BlockchainError, InvalidSignature, MalformedMessage, StoreError
 from blockchain.genesis import ENGINES
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.node.chain import Chain
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
-from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
+from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock, block_id, decode_block
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.transaction import VerifiedTransaction, parties_of
+from blockchain.primitives.transaction import VerifiedTransaction, parties_of, verify_transaction
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
 from blockchain.runtime.sqlite_check import check_head
@@ -30,12 +31,15 @@ from blockchain.runtime.sqlite_look import Snapshot
 from blockchain.runtime.sqlite_rows import (
     read_block,
     read_evidence,
+    read_halted,
     read_history,
     read_pending,
     read_round_block,
     read_round_record,
     read_state,
+    read_untrusted,
 )
+from blockchain.runtime.sqlite_stories import check_stories
 from blockchain.seams import FinalBlock
 
 
@@ -134,10 +138,10 @@ class Auditor:
 
     def _check_state(self, height: int, root: Hash32) -> int:
         """The rows of the state give the root that the replay came to; returns how many they are."""
-        if Overlay(FinalState(read_state(self._connection))).root() != root:
+        records = list(read_state(self._connection))
+        if not all(value for _, value in records) or Overlay(FinalState(records)).root() != root:
             raise damaged(self._path, f"its state is not the one after block {height}")
-        (count,) = self._connection.execute("SELECT count(*) FROM state").fetchone() or (0,)
-        return int(count)
+        return len(records)
 
     def _check_counts(self, height: int) -> None:
         """Nothing stands in a table beside what the blocks put there."""
@@ -150,8 +154,28 @@ class Auditor:
                 raise damaged(self._path, f"{count} rows in {table}, where {right} belong")
 
     def _check_small_tables(self) -> None:
-        read_round_record(self._connection)
-        for (block_id,) in self._connection.execute("SELECT id FROM round_blocks"):
-            read_round_block(self._connection, block_id)
-        read_pending(self._connection)
+        """What a node takes up at its start, and what it tells of transactions."""
+        try:
+            self._check_round()
+            for pending in read_pending(self._connection):
+                if verify_transaction(pending.raw, self._genesis_hash).id != pending.id:
+                    raise damaged(self._path, "a pending transaction has another id than its row says")
+        except (MalformedMessage, InvalidSignature) as error:
+            raise damaged(self._path, f"the round in progress, or the pool: {error}") from None
+        check_stories(self._connection)
         read_evidence(self._connection)
+        read_halted(self._connection)
+        read_untrusted(self._connection)
+
+    def _check_round(self) -> None:
+        """The round in progress has the bodies of the blocks that it names."""
+        raw = read_round_record(self._connection)
+        record = None if raw is None else decode_record(raw)
+        held = set()
+        for (identifier,) in self._connection.execute("SELECT id FROM round_blocks"):
+            body = read_round_block(self._connection, identifier) or b""
+            if block_id(decode_block(body).header, self._genesis_hash) != identifier:
+                raise damaged(self._path, "a block of the round in progress has another id than its row says")
+            held.add(identifier)
+        if record is not None and record.height == self._chain.height and not record.block_ids() <= held:
+            raise damaged(self._path, "without a block of the round in progress")

@@ -54,6 +54,8 @@ def _check_destination(folder: Path, destination: Path, *, overwrite: bool) -> N
     if destination.exists():
         if destination.resolve() == (folder / STORE_FILE).resolve():
             raise StoreError(f"backup {destination}: it is the store itself: choose another place")
+        if destination.resolve().parent == folder.resolve():  # its WAL, its lock, the node's key
+            raise StoreError(f"backup {destination}: it is a file of the node: choose another place")
         if not overwrite:
             raise _exists(destination)
     if not destination.parent.is_dir():

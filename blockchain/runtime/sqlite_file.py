@@ -6,7 +6,8 @@ Every StoreError is one line: what is wrong, with which file, and what to do abo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -171,7 +172,30 @@ def check_owner(connection: apsw.Connection, path: Path, genesis_hash: bytes) ->
     expected = TABLES.keys() if version == SCHEMA_VERSION else TABLES.keys() - ADDED_BY_2
     if missing := expected - names:
         raise damaged(path, f"without its table {min(missing)}")
+    if version == SCHEMA_VERSION:
+        _check_shape(connection, path)
     return version
+
+
+def _check_shape(connection: apsw.Connection, path: Path) -> None:
+    """The tables have the columns that they are made with, and nothing else happens where they are written."""
+    if connection.execute("SELECT name FROM sqlite_schema WHERE type NOT IN ('table', 'index')").fetchone():
+        raise damaged(path, "with views or triggers, which no node makes")
+    for table, columns in _columns_of_tables().items():
+        if _columns(connection, table) != columns:
+            raise damaged(path, f"its table {table} has other columns")
+
+
+@cache
+def _columns_of_tables() -> dict[str, set[str]]:
+    with closing(apsw.Connection(":memory:")) as model:
+        for name, columns in TABLES.items():
+            model.execute(f"CREATE TABLE {name} {columns}")
+        return {name: _columns(model, name) for name in TABLES}
+
+
+def _columns(connection: apsw.Connection, table: str) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
 
 def _table_names(connection: apsw.Connection) -> set[str]:

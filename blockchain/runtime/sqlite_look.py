@@ -77,10 +77,12 @@ def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
     """Raises StoreError as `snapshot` does."""
     with snapshot(folder, genesis_hash) as found:
         connection, path = found.connection, found.path
-        row: tuple[int, bytes, int] | None = connection.execute("SELECT height, id, state_count FROM head").fetchone()
-        if row is None:
-            raise damaged(path, "without its head")
-        height, head, records = row
+        row: tuple[object, ...] | None = connection.execute("SELECT height, id, state_count FROM head").fetchone()
+        match row:
+            case (int(height), bytes(head), int(records)):
+                pass
+            case _:
+                raise damaged(path, "without its head")
         (transactions,) = connection.execute("SELECT count(*) FROM transactions").fetchone() or (0,)
         (pending,) = connection.execute("SELECT count(*) FROM pending").fetchone() or (0,)
         return StoreFacts(

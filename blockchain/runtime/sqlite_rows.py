@@ -15,6 +15,7 @@ from zlib import crc32
 
 import apsw
 
+from blockchain.errors import MalformedMessage
 from blockchain.node.store import EVIDENCE_MAX
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import HASH_BYTES, Hash32
@@ -173,9 +174,12 @@ def remove_pending(connection: apsw.Connection, removed: Sequence[Hash32]) -> No
 def read_pending(connection: apsw.Connection) -> list[PendingTransaction]:
     pending = []
     for transaction_id, raw, crc, story in connection.execute("SELECT id, raw, crc, story FROM pending ORDER BY seq"):
-        is_whole = isinstance(raw, bytes) and isinstance(story, bytes)
+        is_whole = all(isinstance(value, bytes) for value in (transaction_id, raw, story))
         _sound(connection, "a pending transaction", raw + story if is_whole else None, crc)
-        stages = codec.decode(story, Story, bytes_max=STORY_BYTES_MAX) if story else ()
+        try:
+            stages = codec.decode(story, Story, bytes_max=STORY_BYTES_MAX) if story else ()
+        except MalformedMessage:
+            raise damaged(connection.filename, "the story of a pending transaction") from None
         pending.append(PendingTransaction(transaction_id, raw, stages))
     return pending
 
@@ -205,7 +209,7 @@ def set_halted(connection: apsw.Connection, why: str) -> None:
 
 def read_halted(connection: apsw.Connection) -> str:
     row = connection.execute("SELECT value FROM meta WHERE name = 'halted'").fetchone()
-    return bytes(row[0]).decode("utf-8", "replace") if row else ""
+    return _bytes(connection, "why it halted", row[0]).decode("utf-8", "replace") if row else ""
 
 
 def set_untrusted(connection: apsw.Connection, above: int) -> None:
@@ -218,7 +222,13 @@ def set_trusted(connection: apsw.Connection) -> None:
 
 def read_untrusted(connection: apsw.Connection) -> int | None:
     row = connection.execute("SELECT value FROM meta WHERE name = 'untrusted_above'").fetchone()
-    return int.from_bytes(bytes(row[0]), "big") if row else None
+    return int.from_bytes(_bytes(connection, "from where on it is not trusted", row[0]), "big") if row else None
+
+
+def _bytes(connection: apsw.Connection, what: str, value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise damaged(connection.filename, what)
+    return value
 
 
 def _sound(connection: apsw.Connection, what: str, raw: object, crc: object) -> bytes:

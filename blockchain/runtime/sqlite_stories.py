@@ -6,8 +6,9 @@ each is written once, each stage in them once too, and for a transaction a numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
 import apsw
 from msgspec import Struct
@@ -15,8 +16,11 @@ from msgspec import Struct
 from blockchain.errors import MalformedMessage
 from blockchain.node.store import REFUSALS_MAX, STORIES_MAX
 from blockchain.primitives import codec
+from blockchain.primitives.crypto import HASH_BYTES
 from blockchain.runtime.sqlite_file import damaged
 from blockchain.seams import Stage, Story, TransactionStory
+
+T = TypeVar("T")
 
 PACKED_BYTES_MAX: Final = 64 * 1024 * 1024  # of a block of 10,000 transactions that share nothing some 10 MB
 
@@ -77,16 +81,42 @@ def read_story(connection: apsw.Connection, transaction_id: bytes) -> Story:
     packed = connection.execute(
         "SELECT packed, position FROM transactions JOIN block_stories USING (height) WHERE id = ?", (transaction_id,)
     ).fetchone()
-    try:
-        ended = codec.decode(row[0], Story, bytes_max=PACKED_BYTES_MAX) if row else ()
-        final = _unpack(packed[0], packed[1]) if packed else ()
-    except MalformedMessage:
-        raise damaged(connection.filename, "the story of a transaction") from None
+    with _in_words(connection):
+        ended = _decode(row[0], Story) if row else ()
+        final = _story_at(_decode(packed[0], Packed), packed[1]) if packed else ()
     return (*ended, *final)
 
 
-def _unpack(raw: bytes, position: int) -> Story:
-    packed = codec.decode(raw, Packed, bytes_max=PACKED_BYTES_MAX)
+def check_stories(connection: apsw.Connection) -> None:
+    """Every story can be read, and a block has as many as transactions. Raises StoreError."""
+    with _in_words(connection):
+        for (raw,) in connection.execute("SELECT stages FROM stories UNION ALL SELECT stages FROM refusals"):
+            _decode(raw, Story)
+        for raw, ids_bytes in connection.execute(
+            "SELECT packed, length(transaction_ids) FROM block_stories LEFT JOIN blocks USING (height)"
+        ):
+            packed = _decode(raw, Packed)
+            if len(packed.of_positions) * HASH_BYTES != ids_bytes:
+                raise MalformedMessage("not one for each transaction")
+            for position in range(len(packed.of_positions)):
+                _story_at(packed, position)
+
+
+@contextmanager
+def _in_words(connection: apsw.Connection) -> Iterator[None]:
+    try:
+        yield
+    except MalformedMessage:
+        raise damaged(connection.filename, "the story of a transaction") from None
+
+
+def _decode(raw: object, kind: type[T]) -> T:
+    if not isinstance(raw, bytes):
+        raise MalformedMessage("not bytes")
+    return codec.decode(raw, kind, bytes_max=PACKED_BYTES_MAX)
+
+
+def _story_at(packed: Packed, position: int) -> Story:
     try:
         return tuple(packed.stages[number] for number in packed.stories[packed.of_positions[position]])
     except IndexError:

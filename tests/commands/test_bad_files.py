@@ -16,6 +16,7 @@ from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 import apsw
 import pytest
@@ -358,6 +359,22 @@ def test_is_one_clear_line_and_changes_nothing(
     assert said.startswith("blockchain: ") and said.count("\n") == 1, said
     assert words in said
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    "harm, words",
+    [
+        (f"UPDATE pending SET raw = x'00', story = x'', crc = {crc32(bytes(1))}", "a pending transaction is damaged"),
+        ("INSERT INTO meta VALUES ('halted', 7)", "is damaged (why it halted)"),
+    ],
+)
+def test_what_a_node_takes_up_at_its_start_is_one_clear_line_too(
+    harm: str, words: str, folder: Path, run: Callable[..., tuple[int, str]]
+) -> None:
+    sql(folder / "data" / "chain.db", harm)
+    code, said = run(folder)
+    assert (code, said.count("\n")) == (1, 1)
+    assert words in said
 
 
 @as_a_user

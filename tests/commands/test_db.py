@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from msgspec.structs import replace
@@ -157,6 +158,80 @@ def torn_page(file: Path, folder: Path) -> None:
         opened.write(b"\xff" * 4096)
 
 
+def pending_of(change: Callable[[bytes], bytes], name: str = "raw") -> Callable[[Path, Path], None]:
+    """Another value in the pool's only row, with the check sum that fits it."""
+
+    def harm(file: Path, folder: Path) -> None:
+        with open_chain(folder) as node:
+            (waiting,) = node.store.pending()
+        values = {"raw": waiting.raw, "story": b""}
+        values[name] = change(values[name])
+        crc = crc32(values["raw"] + values["story"])
+        sql(file, "UPDATE pending SET raw = ?, story = ?, crc = ?", values["raw"], values["story"], crc)
+
+    return harm
+
+
+def round_block_of_another_id(file: Path, folder: Path) -> None:
+    with open_chain(folder) as node:
+        stored = node.store.block(2)
+    assert stored is not None
+    sql(file, "INSERT INTO round_blocks VALUES (zeroblob(32), ?, ?)", stored.raw, crc32(stored.raw))
+
+
+def trigger(file: Path, _: Path) -> None:
+    sql(file, "CREATE TRIGGER evil AFTER INSERT ON pending BEGIN DELETE FROM blocks; END")
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (pending_of(lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])), "the round in progress, or the pool: the signature"),
+        (pending_of(lambda raw: b"none"), "the round in progress, or the pool: malformed"),
+        (pending_of(lambda story: b"\xff", "story"), "the story of a pending transaction"),
+        (lambda file, _: sql(file, "UPDATE pending SET id = zeroblob(32)"), "another id than its row says"),
+        (lambda file, _: sql(file, "UPDATE pending SET id = 'text'"), "a pending transaction"),
+        (lambda file, _: sql(file, "INSERT INTO stories VALUES (1, zeroblob(32), x'ff')"), "the story of a"),
+        (lambda file, _: sql(file, "INSERT INTO refusals VALUES (1, zeroblob(32), 'text')"), "the story of a"),
+        (lambda file, _: sql(file, "INSERT OR REPLACE INTO block_stories VALUES (3, 2, x'ff')"), "the story of a"),
+        (lambda file, _: sql(file, "INSERT OR REPLACE INTO block_stories VALUES (3, 2, x'93909100920000')"), "story"),
+        (lambda file, _: sql(file, "INSERT OR REPLACE INTO block_stories VALUES (9, 0, x'93909090')"), "story of"),
+        (lambda file, _: sql(file, "INSERT INTO round_record VALUES (1, x'ff', ?)", crc32(b"\xff")), "the round in"),
+        (round_block_of_another_id, "a block of the round in progress has another id"),
+        (lambda file, _: sql(file, "INSERT INTO meta VALUES ('halted', 7)"), "why it halted"),
+        (lambda file, _: sql(file, "INSERT INTO meta VALUES ('untrusted_above', 'text')"), "not trusted"),
+        (lambda file, _: sql(file, "UPDATE state SET value = x''"), "its state is not the one"),
+        (lambda file, _: sql(file, "ALTER TABLE blocks RENAME COLUMN raw TO bytes"), "table blocks has other columns"),
+        (lambda file, _: sql(file, "ALTER TABLE pending DROP COLUMN story"), "table pending has other columns"),
+        (lambda file, _: sql(file, "CREATE VIEW more AS SELECT * FROM pending"), "views or triggers"),
+        (trigger, "views or triggers"),
+    ],
+)  # fmt: skip
+def test_what_no_accident_would_do_is_found_too(
+    harm: Callable[[Path, Path], object], why: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm(store(folder), folder / "data")
+    assert main(["db", "check", *flags(folder)]) == EXIT_FAILED
+    line = stderr_line(capsys)
+    assert why in line and "start again" in line
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        ("UPDATE head SET id = 'text'", "without its head"),
+        ("INSERT INTO meta VALUES ('halted', 1.5)", "why it halted"),
+        ("ALTER TABLE blocks RENAME COLUMN raw TO bytes", "other columns"),
+    ],
+)
+def test_info_of_what_is_no_text_or_number_is_a_line(
+    harm: str, why: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql(store(folder), harm)
+    assert main(["db", "info", *flags(folder)]) == EXIT_FAILED
+    assert why in stderr_line(capsys)
+
+
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
@@ -238,7 +313,12 @@ def test_a_backup_never_overwrites_unless_asked(folder: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize(
     ("destination", "why"),
-    [("data", "it is a folder"), ("data/chain.db", "the store itself"), ("none/copy.db", "there is no folder")],
+    [
+        ("data", "it is a folder"),
+        ("data/chain.db", "the store itself"),
+        ("data/lock.db", "a file of the node"),
+        ("none/copy.db", "there is no folder"),
+    ],
 )
 def test_a_destination_that_cannot_be_is_a_line(
     destination: str, why: str, folder: Path, capsys: pytest.CaptureFixture[str]
