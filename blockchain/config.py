@@ -14,12 +14,13 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from blockchain.errors import ConfigError
 
 LogFormat = Literal["json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 Value = tuple[int, bytes] | bool | str | Path | int | tuple[str, ...] | None
 
 DEFAULT_IP: Final = "localhost"
@@ -321,8 +322,8 @@ SETTINGS: Final[dict[str, Setting]] = {
     "advertise": Setting(
         _read_advertise, "host:port that other nodes are told to dial, or none", "<ip>:<node_port>, not of 0.0.0.0"
     ),
-    "log_format": Setting(_read_choice("json", "text"), "json: an object a line; text: for people", "json"),
-    "log_level": Setting(_read_choice("debug", "info", "warning", "error"), "least level that is logged", "info"),
+    "log_format": Setting(_read_choice(*get_args(LogFormat)), "json: an object a line; text: for people", "json"),
+    "log_level": Setting(_read_choice(*LOG_LEVELS), "least level that is logged", "info"),
     "service": Setting(_read_service, "name of this node in its logs", "blockchain-node"),
     "api_hosts": Setting(
         _read_hosts, "further names that API clients may call this node by (`Host`), with commas", "none"

@@ -82,7 +82,7 @@ def consensus(view: ConsensusView, validators: ValidatorSet) -> JsonObject:
         "valid_round": view.valid_round,
         "valid_block": hex_or_none(view.valid_block),
         "total_stake": view.total_stake,
-        "quorum_stake": 2 * view.total_stake // 3 + 1,
+        "quorum_stake": validators.quorum_stake,
         "prevote_stake": view.prevote_stake,
         "precommit_stake": view.precommit_stake,
         "missing_prevotes": _stakes(view.missing_prevotes, validators),

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from blockchain.api import examples
+from blockchain.config import LogLevel
 from blockchain.primitives.scalars import INTEGER_MAX
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="32 bytes as hex")]
@@ -88,7 +89,7 @@ class LogLevelAnswer(BaseModel):
     """The least level that is logged."""
 
     model_config = config_with(examples.LOG_LEVEL)
-    level: Literal["debug", "info", "warning", "error"]
+    level: LogLevel
 
 
 # ---------------------------------------------------------------------------------------------- transactions

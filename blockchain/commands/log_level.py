@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from blockchain.commands.arguments import add_command, add_settings, add_url, read_settings
+from blockchain.config import LOG_LEVELS
 
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands
-
-_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 def add_parser(commands: Commands) -> None:
@@ -22,7 +21,7 @@ def add_parser(commands: Commands) -> None:
         "See or change the least level that a running node logs. The node has to be run with --admin_token_file, and "
         "this needs the same file. A node that is started again has the level of its settings.",
     )
-    parser.add_argument("level", nargs="?", choices=_LEVELS, help="the new level (default: show the one in force)")
+    parser.add_argument("level", nargs="?", choices=LOG_LEVELS, help="the new level (default: show the one in force)")
     add_url(parser)
     add_settings(parser, "admin_token_file")
 

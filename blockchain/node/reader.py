@@ -91,7 +91,7 @@ def _waiting_for(core: Core, current: HeightInProgress) -> str:
     if core.sync.is_syncing:
         return f"blocks: peers are at height {core.sync.best_height - 1}"
     rules = current.rules
-    needed = current.validators.total * 2 // 3 + 1
+    needed = current.validators.quorum_stake
     offline = core.liveness.offline(current.validators)
     online = current.validators.total - sum(current.validators.stake_of(one) for one in offline)
     if online < needed and core.engine.is_block_awaited:

@@ -57,6 +57,11 @@ class ValidatorSet:
         """More than two thirds of the stake: 3 × stake > 2 × total."""
         return 3 * stake > 2 * self.total
 
+    @property
+    def quorum_stake(self) -> int:
+        """The least stake that is a quorum."""
+        return 2 * self.total // 3 + 1
+
     def is_honest_minority(self, stake: int) -> bool:
         """More than one third: at least one correct validator is among them (the paper's f + 1)."""
         return 3 * stake > self.total

@@ -76,9 +76,7 @@ class SqliteStore:
 
     def head(self) -> int:
         with self._reading():
-            height: int
-            (height,) = self._reader.execute("SELECT height FROM head").fetchone() or (0,)
-            return height
+            return rows.read_height(self._reader)
 
     def block(self, height: int) -> FinalBlock | None:
         with self._reading():
@@ -91,10 +89,7 @@ class SqliteStore:
 
     def locate(self, transaction_id: bytes) -> tuple[int, int] | None:
         with self._reading():
-            row = self._reader.execute(
-                "SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)
-            ).fetchone()
-            return (row[0], row[1]) if row else None
+            return rows.read_place(self._reader, transaction_id)
 
     def history(self, address: bytes, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
         with self._reading():

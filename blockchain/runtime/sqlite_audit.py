@@ -25,15 +25,17 @@ from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import VerifiedTransaction, parties_of, verify_transaction
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
-from blockchain.runtime.sqlite_check import check_head
+from blockchain.runtime.sqlite_check import check_head, check_pages
 from blockchain.runtime.sqlite_file import SCHEMA_VERSION, damaged
 from blockchain.runtime.sqlite_look import Snapshot
 from blockchain.runtime.sqlite_rows import (
     read_block,
     read_evidence,
     read_halted,
+    read_height,
     read_history,
     read_pending,
+    read_place,
     read_round_block,
     read_round_record,
     read_state,
@@ -72,10 +74,10 @@ class Auditor:
 
     def run(self) -> Audited:
         """Raises StoreError for the first fault: what it is, at which height, and what to do."""
-        self._check_pages()
+        # Every page and index of the file, as SQLite sees them.
+        check_pages(self._path, self._connection.pragma("integrity_check", 1))
         check_head(self._connection, self._path)
-        height: int
-        (height,) = self._connection.execute("SELECT height FROM head").fetchone() or (0,)
+        height = read_height(self._connection)
         root = Overlay(FinalState()).root()  # the state of genesis reaches the store with block 1
         for each in range(1, height + 1):
             root = self._check_block(each)
@@ -84,12 +86,6 @@ class Auditor:
         self._check_counts(height)
         self._check_small_tables()
         return Audited(height, self._transactions, records)
-
-    def _check_pages(self) -> None:
-        """Every page and index of the file, as SQLite sees them."""
-        answer = self._connection.pragma("integrity_check", 1)
-        if answer != "ok":
-            raise damaged(self._path, " ".join(str(answer).split()))
 
     def _check_block(self, height: int) -> Hash32:
         """The block and its index entries; returns the state root that it leads to."""
@@ -107,10 +103,7 @@ class Auditor:
 
     def _check_index(self, height: int, position: int, transaction: VerifiedTransaction) -> None:
         """The transaction is found by its id, and by the addresses that it names."""
-        place = self._connection.execute(
-            "SELECT height, position FROM transactions WHERE id = ?", (transaction.id,)
-        ).fetchone()
-        if place != (height, position):
+        if read_place(self._connection, transaction.id) != (height, position):
             raise damaged(self._path, f"transaction {transaction.id.hex()} of block {height} is not in its index")
         for address in parties_of(transaction.transaction):
             self._parties += 1

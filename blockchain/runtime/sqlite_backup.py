@@ -17,9 +17,10 @@ import apsw
 
 from blockchain.errors import StoreError
 from blockchain.runtime.atomic_file import publish, sync, sync_folder
-from blockchain.runtime.sqlite_check import check_head
-from blockchain.runtime.sqlite_file import STORE_FILE, check_owner, damaged, in_words
+from blockchain.runtime.sqlite_check import check_head, check_pages
+from blockchain.runtime.sqlite_file import STORE_FILE, check_owner, in_words
 from blockchain.runtime.sqlite_look import snapshot
+from blockchain.runtime.sqlite_rows import read_height
 
 _PAGES_A_STEP: Final = 1_024  # 4 MiB between two signs of progress
 
@@ -82,13 +83,9 @@ def _check_copy(path: Path, genesis_hash: bytes) -> int:
     address = f"{path.resolve().as_uri()}?immutable=1"
     with in_words(path, "cannot read the backup"), closing(apsw.Connection(address, flags=flags)) as copy:
         check_owner(copy, path, genesis_hash)
-        answer = copy.pragma("quick_check", 1)
-        if answer != "ok":
-            raise damaged(path, " ".join(str(answer).split()))
+        check_pages(path, copy.pragma("quick_check", 1))
         check_head(copy, path)
-        height: int
-        (height,) = copy.execute("SELECT height FROM head").fetchone() or (0,)
-        return height
+        return read_height(copy)
 
 
 def _name_it(temporary: Path, destination: Path, *, overwrite: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import apsw
 
 from blockchain.runtime.sqlite_file import damaged
-from blockchain.runtime.sqlite_rows import read_block
+from blockchain.runtime.sqlite_rows import read_block, read_place
 
 QUICK_CHECK_BYTES_MAX: Final = 64 * 1024 * 1024  # all of a store up to here is walked by SQLite: about 0.2 s
 SMALL_TABLES: Final = ("meta", "head", "round_record", "round_blocks", "pending", "stories", "refusals", "evidence")
@@ -24,18 +24,21 @@ def check_store(connection: apsw.Connection, path: Path) -> None:
     size = connection.pragma("page_count") * connection.pragma("page_size")
     if frames == applied and path.stat().st_size < size:  # no page may be missing now; SQLite would read zeros there
         raise damaged(path, f"cut off at {path.stat().st_size} bytes of {size}")
-    _check_pages(connection, path, size)
+    for answer in _quick_check(connection, size):
+        check_pages(path, answer)
     check_head(connection, path)
 
 
-def _check_pages(connection: apsw.Connection, path: Path, size: int) -> None:
+def _quick_check(connection: apsw.Connection, size: int) -> list[object]:
     if size <= QUICK_CHECK_BYTES_MAX:
-        answers = [connection.pragma("quick_check", 1)]
-    else:
-        answers = [connection.pragma("quick_check", table) for table in SMALL_TABLES]
-    for answer in answers:
-        if answer != "ok":
-            raise damaged(path, " ".join(str(answer).split()))
+        return [connection.pragma("quick_check", 1)]
+    return [connection.pragma("quick_check", table) for table in SMALL_TABLES]
+
+
+def check_pages(path: Path, answer: object) -> None:
+    """What SQLite answered to a check of pages has to be "ok", or StoreError with what it found."""
+    if answer != "ok":
+        raise damaged(path, " ".join(str(answer).split()))
 
 
 def check_head(connection: apsw.Connection, path: Path) -> None:
@@ -59,8 +62,5 @@ def check_head(connection: apsw.Connection, path: Path) -> None:
 
 def _check_index(connection: apsw.Connection, path: Path, height: int, transaction_ids: tuple[bytes, ...]) -> None:
     for position, transaction_id in enumerate(transaction_ids):
-        found = connection.execute(
-            "SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)
-        ).fetchone()
-        if found != (height, position):
+        if read_place(connection, transaction_id) != (height, position):
             raise damaged(path, f"a transaction of block {height} is not in its index")

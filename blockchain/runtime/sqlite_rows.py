@@ -48,6 +48,18 @@ def append_block(connection: apsw.Connection, block: FinalBlock) -> None:
     )
 
 
+def read_height(connection: apsw.Connection) -> int:
+    """The head's; 0 while there is no block."""
+    (height,) = connection.execute("SELECT height FROM head").fetchone() or (0,)
+    return int(height)
+
+
+def read_place(connection: apsw.Connection, transaction_id: bytes) -> tuple[int, int] | None:
+    """The height and the position in its block of a final transaction."""
+    row = connection.execute("SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)).fetchone()
+    return (row[0], row[1]) if row else None
+
+
 def read_block(connection: apsw.Connection, height: int) -> FinalBlock | None:
     """The block, or None when there is none. Raises StoreError when a byte of its row has changed."""
     row: tuple[object, ...] | None = connection.execute(

@@ -49,11 +49,11 @@ def _move_refusals(connection: apsw.Connection) -> None:
 
 def _rebuild_history(connection: apsw.Connection, path: Path) -> int:
     """From the blocks, by height; returns how many there are."""
-    (head,) = connection.execute("SELECT height FROM head").fetchone() or (0,)
+    head = rows.read_height(connection)
     for height in range(1, head + 1):
         stored = rows.read_block(connection, height)
         if stored is None:
             raise damaged(path, f"without block {height}")
         raws = decode_block(stored.raw).transactions
         rows.add_history(connection, height, [parties_of(decode_transaction(raw)) for raw in raws])
-    return int(head)
+    return head

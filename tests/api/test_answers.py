@@ -230,7 +230,7 @@ def test_directions() -> None:
 
 
 def test_a_page_of_the_history_reads_so_many_bytes_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "PAGE_BYTES_MAX", 1)
+    monkeypatch.setattr(chain, "PAGE_BYTES_MAX", 1)
     page = _get(FakeNode(), f"{V1}/accounts/{ALICE.address_text}/transactions/")
     assert (_places(page), page["next"]) == ([(3, 1), (3, 0)], "3:0")
 

@@ -205,7 +205,7 @@ def test_the_clock_and_chain_of_another_node(
     with running_api() as (url, _):
         ahead = clock.clock_ahead_ms(url)
         assert ahead is not None and abs(ahead) < 60_000, "it is the same clock, and its header may be a little old"
-        monkeypatch.setattr(clock, "clock_ahead_ms", lambda url: 0)
+        monkeypatch.setattr(checks, "clock_ahead_ms", lambda url: 0)
         told = report(capsys, [*same, f"--url={url}"])
         assert f"{url} is of this chain" in told and "ok           clock: within 2 s" in told
         told = report(capsys, [*settings, f"--url={url}"], EXIT_FAILED)
@@ -229,7 +229,7 @@ def test_a_node_that_lies_about_its_clock_without_end(date: str, monkeypatch: py
 def test_the_difference_of_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     with running_api() as (url, _):
         for ahead, level in ((1_000, "ok"), (-3_000, "warn"), (9_000, "fail"), (None, "skip")):
-            monkeypatch.setattr(clock, "clock_ahead_ms", lambda url, ahead=ahead: ahead)
+            monkeypatch.setattr(checks, "clock_ahead_ms", lambda url, ahead=ahead: ahead)
             found = list(checks.check_other_node(url, SPEC))
             assert [one.level for one in found if one.what == "clock"] == [level]
 

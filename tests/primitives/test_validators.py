@@ -110,6 +110,7 @@ def test_the_thresholds_are_exact_for_any_stake(total: int, stake: int) -> None:
 def test_the_least_stake_above_each_threshold(total: int, quorum: int, minority: int) -> None:
     validators = ValidatorSet([Validator(address("v"), key("v").public_key, total)])
     assert next(stake for stake in range(total + 1) if validators.is_quorum(stake)) == quorum
+    assert validators.quorum_stake == quorum
     assert next(stake for stake in range(total + 1) if validators.is_honest_minority(stake)) == minority
 
 

@@ -10,12 +10,12 @@ from fastapi.routing import APIRoute
 from blockchain.api.admin import AdminGate, AdminToken, check_admin
 from blockchain.api.body import BodyLimits, parse_json, read_body
 from blockchain.api.rate import client_of
-from blockchain.api.routes.paths import add_path, answer_json
+from blockchain.api.routes.paths import BODY_PROBLEMS, add_path, answer_json
 from blockchain.api.schemas import AdminAnswer, LogLevelAnswer
+from blockchain.config import LOG_LEVELS
 from blockchain.errors import Refusal
 from blockchain.runtime.logs import change_log_level, log_level
 
-LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _LEVEL_BODY: Final = BodyLimits(bytes_max=1_024, seconds_max=5.0)
 _LEVEL_REQUEST: Final[dict[str, object]] = {
     "required": True,
@@ -72,10 +72,8 @@ def admin_routes() -> APIRouter:
         LogLevelAnswer,
         method="PUT",
         problems={
-            400: ("malformed_json", "body_incomplete"),
+            **BODY_PROBLEMS,
             **TOKEN_PROBLEMS,
-            408: "body_too_slow",
-            413: "body_too_large",
             422: "log_level_unknown",
         },
         request_body=_LEVEL_REQUEST,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -12,21 +11,18 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import render
-from blockchain.api.routes.parameters import BlockPath, Digits
+from blockchain.api.routes.parameters import BlockPath, Digits, read_block_reference
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas_blocks import BlockAnswer, BlocksAnswer, GenesisAnswer
 from blockchain.api.schemas_history import RangeAnswer
 from blockchain.errors import Refusal
 from blockchain.node.views import NodeReader
-from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.scalars import INTEGER_MAX
 from blockchain.seams import FinalBlock
 
 PAGE_BLOCKS: Final = 20
 PAGE_BLOCKS_MAX: Final = 100
 PAGE_BYTES_MAX: Final = 1024 * 1024  # of blocks as they are stored; as JSON a page is two to three times that
-_HEIGHT: Final = re.compile(r"[0-9]{1,16}")
-_ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 async def list_blocks(
@@ -70,7 +66,7 @@ async def list_range(
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_range", f"`from` is {first}, and `to` only {last}")
     head = node.status().height
     end = head if last is None else min(head, last)
-    blocks = _collect(node, range(first, min(end, first + limit - 1) + 1))
+    blocks = page_of(node, range(first, min(end, first + limit - 1) + 1))
     following = blocks[-1].height + 1 if blocks else first
     return await run_in_threadpool(
         lambda: answer_json(render.block_range(blocks, following if following <= end else None, head))
@@ -82,7 +78,8 @@ async def get_block(node: NodeOf, reference: BlockPath) -> Response:
 
     With the certificate that made it final, and its parent's.
     """
-    height = _height(node, reference)
+    named = read_block_reference(reference)
+    height = named if isinstance(named, int) else node.height_of(named)
     found = None if height is None else node.block(height)
     if found is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "block_not_found", f"this node has no final block {reference}")
@@ -117,11 +114,11 @@ def newest_blocks(node: NodeReader, before: int | None, limit: int) -> list[Fina
     """At most `limit` blocks, and PAGE_BYTES_MAX of them, below a height (None: the newest); lowest height first."""
     head = node.status().height
     top = head if before is None else min(head, before - 1)
-    return _collect(node, range(top, max(top - limit, 0), -1))[::-1]
+    return page_of(node, range(top, max(top - limit, 0), -1))[::-1]
 
 
-def _collect(node: NodeReader, heights: Iterable[int]) -> list[FinalBlock]:
-    """The blocks of these heights, until one is missing or the page is full."""
+def page_of(node: NodeReader, heights: Iterable[int]) -> list[FinalBlock]:
+    """The blocks of these heights, one at least, until one is missing or the page has PAGE_BYTES_MAX."""
     blocks: list[FinalBlock] = []
     taken_bytes = 0
     for height in heights:
@@ -133,15 +130,3 @@ def _collect(node: NodeReader, heights: Iterable[int]) -> list[FinalBlock]:
             break
         blocks.append(found)
     return blocks
-
-
-def _height(node: NodeReader, reference: str) -> int | None:
-    if _HEIGHT.fullmatch(reference):
-        return int(reference)
-    if _ID.fullmatch(reference):
-        return node.height_of(Hash32(bytes.fromhex(reference)))
-    raise Refusal(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "invalid_block_reference",
-        "a block is named by its height or its 64 hex digits",
-    )

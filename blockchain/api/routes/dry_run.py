@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import examples, render
 from blockchain.api.body import BodyLimits, read_draft
-from blockchain.api.routes.paths import NodeOf, add_path, answer_json, body_limits_of
+from blockchain.api.routes.paths import BODY_PROBLEMS, NodeOf, add_path, answer_json, body_limits_of
 from blockchain.api.schemas_history import DraftTransaction, DryRunAnswer
 from blockchain.errors import InvalidSignature, MalformedMessage, Refusal
 from blockchain.node.views import DryRunView
@@ -55,9 +55,7 @@ def dry_run_routes() -> APIRouter:
         DryRunAnswer,
         method="POST",
         problems={
-            400: ("malformed_json", "body_incomplete"),
-            408: "body_too_slow",
-            413: "body_too_large",
+            **BODY_PROBLEMS,
             415: "unsupported_media_type",
             422: ("malformed", "field_missing", "amount_zero", "not_an_object"),
         },

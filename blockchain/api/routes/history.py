@@ -10,12 +10,12 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import render
-from blockchain.api.routes.chain import PAGE_BYTES_MAX, newest_blocks
+from blockchain.api.routes.chain import newest_blocks, page_of
 from blockchain.api.routes.parameters import AddressPath, Digits
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas_history import FeesAnswer, HistoryAnswer
 from blockchain.node.mempool import BYTES_MAX, TRANSACTIONS_MAX
-from blockchain.node.views import NodeReader, PoolView
+from blockchain.node.views import PoolView
 from blockchain.primitives.address import parse_address
 from blockchain.primitives.block import decode_block
 from blockchain.primitives.jsonform import JsonObject
@@ -47,7 +47,8 @@ async def get_history(
     account = parse_address(address)
     before = None if cursor is None else _place_of(cursor)
     places = node.history(account, before, limit + 1)
-    blocks = _blocks_of(node, places[:limit])
+    blocks = {block.height: block for block in page_of(node, dict.fromkeys(height for height, _ in places[:limit]))}
+    assert blocks or not places, "an entry of the history without its block"
     shown = [place for place in places[:limit] if place[0] in blocks]
     following = shown[-1] if shown and len(shown) < len(places) else None
     return await run_in_threadpool(lambda: answer_json(render.history(account, shown, blocks, following)))
@@ -81,20 +82,6 @@ def history_routes() -> APIRouter:
 def _place_of(cursor: str) -> Place:
     height, _, position = cursor.partition(":")
     return int(height), int(position)
-
-
-def _blocks_of(node: NodeReader, places: list[Place]) -> dict[int, FinalBlock]:
-    """The blocks of the first places, as many as a page may read; the first one always."""
-    blocks: dict[int, FinalBlock] = {}
-    read_bytes = 0
-    for height in dict.fromkeys(height for height, _ in places):
-        found = node.block(height)
-        assert found is not None, "an entry of the history without its block"
-        read_bytes += len(found.raw)
-        if blocks and read_bytes > PAGE_BYTES_MAX:
-            break
-        blocks[height] = found
-    return blocks
 
 
 def _fees(pool: PoolView, blocks: list[FinalBlock]) -> JsonObject:

@@ -11,9 +11,11 @@ from pydantic import BeforeValidator, Field
 
 from blockchain.api import examples
 from blockchain.errors import Refusal
+from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.scalars import INTEGER_MAX
 
-_DIGITS: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+_DIGITS: Final = re.compile(r"[0-9]{1,16}")
+_ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def _check_digits(value: object) -> object:
@@ -29,16 +31,32 @@ HeightPath = Annotated[int, Field(ge=1, le=INTEGER_MAX), Digits, Path(examples=[
 RoundPath = Annotated[int, Field(ge=0, le=2**31 - 1), Digits, Path(examples=[0])]
 AddressPath = Annotated[str, Path(examples=[examples.ADDRESS_A])]
 TransactionIdPath = Annotated[
-    str, Path(examples=[examples.TRANSACTION_ID], json_schema_extra={"pattern": "^[0-9a-fA-F]{64}$"})
+    str, Path(examples=[examples.TRANSACTION_ID], json_schema_extra={"pattern": f"^{_ID.pattern}$"})
 ]
 BlockPath = Annotated[
     str,
     Path(
         description="a height or an id",
         examples=["3", examples.BLOCK_ID],
-        json_schema_extra={"pattern": "^([0-9]{1,16}|[0-9a-fA-F]{64})$"},
+        json_schema_extra={"pattern": f"^({_DIGITS.pattern}|{_ID.pattern})$"},
     ),
 ]
+
+
+def read_transaction_id(text: str) -> Hash32:
+    """The id that a path names. Raises Refusal (422, `invalid_transaction_id`)."""
+    if not _ID.fullmatch(text):
+        raise Refusal(422, "invalid_transaction_id", "a transaction's id has 64 hex digits")
+    return Hash32(bytes.fromhex(text))
+
+
+def read_block_reference(text: str) -> int | Hash32:
+    """The height or the id that a path names. Raises Refusal (422, `invalid_block_reference`)."""
+    if _DIGITS.fullmatch(text):
+        return int(text)
+    if _ID.fullmatch(text):
+        return Hash32(bytes.fromhex(text))
+    raise Refusal(422, "invalid_block_reference", "a block is named by its height or its 64 hex digits")
 
 
 def query_names(endpoint: Callable[..., Any]) -> frozenset[str]:

@@ -31,6 +31,12 @@ COMMON_PROBLEMS: Final[dict[int, Codes]] = {
     500: "internal_error",
     503: ("too_many_connections", "stopping"),
 }
+# What any path that takes a body may answer beside these.
+BODY_PROBLEMS: Final[dict[int, Codes]] = {
+    400: ("malformed_json", "body_incomplete"),
+    408: "body_too_slow",
+    413: "body_too_large",
+}
 
 
 def add_path(

@@ -8,9 +8,8 @@ from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import render_proofs
-from blockchain.api.routes.parameters import AddressPath, TransactionIdPath
+from blockchain.api.routes.parameters import AddressPath, TransactionIdPath, read_transaction_id
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
-from blockchain.api.routes.transactions import read_transaction_id
 from blockchain.api.schemas_proofs import AccountProofAnswer, TransactionProofAnswer
 from blockchain.errors import Refusal
 from blockchain.node.proofs import transaction_proof

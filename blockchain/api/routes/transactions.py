@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import Annotated, Final, TypedDict
 
@@ -11,9 +10,9 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import examples, render
-from blockchain.api.body import BodyLimits, Submission, read_submission
-from blockchain.api.routes.parameters import Digits, TransactionIdPath
-from blockchain.api.routes.paths import NodeOf, add_path, answer_json, body_limits_of
+from blockchain.api.body import SUBMISSION_TRANSACTIONS_MAX, BodyLimits, Submission, read_submission
+from blockchain.api.routes.parameters import Digits, TransactionIdPath, read_transaction_id
+from blockchain.api.routes.paths import BODY_PROBLEMS, NodeOf, add_path, answer_json, body_limits_of
 from blockchain.api.schemas import PooledTransaction, SignedTransaction, SubmissionAnswer, TransactionAnswer
 from blockchain.api.waiting import WAIT_SECONDS, WaitFor, WaitSeconds, WaitsOf, wait_ended
 from blockchain.errors import InvalidTransaction, Refusal
@@ -24,8 +23,8 @@ from blockchain.primitives.jsonform import JsonObject
 POOL_LISTED_MAX: Final = 1_000  # as JSON about half a megabyte
 # The node's state and not the client's fault: it may come again, after some blocks, or in the next second.
 TRY_LATER_SECONDS: Final = {"pool_full": 5, "pool_busy": 1}
-_ID: Final = re.compile(r"[0-9a-fA-F]{64}")
 _ONE_SCHEMA: Final = SignedTransaction.model_json_schema()
+_LIST_SCHEMA: Final = {"type": "array", "items": _ONE_SCHEMA, "maxItems": SUBMISSION_TRANSACTIONS_MAX}
 
 
 async def list_pool(
@@ -100,13 +99,6 @@ async def get_transaction(
     return answer_json(render.transaction(view))
 
 
-def read_transaction_id(text: str) -> Hash32:
-    """The id that a path names. Raises Refusal (422, `invalid_transaction_id`)."""
-    if not _ID.fullmatch(text):
-        raise Refusal(422, "invalid_transaction_id", "a transaction's id has 64 hex digits")
-    return Hash32(bytes.fromhex(text))
-
-
 class _Received(TypedDict):
     message: str
     ids: list[str]
@@ -165,9 +157,8 @@ def transaction_routes() -> APIRouter:
         status=HTTPStatus.ACCEPTED,
         also={200: SubmissionAnswer},
         problems={
+            **BODY_PROBLEMS,
             400: ("malformed_json", "malformed", "body_incomplete"),
-            408: "body_too_slow",
-            413: "body_too_large",
             415: "unsupported_media_type",
             422: (
                 "amount_zero",
@@ -198,7 +189,9 @@ _REQUEST_BODY: Final[dict[str, object]] = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {"oneOf": [_ONE_SCHEMA, {"type": "array", "items": _ONE_SCHEMA, "maxItems": 1_000}]},
+            "schema": {
+                "oneOf": [_ONE_SCHEMA, {"type": "array", "items": _ONE_SCHEMA, "maxItems": SUBMISSION_TRANSACTIONS_MAX}]
+            },
             "example": examples.SIGNED_TRANSACTION,
         },
         "application/msgpack": {"schema": {"type": "string", "format": "binary"}},
