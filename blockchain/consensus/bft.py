@@ -62,6 +62,7 @@ from blockchain.seams import (
     Penalize,
     PoolChanged,
     ProposalReceived,
+    ProposalUntimely,
     Proposed,
     ProveVrf,
     RoundTimedOut,
@@ -277,8 +278,7 @@ class BftEngine:
         """Whether the block's time is not too far ahead of this node's clock (protocol §4.5); said when it is."""
         ahead, allowed = block.header.time_ms - now, self._parameters.clock_drift_ms
         if ahead > allowed:
-            why = f"time: its time is {ahead} ms ahead of this node's clock, {allowed} are allowed"
-            self._emit(BlockRejected(proposal.height, proposal.round, proposal.block_id, why))
+            self._emit(ProposalUntimely(proposal.height, proposal.round, proposal.forger, ahead, allowed))
         return ahead <= allowed
 
     def _on_vote(self, vote: Vote, now: int) -> None:
@@ -487,6 +487,7 @@ class BftEngine:
         | RoundTimedOut
         | Locked
         | BlockRejected
+        | ProposalUntimely
         | EvidenceFound
         | SignatureRefused,
     ) -> None:

@@ -37,6 +37,7 @@ from blockchain.seams import (
     PeerJoined,
     PeerLeft,
     PeerPenalized,
+    ProposalUntimely,
     Proposed,
     RoundTimedOut,
     SignatureRefused,
@@ -222,7 +223,7 @@ def describe(event: NodeEvent) -> Line:
             return _of_pool(event)
         case HeightBegun() | ForgerDrawn() | Proposed() | RoundTimedOut() | Locked():
             return _of_round(event)
-        case BlockFinalized() | BlockRejected() | EvidenceFound() | SignatureRefused():
+        case BlockFinalized() | BlockRejected() | ProposalUntimely() | EvidenceFound() | SignatureRefused():
             return _of_outcome(event)
         case _:
             assert_never(event)
@@ -297,7 +298,7 @@ def _of_round(event: HeightBegun | ForgerDrawn | Proposed | RoundTimedOut | Lock
             assert_never(event)
 
 
-def _of_outcome(event: BlockFinalized | BlockRejected | EvidenceFound | SignatureRefused) -> Line:
+def _of_outcome(event: BlockFinalized | BlockRejected | ProposalUntimely | EvidenceFound | SignatureRefused) -> Line:
     match event:
         case BlockFinalized():
             how = "synced" if event.synced else f"{event.final_ms - event.block_time_ms} ms after its time"
@@ -311,6 +312,10 @@ def _of_outcome(event: BlockFinalized | BlockRejected | EvidenceFound | Signatur
         case BlockRejected():
             where = f"height {event.height}, round {event.round}"
             return logging.WARNING, f"{where}: block {_short(event.block_id)} rejected: {event.why}"
+        case ProposalUntimely():
+            where = f"height {event.height}, round {event.round}"
+            apart = f"{event.ahead_ms} ms ahead of this node's clock, {event.allowed_ms} are allowed"
+            return logging.WARNING, f"{where}: the block of {format_address(event.forger)} is {apart}: check the clocks"
         case EvidenceFound():
             accused = format_address(event.validator)
             return logging.WARNING, f"evidence of {event.kind} against {accused} at height {event.height}"

@@ -91,6 +91,16 @@ class BlockRejected(Struct, frozen=True, tag="block_rejected"):
     why: str
 
 
+class ProposalUntimely(Struct, frozen=True, tag="proposal_untimely"):
+    """A new block whose time is further ahead of this node's clock than allowed: one of the two clocks is wrong."""
+
+    height: int
+    round: int
+    forger: Address
+    ahead_ms: int
+    allowed_ms: int
+
+
 class BlockFinalized(Struct, frozen=True, tag="block_final"):
     """`decided_round` is the certificate's; `round` the one that this node was in when it learnt of it."""
 
@@ -165,6 +175,7 @@ NodeEvent = (
     | RoundTimedOut
     | Locked
     | BlockRejected
+    | ProposalUntimely
     | BlockFinalized
     | EvidenceFound
     | SignatureRefused

@@ -45,6 +45,7 @@ from blockchain.seams import (
     Penalize,
     PoolChanged,
     ProposalReceived,
+    ProposalUntimely,
     Proposed,
     ProveVrf,
     RoundTimedOut,
@@ -426,9 +427,9 @@ def test_a_block_ahead_of_the_clock_gets_nil(ahead: int, value: Hash32 | None) -
     effects = started().propose(block)
     assert asked(effects) == [Vote(HEIGHT, 0, PREVOTE, None if value is None else block.id, -1, WHO[ME])]
     assert of(Broadcast, effects) != []
-    why = f"time: its time is {ahead} ms ahead of this node's clock, 5000 are allowed"
-    told = [] if value is not None else [BlockRejected(HEIGHT, 0, block.id, why)]
-    assert events(BlockRejected, effects) == told
+    told = [] if value is not None else [ProposalUntimely(HEIGHT, 0, block.header.forger, ahead, 5_000)]
+    assert events(ProposalUntimely, effects) == told
+    assert events(BlockRejected, effects) == []
 
 
 def test_the_clock_says_nothing_about_a_block_proposed_again() -> None:

@@ -29,6 +29,7 @@ from blockchain.seams import (
     PeerJoined,
     PeerLeft,
     PeerPenalized,
+    ProposalUntimely,
     Proposed,
     RoundTimedOut,
     SignatureRefused,
@@ -316,6 +317,13 @@ EVENTS: list[tuple[NodeEvent, str, str, dict[str, object]]] = [
         "warning",
         f"height 6, round 1: block {SHORT} rejected: state root",
         {"height": 6, "round": 1, "block_id": HEX, "why": "state root"},
+    ),
+    (
+        ProposalUntimely(6, 1, ME, 6_000, 5_000),
+        "warning",
+        f"height 6, round 1: the block of {TEXT} is 6000 ms ahead of this node's clock, 5000 are allowed: "
+        "check the clocks",
+        {"height": 6, "round": 1, "forger": TEXT, "ahead_ms": 6_000, "allowed_ms": 5_000},
     ),
     (
         BlockFinalized(6, 2, 1, ID, ME, (ID,), 1_000, 1_250),
