@@ -350,7 +350,7 @@ def _build(found: Mapping[str, Found]) -> NodeConfig:
         where = found["api_port"].where if "api_port" in found else found["node_port"].where
         raise _bad(where, api_port, "another port than the other one of this node")
     values.setdefault("data_dir", Path("data", f"node-{node_port}"))
-    if "advertise" not in values and node_port != 0 and not _is_wildcard(ip):
+    if "advertise" not in values and node_port != 0 and not is_wildcard(ip):
         values["advertise"] = f"[{ip}]:{node_port}" if ":" in ip else f"{ip}:{node_port}"
     seeds = values.get("seeds", (f"localhost:{DEFAULT_NODE_PORT}",))
     own = {values.get("advertise"), f"localhost:{node_port}"}
@@ -358,7 +358,7 @@ def _build(found: Mapping[str, Found]) -> NodeConfig:
     return NodeConfig(**values)
 
 
-def _is_wildcard(ip: str) -> bool:
+def is_wildcard(ip: str) -> bool:
     """Whether it stands for all addresses of this machine, and so is none that others could dial."""
     try:
         return ipaddress.ip_address(ip).is_unspecified

@@ -16,11 +16,12 @@ from blockchain.api.admin import AdminToken
 from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.routes.health import CHECKS
 from blockchain.cli import build_parser
-from blockchain.config import load_config
+from blockchain.config import SETTINGS, load_config
 from blockchain.seams import events
 from tests.api.fake_node import FakeNode
 from tests.test_docs import DOCS, PROTOCOL, ROOT, documents, nodes, table
 
+README = ROOT / "README.md"
 OPERATING = DOCS / "operating.md"
 ERRORS = DOCS / "errors.md"
 FIELDS = "(?:amount|fee|nonce|expiry|sender|recipient|signature|validator_key)"  # protocol §3.4
@@ -66,7 +67,7 @@ def _is_parsed(words: list[str]) -> bool:
 # ---------------------------------------------------------------------------------------------------- operating
 
 
-@pytest.mark.parametrize("path", [OPERATING, ERRORS, DOCS / "api.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [README, OPERATING, ERRORS, DOCS / "api.md"], ids=lambda path: path.name)
 def test_every_command_on_the_page_is_one(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = list(commands(path.read_text(encoding="utf-8")))
     assert found or path != OPERATING
@@ -92,6 +93,18 @@ def test_the_settings_file_and_the_unit_are_good(tmp_path: Path) -> None:
     (line,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
     program, *words = shlex.split(line)
     assert program.endswith("/bin/blockchain") and is_command(words)
+
+
+def test_every_setting_stands_in_the_readme_and_none_else() -> None:
+    assert rows(README, "Settings of a node", "Setting") == set(SETTINGS)
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    (section,) = re.findall(r"^## Commands\n(.*?)^## ", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    first_cells = re.findall(r"^\| (`.*?) (?<!\\)\| ", section, re.MULTILINE)
+    named = {word for cell in first_cells for word in re.findall(r"`([a-z-]+)", cell)}
+    (known,) = (action.choices for action in build_parser()._actions if isinstance(action.choices, dict))
+    assert named == known.keys()
 
 
 def test_every_event_of_the_log_stands_on_the_page_and_none_else() -> None:

@@ -157,8 +157,9 @@ class UnexpectedErrors:
 
 def _log_unexpected(error: Exception) -> None:
     _LOGGER.error(
-        "a request failed: %s",
+        "a request failed: %s: %s",
         type(error).__name__,
+        error,
         extra={
             "error.kind": type(error).__name__,
             "error.message": str(error),

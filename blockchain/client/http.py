@@ -327,5 +327,7 @@ def _reason(error: Exception) -> str:
             return "no connection (is the node running?)"
         case httpx.TimeoutException():
             return "it did not answer in time"
+        case httpx.UnsupportedProtocol():
+            return "that is no URL of a node, such as http://localhost:8050"
         case _:
             return str(error) or type(error).__name__

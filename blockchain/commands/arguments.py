@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from blockchain.config import SETTINGS, NodeConfig, load_config
+from blockchain.config import SETTINGS, NodeConfig, is_wildcard, load_config
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["CommandParser"]
@@ -73,6 +73,12 @@ def read_settings(arguments: argparse.Namespace) -> NodeConfig:
 
 def add_url(parser: CommandParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, help="API of the node to ask (default: %(default)s)")
+
+
+def url_of(config: NodeConfig) -> str:
+    """The API of the node with these settings, as this machine reaches it."""
+    host = "localhost" if is_wildcard(config.ip) else config.ip
+    return f"http://[{host}]:{config.api_port}" if ":" in host else f"http://{host}:{config.api_port}"
 
 
 def add_json(parser: CommandParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from blockchain.commands.arguments import add_command, whole_number
 from blockchain.commands.genesis import add_parameters, read_parameters
+from blockchain.config import ENV_PREFIX
 from blockchain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -127,12 +129,18 @@ def _run_here(testnet: Testnet) -> int:
     with interruptible(), NodeProcesses() as processes:
         for node in testnet.nodes:
             command = python_command("run_node.py", testnet.config_flag(node))
-            processes.start_with_prefix(node.name, command, clean_environment(), show)
+            processes.start_with_prefix(node.name, command, clean_environment(**_log_settings()), show)
         try:
             return _watch(processes, testnet)
         except KeyboardInterrupt:
             codes = processes.stop()
             return 1 if any(codes.values()) else 0
+
+
+def _log_settings() -> dict[str, str]:
+    """What somebody who reads the one stream may choose for all nodes; all else is each node's own."""
+    names = [f"{ENV_PREFIX}{name}" for name in ("LOG_FORMAT", "LOG_LEVEL")]
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _watch(processes: NodeProcesses, testnet: Testnet) -> int:

@@ -25,8 +25,8 @@ WAL_PAGES: Final = 10_000  # 40 MB between checkpoints: at 1,000 a checkpoint co
 WAL_BYTES_KEPT: Final = 64 * 1024 * 1024  # a WAL that a long read made longer is cut back to this
 
 HOW_TO_REPAIR: Final = (
-    "put back a copy of it, or move it and its -wal aside (not the keys nor the signer's record) and start again: "
-    "the node fetches the blocks from its peers"
+    "put back a copy of it, or move it and its -wal and -shm aside (not the keys nor the signing record) and start "
+    "again: the node fetches the blocks from its peers"
 )
 
 TABLES: Final = {

@@ -51,6 +51,7 @@ def test_an_error_that_nobody_expected(path: str, caplog: pytest.LogCaptureFixtu
 
     failure, access = caplog.records
     assert failure.levelno == logging.ERROR
+    assert failure.getMessage() == "a request failed: RuntimeError: the secret of the database"
     assert failure.__dict__["error.kind"] == "RuntimeError"
     assert failure.__dict__["error.message"] == "the secret of the database"
     assert "_enter" in failure.__dict__["error.stack"]

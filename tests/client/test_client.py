@@ -235,6 +235,7 @@ hows = pytest.mark.parametrize("how", ["sync", "async"])
     [
         (httpx.ConnectError("All connection attempts failed"), "is the node running"),
         (httpx.ReadTimeout("timed out"), "did not answer in time"),
+        (httpx.UnsupportedProtocol("unsupported protocol 'localhost://'"), "no URL of a node, such as http://"),
         (httpx.RemoteProtocolError("peer closed connection"), "peer closed connection"),
         (httpx.ReadError(""), "ReadError"),
     ],

@@ -13,7 +13,9 @@ from blockchain.api.admin import read_admin_token
 from blockchain.api.app import ApiSettings
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
 from blockchain.client import Ban, Dial, Peer, Peers
+from blockchain.commands.arguments import url_of
 from blockchain.commands.peers import page
+from blockchain.config import NodeConfig
 from tests.commands.fake_api import running_api
 from tests.commands.test_cli import stderr_line
 
@@ -63,6 +65,30 @@ def test_the_log_level_is_shown_and_changed(token_file: Path, capsys: pytest.Cap
         assert main(["log-level", *flags]) == 0
         assert capsys.readouterr().out.split() == ["error", "error"]
         assert logging.getLogger().level == logging.ERROR
+
+
+def test_the_log_level_is_that_of_the_node_of_the_settings(
+    token_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "node.toml"
+    with running_api(settings=ApiSettings(admin_token=read_admin_token(token_file))) as (url, _):
+        host, _, port = url.removeprefix("http://").partition(":")
+        settings.write_text(f'ip = "{host}"\nnode_port = 1\napi_port = {port}\nadmin_token_file = "token"\n')
+        assert main(["log-level", "warning", f"--config={settings}"]) == 0
+        assert capsys.readouterr().out.split() == ["warning"]
+
+
+@pytest.mark.parametrize(
+    ("ip", "url"),
+    [
+        ("node.example.org", "http://node.example.org:7"),
+        ("0.0.0.0", "http://localhost:7"),
+        ("::", "http://localhost:7"),
+        ("::1", "http://[::1]:7"),
+    ],
+)
+def test_the_url_of_a_node(ip: str, url: str) -> None:
+    assert url_of(NodeConfig(ip=ip, api_port=7)) == url
 
 
 def test_the_log_level_without_the_right_token(token_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

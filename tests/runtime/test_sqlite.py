@@ -262,7 +262,7 @@ def test_a_store_whose_parts_do_not_agree_is_refused(tmp_path: Path, damage: str
     text = refusal(tmp_path)
     assert f"is damaged ({words}" in text
     assert text.endswith(
-        "move it and its -wal aside (not the keys nor the signer's record) and start again: "
+        "move it and its -wal and -shm aside (not the keys nor the signing record) and start again: "
         "the node fetches the blocks from its peers"
     )
 
