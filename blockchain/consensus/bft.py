@@ -275,11 +275,15 @@ class BftEngine:
         return True
 
     def _is_timely(self, proposal: Proposal, block: VerifiedBlock, now: int) -> bool:
-        """Whether the block's time is not too far ahead of this node's clock (protocol §4.5); said when it is."""
+        """Whether the block's time is not too far ahead of this node's clock (protocol §4.5); said when it is.
+
+        The earliest time that it can have never is: else clocks that were set back stop the chain until they catch up.
+        """
         ahead, allowed = block.header.time_ms - now, self._parameters.clock_drift_ms
-        if ahead > allowed:
+        is_timely = ahead <= allowed or block.header.time_ms == self._app.parent_time_ms + 1
+        if not is_timely:
             self._emit(ProposalUntimely(proposal.height, proposal.round, proposal.forger, ahead, allowed))
-        return ahead <= allowed
+        return is_timely
 
     def _on_vote(self, vote: Vote, now: int) -> None:
         if vote.height == self.current.height - 1 and self._commit.add(vote):

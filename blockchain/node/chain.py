@@ -154,6 +154,10 @@ class Chain:
     def parent_certificate(self) -> Certificate:
         return self.head.certificate
 
+    @property
+    def parent_time_ms(self) -> int:
+        return self.head.time_ms
+
     def is_block_due(self) -> bool:
         if self.checkpoint is not None and self.checkpoint.height == self.height:
             return False  # that block is there already, and a new one would be another (protocol §8.8)

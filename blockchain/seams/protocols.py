@@ -82,6 +82,10 @@ class Application(Protocol):
     def parent_certificate(self) -> Certificate:
         """This node's own certificate of the head."""
 
+    @property
+    def parent_time_ms(self) -> int:
+        """The time of the head, or of genesis."""
+
     def is_block_due(self) -> bool:
         """The trigger (protocol §5.3), by what timers have told; no clock is read for it."""
 

@@ -104,6 +104,7 @@ class App:
         self.validators = self.parent_validators = validators
         entries = tuple(CommitSignature(index, SIGNATURE) for index in range(len(validators)))
         self.parent_certificate = Certificate(height - 1, 0, BLOCK_A, entries)
+        self.parent_time_ms = NOW - 1_000
         self.is_due = False
         self.bad: set[Hash32] = set()
         self.fork: ForkFound | None = None

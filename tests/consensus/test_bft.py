@@ -432,6 +432,16 @@ def test_a_block_ahead_of_the_clock_gets_nil(ahead: int, value: Hash32 | None) -
     assert events(BlockRejected, effects) == []
 
 
+@pytest.mark.parametrize("later_ms, is_voted_for", [(1, True), (2, False)])
+def test_clocks_that_were_set_back_do_not_stop_the_chain(later_ms: int, is_voted_for: bool) -> None:
+    """The head is an hour ahead of them; the earliest block on it gets votes all the same."""
+    bench = started()
+    bench.app.parent_time_ms = NOW + 3_600_000
+    block = block_of(time_ms=bench.app.parent_time_ms + later_ms)
+    value = block.id if is_voted_for else None
+    assert asked(bench.propose(block)) == [Vote(HEIGHT, 0, PREVOTE, value, -1, WHO[ME])]
+
+
 def test_the_clock_says_nothing_about_a_block_proposed_again() -> None:
     block = block_of(time_ms=NOW + 60_000)
     bench = started()
