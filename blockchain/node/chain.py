@@ -354,18 +354,25 @@ class Chain:
             pending_removed=(*ids, *(story.id for story in ended)),
             ended=tuple(ended),
         )
-        event = BlockFinalized(
-            height=header.height,
-            round=round,
-            decided_round=certificate.round,
-            block_id=block.id,
-            forger=header.forger,
-            transaction_ids=ids,
-            block_time_ms=header.time_ms,
-            final_ms=now,
-            synced=is_synced,
-        )
-        return [Write(batch), Emit(event), *(refusal_event(story) for story in ended)]
+        event = _final_event(final, header, certificate.round, round, now, is_synced=is_synced)
+        return [Write(batch), event, *(refusal_event(story) for story in ended)]
 
     def next_nonce(self, address: Address) -> int:
         return self.ledger.next_nonce(self.state(), address)
+
+
+def _final_event(
+    final: FinalBlock, header: Header, decided_round: int, round: int, now: int, *, is_synced: bool
+) -> Emit:
+    event = BlockFinalized(
+        height=final.height,
+        round=round,
+        decided_round=decided_round,
+        block_id=final.id,
+        forger=header.forger,
+        transaction_ids=final.transaction_ids,
+        block_time_ms=header.time_ms,
+        final_ms=now,
+        synced=is_synced,
+    )
+    return Emit(event)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from blockchain.primitives.crypto import Hash32
@@ -22,3 +24,6 @@ class Vouched(Struct, frozen=True):
 
     checkpoint: Checkpoint | None = None
     genesis: bool = False
+
+
+UNVOUCHED: Final = Vouched()  # nobody says anything of the chain

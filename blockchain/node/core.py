@@ -7,23 +7,21 @@ it, one input at a time, and performs the effects of one input before the next (
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final, assert_never
 
-from msgspec import Struct
-
 from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, BftEngine
 from blockchain.consensus.evidence import accused
-from blockchain.consensus.record import decode_record
-from blockchain.errors import MalformedMessage, PeerFault, StoreError
 from blockchain.genesis import ENGINES
 from blockchain.node.admission import Admission
 from blockchain.node.announcements import ANNOUNCE_MS, Announcements
 from blockchain.node.block_timers import BlockTimers
 from blockchain.node.chain import Chain
-from blockchain.node.checkpoint import Vouched
+from blockchain.node.checkpoint import UNVOUCHED, Vouched
 from blockchain.node.exchange import Exchange
 from blockchain.node.gossip import Gossip
+from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.liveness import Liveness
 from blockchain.node.messages import (
     Accuse,
@@ -47,9 +45,10 @@ from blockchain.node.messages import (
 )
 from blockchain.node.offences import Offences
 from blockchain.node.peers import UNBOUNDED, Peer
+from blockchain.node.stored_round import read_round
 from blockchain.node.sync import Sync
 from blockchain.node.trust import Trust
-from blockchain.node.verify import VerifyContext, verify_block
+from blockchain.node.verify import VerifyContext
 from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import PublicKey
@@ -89,45 +88,15 @@ from blockchain.seams import (
     Write,
 )
 
-VOUCHED: Final = Vouched()  # nobody says anything of the chain
 STATUS_MS: Final = 1_000
 ANNOUNCED_MAX: Final = 1_000  # on connecting: far fewer than may wait for one peer; the others speak in a moment
 PEERS_MS: Final = 30_000
 
 
-class MessageReceived(Struct, frozen=True):
-    """A verified message of a connected peer."""
-
-    peer: PeerId
-    message: Verified
-
-
-class MessageFaulty(Struct, frozen=True):
-    """A frame that did not verify: what the peer answers for."""
-
-    peer: PeerId
-    fault: PeerFault
-
-
-Input = (
-    Started
-    | MessageReceived
-    | MessageFaulty
-    | TransactionsSubmitted
-    | PeerConnected
-    | PeerDisconnected
-    | PeerMet
-    | TimerFired
-    | Signed
-    | VrfProved
-    | SignRefused
-)
-
-
 class Core:
     """One chain of one node. `key` is the validator key that it signs with; None follows without voting."""
 
-    def __init__(self, spec: ChainSpec, store: Store, key: PublicKey | None, vouched: Vouched = VOUCHED) -> None:
+    def __init__(self, spec: ChainSpec, store: Store, key: PublicKey | None, vouched: Vouched = UNVOUCHED) -> None:
         selection = ENGINES[spec.engine](spec.hash)
         self.chain = Chain(spec, selection, store, vouched.checkpoint)
         self.trust = Trust(self.chain, store, vouched)
@@ -227,22 +196,11 @@ class Core:
             self._set_timer(TimerKind.ANNOUNCE, 0)
 
     def _restore_round(self) -> None:
-        raw = self._store.round_record()
-        if raw is None:
-            return
-        try:
-            record = decode_record(raw)
-            if record.height != self.chain.height:
-                return  # of a height that sync has passed since
-            bodies = {block_id: self._store.round_block(block_id) for block_id in record.block_ids()}
-            context = self.context()
-            blocks = {block_id: verify_block(body or b"", context) for block_id, body in bodies.items()}
-            if any(block.id != block_id for block_id, block in blocks.items()):
-                raise MalformedMessage("a block stands under the id of another")
-        except (MalformedMessage, PeerFault) as error:
-            raise StoreError(f"the record of the height in progress is damaged: {error}") from None
-        self.engine.restore(record, blocks)
-        self.chain.pool.protect(verified for block in blocks.values() for verified in block.transactions)
+        stored = read_round(self._store, self.context())
+        if stored is not None:
+            record, blocks = stored
+            self.engine.restore(record, blocks)
+            self.chain.pool.protect(verified for block in blocks.values() for verified in block.transactions)
 
     # ------------------------------------------------------------------------------------------------ messages
 
@@ -257,12 +215,7 @@ class Core:
                 self._out.extend(self.gossip.catch_up(peer))
                 self._out.extend(self.sync.on_status(peer.id))
             case VerifiedVotes(votes=votes, held=held):
-                for vote in held:
-                    self._note_vote_of(peer, vote)
-                for vote in votes:
-                    self._note_vote_of(peer, vote)
-                    self.liveness.on_heard(vote.validator, self.chain.validators)
-                    self._drive(VoteReceived(vote, peer.id), now)
+                self._on_votes(peer, votes, held, now)
             case VerifiedProposal(proposal=proposal, block=block):
                 if peer.height == proposal.height:
                     peer.note_proposal(proposal.round)
@@ -289,6 +242,14 @@ class Core:
                 pass  # of another height: the status of its sender tells where it is
             case _:
                 assert_never(message)
+
+    def _on_votes(self, peer: Peer, votes: Iterable[Vote], held: Iterable[Vote], now: int) -> None:
+        for vote in held:
+            self._note_vote_of(peer, vote)
+        for vote in votes:
+            self._note_vote_of(peer, vote)
+            self.liveness.on_heard(vote.validator, self.chain.validators)
+            self._drive(VoteReceived(vote, peer.id), now)
 
     def _note_vote_of(self, peer: Peer, vote: Vote) -> None:
         """The sender of a vote holds it."""

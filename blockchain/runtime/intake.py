@@ -18,7 +18,7 @@ from concurrent.futures import Executor
 from typing import Final, assert_never
 
 from blockchain.errors import PeerFault
-from blockchain.node.core import Input, MessageFaulty, MessageReceived
+from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import Verified
 from blockchain.node.verify import VerifyContext, verify_frame
 from blockchain.runtime.peer_events import DialAnswered, DialFailed, FrameReceived, PeerDown, PeerEvent, PeerUp

@@ -21,9 +21,10 @@ from msgspec.structs import replace
 from blockchain.errors import InvalidSignature, MalformedMessage, SigningRefused
 from blockchain.node import proofs, reader
 from blockchain.node.ahead import StoreAhead
-from blockchain.node.checkpoint import Vouched
-from blockchain.node.core import VOUCHED, Core, Input
+from blockchain.node.checkpoint import UNVOUCHED, Vouched
+from blockchain.node.core import Core
 from blockchain.node.dry_run import dry_run_of
+from blockchain.node.inputs import Input
 from blockchain.node.reach import source_of
 from blockchain.node.views import (
     AccountProofView,
@@ -96,7 +97,7 @@ class NodeService:
         signer: Signer | None,
         make_p2p: Callable[[PeerEvents], P2P],
         node_id: PeerId,
-        vouched: Vouched = VOUCHED,
+        vouched: Vouched = UNVOUCHED,
     ) -> None:
         self._node_id = node_id
         self._store = store

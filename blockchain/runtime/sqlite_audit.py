@@ -94,6 +94,8 @@ class Auditor:
             raise damaged(self._path, f"without block {height}")
         try:
             block = self._replay(stored)
+        except StoreError:  # it says where and what already
+            raise
         except BlockchainError as error:
             raise damaged(self._path, f"block {height}: {error}") from None
         for position, transaction in enumerate(block.transactions):

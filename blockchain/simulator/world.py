@@ -18,7 +18,8 @@ from typing import Final
 from blockchain.consensus.lottery import vrf_alpha
 from blockchain.consensus.signing import after_signing, check_request, position_of
 from blockchain.errors import PeerFault, SigningRefused
-from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
+from blockchain.node.core import Core
+from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import Nothing, Verified, VerifiedEvidence, VerifiedVotes
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame

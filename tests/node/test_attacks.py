@@ -9,7 +9,8 @@ from blockchain.consensus.lottery import vrf_alpha
 from blockchain.consensus.signing import after_signing, check_request
 from blockchain.errors import PeerFault
 from blockchain.node.announcements import ANNOUNCE_MS
-from blockchain.node.core import Core, Input, MessageReceived
+from blockchain.node.core import Core
+from blockchain.node.inputs import Input, MessageReceived
 from blockchain.node.messages import (
     FRAME_BYTES_MAX,
     IDS_MAX,

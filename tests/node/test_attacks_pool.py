@@ -8,7 +8,8 @@ import pytest
 
 from blockchain.node import mempool, peers
 from blockchain.node.checkpoint import Checkpoint, Vouched
-from blockchain.node.core import Core, MessageReceived
+from blockchain.node.core import Core
+from blockchain.node.inputs import MessageReceived
 from blockchain.node.mempool import WAIT_MAX_MS
 from blockchain.node.messages import Have, Transactions, VerifiedAnnouncement, Want, decode_frame
 from blockchain.primitives.crypto import Address, Hash32

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from blockchain.node.core import STATUS_MS, Core, MessageReceived
+from blockchain.node.core import STATUS_MS, Core
+from blockchain.node.inputs import MessageReceived
 from blockchain.node.liveness import OFFLINE_MS, STALL_ROUNDS, Liveness, stall_limit_ms
 from blockchain.node.messages import VerifiedVotes
 from blockchain.node.reader import status_of

@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.errors import PeerFault
-from blockchain.node.core import Core, Input, MessageFaulty, MessageReceived
+from blockchain.node.core import Core
+from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import Blocks, GetBlocks, Status, decode_frame, encode_frame
 from blockchain.node.reader import status_of
 from blockchain.node.store import MemoryStore

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from blockchain.errors import ConfigError, InvalidBlock
 from blockchain.node.checkpoint import Checkpoint, Vouched
-from blockchain.node.core import Core, MessageReceived
+from blockchain.node.core import Core
+from blockchain.node.inputs import MessageReceived
 from blockchain.node.messages import Status, VerifiedBlocks
 from blockchain.node.reader import status_of
 from blockchain.node.store import MemoryStore

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from blockchain.node.core import Input, MessageFaulty, MessageReceived
+from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import GetPeers, Have, Message, Status, encode_frame
 from blockchain.node.verify import VerifyContext
 from blockchain.primitives.crypto import Hash32

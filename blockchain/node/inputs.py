@@ -1,0 +1,49 @@
+"""What the core takes: the seams' inputs, and what became of a peer's frame when it was verified."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from blockchain.errors import PeerFault
+from blockchain.node.messages import Verified
+from blockchain.seams import (
+    PeerConnected,
+    PeerDisconnected,
+    PeerId,
+    PeerMet,
+    Signed,
+    SignRefused,
+    Started,
+    TimerFired,
+    TransactionsSubmitted,
+    VrfProved,
+)
+
+
+class MessageReceived(Struct, frozen=True):
+    """A verified message of a connected peer."""
+
+    peer: PeerId
+    message: Verified
+
+
+class MessageFaulty(Struct, frozen=True):
+    """A frame that did not verify: what the peer answers for."""
+
+    peer: PeerId
+    fault: PeerFault
+
+
+Input = (
+    Started
+    | MessageReceived
+    | MessageFaulty
+    | TransactionsSubmitted
+    | PeerConnected
+    | PeerDisconnected
+    | PeerMet
+    | TimerFired
+    | Signed
+    | VrfProved
+    | SignRefused
+)
