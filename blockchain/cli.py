@@ -34,6 +34,7 @@ from blockchain.commands import (
     tx,
 )
 from blockchain.commands.arguments import CommandParser
+from blockchain.commands.text import printable
 from blockchain.errors import BlockchainError, ConfigError
 
 COMMANDS: Final = (
@@ -103,7 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _complain(error: Exception, code: int) -> int:
-    line = " ".join(str(error).split()) or type(error).__name__
+    line = printable(" ".join(str(error).split())) or type(error).__name__
     print(f"blockchain: {line}", file=sys.stderr)
     return code
 

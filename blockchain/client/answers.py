@@ -5,9 +5,11 @@ Fields that a newer node adds are ignored; a field that is missing or of another
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+HashText = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # what a client signs for: 32 bytes
 
 
 class Pool(Struct, frozen=True):
@@ -30,7 +32,7 @@ class SyncProgress(Struct, frozen=True):
 class Status(Struct, frozen=True):
     version: str
     chain_id: str
-    genesis_hash: str
+    genesis_hash: HashText
     node_id: str
     height: int
     head: str

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from blockchain.commands.arguments import add_command, add_settings, read_settings
+from blockchain.commands.text import printable
 
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     failed = 0
     for finding in examine(config, spec, arguments.url):
         failed += finding.level == "fail"
-        print(f"{_LABELS[finding.level].ljust(_LABEL_WIDTH)}  {finding.what}: {finding.text}", flush=True)
+        print(f"{_LABELS[finding.level].ljust(_LABEL_WIDTH)}  {finding.what}: {printable(finding.text)}", flush=True)
     return 1 if failed else 0
 
 

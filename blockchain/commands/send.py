@@ -15,6 +15,7 @@ from blockchain.commands.arguments import (
     seconds,
     whole_number,
 )
+from blockchain.commands.text import printable
 
 if TYPE_CHECKING:
     from blockchain.client import Client, TransactionState
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         wallet = Wallet(key, _genesis_hash(node, arguments.genesis))
         signed = sign(wallet, node, arguments)
         (identifier,) = node.submit([signed])
-        print(f"accepted {identifier}", flush=True)
+        print(f"accepted {printable(identifier)}", flush=True)
         if arguments.wait <= 0:
             return 0
         return say_what_became_of_it(node.wait_final(identifier, arguments.wait), arguments.wait)
@@ -100,7 +101,8 @@ def say_what_became_of_it(found: TransactionState, waited: float) -> int:
         print(f"final in block {found.height}")
         return 0
     if found.refusal is not None:
-        print(f"blockchain: {found.state}: {found.refusal.why} ({found.refusal.code})", file=sys.stderr)
+        why = printable(f"{found.state}: {found.refusal.why} ({found.refusal.code})")
+        print(f"blockchain: {why}", file=sys.stderr)
         return 1
     print(f"not final after {waited:g} s; the node keeps it, so do not send it again: blockchain tx {found.id}")
     return 0

@@ -21,8 +21,14 @@ def short_address(address: str) -> str:
     return f"{address[:_ADDRESS_START]}..{address[-_ADDRESS_END:]}"
 
 
+def printable(value: object) -> str:
+    """On one line, and without what a terminal obeys instead of showing it: a node may answer anything."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """The first row is the heading; columns as wide as their longest cell, two blanks between them."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     rule = ["-" * width for width in widths]
     lines = [rows[0], rule, *rows[1:]]
@@ -32,7 +38,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 def facts(pairs: Sequence[tuple[str, object]]) -> str:
     """A line each: what, and its value."""
     width = max(len(what) for what, _ in pairs)
-    return "\n".join(f"{what.ljust(width)}  {value}" for what, value in pairs)
+    return "\n".join(f"{what.ljust(width)}  {printable(value)}" for what, value in pairs)
 
 
 def time_text(time_ms: int) -> str:
@@ -44,10 +50,13 @@ def time_text(time_ms: int) -> str:
 
 
 def json_text(value: object) -> str:
-    """Indented JSON of an answer or of plain values."""
+    """Indented JSON of an answer or of plain values; what a terminal obeys is escaped."""
+    import json
+
     import msgspec
 
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def count_text(count: int, one: str) -> str:

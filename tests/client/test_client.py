@@ -16,6 +16,7 @@ from blockchain.client import AsyncClient, Client, RequestRefused, TransactionSt
 from blockchain.errors import InvalidTransaction, NodeUnreachable
 from blockchain.primitives.transaction import VerifiedTransaction
 from tests.api.asking import app_for
+from tests.api.asking import ask as ask_api
 from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, FakeNode
 
 Ask = Callable[..., Any]
@@ -281,6 +282,19 @@ def test_an_endless_answer_is_cut_off(how: str, monkeypatch: pytest.MonkeyPatch)
         return httpx.Response(200, content=b"x" * 101)
 
     with pytest.raises(NodeUnreachable, match="more than 100 bytes"):
+        _answering(answer, how, "status")
+
+
+@hows
+@pytest.mark.parametrize("told", ["none", "00" * 31, "xx" * 32])
+def test_a_chain_that_is_none_is_unreadable(how: str, told: str) -> None:
+    """It is what a client signs for."""
+    status = ask_api(FakeNode(), "/api/v1/status/").json()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={**status, "genesis_hash": told})
+
+    with pytest.raises(NodeUnreachable, match="unreadable"):
         _answering(answer, how, "status")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from blockchain.cli import EXIT_FAILED, main
-from blockchain.commands.text import time_text
+from blockchain.commands.text import table, time_text
 from blockchain.primitives.address import format_address
 from tests.api.fake_node import ALICE, BOB, FakeNode
 from tests.commands.fake_api import running_api
@@ -48,6 +48,18 @@ def test_a_halted_node_says_so_first(api: tuple[str, FakeNode], capsys: pytest.C
     assert page.startswith("HALTED       two certificates at height 2\n")
     assert "catching up to 8" in page
     assert "sync         3 of 8, 12.5 blocks/s, about 1 s left, 1 source\n" in page
+
+
+def test_a_terminal_obeys_nothing_that_a_node_says(
+    api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api[1].is_halted = "\x1b[2J\x9b2J\u202e \r\nheight       9"
+    page = output(capsys, "status", f"--url={api[0]}")
+    assert page.startswith("HALTED       ?[2J?2J? ??height       9\n")
+    told = output(capsys, "status", "--json", f"--url={api[0]}")
+    assert "".join(told.split("\n")).isprintable()
+    assert json.loads(told)["is_halted"] == api[1].is_halted
+    assert table([("A",), ("\x1b[2J",)]).splitlines()[2] == "?[2J"
 
 
 def test_a_node_that_does_not_trust_its_chain_says_so_first(
