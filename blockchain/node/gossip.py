@@ -273,6 +273,8 @@ class Gossip:
         """Ask for what is news. Each peer has its share of the room, so that none fills it with what is not there."""
         room = max(WANTED_MAX // len(self.peers) - self._asked[peer.id], 0)
         new = [transaction_id for transaction_id in dict.fromkeys(ids) if self._is_news(transaction_id)][:room]
+        if not new:  # nothing is noted of a peer that there is nothing to ask of
+            return []
         self._wanted.update(dict.fromkeys(new, (self._tick, peer.id)))
         self._asked[peer.id] += len(new)
         return [

@@ -27,6 +27,7 @@ SMALL_STEPS_MAX: Final = 8  # in one place, of what peers bring: else each unit 
 WAIT_MAX_MS: Final = 3_600_000  # an hour: who leaves a gap fills it within moments, or never
 WAIT_CHECK_MS: Final = 10_000  # between two looks at what has waited too long
 GIVEN_UP_MAX: Final = 10_000  # ids that waited too long, not to be taken from peers again; the newest
+PROTECTED_MAX: Final = 200_000  # ids, until the height is final; who forges in vain may name any number, of bad blocks
 SEARCHED_MAX: Final = 100_000  # transactions tried anew a second for what replaces and evicts: some 0.3 s of work
 
 
@@ -317,6 +318,8 @@ class Mempool:
         """Until this height is final nothing touches these; returns their ids."""
         ids = frozenset(verified.id for verified in transactions)
         self.protected |= ids
+        if len(self.protected) > PROTECTED_MAX:  # of those that are not here nothing can be taken
+            self.protected &= self._entries.keys()
         return ids
 
     # ------------------------------------------------------------------------------------------------ a new block

@@ -9,6 +9,7 @@ import pytest
 from blockchain.node import mempool, peers
 from blockchain.node.checkpoint import Checkpoint, Vouched
 from blockchain.node.core import Core
+from blockchain.node.gossip import WANT_TICKS
 from blockchain.node.inputs import MessageReceived
 from blockchain.node.mempool import WAIT_MAX_MS
 from blockchain.node.messages import Have, Transactions, VerifiedAnnouncement, Want, decode_frame
@@ -19,6 +20,7 @@ from blockchain.primitives.vote import Announcement, sign_message
 from blockchain.seams import (
     Effect,
     PeerConnected,
+    PeerDisconnected,
     PeerId,
     Penalize,
     ProveVrf,
@@ -172,3 +174,31 @@ def test_who_is_given_a_checkpoint_forges_no_other_block_of_its_height() -> None
         effects += core.handle(TimerFired(timer), NOW)
     assert core.chain.pool.ready_count == 1
     assert not [effect for effect in effects if isinstance(effect, ProveVrf | Sign)]
+
+
+def test_proposals_of_what_is_nowhere_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forger of a stalled height may name ten thousand others in each of its rounds."""
+    monkeypatch.setattr(mempool, "PROTECTED_MAX", 3)
+    pool = Bench(SPEC, None).core.chain.pool
+    here = pay("a", 0)
+    pool.add(here, NOW, must_apply=True)
+    pool.protect([here])
+    for nonce in range(10):
+        pool.protect([pay("b", nonce)])
+        assert len(pool.protected) <= 3 and here.id in pool.protected
+
+
+def test_nothing_is_kept_of_peers_that_come_and_go() -> None:
+    """A node id costs nothing: what each of them leaves behind would add up."""
+    node = Bench(SPEC, None)
+    gossip = node.core.gossip
+    node.submit(pay("a", 0))
+    for number in range(5):
+        peer = PeerId(bytes([number]) * 32)
+        node.feed(PeerConnected(peer, "", inbound=True))
+        node.feed(MessageReceived(peer, Have((pay("a", 0).id, *(pay("b", n).id for n in range(number % 2))))))
+        node.feed(TICK)
+        node.feed(PeerDisconnected(peer))
+    for _ in range(2 * WANT_TICKS):
+        node.feed(TICK)
+    assert not gossip._wanted and set(gossip._asked) <= {PEER}
