@@ -230,16 +230,17 @@ def _read_hosts(raw: object, where: str) -> tuple[str, ...]:
 
 
 def _read_rate(raw: object, where: str) -> int:
-    number = int(raw) if isinstance(raw, str) and _DIGITS.fullmatch(raw) else raw
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _RATE_MAX:
-        raise _bad(where, raw, f"a whole number of requests a second, 1 to {_RATE_MAX}")
-    return number
+    return _read_number(raw, where, 1, _RATE_MAX, f"a whole number of requests a second, 1 to {_RATE_MAX}")
 
 
 def _read_port(raw: object, where: str) -> int:
+    return _read_number(raw, where, 0, _PORT_MAX, f"a port, 0 to {_PORT_MAX} (0: any free one)")
+
+
+def _read_number(raw: object, where: str, least: int, most: int, allowed: str) -> int:
     number = int(raw) if isinstance(raw, str) and _DIGITS.fullmatch(raw) else raw
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _PORT_MAX:
-        raise _bad(where, raw, f"a port, 0 to {_PORT_MAX} (0: any free one)")
+    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+        raise _bad(where, raw, allowed)
     return number
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
+from blockchain.api.problems import RETRY_SECONDS
 from blockchain.errors import InvalidTransaction, MalformedMessage, Refusal
 from blockchain.primitives import codec
 from blockchain.primitives.jsonform import transaction_from_json
@@ -23,7 +24,6 @@ from blockchain.primitives.scalars import NO_SIGNATURE
 
 BODY_BYTES_MAX: Final = 1024 * 1024  # a thousand transactions as JSON take half of it
 BODIES_BYTES_MAX: Final = 16 * BODY_BYTES_MAX  # of all requests; parsed, the worst JSON takes twenty times as much
-BUSY_RETRY_SECONDS: Final = 5
 BODY_SECONDS_MAX: Final = 30.0  # a client that drips bytes does not hold a place for ever
 SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # each takes about 0.1 ms to verify: a tenth of a second together
 _JSON: Final = "application/json"
@@ -48,7 +48,7 @@ class BodyMemory:
     def take(self, count: int) -> None:
         """Raises Refusal (503, `busy`) where there is no room."""
         if self.bytes + count > self.bytes_max:
-            raise Refusal(503, "busy", "too many requests are being read", retry_after=BUSY_RETRY_SECONDS)
+            raise Refusal(503, "busy", "too many requests are being read", retry_after=RETRY_SECONDS)
         self.bytes += count
 
     def give_back(self, count: int) -> None:

@@ -22,7 +22,7 @@ from typing import Final, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from blockchain.api.problems import refusal_answer
+from blockchain.api.problems import RETRY_SECONDS, refusal_answer
 from blockchain.errors import Refusal
 from blockchain.node.reach import source_of
 
@@ -32,7 +32,6 @@ LINGERING_MAX: Final = 256  # that were answered and wait for their client to cl
 LINGER_SECONDS: Final = 1.0  # to read an answer that came before the request was sent
 IDLE_SECONDS_MAX: Final = 30.0  # twice the keep-alive; the largest answer, of some 3 MiB, takes it at 100 KiB/s
 HEAD_BYTES_MAX: Final = 16 * 1024  # of a request line with its headers; browsers send one or two KiB
-BUSY_RETRY_SECONDS: Final = 5
 _LOGGER: Final = logging.getLogger("blockchain.api")
 
 
@@ -169,7 +168,7 @@ class ApiConnection(H11Protocol):
             self.transport.close()
             return
         detail = "too many connections: close those that are idle, or come again"
-        self.end(Refusal(503, "too_many_connections", detail, retry_after=BUSY_RETRY_SECONDS))
+        self.end(Refusal(503, "too_many_connections", detail, retry_after=RETRY_SECONDS))
 
     def _lingering(self) -> int:
         return sum(isinstance(one, ApiConnection) and one._is_ending for one in self.connections)

@@ -22,13 +22,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blockchain.errors import BlockchainError, InvalidAddress, InvalidTransaction, Refusal
 
+RETRY_SECONDS: Final = 5  # for who meets a node that is full or ends: by then there may be room, or another node
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _LOGGER: Final = logging.getLogger("blockchain.api")
 _STOPPING: Final = Refusal(
     503,
     "stopping",
     "the node is stopping; whether a transaction of this request was taken, its id will tell",
-    retry_after=5,
+    retry_after=RETRY_SECONDS,
 )
 _CODES: Final = {  # what the framework itself answers
     HTTPStatus.BAD_REQUEST: "bad_request",

@@ -45,6 +45,7 @@ class Status(Struct, frozen=True):
     peers: int
     pool: Pool
     waiting_for: str
+    stalled_ms: int
     sync: SyncProgress
     untrusted: str
 
@@ -271,16 +272,16 @@ class LogLevel(Struct, frozen=True):
 
 
 class Peer(Struct, frozen=True):
-    """The last three are None where the node does not tell them."""
+    """`address` is where the peer says that it listens, `remote` the IP address of the connection."""
 
     id: str
     address: str
     inbound: bool
     height: int
     round: int
-    remote: str | None = None
-    agent: str | None = None
-    score: int | None = None
+    remote: str
+    agent: str
+    score: int
 
 
 class Dial(Struct, frozen=True):
@@ -288,8 +289,8 @@ class Dial(Struct, frozen=True):
     attempts: int
     last_error: str
     is_connected: bool
-    last_attempt_ms: int | None = None
-    next_attempt_ms: int | None = None
+    last_attempt_ms: int | None
+    next_attempt_ms: int | None
 
 
 class Ban(Struct, frozen=True):
@@ -300,13 +301,13 @@ class Ban(Struct, frozen=True):
     reason: str
     why: str
     seconds_left: int
-    times: int = 1
+    times: int
 
 
 class Peers(Struct, frozen=True):
     peers: tuple[Peer, ...]
     dials: tuple[Dial, ...]
-    bans: tuple[Ban, ...] = ()
+    bans: tuple[Ban, ...]
 
 
 class GenesisAccount(Struct, frozen=True):
@@ -356,6 +357,8 @@ class Consensus(Struct, frozen=True):
     precommit_stake: int
     missing_prevotes: tuple[MissingVote, ...]
     missing_precommits: tuple[MissingVote, ...]
+    online_stake: int
+    offline: tuple[MissingVote, ...]
     waiting_for: str
 
 

@@ -50,12 +50,11 @@ def _peers_table(peers: tuple[Peer, ...]) -> str:
             peer.agent or "-",
             str(peer.height),
             str(peer.round),
-            "-" if peer.score is None else str(peer.score),
+            str(peer.score),
         )
         for peer in peers
     ]
-    told = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"-"}]  # what this node does not tell
-    return table(list(zip(*told, strict=True)))
+    return table(rows)
 
 
 def _dials_table(dials: tuple[Dial, ...]) -> str:

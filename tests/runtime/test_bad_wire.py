@@ -48,6 +48,7 @@ from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 from tests.runtime.raw_peer import RawPeer, connect_raw, dial_raw, dialling
+from tests.runtime.scenarios import run
 from tests.samples import OTHER_CHAIN, PREVOTE, TIME_MS, keys_in_order, signed, spec_of, vote, wallet
 
 KEYS = keys_in_order(2)
@@ -56,7 +57,6 @@ CHAIN = SPEC.hash
 OWN, PEER, VICTIM = (SigningKey(bytes([number]) * 32) for number in (201, 202, 203))
 LIMITS = P2PLimits(message_bytes_max=FRAME_BYTES_MAX, retry_first_s=0.01, retry_max_s=0.05, close_s=0.5)
 HASTY = P2PLimits(message_bytes_max=FRAME_BYTES_MAX, handshake_s=0.2, close_s=0.5)
-HANG_S = 30.0  # a test that waits longer has failed
 
 
 class Lines(logging.Handler):
@@ -129,19 +129,6 @@ async def running(folder: Path, limits: P2PLimits = LIMITS) -> AsyncIterator[Ben
         store.close()
         log.removeHandler(lines)
         log.setLevel(level)
-
-
-def run(scenario: Coroutine[None, None, None]) -> None:
-    """Run it, and see that it leaves no task behind."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(HANG_S):
-            await scenario
-            await asyncio.sleep(0)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, left
-
-    asyncio.run(bounded())
 
 
 # ------------------------------------------------------------------------------------------------ messages

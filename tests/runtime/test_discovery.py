@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 from tests.runtime.raw_peer import RawPeer, dial_raw
+from tests.runtime.scenarios import run
 from tests.samples import spec_of
 
 SPEC = spec_of()
 LIMITS = P2PLimits(message_bytes_max=FRAME_BYTES_MAX, retry_first_s=0.01, retry_max_s=0.05, close_s=0.5)
-HANG_S = 30.0  # a test that waits longer has failed
 ITSELF = "itself"
 STRANGER = SigningKey(bytes([210]) * 32)
 
@@ -67,17 +67,6 @@ class Nodes:
 async def nodes_in(folder: Path) -> AsyncIterator[Nodes]:
     async with contextlib.AsyncExitStack() as stack:
         yield Nodes(folder, stack)
-
-
-def run(scenario: Coroutine[None, None, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(HANG_S):
-            await scenario
-            await asyncio.sleep(0)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, left
-
-    asyncio.run(bounded())
 
 
 async def until(condition: Callable[[], object]) -> None:

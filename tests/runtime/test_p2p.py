@@ -31,10 +31,10 @@ from blockchain.runtime.peer_events import (
 )
 from blockchain.seams import PeerId
 from tests.runtime.raw_peer import RawPeer, connect_raw, dial_raw
+from tests.runtime.scenarios import run
 
 GENESIS = b"\x11" * 32
 LOG = logging.getLogger("test-p2p")
-HANG_S = 20.0  # a test that waits longer has failed
 QUICK = P2PLimits(retry_first_s=0.01, retry_max_s=0.05, handshake_s=5.0, close_s=0.5)
 KEYS = sorted((SigningKey(bytes([number]) * 32) for number in range(1, 5)), key=lambda key: key.public_key)
 
@@ -120,19 +120,6 @@ async def started(*nodes: Node) -> AsyncIterator[None]:
     finally:
         for node in nodes:
             await node.p2p.stop()
-
-
-def run(scenario: Coroutine[None, None, None]) -> None:
-    """Run it, and see that it leaves no task behind."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(HANG_S):
-            await scenario
-            await asyncio.sleep(0)  # callbacks of what has just ended
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, left
-
-    asyncio.run(bounded())
 
 
 def raw_connect(node: Node) -> connect:
