@@ -17,7 +17,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from msgspec import Struct
 
 from blockchain.api.rate import ClientBuckets, client_of, too_many
-from blockchain.errors import ConfigError, Refusal
+from blockchain.errors import ConfigError, KeyFileError, Refusal
 from blockchain.runtime.keystore import check_mode
 
 TOKEN_CHARACTERS_MIN: Final = 32  # of base64, 192 bits: nobody guesses it
@@ -62,13 +62,16 @@ def read_admin_token(path: Path) -> AdminToken:
 
 
 def read_token_text(path: Path) -> str:
-    """The token on the first line of a file. Raises ConfigError, and KeyFileError where others may read it."""
+    """The token on the first line of a file. Raises ConfigError, also where others may read it."""
     try:
         with path.open("rb") as file:
             line = file.readline(TOKEN_CHARACTERS_MAX + 2).rstrip(b"\r\n")
     except OSError as error:
         raise ConfigError(f"admin_token_file {path}: {error.strerror}; {_MAKE_ONE}") from None
-    check_mode(path, public_ok=False)
+    try:
+        check_mode(path, public_ok=False)
+    except KeyFileError as error:
+        raise ConfigError(f"admin_token_file {path}: {error.why}") from None
     if not TOKEN_CHARACTERS_MIN <= len(line) <= TOKEN_CHARACTERS_MAX or not _TOKEN.fullmatch(line):
         allowed = f"{TOKEN_CHARACTERS_MIN} to {TOKEN_CHARACTERS_MAX} letters, digits and - . _ ~ + / ="
         raise ConfigError(f"admin_token_file {path}: its first line has to be {allowed}; {_MAKE_ONE}")
