@@ -28,8 +28,10 @@ class BlockTimers:
         chain = self._chain
         parameters = chain.spec.parameters
         effects: list[Effect] = []
-        wait, oldest = parameters.block_max_wait_ms, chain.pool.oldest_ready_ms
-        if wait is not None and self._waits_at != chain.height and oldest is not None:
+        wait = parameters.block_max_wait_ms
+        is_missing = wait is not None and self._waits_at != chain.height
+        oldest = chain.pool.oldest_ready_ms if is_missing else None  # goes through all that is ready: once a height
+        if wait is not None and oldest is not None:
             self._waits_at = chain.height
             waited = min(max(now - oldest, 0), wait)  # the clock may have been set; a timer does the waiting
             effects.append(SetTimer(self._key(TimerKind.BLOCK_WAIT), wait - waited))

@@ -11,7 +11,7 @@ from blockchain.node.checkpoint import Checkpoint, Vouched
 from blockchain.node.core import Core
 from blockchain.node.gossip import WANT_TICKS
 from blockchain.node.inputs import MessageReceived
-from blockchain.node.mempool import WAIT_MAX_MS
+from blockchain.node.mempool import WAIT_MAX_MS, Mempool
 from blockchain.node.messages import Have, Transactions, VerifiedAnnouncement, Want, decode_frame
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.scalars import INTEGER_MAX
@@ -186,6 +186,22 @@ def test_proposals_of_what_is_nowhere_do_not_fill_the_memory(monkeypatch: pytest
     for nonce in range(10):
         pool.protect([pay("b", nonce)])
         assert len(pool.protected) <= 3 and here.id in pool.protected
+
+
+def test_no_input_goes_through_the_whole_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vote must not wait until a hundred thousand transactions have been looked at."""
+    looks = []
+
+    def look(pool: Mempool) -> int:
+        looks.append(len(pool))
+        return NOW
+
+    node = Bench(SPEC, None)
+    node.submit(pay("a", 0))
+    monkeypatch.setattr(Mempool, "oldest_ready_ms", property(look))
+    for _ in range(3):
+        node.feed(TICK)
+    assert SPEC.parameters.block_max_wait_ms is not None and looks == []
 
 
 def test_nothing_is_kept_of_peers_that_come_and_go() -> None:
