@@ -9,6 +9,7 @@ from collections.abc import Generator
 from typing import Final
 
 import uvicorn
+from anyio import to_thread
 from fastapi import FastAPI
 
 from blockchain.api.connection import HEAD_BYTES_MAX, ApiConnection
@@ -20,6 +21,9 @@ KEEP_ALIVE_SECONDS: Final = 15
 GRACE_SECONDS: Final = 1.0
 LAST_SECONDS: Final = 0.5
 POLL_SECONDS: Final = 0.02
+# That read bodies and write answers. Python runs one thread at a time, and the loop that runs the node takes its turn
+# among them: beside the framework's 40 it came to its turn after seconds, beside two after tens of milliseconds.
+THREADS_MAX: Final = 2
 
 
 class ApiServer:
@@ -47,6 +51,7 @@ class ApiServer:
 
     async def start(self) -> None:
         """Listen; from then on `port` is the real one. Raises PortInUse, or ConfigError for an unusable host."""
+        to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX  # of this event loop
         sockets = await listen(self.host, self.port)
         self.port = sockets[0].getsockname()[1]
         self._task = asyncio.create_task(self._server.serve(sockets), name="api")

@@ -6,18 +6,22 @@ import asyncio
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 import uvicorn
+from anyio import to_thread
 
+from blockchain.api import render
 from blockchain.api import server as server_module
 from blockchain.api.app import create_app
 from blockchain.api.server import ApiServer
 from blockchain.errors import ConfigError, PortInUse
 from blockchain.primitives import codec
+from blockchain.primitives.jsonform import JsonObject
 from blockchain.seams import SubmissionResult
 from tests.api.fake_node import ALICE, BOB, BusyNode, FakeNode
 from tests.api.talking import check_problem_bytes, get, post, read_all, read_answer, serving, talking, until
@@ -45,6 +49,36 @@ def test_it_answers_on_the_port_that_it_names(host: str) -> None:
         assert "server" not in response.headers
 
     _serving(test, host)
+
+
+def test_many_large_answers_leave_the_loop_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is written in a thread, and more than a few of them would keep the node from its votes for seconds."""
+    running: list[int] = []
+    most, lock, goes_on = 0, threading.Lock(), threading.Event()
+
+    def page(blocks: object) -> JsonObject:
+        nonlocal most
+        with lock:
+            running.append(1)
+            most = max(most, len(running))
+        assert goes_on.wait(30)
+        with lock:
+            running.pop()
+        return {}
+
+    monkeypatch.setattr(render, "page", page)
+
+    async def test(server: ApiServer) -> None:
+        url = f"http://127.0.0.1:{server.port}/api/v1/blockchain/"
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+            asked = [asyncio.create_task(http.get(url)) for _ in range(8)]
+            await until(lambda: len(running) == server_module.THREADS_MAX)
+            await until(lambda: to_thread.current_default_thread_limiter().statistics().tasks_waiting == 6)
+            goes_on.set()
+            assert {(await one).status_code for one in asked} == {200}
+
+    _serving(test)
+    assert most == server_module.THREADS_MAX
 
 
 def test_a_taken_port_is_one_clear_error_and_leaves_nothing_behind() -> None:
