@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LOGGER: Final = logging.getLogger("blockchain.api")
 _PATH_CHARACTERS_MAX: Final = 512  # longer than any path there is; a request line may have 64 KiB
+_METHOD_CHARACTERS_MAX: Final = 32  # a method may be any word, as long as the head of a request
 _NO_ANSWER: Final = 499  # what log processors know as "the client closed the connection"
 
 
@@ -45,14 +46,15 @@ class AccessLog:
 def _log(scope: Scope, status: int, duration: int) -> None:
     raw_path = scope.get("raw_path")
     path = (raw_path.decode("latin-1") if raw_path else quote(scope["path"]))[:_PATH_CHARACTERS_MAX]
+    method = scope["method"][:_METHOD_CHARACTERS_MAX]
     client = scope.get("client")
     _LOGGER.info(
         "%s %s %d",
-        scope["method"],
+        method,
         path,
         status,
         extra={
-            "http.method": scope["method"],
+            "http.method": method,
             "http.url_details.path": path,
             "http.status_code": status,
             "duration": duration,

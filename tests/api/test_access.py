@@ -46,6 +46,14 @@ def test_a_path_can_neither_forge_a_line_nor_fill_the_log(path: str, caplog: pyt
     assert len(record.getMessage().splitlines()) == 1
 
 
+def test_nor_can_a_method(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "blockchain.api"):
+        assert ask(FakeNode(), "/ping/", "X" * 15_000).status_code == 405
+    (record,) = caplog.records
+    assert record.getMessage() == f"{'X' * 32} /ping/ 405"
+    assert record.__dict__["http.method"] == "X" * 32
+
+
 def test_a_server_that_gives_no_raw_path_and_no_client(caplog: pytest.LogCaptureFixture) -> None:
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
         return
