@@ -12,7 +12,7 @@ from blockchain.errors import InvalidTransaction
 from blockchain.ledger.accounts import account_of, stakeholder
 from blockchain.node.ahead import Finals
 from blockchain.node.core import Core
-from blockchain.node.mempool import NONCE_GAP_MAX, Mempool, replacement_fee
+from blockchain.node.mempool import replacement_fee
 from blockchain.node.views import AccountChange, DryRunView, Holdings
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, parties_of
@@ -36,7 +36,8 @@ def dry_run_of(core: Core, finals: Finals, transaction: Transaction, transaction
         before = [_holdings(state, one) for one in parties]
         chain.ledger.apply(state, transaction, chain.height)
     except InvalidTransaction as error:
-        outcome = "waits" if error.code == _GAP and _may_wait(chain.pool, transaction) else "refused"
+        may_wait = error.code == _GAP and transaction.nonce <= chain.pool.nonce_max(transaction.sender)
+        outcome = "waits" if may_wait else "refused"
         return DryRunView(outcome, chain.height, error.code, error.why, replaces)
     changes = tuple(AccountChange(one, was, _holdings(state, one)) for one, was in zip(parties, before, strict=True))
     return DryRunView("applies", chain.height, replaces=replaces, changes=changes)
@@ -46,10 +47,6 @@ def _check_fee(fee: int, replaced_fee: int) -> None:
     least = replacement_fee(replaced_fee)
     if fee < least:
         raise InvalidTransaction("replacement_underpriced", f"its nonce is taken; replacing it costs a fee of {least}")
-
-
-def _may_wait(pool: Mempool, transaction: Transaction) -> bool:
-    return transaction.nonce <= pool.next_nonce(transaction.sender) + NONCE_GAP_MAX
 
 
 def _holdings(state: State, address: Address) -> Holdings:

@@ -119,6 +119,10 @@ class Mempool:
             nonce += 1
         return nonce
 
+    def nonce_max(self, sender: Address) -> int:
+        """The highest nonce of this sender that is kept at this moment."""
+        return self._readiness.next_nonce(sender) + NONCE_GAP_MAX
+
     def select(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
         """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order."""
         return self._readiness.select(state, count_max, bytes_max)
@@ -183,7 +187,7 @@ class Mempool:
         if nonce < final:
             raise InvalidTransaction("nonce_used", f"nonce {nonce} is used; the next is {final}")
         expected = self._readiness.next_nonce(sender)
-        if nonce > expected + NONCE_GAP_MAX:
+        if nonce > self.nonce_max(sender):
             raise InvalidTransaction("nonce_gap", f"nonce {nonce} is too far ahead; the next is {expected}")
         return expected
 

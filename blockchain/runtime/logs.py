@@ -16,11 +16,12 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from json import JSONEncoder
-from typing import Any, Final, Literal, assert_never
+from typing import Any, Final, assert_never
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from blockchain.config import LOG_LEVELS, LogFormat
 from blockchain.errors import ConfigError
 from blockchain.primitives.address import format_address
 from blockchain.primitives.vote import Step
@@ -50,11 +51,9 @@ from blockchain.seams import (
     TrustMissing,
 )
 
-LogFormat = Literal["json", "text"]
 Line = tuple[int, str]  # level and message
 
 SERVICE: Final = "blockchain-node"
-LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 IDS_MAX: Final = 100  # a block may hold thousands; log processors cut or drop lines of some 100 KB
 
 _NS_PER_MS: Final = 1_000_000
@@ -75,10 +74,10 @@ _PLACED_FIELDS: Final = {"id": "transaction_id"}  # a name that means something 
 def configure_logging(level: str, log_format: LogFormat, service: str = SERVICE, node: str = "") -> None:
     """Send every logger of this process to stdout; may be called again. `node` tells nodes of one service apart.
 
-    Raises ConfigError when `level` is none of LEVELS.
+    Raises ConfigError when `level` is none of LOG_LEVELS.
     """
-    if level.lower() not in LEVELS:
-        raise ConfigError(f"log level {level!r}: choose one of {', '.join(LEVELS)}")
+    if level.lower() not in LOG_LEVELS:
+        raise ConfigError(f"log level {level!r}: choose one of {', '.join(LOG_LEVELS)}")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines(service, node) if log_format == "json" else TextLines(node))
     logging.getLogger().handlers = [handler]
@@ -90,12 +89,12 @@ def configure_logging(level: str, log_format: LogFormat, service: str = SERVICE,
 
 
 def log_level() -> str:
-    """The level in force, one of LEVELS."""
+    """The level in force, one of LOG_LEVELS."""
     return logging.getLevelName(logging.getLogger().level).lower()
 
 
 def change_log_level(level: str, who: str) -> None:
-    """Another of LEVELS from now on, until the process ends; `who` asked for it. The change is logged in any case."""
+    """Another of LOG_LEVELS until the process ends; `who` asked for it. The change is logged in any case."""
     before = log_level()
     facts = {"evt.name": "log_level_changed", "before": before, "after": level, "network.client.ip": who}
     _set_levels(min(before, level, key=_number))  # the line comes while the one that shows more is in force

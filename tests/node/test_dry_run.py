@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from blockchain.errors import InvalidTransaction
 from blockchain.node.core import Core
 from blockchain.node.dry_run import dry_run_of
 from blockchain.node.mempool import NONCE_GAP_MAX
@@ -107,3 +108,12 @@ def test_a_replacement_of_one_that_waits_waits_too(trial: Trial) -> None:
     trial.hand_in(trial.node.pay("a", 1), old)
     view = trial.run(trial.node.pay("a", 5, fee=1))
     assert (view.outcome, view.code, view.replaces) == ("waits", "nonce_gap", old.id)
+
+
+def test_how_far_ahead_a_nonce_may_be_is_as_for_handing_in(trial: Trial) -> None:
+    unpaid = trial.node.pay("a", 1, amount=5_000)  # a peer's: it waits, and the nonce that is due stays 1
+    trial.core.chain.pool.add(unpaid, NOW, must_apply=False)
+    for nonce, outcome in ((1 + NONCE_GAP_MAX, "waits"), (2 + NONCE_GAP_MAX, "refused")):
+        assert trial.run(trial.node.pay("a", nonce)).outcome == outcome
+    with pytest.raises(InvalidTransaction, match="too far ahead"):
+        trial.hand_in(trial.node.pay("a", 2 + NONCE_GAP_MAX))
