@@ -34,7 +34,7 @@ class Nodes:
         self._stack = stack
         self._count = 0
 
-    async def start(self, advertise: str | None = None) -> NodeService:
+    async def start(self, advertise: str | None = None, limits: P2PLimits = LIMITS) -> NodeService:
         self._count += 1
         key = SigningKey(bytes([self._count]) * 32)
 
@@ -45,7 +45,7 @@ class Nodes:
                 listen_host="127.0.0.1",
                 listen_port=0,
                 advertise=None if advertise == ITSELF else advertise,
-                limits=LIMITS,
+                limits=limits,
                 events=events,
                 log=logging.getLogger("blockchain.p2p"),
             )
@@ -153,7 +153,7 @@ def test_told_is_where_peers_were_met_and_only_what_they_advertise(tmp_path: Pat
 def test_a_liar_does_not_make_a_node_knock_everywhere(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with nodes_in(tmp_path) as nodes:
-            node = await nodes.start()
+            node = await nodes.start(limits=replace(LIMITS, retry_first_s=60.0, retry_max_s=60.0))  # none is given up
             liar = await dial_raw(address(node), STRANGER, SPEC.hash)
             while decode_frame(await liar.receive()).message != GetPeers():
                 pass
