@@ -27,7 +27,7 @@ class Liveness:
     """For how long the height in progress is awaited, and when each validator was last heard of."""
 
     def __init__(self) -> None:
-        self.stalled_ms = 0
+        self._stalled_ms = 0
         self._height = 0
         self._age_ms = 0
         self._heard_ms: dict[Address, int] = {}  # at most the members of the set, and those heard since a change
@@ -35,8 +35,12 @@ class Liveness:
     def on_tick(self, elapsed_ms: int, height: int, is_awaited: bool) -> None:
         """`elapsed_ms` since the last tick; `height` is the one in progress."""
         self._age_ms += elapsed_ms
-        self.stalled_ms = self.stalled_ms + elapsed_ms if is_awaited and height == self._height else 0
+        self._stalled_ms = self._stalled_ms + elapsed_ms if is_awaited and height == self._height else 0
         self._height = height
+
+    def stalled_ms(self, height: int) -> int:
+        """For how long this height, the one in progress, has been awaited; 0 when the last tick saw one before it."""
+        return self._stalled_ms if height == self._height else 0
 
     def on_heard(self, validator: Address, members: ValidatorSet) -> None:
         """An announcement or a vote of this validator came, signed and new."""

@@ -43,7 +43,7 @@ def status_of(core: Core) -> StatusView:
         peers=len(core.gossip.peers),
         pool=pool_of(core),
         consensus=consensus_of(core),
-        stalled_ms=core.liveness.stalled_ms,
+        stalled_ms=core.liveness.stalled_ms(core.chain.height),
         sync=core.sync.view(),
         untrusted=core.trust.why,
     )

@@ -36,15 +36,23 @@ def test_the_wait_is_counted_while_a_block_of_one_height_is_awaited() -> None:
     seen = []
     for height, is_awaited in [(1, True), (1, True), (1, True), (2, True), (2, True), (2, False), (2, True), (2, True)]:
         liveness.on_tick(1_000, height, is_awaited)
-        seen.append(liveness.stalled_ms)
+        seen.append(liveness.stalled_ms(height))
     assert seen == [0, 1_000, 2_000, 0, 1_000, 0, 1_000, 2_000]
+
+
+def test_a_block_ends_a_stall_at_once_and_not_with_the_next_tick() -> None:
+    liveness = Liveness()
+    for _ in range(3):
+        liveness.on_tick(1_000, 1, is_awaited=True)
+    assert liveness.stalled_ms(1) == 2_000
+    assert liveness.stalled_ms(2) == 0
 
 
 def test_an_idle_chain_is_never_stalled() -> None:
     liveness = Liveness()
     for _ in range(1_000):
         liveness.on_tick(1_000, 1, is_awaited=False)
-    assert liveness.stalled_ms == 0
+    assert liveness.stalled_ms(1) == 0
 
 
 def test_the_limit_is_a_stated_multiple_of_a_round() -> None:
