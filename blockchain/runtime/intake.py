@@ -90,17 +90,18 @@ class Intake:
         self._lanes: dict[PeerId, _Lane] = {}  # as many as there are connections
         self._room = Room(LARGE_BYTES_MAX)
         self._begun = asyncio.Event()
-        self._tasks: asyncio.TaskGroup | None = None
+        self._tasks: asyncio.TaskGroup | None = None  # None: it takes no new lane
         self.connected: dict[PeerId, PeerUp] = {}  # until the core has handled the end of it
 
     async def run(self) -> None:
         """Until it is cancelled; leaves no task. Raises what a lane failed of, in a group."""
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
-                self._begun.set()
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._begun.set()
+            try:
                 await asyncio.get_running_loop().create_future()
-        finally:
-            self._tasks = None
+            finally:  # before the group waits for the lanes there are: it takes no other any more
+                self._tasks = None
 
     async def put(self, event: PeerEvent) -> None:
         """Take one event of a connection; returns when there is room for it."""
@@ -137,8 +138,15 @@ class Intake:
             lane = _Lane()
             if self._tasks is not None:  # else the node is stopping: nobody takes what comes now
                 self._lanes[peer] = lane
-                self._tasks.create_task(self._serve(peer, lane), name="lane")
+                self._tasks.create_task(self._run_lane(peer, lane), name="lane")
         return lane
+
+    async def _run_lane(self, peer: PeerId, lane: _Lane) -> None:
+        try:
+            await self._serve(peer, lane)
+        except BaseException:
+            self._tasks = None  # the group ends with its first failure, at once: `run` hears of it a turn later
+            raise
 
     async def _serve(self, peer: PeerId, lane: _Lane) -> None:
         """Take a lane's events in order; ends with the connection, unless there is another one by then."""

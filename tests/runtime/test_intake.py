@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from typing import Any
 
+import pytest
+
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import GetPeers, Have, Message, Status, encode_frame
 from blockchain.node.verify import VerifyContext
@@ -103,7 +105,7 @@ def run(scenario: Callable[[Bench], Coroutine[None, None, None]]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(HANG_S):
             bench = Bench()
-            running = asyncio.create_task(bench.intake.run())
+            running = asyncio.create_task(bench.intake.run(), name="running")
             await scenario(bench)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -235,7 +237,7 @@ def test_before_it_runs_and_after_it_nothing_is_delivered() -> None:
         early = asyncio.create_task(bench.join(ANN))
         await rest()
         assert not early.done() and bench.delivered == []
-        running = asyncio.create_task(bench.intake.run())
+        running = asyncio.create_task(bench.intake.run(), name="running")
         await early
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -289,3 +291,40 @@ def test_room_is_given_in_the_order_of_asking_and_one_that_gives_up_is_passed_ov
         assert room.used == 50
 
     asyncio.run(asyncio.wait_for(scenario(), HANG_S))
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_what_comes_while_it_stops_finds_nobody_and_harms_nothing(turns: int) -> None:
+    """A connection may tell something at any step of the end, when no lane may begin any more."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN)
+        running = next(task for task in asyncio.all_tasks() if task.get_name() == "running")
+        running.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await bench.intake.put(PeerUp(BOB, "", True, "host:1", "agent", "127.0.0.1"))
+        assert bench.of(BOB) == []
+
+    run(scenario)
+
+
+def test_a_lane_that_fails_ends_all_and_no_other_begins_in_the_same_moment() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        telling: list[asyncio.Task[None]] = []
+
+        async def fail(given: Input, done: Done) -> None:
+            telling.append(asyncio.create_task(bench.intake.put(PeerDown(BOB, "why"))))
+            raise ZeroDivisionError
+
+        intake = bench.intake = Intake(
+            lambda _: VerifyContext(GENESIS, 1, {}, lambda _: None), fail, bench.large, bench.dialled
+        )
+        running = asyncio.create_task(intake.run())
+        await intake.put(PeerUp(ANN, "", True, "host:1", "agent", "127.0.0.1"))
+        with pytest.raises(ExceptionGroup):
+            await running
+        await asyncio.gather(*telling)
+
+    asyncio.run(scenario())
