@@ -89,6 +89,13 @@ def add_password_file(parser: CommandParser) -> None:
     parser.add_argument("--password_file", type=Path, metavar="FILE", help="its first line is the key file's password")
 
 
+def add_new_password(parser: CommandParser, flag: str = "--password_file") -> None:
+    """How the password of a new key file is given; the two exclude each other."""
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(flag, type=Path, metavar="FILE", help="its first line is the new key file's password")
+    choice.add_argument("--no_password", action="store_true", help="do not encrypt: whoever gets the file has the key")
+
+
 def whole_number(text: str) -> int:
     """An amount, fee or nonce as a person types it: digits, which may be grouped by underscores."""
     if not text.isascii() or not text.replace("_", "").isdigit():

@@ -1,4 +1,4 @@
-"""`keys`: make a key file, and see whose key a file holds."""
+"""`keys`: make a key file, see whose key a file holds, change its password."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blockchain.commands.arguments import add_command, add_password_file
+from blockchain.commands.arguments import add_command, add_new_password, add_password_file
 from blockchain.commands.text import facts
 
 if TYPE_CHECKING:
@@ -22,13 +22,25 @@ def add_parser(commands: Commands) -> None:
         "generate",
         "make a new key file, readable by its owner only",
         generate,
-        "Make a new Ed25519 key file (PKCS#8 PEM, mode 0600), encrypted when there is a password file. An existing "
-        "file is never overwritten.",
+        "Make a new Ed25519 key file (PKCS#8 PEM, mode 0600), encrypted with the password of the file, of "
+        "BLOCKCHAIN_PASSWORD, or typed twice. An existing file is never overwritten.",
     )
     make.add_argument("file", type=Path)
-    add_password_file(make)
+    add_new_password(make)
     look = add_command(actions, "show", "show the address and public key of a key file; no password is needed", show)
     look.add_argument("file", type=Path)
+    change = add_command(
+        actions,
+        "password",
+        "change the password of a key file, or encrypt one that is not",
+        password,
+        "Encrypt the key in a file with another password. The new file takes the place of the old one in one step. "
+        "The old password comes from --password_file, BLOCKCHAIN_PASSWORD or the terminal, the new one from "
+        "--new_password_file, BLOCKCHAIN_NEW_PASSWORD or the terminal.",
+    )
+    change.add_argument("file", type=Path)
+    add_password_file(change)
+    add_new_password(change, "--new_password_file")
     name = add_command(
         actions,
         "node",
@@ -48,16 +60,43 @@ def node(arguments: argparse.Namespace) -> int:
 
 
 def generate(arguments: argparse.Namespace) -> int:
-    from blockchain.commands.keyring import read_password
+    from blockchain.commands.passwords import PASSWORD_VARIABLE, new_password
+    from blockchain.errors import KeyFileError
     from blockchain.runtime.keystore import generate_key, write_key_file
 
-    password = read_password(arguments.password_file)
+    path: Path = arguments.file
+    if path.exists():  # before anybody types a password; the writing itself refuses too
+        raise KeyFileError(str(path), "it exists, and keys are never overwritten: choose another name")
+    secret = None if arguments.no_password else new_password(path, arguments.password_file, PASSWORD_VARIABLE)
     key = generate_key()
-    write_key_file(arguments.file, key, password)
-    print(page(arguments.file, key.public_key))
-    if password is None:
-        print("note: the key is not encrypted; --password_file makes one that is", file=sys.stderr)
+    write_key_file(path, key, secret)
+    print(page(path, key.public_key))
+    if secret is None:
+        _warn_of_plain(path)
     return 0
+
+
+def password(arguments: argparse.Namespace) -> int:
+    from blockchain.commands.passwords import NEW_PASSWORD_VARIABLE, asked_password, given_password, new_password
+    from blockchain.runtime.keystore import change_password, is_encrypted, read_key_file
+
+    path: Path = arguments.file
+    old = given_password(arguments.password_file)
+    if old is None and is_encrypted(path):
+        old = asked_password(path)
+    read_key_file(path, old)  # a wrong one is told before a new one is typed
+    flag = "--new_password_file"
+    new = (
+        None if arguments.no_password else new_password(path, arguments.new_password_file, NEW_PASSWORD_VARIABLE, flag)
+    )
+    print(page(path, change_password(path, old, new)))
+    if new is None:
+        _warn_of_plain(path)
+    return 0
+
+
+def _warn_of_plain(path: Path) -> None:
+    print(f"WARNING: {path} is not encrypted: whoever gets the file has the key", file=sys.stderr)
 
 
 def show(arguments: argparse.Namespace) -> int:

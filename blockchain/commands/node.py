@@ -16,14 +16,14 @@ from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.hosts import HostRule
 from blockchain.api.server import ApiServer
 from blockchain.commands.ending import ToldToEnd
-from blockchain.commands.keyring import read_password
+from blockchain.commands.passwords import open_key
 from blockchain.config import NodeConfig
 from blockchain.node.checkpoint import Checkpoint, Vouched
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Hash32, SigningKey, check_library
 from blockchain.runtime.admitted import read_admitted
-from blockchain.runtime.keystore import check_mode, check_secret, node_key, read_key_file
+from blockchain.runtime.keystore import check_mode, check_secret, node_key
 from blockchain.runtime.logs import configure_logging
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
@@ -133,7 +133,7 @@ def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:
     """The signer of the configured key; None for a node that follows without voting. Nothing is written yet."""
     if config.key_file is None:
         return None
-    key = read_key_file(config.key_file, read_password(config.password_file))
+    key = open_key(config.key_file, config.password_file)
     check_mode(config.key_file, public_ok=spec.demo)
     if not spec.demo:
         check_secret(config.key_file, key.public_key)

@@ -56,7 +56,7 @@ def _add_common(parser: CommandParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from blockchain.client import Client
-    from blockchain.commands.keyring import read_key
+    from blockchain.commands.passwords import read_key
     from blockchain.wallet import Wallet
 
     key = read_key(arguments.key_file, arguments.password_file)

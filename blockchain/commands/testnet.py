@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from blockchain.commands.arguments import add_command, whole_number
+from blockchain.commands.arguments import add_command, add_new_password, whole_number
 from blockchain.commands.genesis import add_parameters, read_parameters
 from blockchain.config import ENV_PREFIX
 from blockchain.errors import ConfigError
@@ -19,7 +19,7 @@ from blockchain.errors import ConfigError
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands
     from blockchain.commands.processes import NodeProcesses
-    from blockchain.commands.testnet_files import Testnet
+    from blockchain.commands.testnet_files import Testnet, TestnetPassword, TestnetPlan
 
 VALIDATORS_HERE_MAX: Final = 100  # processes and ports of one machine; a larger chain is made with `genesis create`
 DEFAULT_OUTPUT: Final = Path("data", "testnet")
@@ -35,7 +35,8 @@ def add_parser(commands: Commands) -> None:
         "make a chain of your own, and run it here",
         run,
         "Make a chain of your own: new keys, genesis with equal stakes, a folder with a config file for each node, and "
-        "a compose file. With --run its nodes start here until Ctrl-C; an existing one is started again.",
+        "a compose file. With --run its nodes start here until Ctrl-C; an existing one is started again. All keys are "
+        "encrypted with one password: that of --password_file or BLOCKCHAIN_PASSWORD, or a new one, in DIR/password.",
     )
     parser.add_argument("--validators", type=whole_number, help=f"how many (default: {DEFAULT_VALIDATORS})")
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="default: %(default)s")
@@ -43,26 +44,28 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--first_node_port", type=whole_number, default=8010, help="default: %(default)s")
     parser.add_argument("--first_api_port", type=whole_number, default=8050, help="default: %(default)s")
     parser.add_argument("--chain_id", default="testnet", help="label for people (default: %(default)s)")
+    add_new_password(parser)
     add_parameters(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from blockchain.commands.testnet_files import GENESIS_FILE, read_testnet
+    from blockchain.commands.testnet_files import GENESIS_FILE, read_testnet, write_testnet
 
     folder: Path = arguments.output
     if arguments.run_here and (folder / GENESIS_FILE).is_file():
-        if arguments.validators is not None or arguments.set:
+        if arguments.validators is not None or arguments.set or arguments.password_file or arguments.no_password:
             raise ConfigError(
-                f"{folder} holds a testnet already: start it with --run and without --validators or --set"
+                f"{folder} holds a testnet already: start it with --run, and without what is for a new one"
             )
         return _run_here(read_testnet(folder))
-    testnet = _make(arguments)
-    print(_summary(testnet))
+    plan = _plan(arguments)
+    testnet = write_testnet(plan)
+    print(_summary(testnet, plan.password))
     return _run_here(testnet) if arguments.run_here else 0
 
 
-def _make(arguments: argparse.Namespace) -> Testnet:
-    from blockchain.commands.testnet_files import TestnetPlan, write_testnet
+def _plan(arguments: argparse.Namespace) -> TestnetPlan:
+    from blockchain.commands.testnet_files import TestnetPlan
 
     validators = DEFAULT_VALIDATORS if arguments.validators is None else arguments.validators
     if not 1 <= validators <= VALIDATORS_HERE_MAX:
@@ -76,7 +79,7 @@ def _make(arguments: argparse.Namespace) -> Testnet:
     if abs(first_node - first_api) < validators:
         raise ConfigError("--first_node_port and --first_api_port are so close that ports of the nodes would meet")
     parameters = read_parameters(arguments.set, block_threshold=1, block_max_wait_ms=1_000, stake_delay=32)
-    plan = TestnetPlan(
+    return TestnetPlan(
         folder=arguments.output,
         chain_id=arguments.chain_id,
         time_ms=time.time_ns() // 1_000_000,
@@ -84,12 +87,23 @@ def _make(arguments: argparse.Namespace) -> Testnet:
         validators=validators,
         first_node_port=first_node,
         first_api_port=first_api,
+        password=_password(arguments),
     )
-    return write_testnet(plan)
 
 
-def _summary(testnet: Testnet) -> str:
-    from blockchain.commands.testnet_files import COMPOSE_FILE
+def _password(arguments: argparse.Namespace) -> TestnetPassword:
+    """Given, or drawn: nobody has to type for a testnet, which is started again and again."""
+    from blockchain.commands.passwords import given_password
+    from blockchain.commands.testnet_files import TestnetPassword
+
+    if arguments.no_password:
+        return TestnetPassword()
+    given = given_password(arguments.password_file)
+    return TestnetPassword.draw(arguments.output) if given is None else TestnetPassword(given, arguments.password_file)
+
+
+def _summary(testnet: Testnet, password: TestnetPassword) -> str:
+    from blockchain.commands.testnet_files import COMPOSE_FILE, password_text
 
     folder = testnet.folder
     lines = [
@@ -102,7 +116,7 @@ def _summary(testnet: Testnet) -> str:
         f"or as containers:       docker compose -f {shlex.quote(str(folder / COMPOSE_FILE))} up --build",
         "",
         f"Keys of the issuer and of two funded accounts: {folder / 'keys'}",
-        "The keys are not encrypted (mode 0600): good for a test, not for value.",
+        password_text(password),
     ]
     if 3 * (len(testnet.nodes) - 1) <= 2 * len(testnet.nodes):
         lines.append("With fewer than four equal validators the chain stops when one of them does.")
@@ -129,7 +143,7 @@ def _run_here(testnet: Testnet) -> int:
     with interruptible(), NodeProcesses() as processes:
         for node in testnet.nodes:
             command = python_command("run_node.py", testnet.config_flag(node))
-            processes.start_with_prefix(node.name, command, clean_environment(**_log_settings()), show)
+            processes.start_with_prefix(node.name, command, clean_environment(**_passed_on()), show)
         try:
             return _watch(processes, testnet)
         except KeyboardInterrupt:
@@ -137,9 +151,9 @@ def _run_here(testnet: Testnet) -> int:
             return 1 if any(codes.values()) else 0
 
 
-def _log_settings() -> dict[str, str]:
-    """What somebody who reads the one stream may choose for all nodes; all else is each node's own."""
-    names = [f"{ENV_PREFIX}{name}" for name in ("LOG_FORMAT", "LOG_LEVEL")]
+def _passed_on() -> dict[str, str]:
+    """What somebody may choose for all nodes, and the password of their keys; all else is each node's own."""
+    names = [f"{ENV_PREFIX}{name}" for name in ("LOG_FORMAT", "LOG_LEVEL", "PASSWORD")]
     return {name: os.environ[name] for name in names if name in os.environ}
 
 

@@ -27,7 +27,7 @@ from nacl.bindings import crypto_core_ed25519_is_valid_point
 
 from blockchain.errors import InvalidKey, KeyFileError
 from blockchain.primitives.crypto import SEED_BYTES, PublicKey, SigningKey
-from blockchain.runtime.atomic_file import create_file
+from blockchain.runtime.atomic_file import create_file, replace_file
 
 # The security lint takes `Crypto` for PyCrypto, which is abandoned (B413); it is pycryptodome, which is not.
 
@@ -71,13 +71,17 @@ class _Block(Struct, frozen=True):
     text: str
 
 
-def read_key_file(path: Path, password: bytes | None = None) -> SigningKey:
+def read_key_file(path: Path | str, password: bytes | None = None) -> SigningKey:
     """The key of a file; `password` is not used when the file is not encrypted.
 
     Raises KeyFileError when the file is missing, unreadable, no PEM, of another kind of key, encrypted without a
     password or with another one, or when the public key recorded in it is not the private key's.
     """
-    blocks = _read_blocks(path)
+    path = Path(path)
+    return _key_in(path, _read_blocks(path), password)
+
+
+def _key_in(path: Path, blocks: list[_Block], password: bytes | None) -> SigningKey:
     private = _private_block(path, blocks)
     unwrapped = _unwrap(path, private, password)
     key = _signing_key(path, unwrapped)
@@ -88,6 +92,11 @@ def read_key_file(path: Path, password: bytes | None = None) -> SigningKey:
                 f"the private key in it is not that of the public key recorded beside it: {_RESTORE}",
             )
     return key
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether the key in a file is, so that it takes a password. Raises KeyFileError."""
+    return any(block.marker == _ENCRYPTED for block in _read_blocks(path))
 
 
 def public_key_of(path: Path) -> PublicKey:
@@ -114,13 +123,33 @@ def write_key_file(path: Path, key: SigningKey, password: bytes | None) -> None:
     Raises KeyFileError when something has that name, the password is empty, or the folder cannot be written.
     """
     if password == b"":
-        raise KeyFileError(str(path), "an empty password protects nothing: give one, or none at all")
+        raise _empty_password(path)
     try:
         create_file(path, _key_file_text(key, password).encode("ascii"))
     except FileExistsError:
         raise KeyFileError(str(path), "it exists, and keys are never overwritten: choose another name") from None
     except OSError as error:
         raise KeyFileError(str(path), f"cannot be written: {error.strerror}") from None
+
+
+def change_password(path: Path, old: bytes | None, new: bytes | None) -> PublicKey:
+    """Encrypt the key in a file with another password (None: not at all), and tell whose it is.
+
+    The new file takes the place of the old one in one step, and only when it was seen to open: at every moment one of
+    the two is there. Raises KeyFileError; then the old one is.
+    """
+    key = read_key_file(path, old)
+    check_mode(path, public_ok=False)
+    check_owner(path)
+    if new == b"":
+        raise _empty_password(path)
+    text = _key_file_text(key, new)
+    assert _key_in(path, _blocks(text), new) == key, "a key file that does not open again"
+    try:
+        replace_file(path.resolve(), text.encode("ascii"))  # what a link leads to, and not the link
+    except OSError as error:
+        raise KeyFileError(str(path), f"cannot be replaced: {error.strerror}") from None
+    return key.public_key
 
 
 def generate_key() -> SigningKey:
@@ -161,6 +190,21 @@ def check_mode(path: Path, public_ok: bool) -> None:
     raise KeyFileError(str(path), f"others may read or change it (mode {mode:04o}): run `chmod 600` on it")
 
 
+def check_owner(path: Path) -> None:
+    """Refuse to write over a file of another user: what root writes in its place, the node could not read.
+
+    Raises KeyFileError; not where files have no owners by number (on Windows).
+    """
+    if os.name == "nt":
+        return
+    try:
+        owner = path.stat().st_uid
+    except OSError as error:
+        raise KeyFileError(str(path), f"cannot be read: {error.strerror}") from None
+    if owner != os.geteuid():
+        raise KeyFileError(str(path), f"it belongs to another user (uid {owner}): do this as that user")
+
+
 def check_secret(path: Path, key: PublicKey) -> None:
     """Refuse a key that everybody has. For every chain whose genesis does not say `demo`. Raises KeyFileError."""
     if key in DEMO_KEYS:
@@ -197,6 +241,10 @@ def _read_blocks(path: Path) -> list[_Block]:
     if not blocks:
         raise KeyFileError(str(path), f"no PEM key in it: name a key file, or {_MAKE_ONE}")
     return blocks
+
+
+def _empty_password(path: Path) -> KeyFileError:
+    return KeyFileError(str(path), "an empty password protects nothing: give one, or none at all")
 
 
 def _missing(path: Path) -> KeyFileError:

@@ -153,6 +153,7 @@ def another_password(folder: Path) -> list[str]:
     (folder / "key.pem").unlink()
     write_key_file(folder / "key.pem", KEYS[0], b"one")
     (folder / "password").write_text("another\n")
+    (folder / "password").chmod(0o600)
     return [f"--password_file={folder / 'password'}"]
 
 

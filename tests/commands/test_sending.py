@@ -153,6 +153,7 @@ def test_an_encrypted_key_needs_its_password(
     assert main(common) == EXIT_FAILED
     assert "password" in stderr_line(capsys)
     password.write_bytes(b"open sesame\r\nsecond line")
+    password.chmod(0o600)
     assert main([*common, f"--password_file={password}"]) == 0
     password.write_bytes(b"\n")
     assert main([*common, f"--password_file={password}"]) == EXIT_FAILED

@@ -12,12 +12,13 @@ import pytest
 
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, build_parser, main
 from blockchain.commands.arguments import read_settings
+from blockchain.commands.passwords import open_key, read_password
 from blockchain.commands.testnet_files import read_testnet
 from blockchain.config import NodeConfig
 from blockchain.genesis import load_genesis
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address
-from blockchain.runtime.keystore import DEMO_KEYS, check_mode, read_key_file
+from blockchain.runtime.keystore import DEMO_KEYS, check_mode, is_encrypted, read_key_file
 from tests.commands.test_cli import stderr_line
 
 
@@ -27,6 +28,7 @@ class Service(msgspec.Struct, frozen=True):
     volumes: list[str]
     cap_drop: list[str]
     user: str = ""
+    environment: list[str] = []
 
 
 class Compose(msgspec.Struct, frozen=True):
@@ -39,7 +41,7 @@ def folder_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     folder = tmp_path / "net"
-    assert main(["testnet", "--validators=4", f"--output={folder}", "--first_node_port=9100"]) == 0
+    assert main(["testnet", "--validators=4", f"--output={folder}", "--first_node_port=9100", "--no_password"]) == 0
     return folder
 
 
@@ -74,6 +76,74 @@ def test_every_key_belongs_to_genesis_and_only_its_owner_may_read_it(folder: Pat
         assert os.name == "nt" or stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+# ------------------------------------------------------------------------------------------------ its password
+
+
+def test_keys_are_encrypted_with_a_password_that_the_nodes_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("BLOCKCHAIN_PASSWORD", raising=False)
+    monkeypatch.setattr("blockchain.runtime.keystore.KDF_ROUNDS", 1_000)  # the real number takes its time
+    folder = tmp_path / "net"
+    assert main(["testnet", "--validators=1", f"--output={folder}"]) == 0
+    said = capsys.readouterr()
+    password = read_password(folder / "password")
+    assert len(password) >= 32 and password.decode() not in said.out + said.err
+    keys = list(folder.rglob("*.pem"))
+    assert len(keys) == 4 and all(is_encrypted(path) for path in keys)
+    config = config_of(folder, "node-1")
+    assert config.key_file is not None and config.password_file is not None
+    assert config.password_file.samefile(folder / "password")
+    assert (
+        Address(open_key(config.key_file, config.password_file).public_key) == genesis_of(folder).validators[0].address
+    )
+    assert password_of_container(folder) == (["--password_file=/testnet/password"], ["./password:/testnet/password:ro"])
+
+
+def password_of_container(folder: Path) -> tuple[list[str], list[str]]:
+    described = msgspec.yaml.decode((folder / "docker-compose.yml").read_bytes(), type=Compose)
+    service = described.services["node-1"]
+    return [word for word in shlex.split(service.command) if "password" in word], service.volumes[2:]
+
+
+def test_a_password_file_of_ones_own_is_named_and_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blockchain.runtime.keystore.KDF_ROUNDS", 1_000)
+    secret = tmp_path / "secret"
+    secret.write_text("open sesame\n")
+    secret.chmod(0o600)
+    folder = tmp_path / "net"
+    assert main(["testnet", "--validators=1", f"--output={folder}", f"--password_file={secret}"]) == 0
+    assert not (folder / "password").exists()
+    config = config_of(folder, "node-1")
+    assert config.password_file == secret.resolve()
+    read_key_file(folder / "keys" / "issuer_key.pem", b"open sesame")
+    flags, volumes = password_of_container(folder)
+    assert flags == ["--password_file=/testnet/password"] and volumes == [f"{secret.resolve()}:/testnet/password:ro"]
+
+
+def test_a_password_of_the_environment_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLOCKCHAIN_PASSWORD", "open sesame")
+    monkeypatch.setattr("blockchain.runtime.keystore.KDF_ROUNDS", 1_000)
+    folder = tmp_path / "net"
+    assert main(["testnet", "--validators=1", f"--output={folder}"]) == 0
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files and not any(b"open sesame" in path.read_bytes() for path in files)
+    assert config_of(folder, "node-1").password_file is None
+    assert password_of_container(folder) == ([], [])
+    described = msgspec.yaml.decode((folder / "docker-compose.yml").read_bytes(), type=Compose)
+    assert described.services["node-1"].environment == ["BLOCKCHAIN_PASSWORD"]
+    read_key_file(folder / "keys" / "issuer_key.pem", b"open sesame")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes on Windows")
+def test_the_folders_with_keys_are_their_owners_alone(folder: Path) -> None:
+    for path in (folder, folder / "keys", folder / "node-1"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+# --------------------------------------------------------------------------------------------------- its nodes
+
+
 def test_each_nodes_settings_work_from_any_folder(folder: Path) -> None:
     for index in range(4):
         config = config_of(folder, f"node-{index + 1}")
@@ -87,7 +157,7 @@ def test_each_nodes_settings_work_from_any_folder(folder: Path) -> None:
 
 def test_the_start_commands_are_printed_and_written_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "net"
-    assert main(["testnet", f"--output={folder}"]) == 0
+    assert main(["testnet", "--no_password", f"--output={folder}"]) == 0
     testnet = read_testnet(folder)
     printed = capsys.readouterr().out
     readme = (folder / "README.md").read_text(encoding="utf-8")
@@ -97,7 +167,7 @@ def test_the_start_commands_are_printed_and_written_down(tmp_path: Path, capsys:
         assert command in printed and command in readme
         assert shlex.split(command) == ["python", "run_node.py", testnet.config_flag(node)]
         build_parser().parse_args(["run", testnet.config_flag(node)])
-    assert "not encrypted" in printed
+    assert "No key is encrypted" in printed and "No key is encrypted" in readme
 
 
 def test_an_installed_package_is_started_by_its_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +194,7 @@ def test_the_compose_file_starts_each_node_with_its_own_folder(folder: Path) -> 
 
 
 def test_parameters_can_be_set(tmp_path: Path) -> None:
-    arguments = ["testnet", "--validators=1", f"--output={tmp_path}", "--set=block_max_wait_ms=none"]
+    arguments = ["testnet", "--no_password", "--validators=1", f"--output={tmp_path}", "--set=block_max_wait_ms=none"]
     assert main([*arguments, "--set", "stake_delay=8", "--chain-id=mine"]) == 0
     spec = genesis_of(tmp_path)
     assert (spec.chain_id, spec.parameters.block_max_wait_ms, spec.parameters.stake_delay) == ("mine", None, 8)
@@ -132,9 +202,9 @@ def test_parameters_can_be_set(tmp_path: Path) -> None:
 
 
 def test_fewer_than_four_are_told_what_they_tolerate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["testnet", "--validators=3", f"--output={tmp_path}"]) == 0
+    assert main(["testnet", "--no_password", "--validators=3", f"--output={tmp_path}"]) == 0
     assert "stops when one of them does" in capsys.readouterr().out
-    assert main(["testnet", "--validators=4", f"--output={tmp_path / 'four'}"]) == 0
+    assert main(["testnet", "--no_password", "--validators=4", f"--output={tmp_path / 'four'}"]) == 0
     assert "stops when one of them does" not in capsys.readouterr().out
 
 
@@ -164,5 +234,7 @@ def test_an_existing_folder_is_left_as_it_is(folder: Path, capsys: pytest.Captur
     assert main(["testnet", "--validators=4", f"--output={folder}"]) == EXIT_USAGE
     assert "not empty" in stderr_line(capsys)
     assert main(["testnet", "--validators=5", "--run", f"--output={folder}"]) == EXIT_USAGE
+    assert "already" in stderr_line(capsys)
+    assert main(["testnet", "--no_password", "--run", f"--output={folder}"]) == EXIT_USAGE
     assert "already" in stderr_line(capsys)
     assert (folder / "genesis.json").read_bytes() == before

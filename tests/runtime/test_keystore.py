@@ -92,6 +92,9 @@ def public_pem(key: bytes) -> str:
 def test_a_plain_file_comes_back(plain: Path) -> None:
     assert read_key_file(plain, None) == KEY
     assert read_key_file(plain, b"not needed") == KEY
+    assert read_key_file(str(plain)) == KEY
+    with pytest.raises(KeyFileError, match="no such file"):
+        read_key_file("text")
     assert public_key_of(plain) == KEY.public_key
 
 
