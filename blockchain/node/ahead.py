@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.seams import Effect, FinalBlock, Story, Write
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.seams import Effect, FinalBlock, SetChange, Story, Write
 
 
 class Finals(Protocol):
@@ -28,6 +29,8 @@ class Finals(Protocol):
 
     def story(self, transaction_id: bytes) -> Story: ...
 
+    def validators(self, height: int) -> ValidatorSet | None: ...
+
 
 class StoreAhead:
     """Implements `Finals` over another one. It holds the writes of one input, for as long as they are performed."""
@@ -37,6 +40,7 @@ class StoreAhead:
         self._blocks: dict[int, FinalBlock] = {}
         self._parties: dict[int, tuple[tuple[Address, ...], ...]] = {}
         self._stories: dict[bytes, Story] = {}
+        self._sets: list[SetChange] = []
 
     def expect(self, effects: Iterable[Effect]) -> None:
         """The effects of an input that are about to be performed."""
@@ -44,6 +48,7 @@ class StoreAhead:
         self._blocks = {batch.block.height: batch.block for batch in batches if batch.block is not None}
         self._parties = {batch.block.height: batch.parties for batch in batches if batch.block is not None}
         self._stories = {}
+        self._sets = [change for batch in batches for change in batch.sets]
         for batch in batches:
             self._stories.update((told.id, told.stages) for told in (*batch.refused, *batch.ended))
             if batch.block is not None and batch.block_stories:
@@ -51,7 +56,7 @@ class StoreAhead:
 
     def settle(self) -> None:
         """All of them have been performed."""
-        self._blocks, self._parties, self._stories = {}, {}, {}
+        self._blocks, self._parties, self._stories, self._sets = {}, {}, {}, []
 
     def block(self, height: int) -> FinalBlock | None:
         return self._blocks.get(height) or self._store.block(height)
@@ -83,3 +88,9 @@ class StoreAhead:
 
     def story(self, transaction_id: bytes) -> Story:
         return self._stories.get(transaction_id) or self._store.story(transaction_id)
+
+    def validators(self, height: int) -> ValidatorSet | None:
+        for change in reversed(self._sets):
+            if change.height <= height:
+                return change.members
+        return self._store.validators(height)

@@ -20,6 +20,7 @@ from blockchain.ledger.state import FinalState, Overlay
 from blockchain.node.checkpoint import Checkpoint
 from blockchain.node.entry import refusal_event
 from blockchain.node.mempool import Mempool
+from blockchain.node.turns import Turns, turn_of
 from blockchain.primitives import codec
 from blockchain.primitives.block import (
     BLOCK_BYTES_MAX,
@@ -88,6 +89,7 @@ class Chain:
         self._genesis_changes = self._write_genesis() if store.head() == 0 else ()
         self._trials: dict[Hash32, Trial] = {}
         self.head, self._validators, self._seed = self._load_head()
+        self.turns = Turns(store, self.head.height, self.head.validators, self._validators)
         self.pool = Mempool(self.ledger, self.state(), self.height)
         self.is_wait_over = False  # the oldest ready transaction has waited `block_max_wait`
         self.is_heartbeat_due = False
@@ -333,6 +335,10 @@ class Chain:
         header = block.header
         ids = tuple(transaction.id for transaction in block.transactions)
         changes = (*self._genesis_changes, *sorted(trial.state.changes().items()))
+        forgers = self.selection.forgers(self._seed, header.height, self._validators)
+        turn = turn_of(header, block.block.parent_certificate, forgers, self._validators, self.head.validators)
+        sets = self.turns.sets_after(header.height + 1, self._validators, trial.next_validators)
+        self.turns.newest.append(turn)
         self._final.commit(trial.state)
         self._genesis_changes = ()
         self.head = Head(header.height, block.id, header.time_ms, self._validators, certificate)
@@ -348,6 +354,8 @@ class Chain:
         batch = Batch(
             block=final,
             parties=tuple(parties_of(transaction.transaction) for transaction in block.transactions),
+            sets=sets,
+            turn=turn,
             state=changes,
             clear_round=True,
             block_stories=tuple((*story, decided) if story else () for story in told) if any(told) else (),

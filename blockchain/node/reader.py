@@ -23,7 +23,7 @@ from blockchain.primitives.block import decode_block
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Step
-from blockchain.seams import FinalBlock, Stage
+from blockchain.seams import Stage
 
 NAMED_MAX: Final = 4  # validators in a sentence; /api/v1/consensus lists all
 LOTTERY_ROUNDS_MAX: Final = 1_000  # a receipt of a later round takes all the draws before it
@@ -144,21 +144,26 @@ def account_view(core: Core, address: Address) -> AccountView:
     )
 
 
-def validators_at(core: Core, height: int | None, stored: FinalBlock | None) -> ValidatorSet:
-    """The set of a height up to the one in progress (None); `stored` is the final block of that height.
+def validators_at(core: Core, store: Finals, height: int | None) -> ValidatorSet:
+    """The set of a height up to the one in progress (None). Raises LookupError for one that this node does not know.
 
-    A node holds the sets of the head and of the height in progress. An earlier one is the same for as long as no stake
-    has changed since, which the hash in its header tells. Raises LookupError for any other.
+    A store of an earlier format knows the sets of its later blocks only. There an earlier one is the same for as long
+    as no stake has changed since, which the hash in its header tells.
     """
     chain = core.chain
     if height is None or height == chain.height:
         return chain.validators
-    if stored is not None:
-        wanted = decode_block(stored.raw).header.validators_hash
-        for validators in (chain.parent_validators, chain.validators):
-            if validators.hash(chain.genesis_hash) == wanted:
-                return validators
-    raise LookupError(f"this node holds the sets of heights {chain.head.height} and {chain.height} only")
+    stored = store.block(height)
+    if stored is None:
+        raise LookupError(f"this node has no block {height}")
+    known = store.validators(height)
+    if known is not None:
+        return known
+    wanted = decode_block(stored.raw).header.validators_hash
+    for validators in (chain.parent_validators, chain.validators):
+        if validators.hash(chain.genesis_hash) == wanted:
+            return validators
+    raise LookupError(f"this node was not told the set of height {height}: its store is of an earlier format")
 
 
 def transaction_of(core: Core, store: Finals, transaction_id: Hash32) -> TransactionView | None:
@@ -189,15 +194,16 @@ def outcome_of(core: Core, store: Finals, transaction_id: Hash32) -> OutcomeView
     return OutcomeView(transaction_id, story[-1].name if story else "unknown")
 
 
-def lottery_of(core: Core, height: int, round: int, stored: FinalBlock | None) -> LotteryReceipt | None:
+def lottery_of(core: Core, store: Finals, height: int, round: int) -> LotteryReceipt | None:
     """The receipt of a draw of the height in progress, or before; None where this node has not the set."""
     chain = core.chain
     if round > LOTTERY_ROUNDS_MAX:
         return None
     try:
-        validators = validators_at(core, height, stored)
+        validators = validators_at(core, store, height)
     except LookupError:
         return None
+    stored = store.block(height)
     header = None if stored is None else decode_block(stored.raw).header
     if header is None and height != chain.height:
         return None  # genesis was not drawn

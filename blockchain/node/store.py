@@ -7,15 +7,17 @@ anything changes, and applying it cannot fail half way, which makes it atomic. T
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from blockchain.primitives.crypto import Hash32
-from blockchain.seams import Batch, FinalBlock, PendingTransaction, Story
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.seams import Batch, FinalBlock, PendingTransaction, SetChange, Story, Turn
 
 STORIES_MAX: Final = 100_000  # the newest, of final transactions, and as many of ended ones; some 30 MB on disk
 REFUSALS_MAX: Final = 20_000  # the newest stories of what never came in, apart: they push out nobody else's
+TURNS_MAX: Final = 1_000  # the newest blocks: the window over which validators are told apart by what they did
 EVIDENCE_MAX: Final = 10_000  # the newest; two signed messages each, so some 5 MB: the evidence age of a hostile third
 
 
@@ -30,6 +32,8 @@ class MemoryStore:
         self._heights: dict[bytes, int] = {}
         self._locations: dict[bytes, tuple[int, int]] = {}
         self._history: dict[bytes, list[tuple[int, int]]] = {}  # by account, oldest first
+        self._sets: list[SetChange] = []
+        self._turns: dict[int, Turn] = {}
         self._state: dict[bytes, bytes] = {}
         self._round_record: bytes | None = None
         self._round_blocks: dict[bytes, bytes] = {}
@@ -64,6 +68,13 @@ class MemoryStore:
         _, stories = self._block_stories.get(height, (0, ()))
         return (*ended, *(stories[position] if stories else ()))
 
+    def validators(self, height: int) -> ValidatorSet | None:
+        end = bisect_right(self._sets, height, key=lambda change: change.height)
+        return self._sets[end - 1].members if end else None
+
+    def turns(self) -> list[Turn]:
+        return list(self._turns.values())
+
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(tuple(self._state.items()))
 
@@ -95,6 +106,10 @@ class MemoryStore:
                     self._history.setdefault(address, []).append((batch.block.height, position))
             if batch.block_stories:
                 self._add_block_stories(batch.block.height, batch.block_stories)
+        self._sets.extend(batch.sets)
+        if batch.turn is not None:
+            self._turns[batch.turn.height] = batch.turn
+            self._turns.pop(batch.turn.height - TURNS_MAX, None)
         self._change_state(batch.state)
         if batch.clear_round:
             self._round_record = None

@@ -75,6 +75,13 @@ class ValidatorSet:
         return tagged_hash(_SET_TAG, genesis_hash, self.encoded)
 
 
+def changes_between(before: ValidatorSet, after: ValidatorSet) -> tuple[tuple[Validator, ...], tuple[Validator, ...]]:
+    """The members of `after` that are new or have another stake or key, and those of `before` that are no more."""
+    come = tuple(one for one in after.validators if before.get(one.address) != one)
+    gone = tuple(one for one in before.validators if one.address not in after.index)
+    return come, gone
+
+
 def _by_key(validators: tuple[Validator, ...]) -> dict[PublicKey, Address]:
     """Whom each key signs for. An account's own key is its own, though somebody else may have named it too."""
     named = {one.key: one.address for one in validators}

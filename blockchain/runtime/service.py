@@ -330,7 +330,7 @@ class NodeService:
         return reader.account_view(self._core, address)
 
     def validators(self, height: int | None = None) -> ValidatorSet:
-        return reader.validators_at(self._core, height, None if height is None else self._final.block(height))
+        return reader.validators_at(self._core, self._final, height)
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None:
         return reader.transaction_of(self._core, self._final, transaction_id)
@@ -362,7 +362,7 @@ class NodeService:
         return self._final.height_of(block_id)
 
     def lottery(self, height: int, round: int) -> LotteryReceipt | None:
-        return reader.lottery_of(self._core, height, round, self._final.block(height))
+        return reader.lottery_of(self._core, self._final, height, round)
 
 
 def _wall_ms() -> int:

@@ -18,8 +18,10 @@ from pathlib import Path
 import apsw
 
 from blockchain.errors import StoreError
+from blockchain.primitives.validators import ValidatorSet
 from blockchain.runtime import sqlite_rows as rows
 from blockchain.runtime import sqlite_stories as stories
+from blockchain.runtime import sqlite_validators as validators
 from blockchain.runtime.folder_lock import FolderLock
 from blockchain.runtime.sqlite_check import check_store
 from blockchain.runtime.sqlite_file import (
@@ -32,7 +34,7 @@ from blockchain.runtime.sqlite_file import (
     transaction,
 )
 from blockchain.runtime.sqlite_upgrade import bring_up_to_date
-from blockchain.seams import Batch, FinalBlock, PendingTransaction, Story
+from blockchain.seams import Batch, FinalBlock, PendingTransaction, Story, Turn
 
 
 class SqliteStore:
@@ -99,6 +101,14 @@ class SqliteStore:
         with self._reading():
             return stories.read_story(self._reader, transaction_id)
 
+    def validators(self, height: int) -> ValidatorSet | None:
+        with self._reading():
+            return validators.read_set(self._reader, height)
+
+    def turns(self) -> list[Turn]:
+        with self._reading():
+            return validators.read_turns(self._reader)
+
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:
         """Every record, by key, all of one moment: on a connection of its own, writes may go on meanwhile."""
         with self._reading(), closing(open_reader(self.path, self._vfs)) as snapshot:
@@ -154,6 +164,10 @@ def _apply(writer: apsw.Connection, batch: Batch) -> None:
         rows.add_history(writer, batch.block.height, batch.parties)
         if batch.block_stories:
             stories.add_block_stories(writer, batch.block.height, batch.block_stories)
+    if batch.sets:
+        validators.add_sets(writer, batch.sets)
+    if batch.turn is not None:
+        validators.add_turn(writer, batch.turn)
     if batch.state:
         rows.change_state(writer, batch.state)
     if batch.clear_round:

@@ -42,7 +42,8 @@ from blockchain.runtime.sqlite_rows import (
     read_untrusted,
 )
 from blockchain.runtime.sqlite_stories import check_stories
-from blockchain.seams import FinalBlock
+from blockchain.runtime.sqlite_validators import read_heights, read_set, read_turns
+from blockchain.seams import Batch, Effect, FinalBlock, SetChange, Turn, Write
 
 
 class Audited(Struct, frozen=True):
@@ -71,6 +72,8 @@ class Auditor:
         self._chain = Chain(spec, ENGINES[spec.engine](spec.hash), MemoryStore())
         self._transactions = 0
         self._parties = 0
+        self._set_heights: list[int] = []  # that the table should have
+        self._turns: dict[int, Turn] = {}  # that it has
 
     def run(self) -> Audited:
         """Raises StoreError for the first fault: what it is, at which height, and what to do."""
@@ -78,12 +81,14 @@ class Auditor:
         check_pages(self._path, self._connection.pragma("integrity_check", 1))
         check_head(self._connection, self._path)
         height = read_height(self._connection)
+        self._turns = {turn.height: turn for turn in read_turns(self._connection)}
         root = Overlay(FinalState()).root()  # the state of genesis reaches the store with block 1
         for each in range(1, height + 1):
             root = self._check_block(each)
             self._progress(each, height)
         records = self._check_state(height, root)
         self._check_counts(height)
+        self._check_validators(height)
         self._check_small_tables()
         return Audited(height, self._transactions, records)
 
@@ -128,8 +133,32 @@ class Auditor:
         if (certificate.height, certificate.block_id) != (stored.height, stored.id):
             raise damaged(self._path, f"the certificate of block {stored.height} is that of another block")
         verify_certificate(certificate, chain.validators, self._genesis_hash)
-        chain.import_block(block, certificate, block.header.time_ms)
+        for effect in chain.import_block(block, certificate, block.header.time_ms):
+            self._check_told(effect)
         return block
+
+    def _check_told(self, effect: Effect) -> None:
+        """What is told of validators with a block stands in the table, where that goes back so far."""
+        match effect:
+            case Write(batch=Batch(block=FinalBlock(height=height), sets=sets, turn=turn)):
+                if self._turns.get(height, turn) != turn:
+                    raise damaged(self._path, f"the turns of height {height} are others")
+                self._check_sets(sets)
+            case _:
+                pass
+
+    def _check_sets(self, changes: tuple[SetChange, ...]) -> None:
+        for change in changes:
+            self._set_heights.append(change.height)
+            if read_set(self._connection, change.height) not in (None, change.members):
+                raise damaged(self._path, f"the validator set of height {change.height} is another")
+
+    def _check_validators(self, height: int) -> None:
+        """No change of the set is missing since the first that the store was told of, and no turn since its first."""
+        heights = read_heights(self._connection)
+        since = [one for one in self._set_heights if heights and one > heights[0]]
+        if heights[1:] != since or self._turns.keys() != set(range(height + 1 - len(self._turns), height + 1)):
+            raise damaged(self._path, "changes of the validator set, or turns, are missing")
 
     def _check_state(self, height: int, root: Hash32) -> int:
         """The rows of the state give the root that the replay came to; returns how many they are."""

@@ -17,7 +17,7 @@ from blockchain.errors import StoreError
 
 STORE_FILE: Final = "chain.db"
 APPLICATION_ID: Final = 0x706F7362  # "posb" in the file's header: a database of another program is told apart
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 PAGE_BYTES_MIN: Final = 512  # SQLite's smallest page
 BUSY_MS: Final = 5_000  # an outside reader (a backup, a shell) blocks a writer for moments only
 CACHE_KIB: Final = 32 * 1024  # the upper pages of the trees of some millions of rows
@@ -47,10 +47,20 @@ TABLES: Final = {
     "stories": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, stages BLOB NOT NULL)",
     "refusals": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, stages BLOB NOT NULL)",
     "evidence": "(seq INTEGER PRIMARY KEY, raw BLOB NOT NULL UNIQUE, crc INTEGER NOT NULL)",
+    "validator_sets": "(height INTEGER PRIMARY KEY, is_full INTEGER NOT NULL, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
+    "turns": "(height INTEGER PRIMARY KEY, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
 }
 
-# `sqlite_upgrade` makes these in a store of version 1.
-ADDED_BY_2: Final = frozenset({"history", "block_stories", "stories", "refusals"})
+# By the version that brought them: `sqlite_upgrade` makes them in a store of an earlier one.
+ADDED_BY: Final = {
+    2: frozenset({"history", "block_stories", "stories", "refusals"}),
+    3: frozenset({"validator_sets", "turns"}),
+}
+
+
+def added_since(version: int) -> frozenset[str]:
+    """The tables that a store of this version does not have yet."""
+    return frozenset(name for later, names in ADDED_BY.items() if later > version for name in names)
 
 
 def damaged(path: str | Path, what: str) -> StoreError:
@@ -169,8 +179,7 @@ def check_owner(connection: apsw.Connection, path: Path, genesis_hash: bytes) ->
             f"store {path} belongs to another chain (genesis {_short(found)}, this node's is {_short(genesis_hash)}): "
             "choose another data folder, or start with the genesis that it was made with"
         )
-    expected = TABLES.keys() if version == SCHEMA_VERSION else TABLES.keys() - ADDED_BY_2
-    if missing := expected - names:
+    if missing := TABLES.keys() - added_since(version) - names:
         raise damaged(path, f"without its table {min(missing)}")
     if version == SCHEMA_VERSION:
         _check_shape(connection, path)

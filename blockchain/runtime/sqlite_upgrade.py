@@ -16,7 +16,7 @@ from blockchain.primitives.block import decode_block
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import decode_transaction, parties_of
 from blockchain.runtime import sqlite_rows as rows
-from blockchain.runtime.sqlite_file import ADDED_BY_2, SCHEMA_VERSION, TABLES, damaged, transaction
+from blockchain.runtime.sqlite_file import SCHEMA_VERSION, TABLES, added_since, damaged, transaction
 from blockchain.runtime.sqlite_stories import add_ended
 from blockchain.seams import TransactionStory
 
@@ -24,19 +24,28 @@ _LOG: Final = logging.getLogger("blockchain.store")
 
 
 def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
-    """Upgrade a store of version 1, if it is one. Raises StoreError where a block of it is damaged."""
+    """Upgrade a store of an earlier version, if it is one. Raises StoreError where a block of it is damaged.
+
+    What nobody wrote down stays unknown: a store of version 2 or below has the validator sets and the turns of the
+    blocks from its next one on (the chain writes those of its head with it), and says of earlier ones that it has not.
+    """
     (recorded,) = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() or (b"",)
-    if int.from_bytes(recorded, "big") == SCHEMA_VERSION:
+    found = int.from_bytes(recorded, "big")
+    if found == SCHEMA_VERSION:
         return
     with transaction(connection):
-        for name in sorted(ADDED_BY_2):
+        for name in sorted(added_since(found)):
             connection.execute(f"CREATE TABLE {name} {TABLES[name]}")
-        connection.execute("ALTER TABLE pending ADD COLUMN story BLOB NOT NULL DEFAULT x''")
-        _move_refusals(connection)
-        blocks = _rebuild_history(connection, path)
+        done = _from_version_1(connection, path) if found < 2 else ""
         version = SCHEMA_VERSION.to_bytes(4, "big")
         connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (version,))
-    _LOG.info("store %s: upgraded to format %d, the history of %d blocks made", path, SCHEMA_VERSION, blocks)
+    _LOG.info("store %s: upgraded to format %d%s", path, SCHEMA_VERSION, done)
+
+
+def _from_version_1(connection: apsw.Connection, path: Path) -> str:
+    connection.execute("ALTER TABLE pending ADD COLUMN story BLOB NOT NULL DEFAULT x''")
+    _move_refusals(connection)
+    return f", the history of {_rebuild_history(connection, path)} blocks made"
 
 
 def _move_refusals(connection: apsw.Connection) -> None:

@@ -77,6 +77,7 @@ from blockchain.seams.protocols import (
     Store,
 )
 from blockchain.seams.story import PendingTransaction, Stage, Story, TransactionStory
+from blockchain.seams.turn import SetChange, StakeBefore, Turn
 
 __all__ = [
     "Application",
@@ -117,6 +118,7 @@ __all__ = [
     "Reply",
     "RoundTimedOut",
     "Send",
+    "SetChange",
     "SetTimer",
     "Sign",
     "SignRefused",
@@ -124,6 +126,7 @@ __all__ = [
     "Signed",
     "SigningRecord",
     "Stage",
+    "StakeBefore",
     "Started",
     "State",
     "Store",
@@ -142,6 +145,7 @@ __all__ = [
     "TransactionsSubmitted",
     "TrustMissing",
     "Trusted",
+    "Turn",
     "VoteReceived",
     "VrfProved",
     "Write",

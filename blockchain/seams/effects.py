@@ -10,6 +10,7 @@ from blockchain.primitives.vote import Evidence, Proposal, Signable, Vote
 from blockchain.seams.events import NodeEvent
 from blockchain.seams.inputs import PeerId, TimerKey, Token
 from blockchain.seams.story import PendingTransaction, Story, TransactionStory
+from blockchain.seams.turn import SetChange, Turn
 
 
 class FinalBlock(Struct, frozen=True):
@@ -28,6 +29,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     block: FinalBlock | None = None  # height = head + 1
     parties: tuple[tuple[Address, ...], ...] = ()  # of each of its transactions: whose history it belongs to
     block_stories: tuple[Story, ...] = ()  # of each of them, () of one never known here; () where none was
+    sets: tuple[SetChange, ...] = ()  # of validators, by rising height: that of the height after the block, if another
+    turn: Turn | None = None  # of the block
     state: tuple[tuple[bytes, bytes | None], ...] = ()  # changed state records; None deletes
     clear_round: bool = False  # forget the round record and blocks of the height that became final
     round_record: bytes | None = None  # replaces the record of the height in progress

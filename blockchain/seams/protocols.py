@@ -13,6 +13,7 @@ from blockchain.primitives.vote import Certificate, Evidence
 from blockchain.seams.effects import Batch, Effect, FinalBlock
 from blockchain.seams.inputs import EngineInput
 from blockchain.seams.story import PendingTransaction, Story
+from blockchain.seams.turn import Turn
 
 
 class State(Protocol):
@@ -132,6 +133,12 @@ class Store(Protocol):
 
         Bounded (protocol §10.2): of a final transaction nothing may be known, while `locate` finds it.
         """
+
+    def validators(self, height: int) -> ValidatorSet | None:
+        """The set of a height up to the head's + 1; None where the store was not told (one of an earlier format)."""
+
+    def turns(self) -> list[Turn]:
+        """Those of the newest blocks, oldest first; bounded (protocol §11)."""
 
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:
         """Every record of the final state, in any order."""

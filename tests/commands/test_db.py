@@ -16,12 +16,15 @@ from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.validators import Validator
 from blockchain.primitives.vote import Certificate
 from blockchain.runtime import sqlite_backup
+from blockchain.runtime.sqlite_validators import StoredChange
 from blockchain.seams import Batch
 from tests.commands.stored_chain import HEIGHT, SPEC, change_block, flags, grow, make_chain, open_chain, sql
 from tests.commands.test_cli import stderr_line
 from tests.node.one_chain import sealed
+from tests.samples import address, key
 
 
 @pytest.fixture(name="made", scope="module")
@@ -158,6 +161,19 @@ def torn_page(file: Path, folder: Path) -> None:
         opened.write(b"\xff" * 4096)
 
 
+def other_set() -> tuple[bytes, int]:
+    """A row that says that one account has the whole stake, with the check sum that fits it."""
+    raw = codec.encode(StoredChange((Validator(address("a"), key("a").public_key, 1),), ()))
+    return raw, crc32(raw)
+
+
+def turns_of_another(file: Path, folder: Path) -> None:
+    with open_chain(folder) as node:
+        turn = replace(node.store.turns()[1], absent=(address("a"),))
+    raw = codec.encode(turn)
+    sql(file, "UPDATE turns SET raw = ?, crc = ? WHERE height = 2", raw, crc32(raw))
+
+
 def pending_of(change: Callable[[bytes], bytes], name: str = "raw") -> Callable[[Path, Path], None]:
     """Another value in the pool's only row, with the check sum that fits it."""
 
@@ -201,6 +217,10 @@ def trigger(file: Path, _: Path) -> None:
         (lambda file, _: sql(file, "INSERT INTO meta VALUES ('halted', 7)"), "why it halted"),
         (lambda file, _: sql(file, "INSERT INTO meta VALUES ('untrusted_above', 'text')"), "not trusted"),
         (lambda file, _: sql(file, "UPDATE state SET value = x''"), "its state is not the one"),
+        (lambda file, _: sql(file, "UPDATE validator_sets SET raw = ?, crc = ?", *other_set()), "set of height 1 is"),
+        (lambda file, _: sql(file, "INSERT INTO validator_sets VALUES (3, 0, ?, ?)", *other_set()), "are missing"),
+        (lambda file, _: sql(file, "UPDATE validator_sets SET raw = x'c0', crc = ?", crc32(b"\xc0")), "set of"),
+        (lambda file, _: sql(file, "DELETE FROM turns WHERE height = 5"), "or turns, are missing"),
         (lambda file, _: sql(file, "ALTER TABLE blocks RENAME COLUMN raw TO bytes"), "table blocks has other columns"),
         (lambda file, _: sql(file, "ALTER TABLE pending DROP COLUMN story"), "table pending has other columns"),
         (lambda file, _: sql(file, "CREATE VIEW more AS SELECT * FROM pending"), "views or triggers"),
@@ -254,6 +274,9 @@ def test_info_of_what_is_no_text_or_number_is_a_line(
         (another_certificate, "the certificate of block 3 is that of another block"),
         (forged_block, "block 3"),
         (torn_page, "is damaged"),
+        (lambda file, _: sql(file, "UPDATE validator_sets SET raw = x'00'"), "the validator set of height 1"),
+        (lambda file, _: sql(file, "UPDATE turns SET raw = x'00' WHERE height = 2"), "the turns of height 2"),
+        (turns_of_another, "the turns of height 2 are others"),
     ],
 )  # fmt: skip
 def test_the_first_fault_is_said_with_what_to_do(

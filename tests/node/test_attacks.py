@@ -457,6 +457,6 @@ def test_status_after_status_gets_only_so_many_blocks_a_tick() -> None:
 
 def test_a_lottery_receipt_is_made_for_rounds_that_may_come_only() -> None:
     spec, keys = chain_of(4)
-    core = Bench(spec, keys[0]).core
-    assert lottery_of(core, 1, LOTTERY_ROUNDS_MAX, None) is not None
-    assert lottery_of(core, 1, LOTTERY_ROUNDS_MAX + 1, None) is None
+    bench = Bench(spec, keys[0])
+    assert lottery_of(bench.core, bench.store, 1, LOTTERY_ROUNDS_MAX) is not None
+    assert lottery_of(bench.core, bench.store, 1, LOTTERY_ROUNDS_MAX + 1) is None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from blockchain.errors import InvalidCertificate
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Address, PublicKey, Signature
-from blockchain.primitives.validators import Validator, ValidatorSet, verify_certificate
+from blockchain.primitives.validators import Validator, ValidatorSet, changes_between, verify_certificate
 from blockchain.primitives.vote import Certificate, CommitSignature
 from tests.samples import (
     BLOCK_A,
@@ -218,3 +218,15 @@ def test_the_validator_key_signs_and_not_the_account() -> None:
     unsigned = vote(key("v"), HEIGHT, PRECOMMIT, BLOCK_A)
     of_account = Certificate(HEIGHT, 0, BLOCK_A, (CommitSignature(0, unsigned.signature),))
     refused(of_account, ValidatorSet([member]))
+
+
+def test_what_changes_from_one_set_to_the_next() -> None:
+    stays, richer, rekeyed, gone, new = (
+        FOUR.validators[0],
+        *(Validator(address(n), key(n).public_key, 5) for n in "efgh"),
+    )
+    before = ValidatorSet([stays, richer, rekeyed, gone])
+    now = (replace(richer, stake=6), replace(rekeyed, key=key("x").public_key), new)
+    come, left = changes_between(before, ValidatorSet([stays, *now]))
+    assert (set(come), left) == (set(now), (gone,))
+    assert changes_between(before, before) == ((), ())

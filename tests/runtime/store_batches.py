@@ -10,9 +10,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.crypto import Address, Hash32, PublicKey
+from blockchain.primitives.validators import Validator, ValidatorSet, changes_between
 from blockchain.runtime.sqlite import SqliteStore
-from blockchain.seams import Batch, FinalBlock, PendingTransaction, Stage, Store, Story, TransactionStory
+from blockchain.seams import (
+    Batch,
+    FinalBlock,
+    PendingTransaction,
+    SetChange,
+    Stage,
+    StakeBefore,
+    Store,
+    Story,
+    TransactionStory,
+    Turn,
+)
 
 GENESIS = sha256(b"the chain of these tests").digest()
 ACCOUNTS = 40
@@ -47,12 +59,33 @@ def stories_of(height: int) -> tuple[Story, ...]:
     return ((stage("waiting", height), *shared), (), *[shared] * (TRANSACTIONS - 2))
 
 
+def set_of_height(height: int) -> ValidatorSet:
+    """It changes at each third height: stakes, who is in it, and a key."""
+    era = height // 3
+    members = [Address(digest("validator", number)) for number in range(era % 4, era % 4 + 5)]
+    return ValidatorSet(Validator(one, PublicKey(digest(one, era // 2)), 1 + era % 2) for one in members)
+
+
+def change_to(height: int) -> tuple[SetChange, ...]:
+    """What the store is told with the block before."""
+    before, after = set_of_height(height - 1), set_of_height(height)
+    return () if before == after else (SetChange(height, after, *changes_between(before, after)),)
+
+
+def turn_of_test(height: int) -> Turn:
+    members = [one.address for one in set_of_height(height).validators]
+    return Turn(height, 1, members[0], 9, tuple(members[:2]), tuple(members[3:]), (StakeBefore(members[1], 4),))
+
+
 def batch_of(height: int) -> Batch:
     """Everything that a height may change: new, changed and deleted records, and transactions that come and go."""
     touched = {digest("account", (height * 7 + step) % ACCOUNTS): step for step in range(12)}
     block = block_of(height)
+    first = (SetChange(1, set_of_height(1), set_of_height(1).validators),) if height == 1 else ()
     return Batch(
         block=block,
+        sets=(*first, *change_to(height + 1)),
+        turn=turn_of_test(height),
         parties=tuple(parties_of_test(height, position) for position in range(TRANSACTIONS)),
         state=tuple((key, None if step % 5 == 4 else digest("value", height, step)) for key, step in touched.items()),
         clear_round=True,
@@ -83,6 +116,8 @@ def contents(store: Store) -> dict[str, Any]:
         "places": [store.locate(transaction_id) for transaction_id in ids],
         "stories": [store.story(transaction_id) for transaction_id in ids],
         "histories": [store.history(account(number), None, 100) for number in range(ACCOUNTS)],
+        "sets": [store.validators(height) for height in heights],
+        "turns": store.turns(),
         "state": sorted(store.state_records()),
         "round_record": store.round_record(),
         "round_blocks": [store.round_block(digest("proposed", height)) for height in heights],

@@ -220,8 +220,10 @@ def test_a_store_of_another_chain_is_refused(tmp_path: Path) -> None:
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     file = write_chain(tmp_path, 1)
-    sql(file, "UPDATE meta SET value = ? WHERE name = 'schema_version'", (3).to_bytes(4, "big"))
-    assert "newer version of this program (format 3, this one knows 2): update the program" in refusal(tmp_path)
+    newer = sqlite_file.SCHEMA_VERSION + 1
+    sql(file, "UPDATE meta SET value = ? WHERE name = 'schema_version'", newer.to_bytes(4, "big"))
+    told = f"newer version of this program (format {newer}, this one knows {newer - 1}): update the program"
+    assert told in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("garbage", [b"not a database " * 1_000, b"x", b"\0" * 4096])

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from blockchain.node import store as memory
 from blockchain.node.store import EVIDENCE_MAX, REFUSALS_MAX, STORIES_MAX, MemoryStore
 from blockchain.primitives.crypto import Address, Hash32
+from blockchain.runtime import sqlite_validators
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Batch, FinalBlock, PendingTransaction, Stage, Store, Story, TransactionStory
-from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest
+from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest, set_of_height, turn_of_test
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -67,6 +69,25 @@ def test_a_block_that_is_not_the_heads_child_is_an_assert_and_changes_nothing(st
     assert store.height_of(digest("other")) is None and store.locate(digest("else")) is None
     store.write(batch_of(3))
     assert store.head() == 3
+
+
+def test_the_set_of_each_height_is_known_however_many_changes_ago(store: Store) -> None:
+    """More than sixty changes: so that on the disk whole sets and changes of them take turns."""
+    assert store.validators(1) is None
+    for height in range(1, 221):
+        batch = batch_of(height)
+        store.write(Batch(block=batch.block, sets=batch.sets))
+    assert [store.validators(height) for height in range(1, 222)] == [set_of_height(height) for height in range(1, 222)]
+    assert store.validators(0) is None
+
+
+def test_the_turns_of_the_newest_blocks_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (memory, sqlite_validators):
+        monkeypatch.setattr(module, "TURNS_MAX", 3)
+    assert store.turns() == []
+    for height in range(1, 6):
+        store.write(Batch(block=block_of(height), turn=turn_of_test(height)))
+    assert store.turns() == [turn_of_test(height) for height in (3, 4, 5)]
 
 
 def test_state_records_are_set_changed_and_deleted(store: Store) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from blockchain.errors import StoreError
 from blockchain.runtime.sqlite import SqliteStore
+from blockchain.runtime.sqlite_file import ADDED_BY, SCHEMA_VERSION
 from blockchain.seams import PendingTransaction, Stage, Store
 from tests.node.one_chain import Node, spec_with
 from tests.runtime.store_batches import contents
@@ -44,10 +45,10 @@ def test_the_history_is_made_from_the_blocks(tmp_path: Path, caplog: pytest.LogC
         assert store.pending() == [PendingTransaction(waits.id, waits.raw)]
         assert store.story(lost[0].id) == (Stage("refused", 9, code="nonce_used", why="so"),)
         assert store.story(lost[1].id) == (Stage("evicted", 9, code="evicted", why="so"),)
-        assert contents(store) == contents(node.store) | {"pending": store.pending()}
+        assert contents(store) == contents(node.store) | {"pending": store.pending(), "turns": [], "sets": [None] * 7}
         assert histories(store) == histories(node.store)
         assert histories(store)[1] == [(5, 0), (4, 1), (4, 0), (3, 1), (2, 0), (1, 1), (1, 0)]
-    assert f"store {path}: upgraded to format 2, the history of 5 blocks made" in caplog.messages
+    assert f"store {path}: upgraded to format {SCHEMA_VERSION}, the history of 5 blocks made" in caplog.messages
 
 
 def test_an_upgraded_store_is_opened_like_any_other_and_written_on(
@@ -66,6 +67,26 @@ def test_an_upgraded_store_is_opened_like_any_other_and_written_on(
             if hasattr(effect, "batch"):
                 store.write(effect.batch)
         assert store.history(address("a"), None, 2) == [(6, 0), (5, 0)]
+
+
+def test_a_store_of_version_2_knows_the_sets_from_its_head_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody had written down those before. With the next block it knows that of its head, and of all later heights."""
+    with closing(SqliteStore.open(tmp_path, grown().spec.hash)) as store:
+        path, node = store.path, Node(spec_with(), store=store)
+        node.grow(node.pay("a", 0))
+    with closing(apsw.Connection(str(path))) as connection:
+        for version, names in ADDED_BY.items():
+            for name in names if version > 2 else ():
+                connection.execute(f"DROP TABLE {name}")
+        connection.execute("UPDATE meta SET value = x'00000002' WHERE name = 'schema_version'")
+    with caplog.at_level(logging.INFO), closing(SqliteStore.open(tmp_path, node.spec.hash)) as store:
+        assert f"store {path}: upgraded to format {SCHEMA_VERSION}" in caplog.messages
+        assert store.validators(1) is None and store.validators(2) is None and store.turns() == []
+        again = Node(spec_with(), store=store)
+        again.grow(again.pay("a", 1))
+        again.grow(again.pay("a", 2))
+        assert [store.validators(height) for height in (1, 2, 3)] == [again.chain.validators] * 3
+        assert [turn.height for turn in store.turns()] == [2, 3]
 
 
 def test_a_damaged_block_stops_the_upgrade_and_leaves_the_store_as_it_was(tmp_path: Path) -> None:
