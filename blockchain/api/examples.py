@@ -218,6 +218,12 @@ STATUS: Final[Example] = {
     "stalled_ms": 0,
     "sync": {"target": 3, "blocks_per_second": None, "seconds_left": None, "sources": 0, "waiting_for": ""},
     "untrusted": "",
+    "network": {
+        "clock_offset_ms": 12,
+        "clock_peers": 3,
+        "reachable": "yes",
+        "reachable_why": "2 of 2 peers that tried reached this node",
+    },
 }
 CONSENSUS: Final[Example] = {
     "height": 4,
@@ -262,6 +268,9 @@ PEERS: Final[Example] = {
             "remote": "127.0.0.1",
             "agent": "blockchain/1.0",
             "score": 0,
+            "clock_offset_ms": 12,
+            "clock_error_ms": 3,
+            "dialled_back": "reached",
         }
     ],
     "dials": [

@@ -39,6 +39,19 @@ class SyncPart(Part):
     waiting_for: Annotated[str, Field(description="why nothing moves, or empty")]
 
 
+class NetworkPart(Part):
+    """What the peers say of this node; nothing of agreement depends on it."""
+
+    clock_offset_ms: Annotated[
+        int | None, Field(description="how far their clocks are ahead of this node's, by the median of three or more")
+    ]
+    clock_peers: Annotated[Number, Field(description="peers whose clocks are known")]
+    reachable: Annotated[
+        Literal["yes", "no", "unknown"], Field(description="whether peers reached this node where it says it listens")
+    ]
+    reachable_why: str
+
+
 class StatusAnswer(BaseModel):
     model_config = config_with(examples.STATUS)
     version: str
@@ -59,6 +72,7 @@ class StatusAnswer(BaseModel):
     stalled_ms: Annotated[Number, Field(description="for how long a block is awaited and none became final")]
     sync: SyncPart
     untrusted: Annotated[str, Field(description="why this node does not vote on its chain, or empty")]
+    network: NetworkPart
 
 
 class MissingVote(Part):
@@ -125,6 +139,12 @@ class PeerPart(Part):
     remote: str
     agent: str
     score: Number
+    clock_offset_ms: Annotated[int | None, Field(description="how far its clock is ahead of this node's")]
+    clock_error_ms: Annotated[Number | None, Field(description="the most that this is off by")]
+    dialled_back: Annotated[
+        Literal["reached", "no_address", "not_near", "no_answer", "other_node", "busy"] | None,
+        Field(description="what became of its dial of this node"),
+    ]
 
 
 class DialPart(Part):

@@ -29,6 +29,15 @@ class SyncProgress(Struct, frozen=True):
     waiting_for: str
 
 
+class Network(Struct, frozen=True):
+    """What its peers say of a node; `reachable` is "yes", "no" or "unknown"."""
+
+    clock_offset_ms: int | None
+    clock_peers: int
+    reachable: str
+    reachable_why: str
+
+
 class Status(Struct, frozen=True):
     version: str
     chain_id: str
@@ -48,6 +57,7 @@ class Status(Struct, frozen=True):
     stalled_ms: int
     sync: SyncProgress
     untrusted: str
+    network: Network
 
 
 class SignedTransaction(Struct, frozen=True):
@@ -282,6 +292,9 @@ class Peer(Struct, frozen=True):
     remote: str
     agent: str
     score: int
+    clock_offset_ms: int | None
+    clock_error_ms: int | None
+    dialled_back: str | None
 
 
 class Dial(Struct, frozen=True):

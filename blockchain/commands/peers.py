@@ -40,7 +40,7 @@ def page(peers: Peers) -> str:
 
 
 def _peers_table(peers: tuple[Peer, ...]) -> str:
-    rows = [("PEER", "DIRECTION", "ADDRESS", "REMOTE", "AGENT", "HEIGHT", "ROUND", "SCORE")]
+    rows = [("PEER", "DIRECTION", "ADDRESS", "REMOTE", "AGENT", "HEIGHT", "ROUND", "SCORE", "CLOCK", "DIALLED BACK")]
     rows += [
         (
             peer.id[:_ID_DIGITS],
@@ -51,10 +51,17 @@ def _peers_table(peers: tuple[Peer, ...]) -> str:
             str(peer.height),
             str(peer.round),
             str(peer.score),
+            clock_text(peer),
+            peer.dialled_back or "-",
         )
         for peer in peers
     ]
     return table(rows)
+
+
+def clock_text(peer: Peer) -> str:
+    """ "+12 ms (3)": how far its clock is ahead of the node's, and the most that this is off by."""
+    return "-" if peer.clock_offset_ms is None else f"{peer.clock_offset_ms:+} ms ({peer.clock_error_ms})"
 
 
 def _dials_table(dials: tuple[Dial, ...]) -> str:

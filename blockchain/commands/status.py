@@ -53,6 +53,7 @@ def page(status: Status, peers: Peers) -> str:
             for dial in peers.dials
             if _failed(dial.is_connected, dial.last_error)
         ),
+        ("network", _network(status)),
         ("pool", f"{pool_text(status)}, {count_text(status.pool.pending, 'transaction')} pending"),
         ("waiting for", status.waiting_for or "nothing"),
     ]
@@ -62,6 +63,15 @@ def page(status: Status, peers: Peers) -> str:
 def pool_text(status: Status) -> str:
     """ "pool holds 1 of 2": what a block could take now, of how many that make one."""
     return f"pool holds {status.pool.ready} of {status.pool.threshold}"
+
+
+def _network(status: Status) -> str:
+    """What the peers say of this node: whether they reach it, and its clock."""
+    network = status.network
+    reach = {"yes": "reachable", "no": "NOT REACHABLE"}.get(network.reachable, "reachable or not is unknown")
+    offset = network.clock_offset_ms
+    clock = "" if offset is None else f"; clocks of {count_text(network.clock_peers, 'peer')} {offset:+} ms"
+    return f"{reach}: {network.reachable_why}{clock}"
 
 
 def _failed(is_connected: bool, last_error: str) -> bool:

@@ -46,6 +46,7 @@ from blockchain.node.messages import (
 from blockchain.node.offences import Offences
 from blockchain.node.peers import UNBOUNDED, Peer
 from blockchain.node.stored_round import read_round
+from blockchain.node.surroundings import Surroundings
 from blockchain.node.sync import Sync
 from blockchain.node.trust import Trust
 from blockchain.node.verify import VerifyContext
@@ -56,6 +57,7 @@ from blockchain.primitives.vote import Announcement, Evidence, Proposal, Vote
 from blockchain.seams import (
     Batch,
     Broadcast,
+    DialledBack,
     Effect,
     Emit,
     EngineInput,
@@ -105,6 +107,7 @@ class Core:
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
         self.admission = Admission(self.chain, self.gossip, store)
         self.exchange = Exchange()
+        self.surroundings = Surroundings(self.gossip, spec.parameters.clock_drift_ms)
         self._key = key
         self.halted = store.halted()  # why, once something happened that must never happen
         self.announcements = Announcements(spec.parameters.clock_drift_ms)
@@ -160,11 +163,13 @@ class Core:
             case TransactionsSubmitted():
                 self._out.extend(self.admission.submit(given, now))
             case PeerConnected():
-                self._on_connected(given)
+                self._on_connected(given, now)
             case PeerDisconnected(peer=peer_id):
                 self._on_disconnected(peer_id)
             case PeerMet(peer=peer_id, address=address):
                 self.exchange.on_met(peer_id, address)
+            case DialledBack():
+                self._out.extend(self.surroundings.on_dialled_back(given))
             case TimerFired(key=key):
                 self._on_timer(key, now)
             case Signed(message=Announcement() as announcement):
@@ -241,7 +246,7 @@ class Core:
             case Nothing():
                 pass  # of another height: the status of its sender tells where it is
             case _:
-                assert_never(message)
+                self._out.extend(self.surroundings.on_message(peer, message, now))
 
     def _on_votes(self, peer: Peer, votes: Iterable[Vote], held: Iterable[Vote], now: int) -> None:
         for vote in held:
@@ -280,7 +285,7 @@ class Core:
 
     # ------------------------------------------------------------------------------------------------ peers
 
-    def _on_connected(self, given: PeerConnected) -> None:
+    def _on_connected(self, given: PeerConnected, now: int) -> None:
         peer = Peer(given.peer, given.address, inbound=given.inbound, remote=given.remote, agent=given.agent)
         self.gossip.peers[given.peer] = peer
         self._out.append(Emit(PeerJoined(given.peer, given.address, given.inbound)))
@@ -288,6 +293,7 @@ class Core:
         self._out.extend(self.gossip.offer(peer, (verified.id for verified in self.chain.pool)))
         self._out.append(self.gossip.send(peer, GetPeers()))
         self._out.extend(self.exchange.try_own(peer))
+        self._out.extend(self.surroundings.on_connected(peer, now))
         for announcement in islice(self.announcements, ANNOUNCED_MAX):
             self._out.append(self.gossip.send(peer, Announce(announcement)))
 
@@ -306,6 +312,7 @@ class Core:
                 self._out.extend(self.admission.on_tick(now))
                 self._out.extend(self.gossip.on_tick())
                 self._out.extend(self.sync.on_tick(now))
+                self._out.extend(self.surroundings.on_tick(now))
                 is_awaited = self.engine.is_block_awaited and not self.sync.is_syncing
                 self.liveness.on_tick(STATUS_MS, self.chain.height, is_awaited)
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
@@ -315,6 +322,7 @@ class Core:
                 self._set_timer(TimerKind.ANNOUNCE, ANNOUNCE_MS)
             case TimerKind.PEERS:
                 self._out.extend(self.gossip.send_all(GetPeers()))
+                self._out.extend(self.surroundings.on_peers_tick(now))
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
             case TimerKind.SYNC:
                 self._follow(self.sync.advance(now), now)

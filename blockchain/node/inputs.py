@@ -7,6 +7,7 @@ from msgspec import Struct
 from blockchain.errors import PeerFault
 from blockchain.node.messages import Verified
 from blockchain.seams import (
+    DialledBack,
     PeerConnected,
     PeerDisconnected,
     PeerId,
@@ -42,6 +43,7 @@ Input = (
     | PeerConnected
     | PeerDisconnected
     | PeerMet
+    | DialledBack
     | TimerFired
     | Signed
     | VrfProved

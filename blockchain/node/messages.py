@@ -13,9 +13,10 @@ from msgspec import Meta, Struct
 from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.scalars import VALIDATORS_MAX, HashField, Height, Round
+from blockchain.primitives.scalars import VALIDATORS_MAX, HashField, Height, Round, TimeMs
 from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction
 from blockchain.primitives.vote import Announcement, Certificate, Evidence, Proposal, Step, Vote, VoteStep
+from blockchain.seams import DialOutcome
 
 FRAME_BYTES_MAX: Final = BLOCK_BYTES_MAX + 1024 * 1024  # the longest block, and the certificate of the largest set
 ROUNDS_MAX: Final = 16  # of which one status tells what is held
@@ -111,6 +112,25 @@ class Accuse(Struct, frozen=True, array_like=True, tag="accuse", forbid_unknown_
     evidence: Evidence
 
 
+class GetTime(Struct, frozen=True, array_like=True, tag="get_time", forbid_unknown_fields=True):
+    """What time is it? `asked_ms` is the time of who asks, and comes back with the answer."""
+
+    asked_ms: TimeMs
+
+
+class Time(Struct, frozen=True, array_like=True, tag="time", forbid_unknown_fields=True):
+    asked_ms: TimeMs
+    time_ms: TimeMs
+
+
+class DialMe(Struct, frozen=True, array_like=True, tag="dial_me", forbid_unknown_fields=True):
+    """Can you dial me where I say that I listen?"""
+
+
+class Dialled(Struct, frozen=True, array_like=True, tag="dialled", forbid_unknown_fields=True):
+    outcome: DialOutcome
+
+
 Message = (
     Status
     | Votes
@@ -124,6 +144,10 @@ Message = (
     | Peers
     | Announce
     | Accuse
+    | GetTime
+    | Time
+    | DialMe
+    | Dialled
 )
 
 
@@ -205,6 +229,10 @@ Verified = (
     | GetBlocks
     | GetPeers
     | Peers
+    | GetTime
+    | Time
+    | DialMe
+    | Dialled
     | Nothing
 )
 

@@ -14,13 +14,17 @@ from blockchain.node.messages import (
     Accuse,
     Announce,
     Blocks,
+    Dialled,
+    DialMe,
     GetBlocks,
     GetPeers,
+    GetTime,
     Have,
     Message,
     Peers,
     ProposedBlock,
     Status,
+    Time,
     Transactions,
     Votes,
     Want,
@@ -28,7 +32,7 @@ from blockchain.node.messages import (
 )
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Vote, VoteStep
-from blockchain.seams import PeerId
+from blockchain.seams import DialOutcome, PeerId
 
 KNOWN_IDS_MAX: Final = 20_000  # pending transactions that a peer is known to hold
 PLACES_MAX: Final = 10_000  # rounds, steps and values of which it is kept what a peer holds, until its next status
@@ -48,9 +52,13 @@ ALLOWANCES: Final[dict[type[Message], int]] = {
     Peers: 5,
     Announce: 2_500,  # each validator of the largest set speaks each five seconds; a signature each, where it is news
     Accuse: 100,  # two signatures each, and one offence is told once by each peer
+    GetTime: 5,  # on connecting and each 30 s
+    Time: 5,
+    DialMe: 5,  # each five minutes; one of them a minute is a dial
+    Dialled: 5,
 }
 LABORIOUS: Final = frozenset({Votes, ProposedBlock, Transactions, Blocks, Announce, Accuse})  # to verify: not done then
-ASKED_FOR: Final = frozenset({Transactions, Blocks, Peers})  # what nobody sends unasked
+ASKED_FOR: Final = frozenset({Transactions, Blocks, Peers, Time, Dialled})  # what nobody sends unasked
 OWED_MAX: Final = 50_000  # entries of a kind that a peer is remembered to have been asked for
 BLOCKS_SENT_MAX: Final = 8  # a tick, to who says that it lacks them: up to 4 MiB each for a status of 100 bytes
 VOTES_SENT_MAX: Final = ALLOWANCES[Votes] // 2  # a tick, the same: its tick may begin in the middle of one's own
@@ -58,6 +66,26 @@ OVER_FACTOR: Final = 4  # so many times an allowance is no accident, unless it h
 FLOOD_FACTOR: Final = 40
 USELESS_MAX: Final = 1_000  # transactions a tick that do not enter the pool; some never do, of honest peers too
 TICK_MS: Final = 1_000  # for which the allowances are
+
+
+class ClockState:
+    """When the peer was asked for its time last (None: it answered), and how far its clock was ahead of this node's.
+
+    Off by `error_ms` at most, in either direction.
+    """
+
+    def __init__(self) -> None:
+        self.asked_ms: int | None = None
+        self.offset_ms: int | None = None
+        self.error_ms: int | None = None
+
+
+class DialledState:
+    """When the peer was asked last to dial this node, and its newest answer."""
+
+    def __init__(self) -> None:
+        self.asked_ms: int | None = None
+        self.outcome: DialOutcome | None = None
 
 
 class Peer:
@@ -79,6 +107,8 @@ class Peer:
         self._votes_sent = 0  # of those that it lacked, the same
         self._useless = 0  # transactions, the same
         self.unanswered = 0  # transactions that it offered and did not send
+        self.clock = ClockState()
+        self.dialled = DialledState()
         self._known: OrderedDict[Hash32, None] = OrderedDict()  # a dict is slow to find its first again and again
 
     @property
@@ -142,6 +172,10 @@ class Peer:
                 self._owe(Blocks, 1)
             case GetPeers():
                 self._owe(Peers, 1)
+            case GetTime():
+                self._owe(Time, 1)
+            case DialMe():
+                self._owe(Dialled, 1)
             case _:
                 pass
 

@@ -67,6 +67,11 @@ def source_of(host: str) -> str:
     return str(ip) if ip.version == 4 else str(ipaddress.ip_network((ip, 64), strict=False))
 
 
+def host_of(host: str) -> str:
+    """The same for all names and notations of one host, as far as that can be told without asking."""
+    return host.lower().rstrip(".") if ip_of(host) is None else source_of(host).removesuffix("/64")
+
+
 def _reach_of_name(name: str) -> Reach:
     labels = name.split(".")
     if labels[-1] == "localhost" or _NUMBER.fullmatch(labels[-1]):

@@ -46,6 +46,7 @@ def status_of(core: Core) -> StatusView:
         stalled_ms=core.liveness.stalled_ms(core.chain.height),
         sync=core.sync.view(),
         untrusted=core.trust.why,
+        network=core.surroundings.view(),
     )
 
 
@@ -122,6 +123,9 @@ def peers_of(core: Core) -> list[PeerView]:
             round=peer.round,
             remote=peer.remote,
             agent=peer.agent,
+            clock_offset_ms=peer.clock.offset_ms,
+            clock_error_ms=peer.clock.error_ms,
+            dialled_back=peer.dialled.outcome,
         )
         for peer in core.gossip.peers.values()
     ]

@@ -18,14 +18,18 @@ from blockchain.node.messages import (
     Accuse,
     Announce,
     Blocks,
+    Dialled,
+    DialMe,
     GetBlocks,
     GetPeers,
+    GetTime,
     Have,
     Message,
     Nothing,
     Peers,
     ProposedBlock,
     Status,
+    Time,
     Transactions,
     Verified,
     VerifiedAnnouncement,
@@ -111,6 +115,8 @@ def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
         case Accuse():
             return _verify_evidence(message.evidence, context)
         case Status() | Have() | Want() | GetBlocks() | GetPeers() | Peers():
+            return message
+        case GetTime() | Time() | DialMe() | Dialled():
             return message
         case _:
             assert_never(message)

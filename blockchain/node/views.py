@@ -64,6 +64,18 @@ class SyncView(Struct, frozen=True):
     waiting_for: str
 
 
+class NetworkView(Struct, frozen=True):
+    """What the peers say of this node. `clock_offset_ms` is how far their clocks are ahead of this one, by the median.
+
+    None of fewer than three. `reachable` is "yes", "no" or "unknown": whether they reached it where it says it listens.
+    """
+
+    clock_offset_ms: int | None
+    clock_peers: int  # whose clocks are known
+    reachable: str
+    reachable_why: str
+
+
 class StatusView(Struct, frozen=True):
     height: int
     head: Hash32
@@ -79,6 +91,7 @@ class StatusView(Struct, frozen=True):
     stalled_ms: int  # for how long a block is awaited and none became final; 0: none is awaited
     sync: SyncView
     untrusted: str  # why this node does not vote on its chain, or ""
+    network: NetworkView
 
 
 class AccountView(Struct, frozen=True):
@@ -102,6 +115,9 @@ class PeerView(Struct, frozen=True):
     remote: str = ""  # the IP address of the connection
     agent: str = ""  # what the peer says of its software
     score: int = 0  # points of its faults; with 100 it is banned (docs/protocol.md §8.6)
+    clock_offset_ms: int | None = None  # how far its clock is ahead of this node's; None: not known
+    clock_error_ms: int | None = None  # the most that this is off by
+    dialled_back: str | None = None  # what became of its dial of this node (docs/protocol.md §8.9); None: it made none
 
 
 class DialView(Struct, frozen=True):

@@ -14,8 +14,9 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from blockchain.errors import ConfigError, HandshakeFailed
 from blockchain.primitives.host_port import HostPort, parse_host_port
+from blockchain.runtime.dial_back import dial_back
 from blockchain.runtime.link import Link
-from blockchain.runtime.peer_events import DialAnswered, DialFailed, P2PLimits, PeerEvents
+from blockchain.runtime.peer_events import DialAnswered, DialBackEnded, DialFailed, P2PLimits, PeerEvents
 from blockchain.runtime.roster import DuplicateConnection
 from blockchain.runtime.secure_channel import printable
 from blockchain.runtime.session import Sessions
@@ -71,6 +72,7 @@ class Dialler:
         self._log = log
         self._dials: dict[str, _Dial] = {}
         self._links: set[asyncio.Task[None]] = set()
+        self._backs: set[asyncio.Task[None]] = set()  # dials that peers asked for
 
     def dial(self, address: str, expected_id: bytes | None) -> bool:
         """Keep dialling; False when `dials_max` addresses are dialled already. A second time changes nothing."""
@@ -82,6 +84,16 @@ class Dialler:
         dial.task = asyncio.create_task(self._keep(dial))
         return True
 
+    def dial_back(self, peer_id: bytes, address: str, remote: str) -> None:
+        """Dial once, and hang up. How often anybody may have this done is the core's matter."""
+        task = asyncio.create_task(self._dial_back(peer_id, address, remote))
+        self._backs.add(task)
+        task.add_done_callback(self._on_back_over)
+
+    async def _dial_back(self, peer_id: bytes, address: str, remote: str) -> None:
+        outcome = await dial_back(self._sessions, self._limits, peer_id, address, remote)
+        await self._events.put(DialBackEnded(peer_id, outcome))
+
     def forget(self, address: str) -> None:
         dial = self._dials.pop(address, None)
         if dial is not None and dial.task is not None:
@@ -92,7 +104,7 @@ class Dialler:
 
     async def stop(self) -> None:
         """End all dialling, and wait for the links that it made."""
-        tasks = [dial.task for dial in self._dials.values() if dial.task is not None]
+        tasks = [dial.task for dial in self._dials.values() if dial.task is not None] + list(self._backs)
         self._dials.clear()
         for task in tasks:
             task.cancel()
@@ -155,6 +167,13 @@ class Dialler:
 
     def _on_link_over(self, task: asyncio.Task[None]) -> None:
         self._links.discard(task)
+        self._report(task)
+
+    def _on_back_over(self, task: asyncio.Task[None]) -> None:
+        self._backs.discard(task)
+        self._report(task)
+
+    def _report(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("a peer's connection failed", exc_info=error)
 

@@ -38,7 +38,7 @@ from blockchain.primitives.host_port import is_host_port
 from blockchain.primitives.scalars import SignatureField
 from blockchain.runtime.secure_channel import SecureChannel
 
-WIRE_VERSION: Final = 1  # of the handshake and of everything said after it
+WIRE_VERSION: Final = 2  # of the handshake and of everything said after it
 EPHEMERAL_BYTES: Final = 32
 NONCE_BYTES: Final = 32
 ADVERTISED_BYTES_MAX: Final = 256  # a host name has at most 253, and a port

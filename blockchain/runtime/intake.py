@@ -21,8 +21,16 @@ from blockchain.errors import PeerFault
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import Verified
 from blockchain.node.verify import VerifyContext, verify_frame
-from blockchain.runtime.peer_events import DialAnswered, DialFailed, FrameReceived, PeerDown, PeerEvent, PeerUp
-from blockchain.seams import PeerConnected, PeerDisconnected, PeerId, PeerMet
+from blockchain.runtime.peer_events import (
+    DialAnswered,
+    DialBackEnded,
+    DialFailed,
+    FrameReceived,
+    PeerDown,
+    PeerEvent,
+    PeerUp,
+)
+from blockchain.seams import DialledBack, PeerConnected, PeerDisconnected, PeerId, PeerMet
 
 INLINE_BYTES_MAX: Final = 2_048  # a smaller frame is verified faster than it is handed to a thread
 LANE_EVENTS_MAX: Final = 4  # of one peer, waiting for their turn; then its socket is not read
@@ -112,6 +120,8 @@ class Intake:
             case DialAnswered(address=address, peer_id=peer):
                 self._on_dial(event)
                 await self._deliver(PeerMet(PeerId(peer), address), nothing)
+            case DialBackEnded(peer_id=peer, outcome=outcome):
+                await self._deliver(DialledBack(PeerId(peer), outcome), nothing)
             case PeerUp() | FrameReceived() | PeerDown():
                 await self._put_in_lane(event)
             case _:

@@ -28,6 +28,7 @@ from blockchain.primitives.vote import Step
 from blockchain.seams import (
     BlockFinalized,
     BlockRejected,
+    ClockOff,
     EvidenceFound,
     ForgerDrawn,
     Halted,
@@ -216,7 +217,7 @@ def describe(event: NodeEvent) -> Line:
     match event:
         case NodeStarted() | StoreDamaged() | Halted() | TrustMissing() | Trusted() | SyncProgressed():
             return _of_node(event)
-        case PeerJoined() | PeerLeft() | PeerPenalized():
+        case PeerJoined() | PeerLeft() | PeerPenalized() | ClockOff():
             return _of_peers(event)
         case TransactionAccepted() | TransactionRefused() | TransactionsDeclined():
             return _of_pool(event)
@@ -249,7 +250,11 @@ def _of_node(event: NodeStarted | StoreDamaged | Halted | TrustMissing | Trusted
             assert_never(event)
 
 
-def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized) -> Line:
+def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized | ClockOff) -> Line:
+    if isinstance(event, ClockOff):
+        side = "ahead of" if event.offset_ms > 0 else "behind"
+        apart = f"{abs(event.offset_ms)} ms {side} this node's clock"
+        return logging.WARNING, f"{event.peers} peers' clocks are {apart}, {event.allowed_ms} are allowed: use NTP"
     peer = f"peer {_short(event.peer)}"
     match event:
         case PeerJoined():

@@ -76,6 +76,10 @@ class P2P:
         """Keep dialling "host:port" until `forget`; False when too many addresses are dialled already."""
         return self._dialler.dial(address, expected_id)
 
+    def dial_back(self, peer_id: bytes, address: str, remote: str) -> None:
+        """See once whether that peer answers at an address; a DialBackEnded tells. `remote`: from where it asked."""
+        self._dialler.dial_back(peer_id, address, remote)
+
     def forget(self, address: str) -> None:
         """Dial this address no longer; a connection that it gave stays."""
         self._dialler.forget(address)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from blockchain.seams import DialOutcome
+
 _MIB: Final = 1024 * 1024
 
 
@@ -53,7 +55,15 @@ class DialAnswered:
     remote: str  # the IP address behind it
 
 
-PeerEvent = PeerUp | FrameReceived | PeerDown | DialFailed | DialAnswered
+@dataclass(frozen=True, slots=True)
+class DialBackEnded:
+    """What became of the dial that a peer asked for."""
+
+    peer_id: bytes
+    outcome: DialOutcome
+
+
+PeerEvent = PeerUp | FrameReceived | PeerDown | DialFailed | DialAnswered | DialBackEnded
 
 
 class PeerEvents(Protocol):

@@ -55,6 +55,7 @@ from blockchain.runtime.waiters import Waiters
 from blockchain.seams import (
     Broadcast,
     Dial,
+    DialBack,
     Effect,
     Emit,
     FinalBlock,
@@ -191,6 +192,8 @@ class NodeService:
             case Dial(addresses=addresses, teller=teller):
                 for address in addresses:
                     self._told.dial(address, teller)
+            case DialBack(peer=peer, address=address, remote=remote):
+                self.p2p.dial_back(peer, address, remote)
             case Halt(why=why):
                 _LOG.critical("this node stopped voting: %s", why, extra={"evt.name": "halted"})
             case Broadcast():

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
@@ -29,6 +29,8 @@ from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.roster import ALREADY_CONNECTED, DuplicateConnection, Roster
 from blockchain.runtime.websocket import allow_messages, open_websocket
 from blockchain.seams import PeerId
+
+VISITED: Final = "dialled back"  # said to who was found there
 
 T = TypeVar("T")
 
@@ -110,6 +112,18 @@ class Sessions:
             allow_messages(socket, self._limits)  # before the proof leaves: messages may follow the welcome at once
             await self._confirm(link, deadline, _prove(socket, handshake, peer))
         return link
+
+    async def visit(self, target: HostPort, expected_id: bytes) -> None:
+        """Let a node prove that it is at an address, and hang up, whether there is a link with it or not.
+
+        Raises HandshakeFailed, OSError, TimeoutError or WebSocketException.
+        """
+        deadline = asyncio.get_running_loop().time() + self._limits.handshake_s
+        handshake = self._new_handshake(Role.DIALLER, expected_id)
+        socket = await _until(deadline, open_websocket(target, self._limits, self._log))
+        async with _refusing(socket, self._limits):
+            await _until(deadline, _introduce(socket, handshake))
+            await _dismiss(socket, VISITED, self._limits)
 
     def _new_handshake(self, role: Role, expected_id: bytes | None) -> Handshake:
         secret, nonce = secrets.token_bytes(EPHEMERAL_BYTES), secrets.token_bytes(NONCE_BYTES)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from blockchain.node.reach import Reach, ip_of, reach_of_host, source_of
+from blockchain.node.reach import Reach, host_of, ip_of, reach_of_host
 from blockchain.primitives.host_port import is_host_port, parse_host_port
 from blockchain.runtime.dialler import DialState
 from blockchain.seams import PeerId
@@ -44,7 +44,7 @@ class _Told:
     """One address that is dialled because a peer told of it."""
 
     teller: PeerId
-    host: str  # as `_host_of`
+    host: str  # as `host_of`
     range: str  # as `_range_of`
     attempts_left: int = ATTEMPTS_MAX
     is_proved: bool = False
@@ -66,7 +66,7 @@ class ToldAddresses:
         if any(known.address == address for known in self._p2p.dials()):
             return
         host = parse_host_port(address).host
-        told = _Told(teller, _host_of(host), _range_of(host))
+        told = _Told(teller, host_of(host), _range_of(host))
         if self._has_room(told) and self._p2p.dial(address):
             self._told[address] = told
 
@@ -112,11 +112,6 @@ class ToldAddresses:
         self._resting[address] = self._clock() + REST_S
         while len(self._resting) > RESTING_MAX:
             del self._resting[next(iter(self._resting))]
-
-
-def _host_of(host: str) -> str:
-    """The same for all names and notations of one host, as far as that can be told without asking."""
-    return host.lower().rstrip(".") if ip_of(host) is None else source_of(host).removesuffix("/64")
 
 
 def _range_of(host: str) -> str:

@@ -10,6 +10,7 @@ from blockchain.seams.effects import (
     Batch,
     Broadcast,
     Dial,
+    DialBack,
     Effect,
     Emit,
     FinalBlock,
@@ -26,6 +27,7 @@ from blockchain.seams.effects import (
 from blockchain.seams.events import (
     BlockFinalized,
     BlockRejected,
+    ClockOff,
     EvidenceFound,
     ForgerDrawn,
     Halted,
@@ -49,6 +51,8 @@ from blockchain.seams.events import (
     TrustMissing,
 )
 from blockchain.seams.inputs import (
+    DialledBack,
+    DialOutcome,
     EngineInput,
     HeadMoved,
     PeerConnected,
@@ -85,7 +89,11 @@ __all__ = [
     "BlockFinalized",
     "BlockRejected",
     "Broadcast",
+    "ClockOff",
     "Dial",
+    "DialBack",
+    "DialOutcome",
+    "DialledBack",
     "Effect",
     "Emit",
     "Engine",

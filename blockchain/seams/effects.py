@@ -101,6 +101,17 @@ class Dial(Struct, frozen=True):
     teller: PeerId
 
 
+class DialBack(Struct, frozen=True):
+    """See who answers at an address, and hang up; answered by `DialledBack`.
+
+    `remote` is the IP address that the peer who asks is connected from: what its address stands for may not be nearer.
+    """
+
+    peer: PeerId
+    address: str
+    remote: str
+
+
 class Reply(Struct, frozen=True):
     """The answer to a submission: for each transaction its id and, when refused, a code and why ("" accepted)."""
 
@@ -126,4 +137,4 @@ class Emit(Struct, frozen=True):
     event: NodeEvent
 
 
-Effect = Write | Send | Broadcast | SetTimer | Sign | ProveVrf | Penalize | Dial | Reply | Halt | Emit
+Effect = Write | Send | Broadcast | SetTimer | Sign | ProveVrf | Penalize | Dial | DialBack | Reply | Halt | Emit

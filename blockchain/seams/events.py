@@ -31,6 +31,14 @@ class PeerPenalized(Struct, frozen=True, tag="peer_penalized"):
     why: str
 
 
+class ClockOff(Struct, frozen=True, tag="clock_off"):
+    """The peers' clocks say another time than this node's: by their median, `offset_ms` is theirs less this one's."""
+
+    offset_ms: int
+    allowed_ms: int
+    peers: int
+
+
 class TransactionAccepted(Struct, frozen=True, tag="transaction_accepted"):
     id: Hash32
     sender: Address
@@ -166,6 +174,7 @@ NodeEvent = (
     | PeerJoined
     | PeerLeft
     | PeerPenalized
+    | ClockOff
     | TransactionAccepted
     | TransactionRefused
     | TransactionsDeclined

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NewType
+from typing import Literal, NewType
 
 from msgspec import Struct
 
@@ -13,6 +13,9 @@ from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.vote import Proposal, Signable, Step, Vote
 
 PeerId = NewType("PeerId", bytes)  # the node id of a connected peer: its Ed25519 public key, 32 bytes
+# Whether a peer reached a node where it says that it listens: it proved its id there; it says of no place; the place is
+# not one that this peer may dial; nobody answered in time; somebody else did; too many were tried lately.
+DialOutcome = Literal["reached", "no_address", "not_near", "no_answer", "other_node", "busy"]
 Token = NewType("Token", int)  # ties a submission to the reply that its driver waits for
 
 
@@ -96,6 +99,13 @@ class PeerMet(Struct, frozen=True):
 
     peer: PeerId
     address: str
+
+
+class DialledBack(Struct, frozen=True):
+    """The answer to `DialBack`."""
+
+    peer: PeerId
+    outcome: DialOutcome
 
 
 class PeerDisconnected(Struct, frozen=True):

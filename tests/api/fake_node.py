@@ -24,6 +24,7 @@ from blockchain.node.views import (
     HeaderView,
     Holdings,
     LotteryReceipt,
+    NetworkView,
     OutcomeView,
     PeerView,
     PoolView,
@@ -107,6 +108,7 @@ class FakeNode:
         self.untrusted = ""
         self.is_syncing = False
         self.stalled_ms = 0
+        self.network = NetworkView(12, 3, "yes", "2 of 2 peers that tried reached this node")
         self.breaks_with: Exception | None = None
         self.asked = 0
         self._nonce = 0
@@ -182,6 +184,7 @@ class FakeNode:
             stalled_ms=self.stalled_ms,
             sync=self._sync(height),
             untrusted=self.untrusted,
+            network=self.network,
         )
 
     def _sync(self, height: int) -> SyncView:
@@ -191,7 +194,11 @@ class FakeNode:
 
     def peers(self) -> list[PeerView]:
         self._enter()
-        return [PeerView(PeerId(b"\x0e" * 32), "localhost:8011", False, 3, 0, "127.0.0.1", "blockchain/1.0", 5)]
+        return [
+            PeerView(
+                PeerId(b"\x0e" * 32), "localhost:8011", False, 3, 0, "127.0.0.1", "blockchain/1.0", 5, 12, 3, "reached"
+            )
+        ]
 
     def bans(self) -> list[BanView]:
         return [

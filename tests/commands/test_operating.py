@@ -35,11 +35,21 @@ def test_peers_shows_who_is_connected_and_why_a_dial_failed(capsys: pytest.Captu
 def test_peers_shows_whatever_the_node_tells() -> None:
     dialled = Dial("example.org:8010", 3, "no answer in time", False, None, 1)
     met = Dial("host:1", 1, "already connected", True, 1, None)
-    peer = Peer("cd" * 32, "", True, 8, 1, "192.0.2.1", "blockchain/1.0", 34)
+    peer = Peer("cd" * 32, "", True, 8, 1, "192.0.2.1", "blockchain/1.0", 34, -250, 8, "no_answer")
     ban = Ban(None, "192.0.2.9", "malformed", "malformed message: trailing bytes", 590, 1)
     assert "already connected" not in page(Peers((), (met,), ()))
     shown = page(Peers((peer,), (dialled,), (ban,)))
-    for text in ("192.0.2.1", "blockchain/1.0", "34", "example.org:8010", "no answer in time", "192.0.2.9", "590 s"):
+    for text in (
+        "192.0.2.1",
+        "blockchain/1.0",
+        "34",
+        "example.org:8010",
+        "no answer in time",
+        "192.0.2.9",
+        "590 s",
+        "-250 ms (8)",
+        "no_answer",
+    ):
         assert text in shown
 
 

@@ -7,13 +7,17 @@ import pytest
 from blockchain.node.messages import (
     BITMAP_BYTES_MAX,
     Blocks,
+    Dialled,
+    DialMe,
     GetBlocks,
     GetPeers,
+    GetTime,
     Holdings,
     Message,
     Peers,
     Status,
     Tally,
+    Time,
     Transactions,
     Votes,
     Want,
@@ -139,11 +143,12 @@ def test_useless_transactions_are_a_fault_in_a_flood_only() -> None:
 
 def test_what_is_owed_is_what_was_asked_for_and_has_not_come() -> None:
     one = peer()
-    assert [one.owed(kind) for kind in (Transactions, Blocks, Peers)] == [0, 0, 0]
+    assert [one.owed(kind) for kind in (Transactions, Blocks, Peers, Time, Dialled)] == [0, 0, 0, 0, 0]
     one.note_sent(Want((hash_of(1), hash_of(2))))
     one.note_sent(GetBlocks(1, 100))
-    one.note_sent(GetPeers())
-    assert [one.owed(kind) for kind in (Transactions, Blocks, Peers)] == [2, 1, 1]
+    for asked in (GetPeers(), GetTime(7), DialMe()):
+        one.note_sent(asked)
+    assert [one.owed(kind) for kind in (Transactions, Blocks, Peers, Time, Dialled)] == [2, 1, 1, 1, 1]
     one.note_came(Transactions, 1)
     one.note_came(Blocks, 1)
     one.note_came(Peers, 3)

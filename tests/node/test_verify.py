@@ -14,15 +14,19 @@ from blockchain.node.messages import (
     Accuse,
     Announce,
     Blocks,
+    Dialled,
+    DialMe,
     Envelope,
     GetBlocks,
     GetPeers,
+    GetTime,
     Have,
     Message,
     Nothing,
     Peers,
     ProposedBlock,
     Status,
+    Time,
     Transactions,
     VerifiedAnnouncement,
     VerifiedBlocks,
@@ -149,6 +153,10 @@ def proposal(block: VerifiedBlock = BLOCK, round: int = 0, by: int = 0, **change
         GetBlocks(1, 100),
         GetPeers(),
         Peers(("host:1",)),
+        GetTime(1),
+        Time(1, 2),
+        DialMe(),
+        Dialled("reached"),
     ],
 )
 def test_what_needs_no_check_comes_through(message: Message) -> None:
@@ -183,6 +191,8 @@ OUT_OF_BOUNDS: dict[str, Callable[[], Message]] = {
     "too many blocks": lambda: Blocks(1, (b"\x00",) * 101, None),
     "too many addresses": lambda: Peers(("host:1",) * 65),
     "a long address": lambda: Peers(("h" * 262,)),
+    "an outcome that is none": lambda: Dialled("perhaps"),  # type: ignore[arg-type]
+    "a time that is none": lambda: Time(1, -1),
     "a negative height": lambda: Status(-1, 0, Step.PROPOSE, ()),
 }
 
@@ -464,7 +474,14 @@ def test_what_is_over_the_allowance_is_not_verified(message: Message) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [Transactions((b"garbage", PAY.raw)), Blocks(HEIGHT, (b"garbage",), None), Peers(("host:1",))]
+    "message",
+    [
+        Transactions((b"garbage", PAY.raw)),
+        Blocks(HEIGHT, (b"garbage",), None),
+        Peers(("host:1",)),
+        Time(1, 2),
+        Dialled("reached"),
+    ],
 )
 def test_what_nobody_asked_for_is_not_verified(message: Message) -> None:
     kind, cost = kind_of(message), cost_of(message)

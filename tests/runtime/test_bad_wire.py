@@ -496,7 +496,7 @@ async def stay_silent(socket: ServerConnection) -> None:
     ("answer", "why"),
     [
         (answer_of_another_chain, "other_chain: this node is on chain"),
-        (answer_of_another_version, "other_version: this node speaks version 1, the peer version 2"),
+        (answer_of_another_version, "other_version: this node speaks version 2, the peer version 3"),
         (answer_with_a_stolen_id, "bad_proof: the peer did not prove to be"),
         (answer_with_its_own_words, "own_id: this is the node itself"),
         (answer_garbage, "not_hello: the peer does not speak this protocol"),

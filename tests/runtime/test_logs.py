@@ -18,6 +18,7 @@ from blockchain.runtime.logs import IDS_MAX, configure_logging, describe, event_
 from blockchain.seams import (
     BlockFinalized,
     BlockRejected,
+    ClockOff,
     EvidenceFound,
     ForgerDrawn,
     Halted,
@@ -257,6 +258,12 @@ EVENTS: list[tuple[NodeEvent, str, str, dict[str, object]]] = [
         "warning",
         "peer 0e0e0e0e0e0e penalized, malformed: 3 bytes",
         {"peer": "0e" * 32, "reason": "malformed", "why": "3 bytes"},
+    ),
+    (
+        ClockOff(-3_000, 2_500, 4),
+        "warning",
+        "4 peers' clocks are 3000 ms behind this node's clock, 2500 are allowed: use NTP",
+        {"offset_ms": -3_000, "allowed_ms": 2_500, "peers": 4},
     ),
     (
         TransactionAccepted(ID, ME, 3, "TRANSFER"),

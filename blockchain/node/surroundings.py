@@ -1,0 +1,63 @@
+"""Where a node stands among its peers: their clocks, and whether they reach it (docs/protocol.md §8.9).
+
+For people and for `doctor`: nothing of agreement reads it.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from blockchain.node.clocks import Clocks, median_of, offsets_of
+from blockchain.node.dial_back import DialBacks, reachable, to_ask
+from blockchain.node.gossip import Gossip
+from blockchain.node.messages import Dialled, DialMe, GetTime, Time
+from blockchain.node.peers import Peer
+from blockchain.node.views import NetworkView
+from blockchain.seams import DialBack, DialledBack, Effect
+
+
+class Surroundings:
+    """Asks the peers, answers them, and tells what they said."""
+
+    def __init__(self, gossip: Gossip, clock_drift_ms: int) -> None:
+        self._gossip = gossip
+        self._clocks = Clocks(clock_drift_ms)
+        self._dial_backs = DialBacks()
+
+    def on_connected(self, peer: Peer, now: int) -> list[Effect]:
+        return [self._gossip.send(peer, self._clocks.ask(peer, now))]
+
+    def on_message(self, peer: Peer, message: GetTime | Time | DialMe | Dialled, now: int) -> list[Effect]:
+        match message:
+            case GetTime(asked_ms=asked_ms):
+                return [self._gossip.send(peer, Time(asked_ms, now))]
+            case Time():
+                self._clocks.on_time(peer, message, now)
+                return self._clocks.judge(self._gossip.peers.values())
+            case DialMe():
+                answer = self._dial_backs.on_asked(peer, now)
+                return [answer if isinstance(answer, DialBack) else self._gossip.send(peer, answer)]
+            case Dialled(outcome=outcome):
+                peer.dialled.outcome = outcome
+                return []
+            case _:
+                assert_never(message)
+
+    def on_dialled_back(self, given: DialledBack) -> list[Effect]:
+        """Who asked is told, if it is still there."""
+        peer = self._gossip.peers.get(given.peer)
+        return [] if peer is None else [self._gossip.send(peer, Dialled(given.outcome))]
+
+    def on_tick(self, now: int) -> list[Effect]:
+        """Each second: one peer at most is asked to dial this node."""
+        peer = to_ask(self._gossip.peers.values(), now)
+        return [] if peer is None else [self._gossip.send(peer, DialMe())]
+
+    def on_peers_tick(self, now: int) -> list[Effect]:
+        """Each half minute: all are asked for their time."""
+        return [self._gossip.send(peer, self._clocks.ask(peer, now)) for peer in self._gossip.peers.values()]
+
+    def view(self) -> NetworkView:
+        offsets = offsets_of(self._gossip.peers.values())
+        found = reachable(self._gossip.peers.values())
+        return NetworkView(median_of(offsets), len(offsets), found.verdict, found.why)
