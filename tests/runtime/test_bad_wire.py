@@ -353,7 +353,7 @@ async def send_hello_of_another_chain(socket: ClientConnection) -> None:
 
 
 async def send_hello_of_another_version(socket: ClientConnection) -> None:
-    await say(socket, hello(version=b"\x00\x02"))
+    await say(socket, hello(version=b"\x00\x03"))
 
 
 async def send_stolen_id(socket: ClientConnection) -> None:
@@ -467,7 +467,7 @@ async def answer_of_another_chain(socket: ServerConnection) -> None:
 
 async def answer_of_another_version(socket: ServerConnection) -> None:
     await socket.recv()
-    await say(socket, hello(version=b"\x00\x02"))
+    await say(socket, hello(version=b"\x00\x03"))
 
 
 async def answer_with_a_stolen_id(socket: ServerConnection) -> None:
