@@ -61,6 +61,7 @@ class NodeConfig:
     node_port: int = DEFAULT_NODE_PORT
     api_port: int = DEFAULT_API_PORT
     key_file: Path | None = None
+    next_key_file: Path | None = None
     password_file: Path | None = None
     data_dir: Path = Path("data", f"node-{DEFAULT_NODE_PORT}")
     genesis: Path | None = None
@@ -316,6 +317,9 @@ SETTINGS: Final[dict[str, Setting]] = {
     "node_port": Setting(_read_port, "port for other nodes", str(DEFAULT_NODE_PORT)),
     "api_port": Setting(_read_port, "port of the HTTP API", str(DEFAULT_API_PORT)),
     "key_file": Setting(_read_path, "validator key (PEM); without one the node follows and does not vote", "none"),
+    "next_key_file": Setting(
+        _read_path, "key that a rotation announced: signs from the height on where it counts", "none"
+    ),
     "password_file": Setting(_read_path, "file whose first line is the password of an encrypted key file", "none"),
     "data_dir": Setting(_read_path, "folder of the node's data", "data/node-<node_port>"),
     "genesis": Setting(_read_path, "genesis file of the chain", "the built-in demo chain"),

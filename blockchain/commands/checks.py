@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from blockchain.client import Client, Status
 from blockchain.commands.clock import clock_ahead_ms
-from blockchain.commands.node import api_settings, open_signer
+from blockchain.commands.node import api_settings, open_signers
 from blockchain.commands.processes import check_ports_free
 from blockchain.commands.text import size_text, time_text
 from blockchain.config import NodeConfig
@@ -86,7 +86,7 @@ def check_chain(config: NodeConfig, spec: ChainSpec) -> Iterator[Finding]:
 def check_key(config: NodeConfig, spec: ChainSpec) -> Iterator[Finding]:
     """The validator key opens, is its owner's alone, and fits its signing record and the chain."""
     try:
-        signer = open_signer(config, spec)
+        signers = open_signers(config, spec)
         api_settings(config)  # reads the operator's token
         if config.admit is not None:
             read_admitted(config.admit)
@@ -95,11 +95,11 @@ def check_key(config: NodeConfig, spec: ChainSpec) -> Iterator[Finding]:
     except BlockchainError as error:
         yield Finding("fail", "key", str(error))
         return
-    if signer is None:
+    if not signers:
         yield Finding("ok", "key", "none: this node follows and does not vote")
         return
     yield Finding("ok", "key", f"{config.key_file} opens, only its owner can read it, and its signing record fits it")
-    if Address(signer.public_key) not in {one.address for one in spec.validators}:
+    if Address(signers[0].public_key) not in {one.address for one in spec.validators}:
         yield Finding("warn", "key", "no validator of genesis has this key: it votes once its account has staked")
 
 

@@ -18,6 +18,7 @@ from blockchain.api.server import ApiServer
 from blockchain.commands.ending import ToldToEnd
 from blockchain.commands.passwords import open_key
 from blockchain.config import NodeConfig
+from blockchain.errors import ConfigError
 from blockchain.node.checkpoint import Checkpoint, Vouched
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
@@ -29,6 +30,7 @@ from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.signer import Signer
+from blockchain.runtime.signing import Signing
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 
@@ -71,7 +73,7 @@ async def running_node(
     settings = api_settings(config)
     admitted = None if config.admit is None else read_admitted(config.admit)
     with blocking():  # a password is slow on purpose
-        signer = open_signer(config, spec)
+        signers = open_signers(config, spec)
     async with contextlib.AsyncExitStack() as stack:
         with blocking():  # a store of an earlier version is rewritten
             store = SqliteStore.open(config.data_dir, spec.hash)
@@ -79,12 +81,11 @@ async def running_node(
         key = node_key(config.data_dir)
         with blocking():  # the whole state is read
             make_p2p = partial(open_p2p, config, spec, key, admitted)
-            node = NodeService(spec, store, signer, make_p2p, PeerId(key.public_key), vouched_by(config))
-        record = None if signer is None else signer.load()  # written first when all that can be refused has passed
+            node = NodeService(spec, store, signers, make_p2p, PeerId(key.public_key), vouched_by(config))
         p2p = node.p2p
         await p2p.start()
         stack.push_async_callback(p2p.stop)
-        await node.start(record)
+        await node.start()
         stack.push_async_callback(node.stop)
         # Last, so that nobody is told of an empty pool before it is read again; and its end is first, so that what is
         # in flight still gets its answer.
@@ -129,15 +130,33 @@ def open_p2p(
     )
 
 
-def open_signer(config: NodeConfig, spec: ChainSpec) -> Signer | None:
-    """The signer of the configured key; None for a node that follows without voting. Nothing is written yet."""
+def open_signers(config: NodeConfig, spec: ChainSpec) -> list[Signing]:
+    """The signers of the configured keys; none for a node that follows without voting. Nothing is written yet.
+
+    Raises KeyFileError, ConfigError, and SigningRefused for a record that cannot be used.
+    """
     if config.key_file is None:
-        return None
-    key = open_key(config.key_file, config.password_file)
-    check_mode(config.key_file, public_ok=spec.demo)
+        if config.next_key_file is not None:
+            raise ConfigError("next_key_file is the key that comes after key_file, and no key_file is given: give both")
+        return []
+    signers = [_open_signer(config.key_file, config, spec)]
+    if config.next_key_file is not None:
+        signers.append(_open_signer(config.next_key_file, config, spec))
+        if signers[0].public_key == signers[1].public_key:
+            raise ConfigError(f"{config.next_key_file} holds the same key as {config.key_file}: name the one after it")
+    return signers
+
+
+def _open_signer(key_file: Path, config: NodeConfig, spec: ChainSpec) -> Signing:
+    key = open_key(key_file, config.password_file)
+    check_mode(key_file, public_ok=spec.demo)
+    record = record_path(key_file, config.data_dir, spec)
     if not spec.demo:
-        check_secret(config.key_file, key.public_key)
-    signer = Signer(key, spec.hash, record_path(config.key_file, config.data_dir, spec))
+        check_secret(key_file, key.public_key)
+    else:
+        of_next = record.with_name(f"{RECORD_FILE}.{key.public_key.hex()[:8]}")  # found when it is the first one, too
+        record = of_next if key_file == config.next_key_file or of_next.exists() else record
+    signer = Signer(key, spec.hash, record)
     signer.check()
     return signer
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from blockchain.consensus.commit import Commit, certificate_of
-from blockchain.consensus.evidence import accused
+from blockchain.consensus.evidence import accused, author_of
 from blockchain.consensus.fork import effects_of
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.pos import Forgers
@@ -91,7 +91,10 @@ _TIMER_STEPS: Final = {kind: step for step, kind in _STEP_TIMERS.items()}
 
 
 class BftEngine:
-    """Implements `seams.Engine`. `key` is the validator key that this node signs with; None follows without voting."""
+    """Implements `seams.Engine`. `keys` are the validator keys that this node holds; without one it follows.
+
+    The set of a height says which of them signs there: a validator's key may change from one height to the next.
+    """
 
     def __init__(
         self,
@@ -99,13 +102,13 @@ class BftEngine:
         forgers: Callable[[Hash32, int, ValidatorSet], Forgers],
         genesis_hash: Hash32,
         parameters: Parameters,
-        key: PublicKey | None,
+        keys: frozenset[PublicKey],
     ) -> None:
         self._app = app
         self._forgers = forgers
         self._genesis_hash = genesis_hash
         self._parameters = parameters
-        self._key = key
+        self._keys = keys
         self._silent_until = 0  # no new signature up to this height: the store is older than the signer's record
         self._is_halted = False
         self._is_mute = False
@@ -119,9 +122,19 @@ class BftEngine:
         return self._commit.certificate
 
     @property
+    def key(self) -> PublicKey | None:
+        """The key that signs at the height in progress; None: none of this node's is in the set.
+
+        One voter a node: of two validators whose keys it holds, the one with the smaller address (protocol §6.1).
+        """
+        by_key = self.current.validators.by_key
+        return min((key for key in self._keys if key in by_key), key=by_key.__getitem__, default=None)
+
+    @property
     def validator(self) -> Address | None:
-        """The address that this node's key validates for at the height in progress; None: it is not in the set."""
-        return None if self._key is None else self.current.validators.by_key.get(self._key)
+        """The address that this node votes for at the height in progress; None: it is not in the set."""
+        key = self.key
+        return None if key is None else self.current.validators.by_key[key]
 
     @property
     def is_block_awaited(self) -> bool:
@@ -132,8 +145,8 @@ class BftEngine:
         """React to one input. `now`: wall time in ms, for block times alone."""
         self._out = []
         match given:
-            case Started(record=record):
-                self._on_started(record, now)
+            case Started(records=records):
+                self._on_started(records, now)
             case ProposalReceived():
                 self._on_proposal(given, now)
             case VoteReceived(vote=vote):
@@ -189,35 +202,47 @@ class BftEngine:
         candidate = Candidate(proposal.block_id, proposal.valid_round, is_valid)
         self.current.rules.proposals[proposal.round] = candidate
 
-    def _on_started(self, record: SigningRecord | None, now: int) -> None:
-        """Begin, or go on in the restored place with what the signer remembers of it."""
+    def _on_started(self, records: tuple[SigningRecord, ...], now: int) -> None:
+        """Begin, or go on in the restored place with what the signers remember of it."""
         rules = self.current.rules
-        if record is not None:
+        for record in records:
             self._take_signing_record(record)
         self._emit_height()
         if rules.round < 0:
             self._perform(rules.start_round(0), now)
             return
-        asked = list(self.current.asked)
         for message in self.current.signed:
             self._publish(message)
-        if self._may_sign():
-            self._out.extend(Sign(message) for message in asked if _is_unsigned_yet(message, record))
+        key = self.key
+        if key is not None and self._may_sign():
+            unsigned_yet = self._unsigned_yet([record for record in records if record.key == key])
+            self._out.extend(Sign(message, key) for message in unsigned_yet)
         self._perform(rules.resume(), now)  # what it casts comes after: a key signs upwards only
 
     def _take_signing_record(self, record: SigningRecord) -> None:
-        """The last signature may be known to the signer only. A store that is behind must not vote (protocol §5.6)."""
+        """The last signature may be known to the signer only. A store that is behind must not vote (protocol §5.6).
+
+        Nor with another key than the one whose record shows it: they are one validator's. And a signature at this
+        height by a key that is not its validator's here, counts for nobody: what signed it knew another set.
+        """
         last = record.message
         if last is None or record.height < self.current.height:
             return
-        if record.height > self.current.height or unsigned(last) not in self.current.asked:
-            self._silent_until = record.height
+        is_known = record.key == self.key and unsigned(last) in self.current.asked
+        if record.height > self.current.height or not is_known:
+            self._silent_until = max(self._silent_until, record.height)
         elif last not in self.current.signed:
             self.current.signed.append(last)
             if isinstance(last, Vote):
                 self.current.rules.book.add(last, self.current.rules.round)
             else:
                 self._restore_proposal(last)
+
+    def _unsigned_yet(self, records: list[SigningRecord]) -> list[Proposal | Vote]:
+        """What was asked for and can be asked again: what lies below its last signature a key never gives."""
+        highest = max((last_position(record) for record in records), default=(0, 0, 0))
+        own = (message for message in self.current.asked if author_of(message) == self.validator)
+        return [message for message in own if position_of(message) > highest]
 
     def _begin_height(self, now: int) -> None:
         self._commit = Commit(self._app.parent_certificate, self._app.parent_validators)
@@ -428,8 +453,10 @@ class BftEngine:
         """The proof is over seed and height, without the round: one a height, asked for once."""
         current = self.current
         if current.vrf_proof is None and not current.is_vrf_asked:
+            key = self.key
+            assert key is not None, "a node that is not in the set forges nothing"
             current.is_vrf_asked = True
-            self._out.append(ProveVrf(current.height, current.rules.round, self._app.seed))
+            self._out.append(ProveVrf(current.height, current.rules.round, self._app.seed, key))
         return current.vrf_proof is not None
 
     def _arm_propose_timeout(self) -> None:
@@ -459,12 +486,13 @@ class BftEngine:
 
     def _ask(self, message: Proposal | Vote) -> None:
         """Write down everything that this message depends on, then ask for its signature (protocol §5.6)."""
-        current = self.current
+        current, key = self.current, self.key
+        assert key is not None, "a node that is not in the set signs nothing"
         current.asked.append(message)
         record = current.record()
         bodies = current.unrecorded_bodies(record)
         self._out.append(Write(Batch(round_record=encode_record(record), round_blocks=bodies)))
-        self._out.append(Sign(message))
+        self._out.append(Sign(message, key))
 
     # ------------------------------------------------------------------------------------------------ words
 
@@ -506,8 +534,3 @@ def _check_fit(proposal: Proposal, block: VerifiedBlock) -> None:
             raise InvalidBlock("round", "a new proposal carries a block of another round or forger")
     elif not header.round <= proposal.valid_round < proposal.round:
         raise InvalidBlock("round", "proposed again from a round in which it cannot have been valid")
-
-
-def _is_unsigned_yet(message: Proposal | Vote, record: SigningRecord | None) -> bool:
-    """Whether the signer can still be asked: what lies below its last signature it has signed, or never will."""
-    return record is None or position_of(message) > last_position(record)

@@ -48,6 +48,7 @@ def after_signing(record: SigningRecord, signed: Vote | Proposal) -> SigningReco
     if isinstance(signed, Vote) and signed.step is VoteStep.PRECOMMIT and signed.block_id is not None:
         precommit_round, precommit_value = signed.round, signed.block_id
     return SigningRecord(
+        record.key,
         height=signed.height,
         round=signed.round,
         step=step_of(signed),

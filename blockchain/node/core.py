@@ -96,19 +96,19 @@ PEERS_MS: Final = 30_000
 
 
 class Core:
-    """One chain of one node. `key` is the validator key that it signs with; None follows without voting."""
+    """One chain of one node. `keys` are the validator keys that it holds; without one it follows and does not vote."""
 
-    def __init__(self, spec: ChainSpec, store: Store, key: PublicKey | None, vouched: Vouched = UNVOUCHED) -> None:
+    def __init__(self, spec: ChainSpec, store: Store, keys: frozenset[PublicKey], vouched: Vouched = UNVOUCHED) -> None:
         selection = ENGINES[spec.engine](spec.hash)
         self.chain = Chain(spec, selection, store, vouched.checkpoint)
         self.trust = Trust(self.chain, store, vouched)
-        self.engine = BftEngine(self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, key)
+        self.engine = BftEngine(self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, keys)
         self.gossip = Gossip(self.chain, self.engine, store)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
         self.admission = Admission(self.chain, self.gossip, store)
         self.exchange = Exchange()
         self.surroundings = Surroundings(self.gossip, spec.parameters.clock_drift_ms)
-        self._key = key
+        self._keys = keys
         self.halted = store.halted()  # why, once something happened that must never happen
         self.announcements = Announcements(spec.parameters.clock_drift_ms)
         self.liveness = Liveness()
@@ -197,7 +197,7 @@ class Core:
         self._drive(given, now)
         self._set_timer(TimerKind.STATUS, STATUS_MS)
         self._set_timer(TimerKind.PEERS, PEERS_MS)
-        if self._key is not None:
+        if self._keys:
             self._set_timer(TimerKind.ANNOUNCE, 0)
 
     def _restore_round(self) -> None:
@@ -317,8 +317,7 @@ class Core:
                 self.liveness.on_tick(STATUS_MS, self.chain.height, is_awaited)
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
             case TimerKind.ANNOUNCE:
-                if self.engine.validator is not None and not self.halted:  # it signs nothing any more
-                    self._out.append(Sign(Announcement(self.engine.validator, self._instance, now)))
+                self._announce(now)
                 self._set_timer(TimerKind.ANNOUNCE, ANNOUNCE_MS)
             case TimerKind.PEERS:
                 self._out.extend(self.gossip.send_all(GetPeers()))
@@ -331,6 +330,11 @@ class Core:
                 self._drive(PoolChanged(), now)
             case _:
                 self._drive(TimerFired(key), now)
+
+    def _announce(self, now: int) -> None:
+        validator, key = self.engine.validator, self.engine.key
+        if validator is not None and key is not None and not self.halted:  # it signs nothing any more
+            self._out.append(Sign(Announcement(validator, self._instance, now), key))
 
     def _settle_accounts(self, now: int) -> None:
         """What each peer sent too much of; a node that stood still meanwhile has got more at once."""

@@ -42,13 +42,12 @@ from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id, verify_transaction
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Signable
 from blockchain.runtime.intake import Done, Intake, nothing
 from blockchain.runtime.logs import log_event
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialAnswered, DialFailed, PeerEvents
 from blockchain.runtime.seldom import Seldom
-from blockchain.runtime.signer import Signer
+from blockchain.runtime.signing import Signing
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.told_addresses import ToldAddresses
 from blockchain.runtime.waiters import Waiters
@@ -69,7 +68,6 @@ from blockchain.seams import (
     SetTimer,
     Sign,
     Signed,
-    SigningRecord,
     SignRefused,
     Started,
     SubmissionResult,
@@ -95,7 +93,7 @@ class NodeService:
         self,
         spec: ChainSpec,
         store: SqliteStore,
-        signer: Signer | None,
+        signers: Sequence[Signing],
         make_p2p: Callable[[PeerEvents], P2P],
         node_id: PeerId,
         vouched: Vouched = UNVOUCHED,
@@ -103,8 +101,8 @@ class NodeService:
         self._node_id = node_id
         self._store = store
         self._final = StoreAhead(store)  # what readers see of it
-        self._signer = signer
-        self._core = Core(spec, store, None if signer is None else signer.public_key, vouched)
+        self._signers = {signer.public_key: signer for signer in signers}
+        self._core = Core(spec, store, frozenset(self._signers), vouched)
         self._inbox: asyncio.Queue[tuple[Input, Done] | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
@@ -122,9 +120,13 @@ class NodeService:
 
     # ------------------------------------------------------------------------------------------------ life
 
-    async def start(self, record: SigningRecord | None) -> None:
-        """Begin: the core takes up what the store and the signer's record hold."""
-        await self._handle(Started(record, secrets.randbits(63)))
+    async def start(self) -> None:
+        """Begin: the core takes up what the store and the signers' records hold. Raises SigningRefused.
+
+        The records are written here, where all else that could be refused has passed.
+        """
+        records = tuple(signer.load() for signer in self._signers.values())
+        await self._handle(Started(records, secrets.randbits(63)))
         self._tasks = [
             asyncio.create_task(self._consume(), name="core"),
             asyncio.create_task(self._intake.run(), name="peers"),
@@ -179,8 +181,8 @@ class NodeService:
                     self.p2p.send(peer, frame)
             case SetTimer(key=key, delay_ms=delay):
                 self._set_timer(key, delay)
-            case Sign(message=message):
-                self._due.append(await self._in_thread(self._disk, lambda: self._sign(message)))
+            case Sign():
+                self._due.append(await self._in_thread(self._disk, lambda: self._sign(effect)))
             case ProveVrf():
                 self._due.append(await self._in_thread(self._disk, lambda: self._prove(effect)))
             case Emit(event=event):
@@ -223,16 +225,14 @@ class NodeService:
 
     # ------------------------------------------------------------------------------------------------ signing
 
-    def _sign(self, message: Signable) -> Signed | SignRefused:
-        assert self._signer is not None, "a node without a key was asked to sign"
+    def _sign(self, asked: Sign) -> Signed | SignRefused:
         try:
-            return Signed(self._signer.sign(message))
+            return Signed(self._signers[asked.key].sign(asked.message))
         except SigningRefused as error:
-            return SignRefused(message, error.why)
+            return SignRefused(asked.message, error.why)
 
     def _prove(self, asked: ProveVrf) -> VrfProved:
-        assert self._signer is not None, "a node without a key was asked to prove"
-        return VrfProved(asked.height, asked.round, self._signer.prove(asked.seed, asked.height))
+        return VrfProved(asked.height, asked.round, self._signers[asked.key].prove(asked.seed, asked.height))
 
     # ------------------------------------------------------------------------------------------------ peers
 

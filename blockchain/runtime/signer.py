@@ -68,7 +68,7 @@ class Signer:
         self._key = key
         self._genesis_hash = genesis_hash
         self._path = record_path
-        self._record = SigningRecord()
+        self._record = SigningRecord(key.public_key)
         self._raw: bytes | None = None  # the file that `_record` was decoded from
 
     @property
@@ -135,7 +135,7 @@ class Signer:
         raw = self._read()
         if raw == self._raw:
             return
-        record = SigningRecord() if raw is None else self._decode(raw)
+        record = SigningRecord(self._key.public_key) if raw is None else self._decode(raw)
         if last_position(record) < last_position(self._record):
             raise self._refused("was removed, or replaced by an older one, while the node ran: stop, and restore it")
         self._record, self._raw = record, raw
@@ -191,10 +191,11 @@ class Signer:
     def _record_of(self, content: RecordFile) -> SigningRecord:
         message = content.proposal or content.vote
         if message is None:
-            return SigningRecord()
+            return SigningRecord(self._key.public_key)
         if not verify_message(message, self._key.public_key, self._genesis_hash):
             raise self._damaged("its message does not bear the key's signature")
         return SigningRecord(
+            self._key.public_key,
             height=message.height,
             round=message.round,
             step=step_of(message),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from blockchain.primitives.block import VerifiedBlock
-from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.crypto import Address, Hash32, PublicKey
 from blockchain.primitives.vote import Evidence, Proposal, Signable, Vote
 from blockchain.seams.events import NodeEvent
 from blockchain.seams.inputs import PeerId, TimerKey, Token
@@ -73,17 +73,23 @@ class SetTimer(Struct, frozen=True):
 
 
 class Sign(Struct, frozen=True):
-    """Ask the signer for the signature of a structured message; answered by `Signed` or `SignRefused`."""
+    """Ask for the signature of a structured message; answered by `Signed` or `SignRefused`.
+
+    `key` is the one that the set of the message's height has for this validator; of an announcement, of the height in
+    progress.
+    """
 
     message: Signable
+    key: PublicKey
 
 
 class ProveVrf(Struct, frozen=True):
-    """Ask the signer for the VRF proof over (genesis hash, seed, height); answered by `VrfProved`."""
+    """Ask for the VRF proof over (genesis hash, seed, height) with the key of that height; answered by `VrfProved`."""
 
     height: int
     round: int
     seed: Hash32
+    key: PublicKey
 
 
 class Penalize(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Literal, NewType
 from msgspec import Struct
 
 from blockchain.primitives.block import VerifiedBlock
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Hash32, PublicKey
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.vote import Proposal, Signable, Step, Vote
 
@@ -43,12 +43,13 @@ class TimerKey(Struct, frozen=True):
 
 
 class SigningRecord(Struct, frozen=True, array_like=True):
-    """What a validator key has signed last on one chain; kept beside the key, written before a signature leaves.
+    """What `key`, a validator key, has signed last on one chain; kept beside it, written before a signature leaves.
 
     `message` is the last proposal or vote, signed. `precommit_round` and `precommit_value` are those of the last
     precommit for a value at that height (−1 and None: none). Height 0: nothing was ever signed.
     """
 
+    key: PublicKey
     height: int = 0
     round: int = 0
     step: Step = Step.PROPOSE
@@ -58,9 +59,9 @@ class SigningRecord(Struct, frozen=True, array_like=True):
 
 
 class Started(Struct, frozen=True):
-    """The first input. `record` is what the signer remembers (None: this node has no validator key)."""
+    """The first input. `records` is what the signers remember, one for each of this node's validator keys."""
 
-    record: SigningRecord | None = None
+    records: tuple[SigningRecord, ...] = ()
     instance: int = 0  # drawn by the driver at start; tells two processes with one key apart
 
 

@@ -39,7 +39,7 @@ class Load:
         self._fresh_nonce = 0
         self._fresh_ms = -FRESH_MS
         members = {validator.address for validator in world.spec.validators}
-        owners = (Wallet(node.key, genesis_hash) for node in world.nodes if node.key is not None)
+        owners = (Wallet(held, genesis_hash) for node in world.nodes for held in node.keys.values())
         self._joiners = [owner for owner in owners if owner.address not in members]
         self._sent: list[VerifiedTransaction] = []
         self.promises: list[Promise] = []

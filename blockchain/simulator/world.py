@@ -68,18 +68,19 @@ class Node:
     def __init__(self, number: int, key: SigningKey | None, skew_ms: int) -> None:
         self.number = number
         self.id = PeerId(number.to_bytes(32, "big"))
-        self.key = key
+        self.keys = {} if key is None else {key.public_key: key}
+        self.records = {held: SigningRecord(held) for held in self.keys}
         self.skew_ms = skew_ms
         self.store = MemoryStore()
-        self.record = SigningRecord()
         self.core: Core | None = None
         self.life = 0  # counts starts: events of an earlier life are void
         self.timers: dict[TimerKey, int] = {}  # the newest setting of each
         self.dies_before: Callable[[Effect], bool] | None = None  # holds for the effect that it does not come to
 
-    @property
-    def public_key(self) -> PublicKey | None:
-        return None if self.key is None else self.key.public_key
+    def hold(self, key: SigningKey) -> None:
+        """Give a node that does not run a further validator key, as before its rotation."""
+        self.keys[key.public_key] = key
+        self.records[key.public_key] = SigningRecord(key.public_key)
 
 
 class Violation(AssertionError):
@@ -135,9 +136,9 @@ class World:
         node.life += 1
         node.timers = {}
         self._part(node)
-        node.core = Core(self.spec, node.store, node.public_key)
+        node.core = Core(self.spec, node.store, frozenset(node.keys))
         self.note(node, "started")
-        self.feed(node, Started(node.record if node.key is not None else None, node.life))
+        self.feed(node, Started(tuple(node.records.values()), node.life))
         for other in self.nodes:
             if other.core is not None and other is not node and node.core is not None:
                 self.feed(other, PeerConnected(node.id, "", inbound=True))
@@ -215,8 +216,8 @@ class World:
                     self._send(node, self.by_id[peer], frame)
             case SetTimer(key=key, delay_ms=delay):
                 self._set_timer(node, key, delay)
-            case Sign(message=message):
-                self._later(node, self._sign(node, message))
+            case Sign(message=message, key=key):
+                self._later(node, self._sign(node, message, key))
             case ProveVrf():
                 self._later(node, self._prove(node, effect))
             case Emit(event=event):
@@ -281,19 +282,18 @@ class World:
         life = node.life
         self.at(self.time_ms, lambda: self.feed(node, given) if node.life == life else None)
 
-    def _sign(self, node: Node, message: Signable) -> Input:
-        assert node.key is not None, "a node without a key was asked to sign"
+    def _sign(self, node: Node, message: Signable, key: PublicKey) -> Input:
         if not isinstance(message, Vote | Proposal):
-            return Signed(sign_message(message, node.key, self.spec.hash))
+            return Signed(sign_message(message, node.keys[key], self.spec.hash))
         try:
-            known = check_request(node.record, message)
+            known = check_request(node.records[key], message)
         except SigningRefused as error:
             return SignRefused(message, error.why)
         if known is not None:
             return Signed(known)
-        signed = sign_message(message, node.key, self.spec.hash)
+        signed = sign_message(message, node.keys[key], self.spec.hash)
         assert isinstance(signed, Vote | Proposal)
-        node.record = after_signing(node.record, signed)
+        node.records[key] = after_signing(node.records[key], signed)
         self._check_signed_once(node, signed)
         self.note(node, f"signed {_words_of(signed)}")
         return Signed(signed)
@@ -304,9 +304,8 @@ class World:
             raise Violation(f"seed {self.seed}: node {node.number} signed twice at {place[1:]}")
 
     def _prove(self, node: Node, asked: ProveVrf) -> Input:
-        assert node.key is not None, "a node without a key was asked to prove"
         alpha = vrf_alpha(self.spec.hash, asked.seed, asked.height)
-        return VrfProved(asked.height, asked.round, vrf.prove(node.key.seed, alpha))
+        return VrfProved(asked.height, asked.round, vrf.prove(node.keys[asked.key].seed, alpha))
 
     def _on_event(self, node: Node, event: NodeEvent) -> None:
         self.events.append((node.number, event))

@@ -53,7 +53,7 @@ class Story:
         self.node.grow(*self.payments)
         self.stake = wallet("b", self.genesis).stake(25, 0)
         self.node.grow(self.stake)
-        self.core = Core(self.node.spec, self.node.store, None)
+        self.core = Core(self.node.spec, self.node.store, frozenset())
         self.validators = genesis_validators(self.node.spec)
 
     def payment(self, verified: VerifiedTransaction) -> TransactionProof:
@@ -133,7 +133,7 @@ def test_the_next_set_is_the_one_that_a_header_names(story: Story) -> None:
 
 def test_before_the_first_block_there_is_nothing_to_prove_with() -> None:
     node = Node(spec_with(**FEW))
-    assert account_proof_of(Core(node.spec, node.store, None), node.store, address("a")) is None
+    assert account_proof_of(Core(node.spec, node.store, frozenset()), node.store, address("a")) is None
 
 
 # ---------------------------------------------------------------------------------------------- what is refused

@@ -141,14 +141,15 @@ class Bench:
         self.app = App() if app is None else app
         self.me = me
         self.now = now
-        key = None if me is None else PublicKey(WHO[me])
-        self.engine = BftEngine(self.app, turns, GENESIS_HASH, Parameters(**parameters), key)
+        self.keys = frozenset() if me is None else frozenset({PublicKey(WHO[me])})
+        self.engine = BftEngine(self.app, turns, GENESIS_HASH, Parameters(**parameters), self.keys)
 
     def give(self, given: EngineInput) -> list[Effect]:
         return self.engine.handle(given, self.now)
 
-    def start(self, record: SigningRecord | None = None) -> list[Effect]:
-        return self.give(Started(SigningRecord() if record is None else record))
+    def start(self, *records: SigningRecord) -> list[Effect]:
+        """With these records, or with empty ones."""
+        return self.give(Started(records or tuple(SigningRecord(key) for key in self.keys)))
 
     def propose(
         self, block: VerifiedBlock, round: int = 0, valid_round: int = -1, forger: int | None = None, **rest: Any

@@ -11,12 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX
-from blockchain.consensus.evidence import accused
+from blockchain.consensus.evidence import accused, author_of
 from blockchain.consensus.height import PROPOSED_ROUNDS_MAX, RECORDED_ROUNDS_MAX
 from blockchain.consensus.record import RoundRecord, decode_record
 from blockchain.errors import ForkFound, InvalidCertificate
 from blockchain.primitives import codec
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Hash32, PublicKey
 from blockchain.primitives.scalars import NO_SIGNATURE
 from blockchain.primitives.vote import (
     Announcement,
@@ -237,7 +237,7 @@ def test_a_forger_proposes_when_the_trigger_comes_to_hold() -> None:
     assert bench.give(PoolChanged()) == []
     bench.app.is_due = True
     effects = bench.give(PoolChanged())
-    assert of(ProveVrf, effects) == [ProveVrf(HEIGHT, 0, SEED)] and asked(effects) == []
+    assert of(ProveVrf, effects) == [ProveVrf(HEIGHT, 0, SEED, PublicKey(WHO[0]))] and asked(effects) == []
     assert timers(effects) == [(TimerKind.PROPOSE, 0, 3_000)]
     effects = bench.prove()
     assert bench.app.built == [(0, PROOF, bench.app.parent_certificate, NOW)]
@@ -737,12 +737,12 @@ def restart(bench: Bench, effects: list[Any], record: SigningRecord) -> tuple[Be
     again = Bench(bench.me)
     stored = record_of(effects)
     again.engine.restore(stored, {block_id: bench.engine.current.blocks[block_id] for block_id in stored.block_ids()})
-    return again, again.give(Started(record))
+    return again, again.give(Started((record,)))
 
 
 def remembers(message: Any) -> SigningRecord:
     step = Step.PROPOSE if isinstance(message, Proposal) else Step(message.step)
-    return SigningRecord(message.height, message.round, step, signed(message))
+    return SigningRecord(PublicKey(author_of(message)), message.height, message.round, step, signed(message))
 
 
 def locked() -> tuple[Bench, list[Any]]:
@@ -806,7 +806,7 @@ def test_a_forger_whose_proposal_was_not_signed_asks_for_the_same_one() -> None:
     bench = due(me=0)
     bench.give(PoolChanged())
     effects = bench.prove()
-    again, started_again = restart(bench, effects, SigningRecord())
+    again, started_again = restart(bench, effects, SigningRecord(PublicKey(WHO[0])))
     assert asked(started_again) == [Proposal(HEIGHT, 0, -1, V, WHO[0])]
     assert Broadcast(proposal_of(BLOCK), BLOCK) in again.give(Signed(proposal_of(BLOCK)))
 

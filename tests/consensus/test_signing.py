@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from blockchain.consensus.signing import after_signing, check_request, position_of, step_of
 from blockchain.errors import SigningRefused
-from blockchain.primitives.crypto import Address, Hash32, Signature
+from blockchain.primitives.crypto import Address, Hash32, PublicKey, Signature
 from blockchain.primitives.vote import Proposal, Step, Vote, VoteStep
 from blockchain.seams import SigningRecord
 
@@ -39,7 +39,7 @@ def signed(message: Message) -> Message:
 
 
 def record_after(*messages: Message) -> SigningRecord:
-    record = SigningRecord()
+    record = SigningRecord(PublicKey(ME))
     for message in messages:
         assert check_request(record, message) is None
         record = after_signing(record, signed(message))
@@ -110,10 +110,10 @@ def test_gives_only_the_last_message_again() -> None:
 
 
 def test_a_fresh_key_signs_the_first_proposal_of_the_chain_but_nothing_for_genesis() -> None:
-    assert check_request(SigningRecord(), proposal(1, 0)) is None
+    assert check_request(SigningRecord(PublicKey(ME)), proposal(1, 0)) is None
     for message in (proposal(0, 0), proposal(0, 1), prevote(0, 0), precommit(0, 3)):
         with pytest.raises(SigningRefused, match="genesis"):
-            check_request(SigningRecord(), message)
+            check_request(SigningRecord(PublicKey(ME)), message)
 
 
 # ----------------------------------------------------------------------------------------------------- locks
@@ -235,7 +235,7 @@ class World:
     """A key, its record, and everything that ever left it."""
 
     def __init__(self) -> None:
-        self.record = SigningRecord()
+        self.record = SigningRecord(PublicKey(ME))
         self.left: list[Message] = []
 
     def ask(self, message: Message, crash: bool) -> None:

@@ -28,7 +28,7 @@ class Bench:
         for block, certificate in zip(self.blocks[:blocks], self.certificates, strict=False):
             self.node.perform(self.node.chain.import_block(block, certificate, NOW))
         chain = self.node.chain
-        engine = BftEngine(chain, chain.selection.forgers, chain.genesis_hash, chain.spec.parameters, None)
+        engine = BftEngine(chain, chain.selection.forgers, chain.genesis_hash, chain.spec.parameters, frozenset())
         self.gossip = Gossip(chain, engine, self.node.store)
         self.sync = Sync(chain, engine, self.gossip, self.node.store)
         for peer in peers:

@@ -98,13 +98,13 @@ class Bench:
         self.spec = spec
         self.key = held
         self.store = MemoryStore()
-        self.record = SigningRecord()
+        self.records = tuple(SigningRecord(one.public_key) for one in [held] if one is not None)
         self.start()
 
     def start(self) -> None:
-        self.core = Core(self.spec, self.store, None if self.key is None else self.key.public_key)
+        self.core = Core(self.spec, self.store, frozenset(record.key for record in self.records))
         self.effects: list[Effect] = []
-        self.feed(Started(self.record if self.key is not None else None, 1))
+        self.feed(Started(self.records, 1))
         self.feed(PeerConnected(PEER, "", inbound=True))
 
     def feed(self, given: Input, effects_max: int | None = None) -> None:
@@ -133,12 +133,13 @@ class Bench:
         assert self.key is not None
         if not isinstance(message, Vote | Proposal):
             return Signed(sign_message(message, self.key, self.spec.hash))
-        known = check_request(self.record, message)
+        [record] = self.records
+        known = check_request(record, message)
         if known is not None:
             return Signed(known)
         signed = sign_message(message, self.key, self.spec.hash)
         assert isinstance(signed, Vote | Proposal)
-        self.record = after_signing(self.record, signed)
+        self.records = (after_signing(record, signed),)
         return Signed(signed)
 
     def receive(self, message: Message, effects_max: int | None = None) -> None:

@@ -122,10 +122,10 @@ def test_two_that_offer_by_turns_and_never_send_keep_no_transaction_away() -> No
 
 def test_a_clock_that_is_set_gives_up_nothing_that_has_just_come() -> None:
     """Nor does one that is set back keep what waits for longer."""
-    core = Core(SPEC, Bench(SPEC, None).store, None)
+    core = Core(SPEC, Bench(SPEC, None).store, frozenset())
     waiting = pay("a", 1)
     for now in (NOW, NOW + 1_000):
-        core.handle(Started(None, 1) if now == NOW else TICK, now)
+        core.handle(Started((), 1) if now == NOW else TICK, now)
     core.chain.pool.add(waiting, NOW + 1_000, must_apply=True)
     for now in (NOW + WAIT_MAX_MS * 24, NOW - WAIT_MAX_MS * 24):
         for second in range(30):
@@ -166,8 +166,8 @@ def test_what_waits_again_has_not_waited_while_it_was_ready() -> None:
 def test_who_is_given_a_checkpoint_forges_no_other_block_of_its_height() -> None:
     """It exists: a validator that is alone, or whose peers have not come yet, must not decide another one."""
     spec, [alone] = chain_of(1)
-    core = Core(spec, Bench(spec, None).store, alone.public_key, Vouched(Checkpoint(1, Hash32(b"c" * 32))))
-    core.handle(Started(SigningRecord(), 1), NOW)
+    core = Core(spec, Bench(spec, None).store, frozenset({alone.public_key}), Vouched(Checkpoint(1, Hash32(b"c" * 32))))
+    core.handle(Started((SigningRecord(alone.public_key),), 1), NOW)
     payment = wallet("a", spec.hash).transfer(address("d"), 1, 0)
     effects = core.handle(TransactionsSubmitted(Token(1), (payment,)), NOW)
     for timer in [effect.key for effect in effects if isinstance(effect, SetTimer)]:

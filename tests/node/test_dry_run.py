@@ -22,7 +22,7 @@ class Trial:
     def __init__(self) -> None:
         self.node = Node(spec_with(**FEW))
         self.node.grow(self.node.pay("a", 0, amount=10))
-        self.core = Core(self.node.spec, self.node.store, None)
+        self.core = Core(self.node.spec, self.node.store, frozenset())
 
     def hand_in(self, *transactions: VerifiedTransaction) -> None:
         for one in transactions:

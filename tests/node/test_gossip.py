@@ -54,7 +54,7 @@ class Bench:
     def __init__(self, *peers: PeerId, node: Node | None = None) -> None:
         self.node = Node(spec_with()) if node is None else node
         chain = self.node.chain
-        self.engine = BftEngine(chain, chain.selection.forgers, chain.genesis_hash, chain.spec.parameters, None)
+        self.engine = BftEngine(chain, chain.selection.forgers, chain.genesis_hash, chain.spec.parameters, frozenset())
         self.engine.handle(Started(), NOW)
         self.gossip = Gossip(chain, self.engine, self.node.store)
         for peer in peers:

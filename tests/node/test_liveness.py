@@ -91,8 +91,8 @@ def _tick(core: Core, seconds: int) -> None:
 
 def _core() -> Core:
     spec = spec_with(block_threshold=1)
-    core = Core(spec, MemoryStore(), None)
-    core.handle(Started(None, 1), NOW)
+    core = Core(spec, MemoryStore(), frozenset())
+    core.handle(Started((), 1), NOW)
     core.handle(PeerConnected(PeerId(b"\x01" * 32), "localhost:1", False), NOW)
     return core
 

@@ -39,7 +39,7 @@ def balance(core: Core, ahead: StoreAhead, name: str) -> tuple[int, int]:
 def test_header_and_state_are_of_one_height_while_a_block_is_being_written() -> None:
     node = Node(spec_with(**FEW))
     node.grow(node.pay("a", 0, amount=10))
-    core = Core(node.spec, node.store, None)
+    core = Core(node.spec, node.store, frozenset())
     ahead = StoreAhead(node.store)
     assert balance(core, ahead, "a") == (1, 990)
     node.add(node.pay("a", 1, amount=10))
@@ -56,7 +56,7 @@ def test_a_set_that_has_not_changed_is_known_for_every_height_since() -> None:
     node = Node(spec_with(**FEW))
     for nonce in range(3):
         node.grow(node.pay("a", nonce))
-    core = Core(node.spec, node.store, None)
+    core = Core(node.spec, node.store, frozenset())
     for height in (None, 1, 2, 3, 4):
         assert validators_at(core, node.store, height) == core.chain.validators
     for height in (0, 5):
@@ -70,7 +70,7 @@ def test_a_set_that_has_changed_is_known_as_it_was_and_as_it_is() -> None:
     node = Node(spec_with(**FEW))
     node.grow(node.pay("a", 0))
     node.grow(wallet("b", node.spec.hash).stake(5, 0))  # counts from height 3 on
-    core = Core(node.spec, node.store, None)
+    core = Core(node.spec, node.store, frozenset())
     assert [len(validators_at(core, node.store, height)) for height in (1, 2, 3)] == [3, 3, 4]
 
 
@@ -80,7 +80,7 @@ def test_every_set_that_there_was_is_known_and_gives_receipts_and_proofs() -> No
     for name, nonce in (("a", 0), ("b", 0), ("a", 1)):
         node.grow(wallet(name, node.spec.hash).stake(1, nonce))
         man(node)
-    core = Core(node.spec, node.store, None)
+    core = Core(node.spec, node.store, frozenset())
     for height in (1, 2, 3, 4):
         chosen = validators_at(core, node.store, height)
         assert (len(chosen), chosen.total) == (min(2 + height, 5), 299 + height)
@@ -97,7 +97,7 @@ def test_sets_are_known_while_their_block_is_being_written() -> None:
     node = Node(spec_with(**FEW))
     node.grow(wallet("a", node.spec.hash).stake(1, 0))
     ahead = StoreAhead(node.store)
-    core = Core(node.spec, node.store, None)
+    core = Core(node.spec, node.store, frozenset())
     man(node)
     node.add(wallet("b", node.spec.hash).stake(1, 0))
     block = node.build()
@@ -112,7 +112,7 @@ def test_a_store_of_an_earlier_format_says_what_it_does_not_know() -> None:
     for height in range(1, 4):
         node.grow(*([wallet("b", node.spec.hash).stake(5, 0)] if height == 2 else [node.pay("a", height // 2)]))
     old = twin(node)
-    core = Core(old.spec, old.store, None)
+    core = Core(old.spec, old.store, frozenset())
     assert len(validators_at(core, old.store, 3)) == 4, "as the hash of its header says, that of the head"
     with pytest.raises(LookupError, match="was not told the set of height 2"):
         validators_at(core, old.store, 2)
@@ -120,5 +120,9 @@ def test_a_store_of_an_earlier_format_says_what_it_does_not_know() -> None:
     man(old)
     old.grow(old.pay("a", 2))
     assert [old.store.validators(height) for height in (1, 2)] == [None, None]
-    assert [len(validators_at(Core(old.spec, old.store, None), old.store, height)) for height in (3, 4, 5)] == [4, 4, 4]
+    assert [len(validators_at(Core(old.spec, old.store, frozenset()), old.store, height)) for height in (3, 4, 5)] == [
+        4,
+        4,
+        4,
+    ]
     assert [turn.height for turn in old.store.turns()] == [4]

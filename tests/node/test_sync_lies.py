@@ -135,11 +135,11 @@ class Joining:
         self.penalties: list[Penalize] = []
         self.halts: list[Halt] = []
         self.store = MemoryStore()
-        self.node = Core(spec(), self.store, None)
-        self.honest = Core(spec(), source().store, None)
-        self.honest.handle(Started(None, 1), NOW)
+        self.node = Core(spec(), self.store, frozenset())
+        self.honest = Core(spec(), source().store, frozenset())
+        self.honest.handle(Started((), 1), NOW)
         self.honest.handle(PeerConnected(LIAR, ""), NOW)
-        self.feed(Started(None, 1))
+        self.feed(Started((), 1))
         for peer in (LIAR, HONEST):
             self.feed(PeerConnected(peer, ""))
 
@@ -222,9 +222,9 @@ def test_a_wrong_state_root_signed_by_the_validators_halts_the_node_for_good_and
     status = status_of(joining.node)
     assert (status.height, status.is_halted) == (0, halt.why)
     assert halt.why in status.consensus.waiting_for
-    joining.node = Core(spec(), joining.store, None)
+    joining.node = Core(spec(), joining.store, frozenset())
     joining.halts.clear()
-    joining.feed(Started(None, 2))
+    joining.feed(Started((), 2))
     joining.feed(PeerConnected(HONEST, ""))
     joining.run()
     assert status_of(joining.node).is_halted == halt.why and joining.store.head() == 0

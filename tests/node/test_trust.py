@@ -75,9 +75,9 @@ class Bench:
     def __init__(self, store: MemoryStore, now: int, vouched: Vouched | None = None) -> None:
         self.store = store
         self.now = now
-        self.core = Core(CHAIN.node.spec, store, KEYS[0].public_key, vouched or Vouched())
+        self.core = Core(CHAIN.node.spec, store, frozenset({KEYS[0].public_key}), vouched or Vouched())
         self.effects: list[Effect] = []
-        self.perform(self.core.handle(Started(SigningRecord(), 1), now))
+        self.perform(self.core.handle(Started((SigningRecord(KEYS[0].public_key),), 1), now))
         self.perform(self.core.handle(PeerConnected(PEER, ""), now))
 
     def perform(self, effects: list[Effect]) -> None:
@@ -194,7 +194,7 @@ def test_a_checkpoint_that_differs_from_the_store_is_an_error_of_one_line(height
 
 def test_a_demo_is_trusted_however_old_it_is() -> None:
     spec = replace(CHAIN.node.spec, demo=True)
-    core = Core(spec, MemoryStore(), None)
+    core = Core(spec, MemoryStore(), frozenset())
     assert Emit not in {type(e) for e in core.trust.on_started(LATE)} and core.trust.why == ""
 
 

@@ -113,9 +113,9 @@ async def _listen(
             log=logging.getLogger("witness"),
         )
 
-    node = NodeService(spec, store, None, make_p2p, PeerId(key.public_key))
+    node = NodeService(spec, store, (), make_p2p, PeerId(key.public_key))
     await node.p2p.start()
-    await node.start(None)
+    await node.start()
     for address in addresses:
         node.p2p.dial(address)
     started.set()

@@ -24,7 +24,6 @@ from blockchain.errors import ChannelClosed, HandshakeFailed
 from blockchain.node.messages import (
     FRAME_BYTES_MAX,
     Accuse,
-    Announce,
     GetBlocks,
     GetPeers,
     Have,
@@ -39,7 +38,7 @@ from blockchain.node.messages import (
 from blockchain.primitives import codec
 from blockchain.primitives.chain import GenesisValidator
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
-from blockchain.primitives.vote import Announcement, ConflictingVotes, Proposal, sign_message
+from blockchain.primitives.vote import ConflictingVotes, Proposal
 from blockchain.runtime.handshake import HANDSHAKE_FRAME_BYTES_MAX, Handshake, Identity, Role
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
@@ -49,7 +48,7 @@ from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 from tests.runtime.raw_peer import RawPeer, connect_raw, dial_raw, dialling
 from tests.runtime.scenarios import run
-from tests.samples import OTHER_CHAIN, PREVOTE, TIME_MS, keys_in_order, signed, spec_of, vote, wallet
+from tests.samples import OTHER_CHAIN, PREVOTE, keys_in_order, signed, spec_of, vote, wallet
 
 KEYS = keys_in_order(2)
 SPEC = spec_of(validators=tuple(GenesisValidator(Address(held.public_key), 100) for held in KEYS))
@@ -110,7 +109,7 @@ async def running(folder: Path, limits: P2PLimits = LIMITS) -> AsyncIterator[Ben
         )
 
     store = SqliteStore.open(folder, CHAIN)
-    node = NodeService(SPEC, store, None, make_p2p, PeerId(OWN.public_key))
+    node = NodeService(SPEC, store, (), make_p2p, PeerId(OWN.public_key))
     lines = Lines()
     log = logging.getLogger("blockchain")
     level = log.level
@@ -118,7 +117,7 @@ async def running(folder: Path, limits: P2PLimits = LIMITS) -> AsyncIterator[Ben
     log.setLevel(logging.INFO)
     await node.p2p.start()
     try:
-        await node.start(None)
+        await node.start()
         bench = Bench(node, lines)
         before = bench.state()
         yield bench
@@ -158,12 +157,6 @@ ELSEWHERE = wallet("a", OTHER_CHAIN).transfer(Address(KEYS[0].public_key), 1, 0)
 def proposal(by: SigningKey) -> Proposal:
     unsigned = Proposal(1, 0, -1, Hash32(b"\xaa" * 32), Address(by.public_key))
     return signed(unsigned, by, CHAIN)
-
-
-def announced() -> Announcement:
-    done = sign_message(Announcement(Address(KEYS[0].public_key), 5, TIME_MS), KEYS[0], CHAIN)
-    assert isinstance(done, Announcement)
-    return done
 
 
 def frame(message: Message) -> bytes:
@@ -212,10 +205,6 @@ BROKEN_RULES = {
     "a proposal of who was not drawn": (frame(ProposedBlock(proposal(OTHER), b"\x90")), "wrong_forger"),
     "a proposal of a block that is none": (frame(ProposedBlock(proposal(FORGER), b"\x90")), "malformed"),
     "evidence of nothing": (frame(Accuse(ConflictingVotes(GOOD_VOTE, GOOD_VOTE))), "bad_evidence"),
-    "an announcement with a wrong signature": (
-        frame(Announce(replace(announced(), signature=NO_SIGNATURE))),
-        "bad_signature",
-    ),
 }
 
 BAD_TRANSACTIONS = {

@@ -52,13 +52,13 @@ class Nodes:
 
         store = SqliteStore.open(self._folder / str(self._count), SPEC.hash)
         self._stack.callback(store.close)
-        node = NodeService(SPEC, store, None, make_p2p, PeerId(key.public_key))
+        node = NodeService(SPEC, store, (), make_p2p, PeerId(key.public_key))
         await node.p2p.start()
         if advertise == ITSELF:  # where that is, is known only now
             sessions = node.p2p._sessions
             sessions._identity = replace(sessions._identity, advertised=address(node))
         self._stack.push_async_callback(node.p2p.stop)
-        await node.start(None)
+        await node.start()
         self._stack.push_async_callback(node.stop)
         return node
 

@@ -98,7 +98,7 @@ def test_an_announcement_leaves_no_record(path: Path) -> None:
     for time_ms in (5, 5, 4):
         assert verify_message(signer.sign(announcement(time_ms)), KEY.public_key, CHAIN)
     assert path.read_bytes() == before
-    assert signer.record == SigningRecord()
+    assert signer.record == SigningRecord(KEY.public_key)
 
 
 @pytest.mark.parametrize("message", [bytes(32), b"", A, None, "vote"])
@@ -114,7 +114,7 @@ def test_would_not_sign_32_bytes_that_a_message_had_become(path: Path, monkeypat
     for message in (prevote(1, 0), announcement(1)):
         with pytest.raises(AssertionError, match="32 bare bytes"):
             signer.sign(message)
-    assert signer.record == SigningRecord()
+    assert signer.record == SigningRecord(KEY.public_key)
 
 
 def test_proves_the_lottery_output_of_a_height(path: Path) -> None:
@@ -123,7 +123,7 @@ def test_proves_the_lottery_output_of_a_height(path: Path) -> None:
     proof = signer.prove(seed, 9)
     assert vrf.verify(KEY.public_key, vrf_alpha(CHAIN, seed, 9), proof) == vrf.output(proof)
     assert vrf.output(signer.prove(seed, 10)) != vrf.output(proof)
-    assert signer.record == SigningRecord()
+    assert signer.record == SigningRecord(KEY.public_key)
 
 
 # -------------------------------------------------------------------------------------------------- restarts
@@ -252,7 +252,7 @@ def test_a_record_that_cannot_be_written_gives_no_signature(path: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(signer_module, "replace_file", no_space)
         assert "cannot be written: No space left" in refusal(signer, prevote(1, 0))
-        assert signer.record == SigningRecord()
+        assert signer.record == SigningRecord(KEY.public_key)
     assert verify_message(signer.sign(prevote(1, 0)), KEY.public_key, CHAIN)  # when there is space again
 
 

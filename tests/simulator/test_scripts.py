@@ -182,7 +182,8 @@ def test_a_node_whose_store_is_older_than_its_signer_is_silent_for_that_height_o
     stage.run(1_000)
     copy = deepcopy(stage.world.nodes[2].store)
     stage.pay(stage.forger(0))
-    stage.run(5_000, lambda: stage.world.nodes[2].record.height == 1)
+    [held] = stage.world.nodes[2].keys
+    stage.run(5_000, lambda: stage.world.nodes[2].records[held].height == 1)
     stage.crash(*ALL)
     stage.world.nodes[2].store = copy
     stage.start(*ALL)
