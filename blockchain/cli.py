@@ -24,6 +24,7 @@ from blockchain.commands import (
     genesis,
     keys,
     log_level,
+    lottery,
     peers,
     reset,
     run,
@@ -32,6 +33,7 @@ from blockchain.commands import (
     status,
     testnet,
     tx,
+    verify_lottery,
 )
 from blockchain.commands.arguments import CommandParser
 from blockchain.commands.text import printable
@@ -48,6 +50,8 @@ COMMANDS: Final = (
     tx,
     account,
     peers,
+    lottery,
+    verify_lottery,
     keys,
     genesis,
     db,

@@ -7,6 +7,7 @@ BlockchainError
 ├── MalformedMessage          bytes that are not the canonical encoding of what they claim to be
 ├── InvalidSignature          a signature that does not verify
 ├── InvalidProof              a Merkle, state or VRF proof that does not verify
+├── InvalidReceipt            a lottery receipt that does not hold
 ├── InvalidKey                a key, or a key file, that cannot be used
 ├── InvalidAddress            text that is not an address
 ├── UnsafeLibrary             an installed library answers differently from the written rule
@@ -62,6 +63,17 @@ class InvalidProof(BlockchainError):
     def __init__(self, what: str) -> None:
         super().__init__(f"the proof does not verify: {what}")
         self.what = what
+
+
+class InvalidReceipt(BlockchainError):
+    """A lottery receipt that does not hold; `field` names what is wrong in it."""
+
+    code = "invalid_receipt"
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"the receipt does not hold: {field}: {why}")
+        self.field = field
+        self.why = why
 
 
 class InvalidKey(BlockchainError):

@@ -315,4 +315,7 @@ LOTTERY: Final[Example] = {
     "interval": [0, 1],
     "validators": [_VALIDATOR],
     "vrf_proof": "b2" * 80,
+    "header": "c3" * 480,
+    "parent_header": "c4" * 480,
+    "certificate": _CERTIFICATE,
 }

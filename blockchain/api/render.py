@@ -26,7 +26,7 @@ from blockchain.node.views import (
 )
 from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
-from blockchain.primitives.block import BLOCK_BYTES_MAX, decode_block
+from blockchain.primitives.block import BLOCK_BYTES_MAX, Header, decode_block
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.jsonform import (
@@ -243,7 +243,15 @@ def lottery(receipt: LotteryReceipt) -> JsonObject:
         "interval": [first, end],
         "validators": validators_to_json(receipt.validators),
         "vrf_proof": hex_or_none(receipt.vrf_proof),
+        "header": _header_or_none(receipt.header),
+        "parent_header": _header_or_none(receipt.parent_header),
+        "certificate": None if receipt.certificate is None else certificate_to_json(receipt.certificate),
     }
+
+
+def _header_or_none(header: Header | None) -> str | None:
+    """Canonical bytes, which have the block's id."""
+    return None if header is None else codec.encode(header).hex()
 
 
 def submission_result(result: SubmissionResult) -> JsonObject:

@@ -14,6 +14,7 @@ from blockchain.api import examples
 from blockchain.config import LogLevel
 from blockchain.primitives.scalars import INTEGER_MAX
 
+Bytes = Annotated[str, Field(pattern="^([0-9a-f]{2})*$", description="bytes as hex")]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="32 bytes as hex")]
 Key = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="an Ed25519 public key as hex")]
 SignatureHex = Annotated[str, Field(pattern="^[0-9a-f]{128}$")]

@@ -9,6 +9,7 @@ from pydantic import Field
 from blockchain.api import examples
 from blockchain.api.schemas import (
     AddressText,
+    Bytes,
     Hash,
     Key,
     Number,
@@ -17,8 +18,6 @@ from blockchain.api.schemas import (
     config_with,
 )
 from blockchain.api.schemas_blocks import CertificatePart, HeaderPart
-
-Bytes = Annotated[str, Field(pattern="^([0-9a-f]{2})*$", description="bytes as hex")]
 
 
 class HeaderProof(Part):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from blockchain.api import examples
 from blockchain.api.schemas import (
     AddressText,
+    Bytes,
     Hash,
     Key,
     Number,
@@ -18,6 +19,7 @@ from blockchain.api.schemas import (
     TimeMs,
     config_with,
 )
+from blockchain.api.schemas_blocks import CertificatePart
 
 
 class PoolPart(Part):
@@ -175,7 +177,10 @@ class PeersAnswer(BaseModel):
 
 
 class LotteryAnswer(BaseModel):
-    """The winner owns the lots from `interval[0]` up to, not including, `interval[1]`; `point` is among them."""
+    """The winner owns the lots from `interval[0]` up to, not including, `interval[1]`; `point` is among them.
+
+    `header` and `parent_header` are canonical bytes, null where there is none (yet); `certificate` is the newer one's.
+    """
 
     model_config = config_with(examples.LOTTERY)
     genesis_hash: Hash
@@ -190,3 +195,6 @@ class LotteryAnswer(BaseModel):
     interval: Annotated[list[Number], Field(min_length=2, max_length=2)]
     validators: list[ValidatorPart]
     vrf_proof: str | None
+    header: Bytes | None
+    parent_header: Bytes | None
+    certificate: CertificatePart | None

@@ -376,6 +376,8 @@ class Consensus(Struct, frozen=True):
 
 
 class Lottery(Struct, frozen=True):
+    """A receipt, which `lottery.verify_lottery` checks; the headers are canonical bytes as hex."""
+
     genesis_hash: str
     height: int
     round: int
@@ -388,6 +390,9 @@ class Lottery(Struct, frozen=True):
     interval: tuple[int, int]
     validators: tuple[Validator, ...]
     vrf_proof: str | None
+    header: str | None
+    parent_header: str | None
+    certificate: Certificate | None
 
 
 class Submission(Struct, frozen=True):

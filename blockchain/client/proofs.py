@@ -78,11 +78,11 @@ def verify_header(
     no header, InvalidProof for one of another set, InvalidCertificate for a certificate of another block or one that
     more than two thirds of the stake have not signed.
     """
-    read = _read_header(header)
+    read = read_header(header)
     if read.validators_hash != validators.hash(genesis_hash):
         raise InvalidProof("the header is of another validator set than the trusted one")
     proven = ProvenHeader(block_id(read, genesis_hash), read)
-    signed = _read_certificate(certificate)
+    signed = read_certificate(certificate)
     if (signed.height, signed.block_id) != (read.height, proven.id):
         raise InvalidCertificate("it is of another block")
     verify_certificate(signed, validators, genesis_hash)
@@ -133,7 +133,7 @@ def genesis_validators(spec: ChainSpec) -> ValidatorSet:
 
 def next_validators(header: ProvenHeader, told: answers.ValidatorList, genesis_hash: bytes) -> ValidatorSet:
     """The set of the height after a verified header, which names it by its hash. Raises InvalidProof."""
-    chosen = _read_validators(told.validators)
+    chosen = read_validators(told.validators)
     if chosen.hash(genesis_hash) != header.header.next_validators_hash:
         raise InvalidProof("not the validators that the header names for the next height")
     return chosen
@@ -143,18 +143,19 @@ def next_validators(header: ProvenHeader, told: answers.ValidatorList, genesis_h
 
 
 def _trusted_header(text: str, trusted_id: bytes, genesis_hash: bytes) -> Header:
-    header = _read_header(text)
+    header = read_header(text)
     if block_id(header, genesis_hash) != trusted_id:
         raise InvalidProof("the header is not the one of the trusted block")
     return header
 
 
-def _read_header(text: str) -> Header:
+def read_header(text: str) -> Header:
+    """From hex. Raises MalformedMessage."""
     return codec.decode(_bytes("header", text), Header, bytes_max=_HEADER_BYTES_MAX)
 
 
-def _read_certificate(told: answers.Certificate) -> Certificate:
-    """Through the codec, which holds the bounds of every field."""
+def read_certificate(told: answers.Certificate) -> Certificate:
+    """Through the codec, which holds the bounds of every field. Raises MalformedMessage or InvalidProof."""
     precommits = tuple(
         CommitSignature(_number(entry.index), Signature(_bytes("signature", entry.signature)))
         for entry in told.precommits
@@ -171,7 +172,7 @@ def _read_state_proof(told: answers.StateProof) -> StateProof:
     return StateProof(tuple(_hash("sibling", sibling) for sibling in told.sibling_hashes), queries)
 
 
-def _read_validators(told: Iterable[answers.Validator]) -> ValidatorSet:
+def read_validators(told: Iterable[answers.Validator]) -> ValidatorSet:
     """Raises InvalidProof for what is no set; a wrong key or stake shows in the set's hash."""
     members = {}
     for one in told:

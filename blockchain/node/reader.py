@@ -18,12 +18,13 @@ from blockchain.node.views import (
     StatusView,
     TransactionView,
 )
+from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
-from blockchain.primitives.block import decode_block
+from blockchain.primitives.block import BLOCK_BYTES_MAX, decode_block
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Step
-from blockchain.seams import Stage
+from blockchain.primitives.vote import Certificate, Step
+from blockchain.seams import FinalBlock, Stage
 
 NAMED_MAX: Final = 4  # validators in a sentence; /api/v1/consensus lists all
 LOTTERY_ROUNDS_MAX: Final = 1_000  # a receipt of a later round takes all the draws before it
@@ -213,6 +214,8 @@ def lottery_of(core: Core, store: Finals, height: int, round: int) -> LotteryRec
         return None  # genesis was not drawn
     seed = chain.seed if header is None else header.seed
     draw = chain.selection.forgers(seed, height, validators).draw(round)
+    parent = store.block(height - 1)
+    newest = stored or parent
     is_winner = header is not None and header.round == round
     return LotteryReceipt(
         genesis_hash=chain.genesis_hash,
@@ -227,4 +230,11 @@ def lottery_of(core: Core, store: Finals, height: int, round: int) -> LotteryRec
         interval=draw.interval,
         validators=validators,
         vrf_proof=header.vrf_proof if header is not None and is_winner else None,
+        header=header,
+        parent_header=None if parent is None else decode_block(parent.raw).header,
+        certificate=None if newest is None else _certificate_of(newest),
     )
+
+
+def _certificate_of(stored: FinalBlock) -> Certificate:
+    return codec.decode(stored.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)

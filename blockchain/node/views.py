@@ -231,6 +231,9 @@ class LotteryReceipt(Struct, frozen=True):
     interval: tuple[int, int]  # the forger's lots: point is at or after the first and before the second
     validators: ValidatorSet
     vrf_proof: bytes | None  # of the final block of this height, when it was built in this round
+    header: Header | None  # of this height; None while it is in progress
+    parent_header: Header | None  # None at height 1
+    certificate: Certificate | None  # of the newer of the two headers
 
 
 class NodeReader(Protocol):

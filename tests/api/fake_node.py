@@ -299,6 +299,9 @@ class FakeNode:
             interval=(0, 1),
             validators=ValidatorSet([Validator(ALICE.address, ALICE_KEY.public_key, 1)]),
             vrf_proof=None if round else b"\xb2" * 80,
+            header=decode_block(self._blocks[height].raw).header,
+            parent_header=decode_block(self._blocks[height - 1].raw).header if height > 1 else None,
+            certificate=empty_certificate(GENESIS_HASH),
         )
 
     async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
