@@ -28,7 +28,7 @@ from blockchain.errors import ConfigError
 from blockchain.genesis import GENESIS_BYTES_MAX, dump_genesis, load_genesis
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address
-from blockchain.runtime.atomic_file import create_file
+from blockchain.runtime.atomic_file import create_file, make_folder
 from blockchain.runtime.keystore import generate_key, write_key_file
 
 GENESIS_FILE: Final = "genesis.json"
@@ -38,7 +38,6 @@ PASSWORD_FILE: Final = "password"
 STAKE: Final = 1_000_000  # of each validator: enough units for any split of rewards to show
 BALANCE: Final = 1_000_000_000
 FUNDED: Final = ("issuer", "account-1", "account-2")
-PRIVATE_FOLDER: Final = 0o700  # a mode
 _CONTAINER_FOLDER: Final = "/testnet"
 _SEEDS: Final = 16  # of each node; it learns of the others from these
 
@@ -119,7 +118,7 @@ def write_testnet(plan: TestnetPlan) -> Testnet:
     raw = dump_genesis(spec)
     load_genesis(raw)  # its bounds and rules, before there is any file
     for sub in ("", "keys", *_names(plan.validators)):
-        (folder / sub).mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+        make_folder(folder / sub)
     secret = plan.password
     if secret.is_drawn:
         assert secret.file is not None and secret.password is not None

@@ -58,6 +58,39 @@ def after_signing(record: SigningRecord, signed: Vote | Proposal) -> SigningReco
     )
 
 
+def check_record(record: SigningRecord) -> None:
+    """Whether a key that keeps the rules above can have such a record. Raises SigningRefused."""
+    lock = record.precommit_round, record.precommit_value
+    if (lock[0] < 0) is not (lock[1] is None):
+        raise SigningRefused("its last precommit lacks either the round or the value")
+    last = record.message
+    if isinstance(last, Vote) and last.step is VoteStep.PRECOMMIT and last.block_id is not None:
+        if lock != (last.round, last.block_id):
+            raise SigningRefused("its last precommit for a value is not the last message, which is one")
+    elif lock[0] >= record.round and lock[0] >= 0:
+        raise SigningRefused("its last precommit for a value is later than the last message, which is none")
+
+
+def merge(one: SigningRecord, other: SigningRecord) -> SigningRecord:
+    """The record of a key that has signed what both hold: never below either of them, and `one` where it is enough.
+
+    Raises SigningRefused when the two contradict each other: then the key has signed twice already.
+    """
+    ours, theirs = last_position(one), last_position(other)
+    if ours == theirs and _text(one) != _text(other):
+        raise SigningRefused(f"two different messages are signed for {_name(ours)}")
+    later, earlier = (one, other) if ours >= theirs else (other, one)
+    if later.height > earlier.height or earlier.precommit_round < later.precommit_round:
+        return later
+    if earlier.precommit_round > later.precommit_round:
+        return replace(later, precommit_round=earlier.precommit_round, precommit_value=earlier.precommit_value)
+    if earlier.precommit_value != later.precommit_value:
+        raise SigningRefused(
+            f"two different values are precommitted in round {later.precommit_round} of height {later.height}"
+        )
+    return later
+
+
 def step_of(message: Vote | Proposal) -> Step:
     """The step of a round in which this message is signed."""
     return Step(message.step) if isinstance(message, Vote) else Step.PROPOSE
@@ -71,6 +104,10 @@ def position_of(message: Vote | Proposal) -> Position:
 def last_position(record: SigningRecord) -> Position:
     """Where the key has signed last; (0, 0, PROPOSE) when it never has."""
     return record.height, record.round, record.step
+
+
+def _text(record: SigningRecord) -> Vote | Proposal | None:
+    return None if record.message is None else unsigned(record.message)
 
 
 def unsigned(message: Vote | Proposal) -> Vote | Proposal:

@@ -2,6 +2,7 @@
 
 The content goes into a temporary file of the same folder, mode 0600 from its creation, is forced to the disk, and
 only then gets its name, and the folder is forced to the disk too. A crash leaves at most a temporary file behind.
+Windows cannot force a folder to the disk; there it is the renaming that is told to wait until it is on it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,18 @@ from typing import Final
 
 if sys.platform == "darwin":
     import fcntl
+elif sys.platform == "win32":
+    import ctypes
+    from ctypes import wintypes
+
+    _REPLACE_EXISTING: Final = 0x1  # winbase.h
+    _WRITE_THROUGH: Final = 0x8  # "does not return until the file is actually moved on the disk"
+    _MOVE = ctypes.WinDLL("kernel32", use_last_error=True).MoveFileExW
+    _MOVE.argtypes = (wintypes.LPCWSTR, wintypes.LPCWSTR, wintypes.DWORD)
+    _MOVE.restype = wintypes.BOOL
 
 _PRIVATE: Final = 0o600
+_PRIVATE_FOLDER: Final = 0o700
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -39,9 +50,30 @@ def replace_file(path: Path, content: bytes) -> None:
     """
     temporary = _write_temporary(path, content)
     try:
-        os.replace(temporary, path)
+        rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that is its owner's alone, with those above it; nothing where it is there. Raises OSError.
+
+    What is new is forced to the disk by its name: a file is not safe in a folder that a power cut takes away.
+    """
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(_PRIVATE_FOLDER, exist_ok=True)  # another process may be as far
+        sync_folder(one.parent)
+
+
+def settle(path: Path) -> None:
+    """Force a file that is there to the disk, and its name: whoever wrote it may not have come to that."""
+    with path.open("r+b") as file:
+        sync(file.fileno())
     sync_folder(path.parent)
 
 
@@ -68,6 +100,9 @@ def _write_temporary(path: Path, content: bytes) -> Path:
 
 def publish(temporary: Path, path: Path) -> None:
     """Give the file its name, unless something has that name. A link does so in one step, a rename would overwrite."""
+    if sys.platform == "win32":
+        _move(temporary, path, _WRITE_THROUGH)  # which does not overwrite there
+        return
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -75,6 +110,21 @@ def publish(temporary: Path, path: Path) -> None:
     except OSError:  # a file system without links (FAT, some network shares): take the name first, then fill it
         os.close(os.open(path, _CREATE, _PRIVATE))
         os.replace(temporary, path)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file the name of another one, which it replaces, in one step."""
+    if sys.platform == "win32":
+        _move(source, target, _REPLACE_EXISTING | _WRITE_THROUGH)
+    else:
+        os.replace(source, target)
+
+
+if sys.platform == "win32":
+
+    def _move(source: Path, target: Path, flags: int) -> None:
+        if not _MOVE(str(source), str(target), flags):
+            raise ctypes.WinError(ctypes.get_last_error())
 
 
 def sync(descriptor: int) -> None:
@@ -87,7 +137,7 @@ def sync(descriptor: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """A new name is durable when its folder is. Windows has no such call: it keeps names in a journal."""
+    """A new name is durable when its folder is. Windows has no such call: see `rename`."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)

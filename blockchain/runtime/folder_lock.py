@@ -13,6 +13,7 @@ from typing import Final
 import apsw
 
 from blockchain.errors import StoreError
+from blockchain.runtime.atomic_file import make_folder
 from blockchain.runtime.sqlite_file import in_words, open_reader
 
 LOCK_FILE: Final = "lock.db"
@@ -29,7 +30,7 @@ class FolderLock:
     def take(cls, folder: Path) -> FolderLock:
         """Lock the folder, making it when it is missing. Raises StoreError when another node holds it."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise StoreError(f"data folder {folder} cannot be made: {error.strerror}: choose another folder") from error
         path = folder / LOCK_FILE

@@ -27,7 +27,7 @@ from nacl.bindings import crypto_core_ed25519_is_valid_point
 
 from blockchain.errors import InvalidKey, KeyFileError
 from blockchain.primitives.crypto import SEED_BYTES, PublicKey, SigningKey
-from blockchain.runtime.atomic_file import create_file, replace_file
+from blockchain.runtime.atomic_file import create_file, make_folder, replace_file
 
 # The security lint takes `Crypto` for PyCrypto, which is abandoned (B413); it is pycryptodome, which is not.
 
@@ -162,7 +162,7 @@ def node_key(folder: Path) -> SigningKey:
     path = folder / NODE_KEY_FILE
     if not path.exists():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             with suppress(FileExistsError):  # another process was first: its key is the one
                 create_file(path, _key_file_text(generate_key(), None).encode("ascii"))
         except OSError as error:

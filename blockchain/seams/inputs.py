@@ -46,7 +46,8 @@ class SigningRecord(Struct, frozen=True, array_like=True):
     """What `key`, a validator key, has signed last on one chain; kept beside it, written before a signature leaves.
 
     `message` is the last proposal or vote, signed. `precommit_round` and `precommit_value` are those of the last
-    precommit for a value at that height (−1 and None: none). Height 0: nothing was ever signed.
+    precommit for a value at that height (−1 and None: none). Height 0: nothing was ever signed. `is_new`: the signer
+    has found nothing on record when it was loaded: a key that is new on this chain, or one whose record is lost.
     """
 
     key: PublicKey
@@ -56,6 +57,7 @@ class SigningRecord(Struct, frozen=True, array_like=True):
     message: Proposal | Vote | None = None
     precommit_round: int = -1
     precommit_value: Hash32 | None = None
+    is_new: bool = False
 
 
 class Started(Struct, frozen=True):

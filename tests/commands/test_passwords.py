@@ -241,7 +241,7 @@ def test_the_old_file_is_there_when_the_new_one_cannot_be(
     monkeypatch.setenv("BLOCKCHAIN_PASSWORD", "old")
     monkeypatch.setenv("BLOCKCHAIN_NEW_PASSWORD", "new")
     before = encrypted.read_bytes()
-    for failing in ("blockchain.runtime.atomic_file.sync", "os.replace"):
+    for failing in ("blockchain.runtime.atomic_file.sync", "blockchain.runtime.atomic_file.rename"):
         with monkeypatch.context() as patch:
             patch.setattr(failing, no_space)
             assert main(["keys", "password", str(encrypted)]) == EXIT_FAILED

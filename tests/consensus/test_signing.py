@@ -7,7 +7,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from blockchain.consensus.signing import after_signing, check_request, position_of, step_of
+from blockchain.consensus.signing import (
+    after_signing,
+    check_record,
+    check_request,
+    last_position,
+    merge,
+    position_of,
+    step_of,
+)
 from blockchain.errors import SigningRefused
 from blockchain.primitives.crypto import Address, Hash32, PublicKey, Signature
 from blockchain.primitives.vote import Proposal, Step, Vote, VoteStep
@@ -310,3 +318,86 @@ def test_a_prevote_for_nil_is_always_allowed_upwards(requests: list[tuple[Messag
         world.ask(message, crash)
     record = world.record
     assert check_request(record, prevote(max(record.height, 1), record.round + 1, None)) is None
+
+
+# ------------------------------------------------------------------------------------------------- two records
+
+
+def records(*messages: Message) -> list[SigningRecord]:
+    """The record after each of them, and before the first."""
+    return [record_after(*messages[:count]) for count in range(len(messages) + 1)]
+
+
+def test_records_of_one_past_merge_into_the_later_one() -> None:
+    past = records(proposal(4, 0), precommit(4, 0, A), prevote(4, 1, None), precommit(4, 2, B), prevote(5, 0))
+    for index, one in enumerate(past):
+        for other in past[: index + 1]:
+            assert merge(one, other) == merge(other, one) == one
+
+
+def test_the_later_lock_of_a_height_is_kept_whichever_record_has_it() -> None:
+    locked = record_after(precommit(4, 1, A))
+    later = record_after(prevote(4, 3, None))
+    merged = replace(later, precommit_round=1, precommit_value=A)
+    assert merge(locked, later) == merge(later, locked) == merged
+    check_record(merged)
+    assert merge(locked, record_after(prevote(5, 0, None))).precommit_round == -1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "why"),
+    [
+        (
+            record_after(prevote(4, 1, A)),
+            record_after(prevote(4, 1, B)),
+            "two different messages are signed for height 4",
+        ),
+        (
+            record_after(precommit(4, 1, A), prevote(4, 2, None)),
+            record_after(precommit(4, 1, B), precommit(4, 2, None)),
+            "two different values are precommitted in round 1 of height 4",
+        ),
+    ],
+)
+def test_records_that_contradict_each_other_do_not_merge(one: SigningRecord, other: SigningRecord, why: str) -> None:
+    for pair in ((one, other), (other, one)):
+        with pytest.raises(SigningRefused, match=why):
+            merge(*pair)
+
+
+def test_another_signature_of_the_same_message_is_no_contradiction() -> None:
+    ours = record_after(prevote(4, 1, A))
+    assert ours.message is not None
+    theirs = replace(ours, message=replace(ours.message, signature=Signature(b"\x78" * 64)))
+    assert merge(ours, theirs) == ours
+
+
+@given(messages=st.lists(st.sampled_from([proposal, prevote, precommit]), max_size=6), data=st.data())
+def test_a_record_that_keeps_the_rules_is_possible(messages: list[object], data: st.DataObject) -> None:
+    record = SigningRecord(PublicKey(ME))
+    for make in messages:
+        place = data.draw(st.integers(1, 2)), data.draw(st.integers(0, 2))
+        message = make(*place, data.draw(st.sampled_from([A, B])))  # type: ignore[operator]
+        try:
+            check_request(record, message)
+        except SigningRefused:
+            continue
+        record = after_signing(record, signed(message)) if position_of(message) > last_position(record) else record
+        check_record(record)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        replace(record_after(prevote(4, 1)), precommit_round=0),
+        replace(record_after(prevote(4, 1)), precommit_value=A),
+        replace(record_after(prevote(4, 1)), precommit_round=1, precommit_value=A),
+        replace(record_after(precommit(4, 1, None)), precommit_round=2, precommit_value=A),
+        replace(record_after(precommit(4, 1, A)), precommit_value=B),
+        replace(record_after(precommit(4, 1, A)), precommit_round=-1, precommit_value=None),
+        replace(SigningRecord(PublicKey(ME)), precommit_round=0, precommit_value=A),
+    ],
+)
+def test_a_record_that_no_such_key_can_have(impossible: SigningRecord) -> None:
+    with pytest.raises(SigningRefused, match="its last precommit"):
+        check_record(impossible)

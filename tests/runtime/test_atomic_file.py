@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from blockchain.runtime import atomic_file
 from blockchain.runtime.atomic_file import create_file, remove_leftovers, replace_file
 
 
@@ -56,7 +57,7 @@ def test_replaces_a_file_or_makes_it(tmp_path: Path) -> None:
 SYNC = "blockchain.runtime.atomic_file.sync"
 
 
-@pytest.mark.parametrize("failing", [SYNC, "os.replace"])
+@pytest.mark.parametrize("failing", [SYNC, "blockchain.runtime.atomic_file.rename"])
 def test_a_failure_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -70,18 +71,18 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 
 def test_content_is_forced_to_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
-    replace = os.replace
+    rename = atomic_file.rename
 
     def record_sync(descriptor: int) -> None:
         assert os.fstat(descriptor).st_size == len(b"new")
         done.append("sync")
 
-    def record_replace(source: Path, target: Path) -> None:
+    def record_rename(source: Path, target: Path) -> None:
         done.append("name")
-        replace(source, target)
+        rename(source, target)
 
     monkeypatch.setattr(SYNC, record_sync)
-    monkeypatch.setattr(os, "replace", record_replace)
+    monkeypatch.setattr(atomic_file, "rename", record_rename)
     monkeypatch.setattr("blockchain.runtime.atomic_file.sync_folder", lambda folder: done.append(folder.name))
     replace_file(tmp_path / "file", b"new")
     assert done == ["sync", "name", tmp_path.name]

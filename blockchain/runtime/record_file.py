@@ -1,0 +1,261 @@
+"""The file that holds what a validator key has signed on one chain, and whether it may still sign here.
+
+It lies beside the key or in the data folder and never inside the chain's store, so that it outlives a store that is
+thrown away (protocol §5.6). The file is the truth, and memory a copy of it: who is about to sign reads it again under
+its lock. A file that is damaged, of another chain or of another key, or older than what this process has seen, is
+refused and never repaired.
+
+Nothing that was read counts as durable. The process that wrote it may have been killed between the renaming and the
+forcing to the disk, or may have got an error there: `settle` does that part again, before anything leaves that only
+the file forbids to contradict.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from blockchain.consensus.signing import check_record, last_position, step_of
+from blockchain.errors import MalformedMessage, SigningRefused
+from blockchain.primitives import codec
+from blockchain.primitives.crypto import Hash32, PublicKey
+from blockchain.primitives.scalars import HashField, PublicKeyField, RoundOrNone
+from blockchain.primitives.vote import Proposal, Vote, verify_message
+from blockchain.runtime.atomic_file import make_folder, remove_leftovers, replace_file, settle
+from blockchain.seams import SigningRecord
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+RECORD_BYTES_MAX: Final = 1_024  # the largest record takes about 350
+MOVES_MAX: Final = 2**32 - 1  # nobody moves a validator that often
+_CHECKSUM_BYTES: Final = 32
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_PRIVATE: Final = 0o600
+
+Moves = Annotated[int, Meta(ge=0, le=MOVES_MAX)]
+
+
+class RecordContent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The content of the file, before its checksum. Height, round and step are those of the message."""
+
+    version: Literal[1]
+    genesis_hash: HashField
+    public_key: PublicKeyField
+    proposal: Proposal | None  # two fields, because the encoding has no tag that tells the two apart
+    vote: Vote | None
+    precommit_round: RoundOrNone
+    precommit_value: HashField | None
+
+
+class MovedRecordContent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The same of a validator that was moved at least once. A program that knows no moves refuses it, rightly."""
+
+    version: Literal[2]
+    genesis_hash: HashField
+    public_key: PublicKeyField
+    proposal: Proposal | None
+    vote: Vote | None
+    precommit_round: RoundOrNone
+    precommit_value: HashField | None
+    moves: Moves
+    is_away: bool
+
+
+_MOVED_BEGINS: Final = codec.encode((2, *(None,) * 8))[:2]  # an array of nine, and its version
+
+
+class Kept(Struct, frozen=True):
+    """What the file says. `moves`: how often the validator was moved; `is_away`: with the last one, from here."""
+
+    record: SigningRecord
+    moves: int = 0
+    is_away: bool = False
+
+
+class RecordFile:
+    """The record of one key on one chain. Nothing is read or made before it is asked for."""
+
+    def __init__(self, path: Path, key: PublicKey, genesis_hash: Hash32) -> None:
+        self.path = path
+        self._key = key
+        self._genesis_hash = genesis_hash
+        self._kept = Kept(SigningRecord(self._key))
+        self._raw: bytes | None = None  # the file that `_kept` was decoded from
+        self._is_settled = True  # nothing was read that might not be on the disk
+
+    @property
+    def kept(self) -> Kept:
+        """What the file held when it was last read or written; an empty record where there was none."""
+        return self._kept
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there was a file when it was last read or written."""
+        return self._raw is not None
+
+    def refresh(self) -> Kept:
+        """Read the file, which another process may have moved on; never an older one than is known.
+
+        Raises SigningRefused when it is damaged, of another chain or key, went back, or cannot be read.
+        """
+        raw = self._read()
+        if raw == self._raw:
+            return self._kept
+        kept = Kept(SigningRecord(self._key)) if raw is None else self._decode(raw)
+        if not _is_onward(self._kept, kept):
+            raise self.refused("was removed, or replaced by an older one, while the node ran: stop, and restore it")
+        self._kept, self._raw, self._is_settled = kept, raw, False
+        return kept
+
+    def write(self, kept: Kept) -> None:
+        """Put it on the disk: once this returns, no power cut takes it away. Raises SigningRefused."""
+        raw = self._encode(kept)
+        try:
+            replace_file(self.path, raw)
+        except OSError as error:  # the new one may be there all the same: the next `refresh` finds out
+            raise self.refused(f"cannot be written: {error.strerror}") from None
+        self._kept, self._raw, self._is_settled = kept, raw, True
+
+    def settle(self) -> None:
+        """See to it that what was read is on the disk. Under the lock. Raises SigningRefused."""
+        if self._is_settled or self._raw is None:
+            return
+        try:
+            settle(self.path)
+        except OSError as error:
+            raise self.refused(f"cannot be forced to the disk: {error.strerror}") from None
+        self._is_settled = True
+
+    def tidy(self) -> None:
+        """Remove what crashes left behind, and others' rights. Under the lock nobody is in the middle of writing."""
+        remove_leftovers(self.path)
+        try:
+            if os.name != "nt" and stat.S_IMODE(self.path.stat().st_mode) & _OTHERS:
+                self.path.chmod(_PRIVATE)  # it was copied here
+        except OSError as error:
+            raise self.refused(f"cannot be made its owner's alone: {error.strerror}") from None
+
+    def refused(self, why: str) -> SigningRefused:
+        return SigningRefused(f"the signing record {self.path} {why}")
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """One at a time, over all threads and processes that use this record."""
+        try:
+            make_folder(self.path.parent)
+            lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT, _PRIVATE)
+        except OSError as error:
+            raise self.refused(f"cannot be locked: {error.strerror}") from None
+        try:
+            self._wait_for(lock)
+            yield
+        finally:
+            os.close(lock)  # which gives it up, as the end of the process does
+
+    def _wait_for(self, lock: int) -> None:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(lock, msvcrt.LK_LOCK, 1)
+            else:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise self.refused(f"cannot be locked: {error.strerror}") from None
+
+    def _read(self) -> bytes | None:
+        try:
+            with self.path.open("rb") as file:
+                return file.read(RECORD_BYTES_MAX + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.refused(f"cannot be read: {error.strerror}") from None
+
+    # --------------------------------------------------------------------------------------------- encoding
+
+    def _encode(self, kept: Kept) -> bytes:
+        record = kept.record
+        message = record.message
+        fields = (
+            self._genesis_hash,
+            self._key,
+            message if isinstance(message, Proposal) else None,
+            message if isinstance(message, Vote) else None,
+            record.precommit_round,
+            record.precommit_value,
+        )
+        if kept.moves:
+            payload = codec.encode(MovedRecordContent(2, *fields, kept.moves, kept.is_away))
+        else:
+            payload = codec.encode(RecordContent(1, *fields))
+        return payload + sha256(payload).digest()
+
+    def _decode(self, raw: bytes) -> Kept:
+        payload, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
+        if sha256(payload).digest() != checksum:
+            raise self._damaged("its checksum is wrong")
+        try:
+            content = _content_of(payload)
+        except MalformedMessage as error:
+            raise self._damaged(error.why) from None
+        if content.genesis_hash != self._genesis_hash:
+            raise self.refused(
+                f"belongs to another chain (genesis {content.genesis_hash.hex()}): name another file for this one"
+            )
+        if content.public_key != self._key:
+            raise self.refused(f"belongs to another key ({content.public_key.hex()}): name another file for this one")
+        record = self._record_of(content)
+        return Kept(record, content.moves, content.is_away) if isinstance(content, MovedRecordContent) else Kept(record)
+
+    def _record_of(self, content: RecordContent | MovedRecordContent) -> SigningRecord:
+        message = content.proposal or content.vote
+        if message is None:
+            return SigningRecord(self._key)
+        if not verify_message(message, self._key, self._genesis_hash):
+            raise self._damaged("its message does not bear the key's signature")
+        record = SigningRecord(
+            self._key,
+            height=message.height,
+            round=message.round,
+            step=step_of(message),
+            message=message,
+            precommit_round=content.precommit_round,
+            precommit_value=content.precommit_value,
+        )
+        try:
+            check_record(record)
+        except SigningRefused as error:
+            raise self._damaged(error.why) from None
+        return record
+
+    def _damaged(self, why: str) -> SigningRefused:
+        return self.refused(
+            f"is damaged ({why}): restore it from a copy that is not older, or do not sign with this key"
+        )
+
+
+def _content_of(payload: bytes) -> RecordContent | MovedRecordContent:
+    bytes_max = RECORD_BYTES_MAX - _CHECKSUM_BYTES
+    if payload.startswith(_MOVED_BEGINS):
+        return codec.decode(payload, MovedRecordContent, bytes_max=bytes_max)
+    return codec.decode(payload, RecordContent, bytes_max=bytes_max)
+
+
+def _is_onward(known: Kept, found: Kept) -> bool:
+    """Whether what was found forgets nothing that was known."""
+    before, after = known.record, found.record
+    if found.moves < known.moves or (after.height == before.height and after.precommit_round < before.precommit_round):
+        return False
+    if last_position(after) == last_position(before):
+        return after.message == before.message
+    return last_position(after) > last_position(before)
