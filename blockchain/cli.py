@@ -34,6 +34,7 @@ from blockchain.commands import (
     testnet,
     tx,
     verify_lottery,
+    why,
 )
 from blockchain.commands.arguments import CommandParser
 from blockchain.commands.text import printable
@@ -50,6 +51,7 @@ COMMANDS: Final = (
     tx,
     account,
     peers,
+    why,
     lottery,
     verify_lottery,
     keys,

@@ -21,6 +21,7 @@ from blockchain.api.routes.dry_run import dry_run_routes
 from blockchain.api.routes.health import health_routes
 from blockchain.api.routes.history import history_routes
 from blockchain.api.routes.proofs import proof_routes
+from blockchain.api.routes.seeing import seeing_routes
 from blockchain.api.routes.state import state_routes
 from blockchain.api.routes.transactions import transaction_routes
 from blockchain.api.schemas import Problem
@@ -73,7 +74,15 @@ def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI
     app.state.body_limits = settings.body_limits
     app.state.body_memory = BodyMemory(settings.body_limits.total_bytes_max)
     app.include_router(health_routes())
-    routers = (chain_routes, transaction_routes, dry_run_routes, state_routes, proof_routes, history_routes)
+    routers = (
+        chain_routes,
+        transaction_routes,
+        dry_run_routes,
+        state_routes,
+        seeing_routes,
+        proof_routes,
+        history_routes,
+    )
     for router in (make() for make in routers):
         app.include_router(router, prefix=PREFIX)
     if settings.admin_token is not None:

@@ -20,7 +20,7 @@ _SIGNATURE: Final = (
     "214edf81f353829f18263b4bef68d3456cf37003e559acb5aee108137e35b989"
     "4ac41b1317ac5fd961c668fc5ee8fcbf68eca86c16034866761e4d66ba185f0e"
 )
-_TIME_MS: Final = 1_767_225_600_000
+TIME_MS: Final = 1_767_225_600_000
 
 PING: Final[Example] = {"success": "pong!"}
 LIVE: Final[Example] = {"status": "live"}
@@ -75,14 +75,14 @@ TRANSACTION: Final[Example] = {
     "stages": [
         {
             "stage": "received",
-            "time_ms": _TIME_MS,
+            "time_ms": TIME_MS,
             "height": None,
             "round": None,
             "code": None,
             "why": "from a client",
         },
-        {"stage": "proposed", "time_ms": _TIME_MS + 40, "height": 3, "round": 0, "code": None, "why": None},
-        {"stage": "final", "time_ms": _TIME_MS + 90, "height": 3, "round": 0, "code": None, "why": None},
+        {"stage": "proposed", "time_ms": TIME_MS + 40, "height": 3, "round": 0, "code": None, "why": None},
+        {"stage": "final", "time_ms": TIME_MS + 90, "height": 3, "round": 0, "code": None, "why": None},
     ],
 }
 
@@ -92,7 +92,7 @@ BLOCK: Final[Example] = {
     "height": 3,
     "round": 0,
     "seed": _HASH,
-    "time_ms": _TIME_MS,
+    "time_ms": TIME_MS,
     "parent": _HASH,
     "forger": ADDRESS_A,
     "vrf_proof": "b2" * 80,
@@ -126,7 +126,7 @@ HISTORY: Final[Example] = {
             "height": 3,
             "position": 0,
             "block_id": BLOCK_ID,
-            "time_ms": _TIME_MS,
+            "time_ms": TIME_MS,
             "direction": "out",
             "transaction": POOLED_TRANSACTION,
         }
@@ -189,7 +189,7 @@ GENESIS: Final[Example] = {
     "account_count": 1,
     "version": 1,
     "chain_id": "demo",
-    "time_ms": _TIME_MS,
+    "time_ms": TIME_MS,
     "demo": True,
     "engine": "pos",
     "ledger": "accounts",
@@ -206,7 +206,7 @@ STATUS: Final[Example] = {
     "node_id": _HASH,
     "height": 3,
     "head": BLOCK_ID,
-    "head_time_ms": _TIME_MS,
+    "head_time_ms": TIME_MS,
     "best_peer_height": 3,
     "is_syncing": False,
     "is_halted": "",

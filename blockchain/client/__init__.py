@@ -36,6 +36,7 @@ from blockchain.client.answers import (
     ValidatorList,
 )
 from blockchain.client.http import AsyncClient, Client
+from blockchain.client.seen import Why
 from blockchain.errors import RequestRefused
 
 __all__ = [
@@ -69,4 +70,5 @@ __all__ = [
     "TransactionState",
     "Validator",
     "ValidatorList",
+    "Why",
 ]

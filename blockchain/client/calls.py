@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from blockchain.client import answers
+from blockchain.client import answers, seen
 from blockchain.errors import BlockchainError, InvalidTransaction, NodeUnreachable, RequestRefused
 from blockchain.primitives import codec
 from blockchain.primitives.transaction import VerifiedTransaction
@@ -177,6 +177,10 @@ def consensus() -> Call[answers.Consensus]:
 
 def lottery(height: int, round: int) -> Call[answers.Lottery | None]:
     return Call(f"{_PREFIX}/lottery/{height}/{round}/", _read_or_none(answers.Lottery))
+
+
+def why(height: int | None) -> Call[seen.Why | None]:
+    return Call(f"{_PREFIX}/consensus/why/", _read_or_none(seen.Why), _given({"height": height}))
 
 
 def pool(limit: int | None) -> Call[tuple[answers.SignedTransaction, ...]]:

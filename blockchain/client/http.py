@@ -11,7 +11,7 @@ from typing import Final, Self, TypeVar
 
 import httpx
 
-from blockchain.client import answers, calls
+from blockchain.client import answers, calls, seen
 from blockchain.client.calls import ANSWER_BYTES_MAX, Answer, Call, Wait
 from blockchain.errors import NodeUnreachable, RequestRefused
 from blockchain.primitives.transaction import VerifiedTransaction
@@ -123,6 +123,10 @@ class Client:
     def lottery(self, height: int, round: int) -> answers.Lottery | None:
         """Why that forger; None when this node knows no such draw."""
         return self._ask(calls.lottery(height, round))
+
+    def why(self, height: int | None = None) -> seen.Why | None:
+        """What happened at a height (default: the one in progress); None for one that has not begun at this node."""
+        return self._ask(calls.why(height))
 
     def pool(self, limit: int | None = None) -> tuple[answers.SignedTransaction, ...]:
         """The transactions that wait for a block, oldest first, at most 1,000."""
@@ -250,6 +254,9 @@ class AsyncClient:
 
     async def lottery(self, height: int, round: int) -> answers.Lottery | None:
         return await self._ask(calls.lottery(height, round))
+
+    async def why(self, height: int | None = None) -> seen.Why | None:
+        return await self._ask(calls.why(height))
 
     async def pool(self, limit: int | None = None) -> tuple[answers.SignedTransaction, ...]:
         return await self._ask(calls.pool(limit))

@@ -48,6 +48,7 @@ from blockchain.node.peers import UNBOUNDED, Peer
 from blockchain.node.stored_round import read_round
 from blockchain.node.surroundings import Surroundings
 from blockchain.node.sync import Sync
+from blockchain.node.timeline import Timeline
 from blockchain.node.trust import Trust
 from blockchain.node.verify import VerifyContext
 from blockchain.primitives import codec
@@ -112,6 +113,7 @@ class Core:
         self.halted = store.halted()  # why, once something happened that must never happen
         self.announcements = Announcements(spec.parameters.clock_drift_ms)
         self.liveness = Liveness()
+        self.timeline = Timeline(lambda: self.chain.validators, self.liveness.is_offline)
         self._store = store
         self._offences = Offences()
         self._block_timers = BlockTimers(self.chain)
@@ -355,6 +357,7 @@ class Core:
     def _take(self, effects: list[Effect], now: int) -> None:
         """Pass effects on; a broadcast becomes sends, a halt silences this validator."""
         for effect in effects:
+            self.timeline.note(effect, now)
             match effect:
                 case Broadcast(message=message, block=block):
                     if block is not None and isinstance(message, Proposal):
@@ -383,6 +386,8 @@ class Core:
             self._ready = self.chain.pool.ready_count
             self._drive(PoolChanged(), now)
         self._out.extend(self._block_timers.set_due(now))
+        if self.chain.is_block_due():
+            self.timeline.on_trigger(self.chain.height, now)
         current = self.engine.current
         place = (current.height, current.rules.round, int(current.rules.step))
         if place != self._told:

@@ -50,8 +50,7 @@ class Liveness:
 
     def offline(self, members: ValidatorSet) -> tuple[Address, ...]:
         """The members without a word for OFFLINE_MS, or since this node started that long ago."""
-        return tuple(
-            member.address
-            for member in members.validators
-            if self._age_ms - self._heard_ms.get(member.address, 0) >= OFFLINE_MS
-        )
+        return tuple(member.address for member in members.validators if self.is_offline(member.address))
+
+    def is_offline(self, member: Address) -> bool:
+        return self._age_ms - self._heard_ms.get(member, 0) >= OFFLINE_MS

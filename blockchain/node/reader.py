@@ -232,9 +232,9 @@ def lottery_of(core: Core, store: Finals, height: int, round: int) -> LotteryRec
         vrf_proof=header.vrf_proof if header is not None and is_winner else None,
         header=header,
         parent_header=None if parent is None else decode_block(parent.raw).header,
-        certificate=None if newest is None else _certificate_of(newest),
+        certificate=None if newest is None else certificate_of(newest),
     )
 
 
-def _certificate_of(stored: FinalBlock) -> Certificate:
+def certificate_of(stored: FinalBlock) -> Certificate:
     return codec.decode(stored.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)

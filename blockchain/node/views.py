@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from blockchain.node.seen import WhyFacts
 from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
@@ -285,6 +286,9 @@ class NodeReader(Protocol):
     def height_of(self, block_id: Hash32) -> int | None: ...
 
     def lottery(self, height: int, round: int) -> LotteryReceipt | None: ...
+
+    def why(self, height: int) -> WhyFacts | None:
+        """What a height waits or waited for; None for one that is neither final here nor in progress."""
 
     async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
         """Verify and add transactions; returns once those accepted are durable. Codes as in docs/protocol.md §3.4."""

@@ -26,6 +26,7 @@ from blockchain.node.core import Core
 from blockchain.node.dry_run import dry_run_of
 from blockchain.node.inputs import Input
 from blockchain.node.reach import source_of
+from blockchain.node.seen import WhyFacts
 from blockchain.node.views import (
     AccountProofView,
     AccountView,
@@ -38,6 +39,7 @@ from blockchain.node.views import (
     StatusView,
     TransactionView,
 )
+from blockchain.node.why import why_of
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id, verify_transaction
@@ -366,6 +368,9 @@ class NodeService:
 
     def lottery(self, height: int, round: int) -> LotteryReceipt | None:
         return reader.lottery_of(self._core, self._final, height, round)
+
+    def why(self, height: int) -> WhyFacts | None:
+        return why_of(self._core, self._final, height)
 
 
 def _wall_ms() -> int:

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import InvalidSignature, MalformedMessage
 from blockchain.ledger.state import FinalState
+from blockchain.node.seen import WhyFacts
+from blockchain.node.timeline import HeightSeen
 from blockchain.node.views import (
     AccountChange,
     AccountProofView,
@@ -303,6 +306,32 @@ class FakeNode:
             parent_header=decode_block(self._blocks[height - 1].raw).header if height > 1 else None,
             certificate=empty_certificate(GENESIS_HASH),
         )
+
+    def why(self, height: int) -> WhyFacts | None:
+        self._enter()
+        stored = self._blocks.get(height)
+        if stored is None and height != max(self._blocks, default=0) + 1:
+            return None
+        return WhyFacts(height, self._seen(height), stored, self._set, ProofOfStake(GENESIS_HASH).forgers, "the pool")
+
+    def _seen(self, height: int) -> HeightSeen | None:
+        """Nothing of the first; of the others one vote, and a time-out."""
+        if height == 1:
+            return None
+        seen = HeightSeen(height, self._set, 5_000, is_whole=True)
+        found = seen.round(0)
+        assert found is not None
+        found.forger, found.began, found.due, found.proposed, found.timed_out = (
+            ALICE.address,
+            0,
+            9,
+            12,
+            {Step.PROPOSE: 9},
+        )
+        found.prevotes.note(0, 9, None, 1)
+        seen.final, seen.decided_round = (40, 0) if height in self._blocks else (None, None)
+        seen.refusals.append((0, Step.PREVOTE, "the record forbids it"))
+        return seen
 
     async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
         self._enter()

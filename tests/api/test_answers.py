@@ -11,7 +11,16 @@ import pytest
 from pydantic import TypeAdapter
 
 from blockchain import __version__
-from blockchain.api import render, schemas, schemas_blocks, schemas_history, schemas_proofs, schemas_state, waiting
+from blockchain.api import (
+    render,
+    schemas,
+    schemas_blocks,
+    schemas_history,
+    schemas_proofs,
+    schemas_seeing,
+    schemas_state,
+    waiting,
+)
 from blockchain.api.app import create_app
 from blockchain.api.routes import chain, history, transactions
 from blockchain.api.server import ApiServer
@@ -44,6 +53,9 @@ ROUTES: list[tuple[str, Any]] = [
     (f"{V1}/transactions/{{pending}}/", schemas.TransactionAnswer),
     (f"{V1}/status/", schemas_state.StatusAnswer),
     (f"{V1}/consensus/", schemas_state.ConsensusAnswer),
+    (f"{V1}/consensus/why/", schemas_seeing.WhyAnswer),
+    (f"{V1}/consensus/why/?height=1", schemas_seeing.WhyAnswer),
+    (f"{V1}/consensus/why/?height=2", schemas_seeing.WhyAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/", schemas_state.AccountAnswer),
     (f"{V1}/blocks/?from=2&to=3", schemas_history.RangeAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/transactions/", schemas_history.HistoryAnswer),

@@ -101,6 +101,7 @@ PATHS = {
     "/api/v1/transactions/{transaction_id}/",
     "/api/v1/status/",
     "/api/v1/consensus/",
+    "/api/v1/consensus/why/",
     "/api/v1/accounts/{address}/",
     "/api/v1/blocks/",
     "/api/v1/fees/",

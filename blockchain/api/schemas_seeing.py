@@ -1,0 +1,98 @@
+"""The shapes of what a node saw: the timeline of a height; see `schemas`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from blockchain.api import examples_seeing
+from blockchain.api.schemas import AddressText, Hash, Number, Part, TimeMs, config_with
+
+AfterMs = Annotated[int, Field(ge=0, strict=True, description="milliseconds after `began_ms`")]
+StepName = Literal["propose", "prevote", "precommit"]
+
+
+class VotePart(Part):
+    validator: AddressText
+    at_ms: AfterMs
+    is_nil: bool
+
+
+class StepPart(Part):
+    """`votes` are the last 100 in the order in which they came, `missing` the first 100; the counts are of all."""
+
+    stake: Number
+    vote_count: Number
+    missing_count: Number
+    votes: list[VotePart]
+    missing: list[AddressText]
+
+
+class TimeOutPart(Part):
+    step: StepName
+    at_ms: AfterMs
+
+
+class RoundPart(Part):
+    """`due_ms` is when the propose time-out ends, `late_ms` how much later the proposal came."""
+
+    round: Number
+    forger: AddressText | None
+    began_ms: AfterMs | None
+    due_ms: AfterMs | None
+    proposed_ms: AfterMs | None
+    late_ms: Number | None
+    polka_ms: AfterMs | None
+    locked_ms: AfterMs | None
+    prevotes: StepPart
+    precommits: StepPart
+    timed_out: list[TimeOutPart]
+    rejected: Annotated[str, Field(description="why this node did not prevote for the block, or empty")]
+
+
+class SignatureRefusalPart(Part):
+    round: Number
+    step: StepName
+    why: str
+
+
+class SeenPart(Part):
+    """What this node saw while the height was in progress. `is_whole`: from its beginning on."""
+
+    began_ms: TimeMs
+    is_whole: bool
+    is_synced: bool
+    triggered_ms: Annotated[AfterMs | None, Field(description="when a block came to be due here")]
+    final_ms: AfterMs | None
+    total_stake: Number
+    quorum_stake: Number
+    rounds: Annotated[list[RoundPart], Field(description="the newest 16")]
+    rounds_dropped: Number
+    never_voted: Annotated[list[AddressText], Field(description="in any of these rounds; 100 at most")]
+    never_voted_count: Number
+    refusals: Annotated[list[SignatureRefusalPart], Field(description="signatures that this node's signer refused")]
+
+
+class FinalPart(Part):
+    """What the store tells. `unsigned` is null where this node was not told the set of the height."""
+
+    id: Hash
+    round: Number
+    decided_round: Number
+    time_ms: TimeMs
+    forger: AddressText
+    passed: Annotated[list[AddressText], Field(description="drawn in the rounds before, of the first 16")]
+    signer_count: Number
+    unsigned: list[AddressText] | None
+    unsigned_count: Number
+
+
+class WhyAnswer(BaseModel):
+    """`seen` is null of a height that this node did not see in progress, `final` of the one in progress."""
+
+    model_config = config_with(examples_seeing.WHY)
+    height: Number
+    verdict: str
+    seen: SeenPart | None
+    final: FinalPart | None
