@@ -54,12 +54,14 @@ _ENV_LINE: Final = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=\s*
 class NodeConfig:
     """The settings of one node. `ip` is the listening host of both ports; port 0 means any free one.
 
-    `genesis` None is the built-in demo chain; `advertise` None tells no peer where to dial this node.
+    `api_ip` is that of the API where it is another one. `genesis` None is the built-in demo chain; `advertise` None
+    tells no peer where to dial this node.
     """
 
     ip: str = DEFAULT_IP
     node_port: int = DEFAULT_NODE_PORT
     api_port: int = DEFAULT_API_PORT
+    api_ip: str | None = None
     key_file: Path | None = None
     next_key_file: Path | None = None
     password_file: Path | None = None
@@ -76,6 +78,11 @@ class NodeConfig:
     checkpoint: tuple[int, bytes] | None = None
     trust_genesis: bool = False
     admit: Path | None = None
+
+    @property
+    def api_host(self) -> str:
+        """What the API listens on."""
+        return self.ip if self.api_ip is None else self.api_ip
 
 
 def load_config(flags: Mapping[str, str | None], environment: Mapping[str, str], folder: Path) -> NodeConfig:
@@ -316,6 +323,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "ip": Setting(_read_host, "host that both ports listen on", DEFAULT_IP),
     "node_port": Setting(_read_port, "port for other nodes", str(DEFAULT_NODE_PORT)),
     "api_port": Setting(_read_port, "port of the HTTP API", str(DEFAULT_API_PORT)),
+    "api_ip": Setting(_read_host, "host that the API listens on, if not the same", "<ip>"),
     "key_file": Setting(_read_path, "validator key (PEM); without one the node follows and does not vote", "none"),
     "next_key_file": Setting(
         _read_path, "key that a rotation announced: signs from the height on where it counts", "none"

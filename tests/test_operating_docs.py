@@ -19,7 +19,7 @@ from blockchain.cli import build_parser
 from blockchain.config import SETTINGS, load_config
 from blockchain.seams import events
 from tests.api.fake_node import FakeNode
-from tests.test_docs import DOCS, PROTOCOL, ROOT, documents, nodes, table
+from tests.test_docs import DOCS, PROTOCOL, ROOT, documents, nodes, table, texts_of
 
 README = ROOT / "README.md"
 OPERATING = DOCS / "operating.md"
@@ -132,6 +132,11 @@ def _logged_names() -> Iterator[str]:
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == "evt.name" and isinstance(value, ast.Constant):
                         yield str(value.value)
+
+
+def test_every_check_of_doctor_stands_on_the_page_and_none_else() -> None:
+    found = texts_of(("commands",), {"ok": 0, "warn": 0, "fail": 0, "skip": 0})
+    assert rows(OPERATING, "doctor", "What") == found
 
 
 def test_the_checks_of_readyz_are_named() -> None:

@@ -77,7 +77,7 @@ def add_url(parser: CommandParser) -> None:
 
 def url_of(config: NodeConfig) -> str:
     """The API of the node with these settings, as this machine reaches it."""
-    host = "localhost" if is_wildcard(config.ip) else config.ip
+    host = "localhost" if is_wildcard(config.api_host) else config.api_host
     return f"http://[{host}]:{config.api_port}" if ":" in host else f"http://{host}:{config.api_port}"
 
 

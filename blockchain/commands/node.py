@@ -47,6 +47,7 @@ async def run_node(config: NodeConfig, spec: ChainSpec) -> int:
     """
     check_library()
     configure_logging(config.log_level, config.log_format, config.service, f"{config.ip}:{config.node_port}")
+    _warn_at_start(config, spec)
     told = ToldToEnd()
     try:
         async with running_node(config, spec, told.interrupting) as node:
@@ -89,7 +90,7 @@ async def running_node(
         stack.push_async_callback(node.stop)
         # Last, so that nobody is told of an empty pool before it is read again; and its end is first, so that what is
         # in flight still gets its answer.
-        server = ApiServer(create_app(node, settings), config.ip, config.api_port)
+        server = ApiServer(create_app(node, settings), config.api_host, config.api_port)
         await server.start()
         stack.push_async_callback(server.stop)
         stack.callback(node.end_waits)
@@ -102,7 +103,7 @@ async def running_node(
 def api_settings(config: NodeConfig) -> ApiSettings:
     """What the API is told of the settings. Raises ConfigError or KeyFileError for a token that cannot be used."""
     token = None if config.admin_token_file is None else read_admin_token(config.admin_token_file)
-    hosts = HostRule.of(config.ip, config.api_hosts)
+    hosts = HostRule.of(config.api_host, config.api_hosts)
     return ApiSettings(hosts=hosts, requests_per_second=config.api_rate, admin_token=token)
 
 
@@ -171,12 +172,22 @@ def record_path(key_file: Path, data_dir: Path, spec: ChainSpec) -> Path:
     return key_file.with_name(f"{key_file.stem}.{spec.chain_id}-{spec.hash.hex()[:8]}.{RECORD_FILE}")
 
 
+def _warn_at_start(config: NodeConfig, spec: ChainSpec) -> None:
+    """Of what `doctor` warns of too, as far as it costs nothing to look at."""
+    from blockchain.commands.checks import check_at_start  # which needs this module
+
+    for finding in check_at_start(config, spec):
+        if finding.level in ("warn", "fail"):
+            facts = {"evt.name": "not_fit", "what": finding.what, "fix": finding.fix}
+            _LOG.warning("%s: %s: %s", finding.what, finding.text, finding.fix, extra=facts)
+
+
 def _say_stopping() -> None:
     _LOG.info("stopping", extra={"evt.name": "stopping"})
 
 
 def _say_started(config: NodeConfig, api_port: int, node_port: int) -> None:
-    host = f"[{config.ip}]" if ":" in config.ip else config.ip
+    host = f"[{config.api_host}]" if ":" in config.api_host else config.api_host
     docs = f"http://{host}:{api_port}/api/v1/docs/"
     facts = {"evt.name": "listening", "api_port": api_port, "node_port": node_port, "docs": docs}
     _LOG.info("peers on port %d; API on %s", node_port, docs, extra=facts)

@@ -49,7 +49,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     config = read_settings(arguments)
     spec = read_spec(config.genesis)
-    check_ports_free(config.ip, (config.node_port, config.api_port))  # before anything is opened, or signed
+    check_ports_free(config.ip, (config.node_port,))  # before anything is opened, or signed
+    check_ports_free(config.api_host, (config.api_port,))
     if arguments.exit_with_parent:
         threading.Thread(target=_end_with_input, name="parent", daemon=True).start()
     with asyncio.Runner(loop_factory=NodeLoop) as runner:

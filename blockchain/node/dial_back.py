@@ -88,8 +88,13 @@ def to_ask(peers: Iterable[Peer], now: int) -> Peer | None:
 
 
 def reachable(peers: Iterable[Peer]) -> Reachable:
-    """By most of those that could try; where they are even, somebody did get through."""
-    outcomes = Counter(peer.dialled.outcome for peer in _chosen(peers) if peer.dialled.outcome is not None)
+    """By the newest answers of those that are asked."""
+    return reachable_by(peer.dialled.outcome for peer in _chosen(peers))
+
+
+def reachable_by(answers: Iterable[DialOutcome | None]) -> Reachable:
+    """By most of those that could try; where they are even, somebody did get through. None: no answer."""
+    outcomes = Counter(outcome for outcome in answers if outcome is not None)
     failed = sum(outcomes[code] for code in _FAILED)
     tried = outcomes["reached"] + failed
     if tried:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Final
 
 import apsw
 from msgspec import Struct
@@ -26,6 +27,11 @@ from blockchain.runtime.sqlite_file import (
     open_reader,
 )
 from blockchain.runtime.sqlite_rows import read_block, read_halted
+
+GROWTH_BLOCKS: Final = 10_000  # the newest, of which it is told how fast a store grows
+GROWTH_BLOCKS_MIN: Final = 100
+GROWTH_SPAN_MIN_MS: Final = 3_600_000
+_DAY_MS: Final = 86_400_000
 
 
 class StoreFacts(Struct, frozen=True):
@@ -99,6 +105,24 @@ def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
             is_in_use=is_locked(folder),
             halted=read_halted(connection),
         )
+
+
+def read_growth(folder: Path, genesis_hash: bytes) -> int:
+    """By how many bytes a day the file has grown with its newest blocks; 0 when they are too few, or of an hour.
+
+    Raises StoreError as `snapshot` does.
+    """
+    with snapshot(folder, genesis_hash) as found:
+        row: tuple[object, ...] | None = found.connection.execute("SELECT height FROM head").fetchone()
+        height = row[0] if row else 0
+        if not isinstance(height, int) or height <= GROWTH_BLOCKS_MIN:
+            return 0
+        first = max(height - GROWTH_BLOCKS, 1)
+        newest, oldest = (_time_of(found.connection, found.path, at) or 0 for at in (height, first))
+        if newest - oldest < GROWTH_SPAN_MIN_MS:
+            return 0
+        grown = found.path.stat().st_size * (height - first) // height
+        return grown * _DAY_MS // (newest - oldest)
 
 
 def _time_of(connection: apsw.Connection, path: Path, height: int) -> int | None:

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing
 from functools import partial
-from logging import getLogger
 from pathlib import Path
 
+import apsw
 import httpx
 import pytest
 
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
-from blockchain.commands import checks, clock
+from blockchain.commands import checks, checks_disk, checks_peers, clock
 from blockchain.commands.keyring import keys_folder
-from blockchain.commands.probe import probe
 from blockchain.config import NodeConfig, load_config
+from blockchain.demo_chain import demo_spec
 from blockchain.errors import UnsafeLibrary
 from blockchain.genesis import dump_genesis
-from blockchain.node.messages import FRAME_BYTES_MAX
+from blockchain.primitives.block import decode_block
+from blockchain.primitives.chain import ChainSpec
+from blockchain.runtime import sqlite_look
 from blockchain.runtime.folder_lock import FolderLock
-from blockchain.runtime.keystore import generate_key, write_key_file
-from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import P2PLimits
+from blockchain.runtime.keystore import write_key_file
+from blockchain.runtime.sqlite_look import read_growth
 from tests.api.fake_node import FakeNode
 from tests.commands.fake_api import running_api
 from tests.commands.stored_chain import SPEC, flags, make_chain, sql
@@ -42,9 +40,10 @@ def settings_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[st
     """Flags of a node that is fit: a chain of its own, a store, a validator's key, free ports."""
     make_chain(tmp_path)
     write_key_file(tmp_path / "key.pem", KEYS[0], None)
-    monkeypatch.setattr(checks, "SYNC_MS_WARN", 1e9)  # whatever the disk of the tests is like
-    monkeypatch.setattr(checks, "FREE_BYTES_WARN", 0)
-    monkeypatch.setattr(checks, "FREE_BYTES_FAIL", 0)
+    monkeypatch.setattr(checks_disk, "SYNC_PART", 1e-9)  # whatever the disk of the tests is like
+    monkeypatch.setattr(checks_disk, "WORST_PART", 1e-9)
+    monkeypatch.setattr(checks_disk, "FREE_BYTES_WARN", 0)
+    monkeypatch.setattr(checks_disk, "FREE_BYTES_FAIL", 0)
     return [*flags(tmp_path), f"--key_file={tmp_path / 'key.pem'}", "--node_port=0", "--api_port=0", "--seeds=none"]
 
 
@@ -59,7 +58,7 @@ def test_a_node_that_is_fit(settings: list[str], tmp_path: Path, capsys: pytest.
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     told = report(capsys, settings)
     assert "FAIL" not in told and "WARN" not in told
-    assert "not checked  clock: against another machine's" in told
+    assert "not checked  clock: no other node's is known: name a node's API with --url" in told
     for text in (
         "height 5",
         SPEC.hash.hex(),
@@ -138,14 +137,15 @@ def test_what_is_wrong_fails_with_what_to_do(
 
 
 def test_a_busy_port_fails_unless_it_is_the_nodes_own(
-    settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         more = ["--ip=127.0.0.1", f"--api_port={busy.getsockname()[1]}"]
         assert "already in use" in report(capsys, [*settings, *more], EXIT_FAILED)
         lock = FolderLock.take(tmp_path / "data")
+        monkeypatch.setattr(checks_peers, "API_SECONDS", 0.1)
         told = report(capsys, [*settings, *more])
-        assert "this node is running" in told and "`blockchain peers`" in told
+        assert "this node is running" in told and "its API does not answer" in told
         lock.release()
     lock = FolderLock.take(tmp_path / "data")
     assert "but not on these ports" in report(capsys, settings, EXIT_FAILED)
@@ -155,11 +155,11 @@ def test_a_busy_port_fails_unless_it_is_the_nodes_own(
 def test_a_disk_without_room_and_a_slow_one(
     settings: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "SYNC_MS_WARN", -1)
+    monkeypatch.setattr(checks_disk, "SYNC_PART", 1e9)
     assert "use a faster disk" in report(capsys, settings)
-    monkeypatch.setattr(checks, "FREE_BYTES_WARN", 2**90)
+    monkeypatch.setattr(checks_disk, "FREE_BYTES_WARN", 2**90)
     assert "WARN         disk" in report(capsys, settings)
-    monkeypatch.setattr(checks, "FREE_BYTES_FAIL", 2**80)
+    monkeypatch.setattr(checks_disk, "FREE_BYTES_FAIL", 2**80)
     assert "FAIL         disk" in report(capsys, settings, EXIT_FAILED)
 
 
@@ -168,9 +168,9 @@ def test_a_data_folder_on_another_machine(
 ) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(f"disk / ext4 rw 0 0\nserver:/x {tmp_path} nfs4 rw 0 0\n")
-    monkeypatch.setattr(checks, "_MOUNTS", mounts)
+    monkeypatch.setattr(checks_disk, "_MOUNTS", mounts)
     assert "is on nfs4" in report(capsys, settings, EXIT_FAILED)
-    monkeypatch.setattr(checks, "_MOUNTS", tmp_path / "none")
+    monkeypatch.setattr(checks_disk, "_MOUNTS", tmp_path / "none")
     assert "not checked  data folder" in report(capsys, settings)
 
 
@@ -205,7 +205,7 @@ def test_the_clock_and_chain_of_another_node(
     with running_api() as (url, _):
         ahead = clock.clock_ahead_ms(url)
         assert ahead is not None and abs(ahead) < 60_000, "it is the same clock, and its header may be a little old"
-        monkeypatch.setattr(checks, "clock_ahead_ms", lambda url: 0)
+        monkeypatch.setattr(checks_peers, "clock_ahead_ms", lambda url: 0)
         told = report(capsys, [*same, f"--url={url}"])
         assert f"{url} is of this chain" in told and "ok           clock: within 2 s" in told
         told = report(capsys, [*settings, f"--url={url}"], EXIT_FAILED)
@@ -229,48 +229,9 @@ def test_a_node_that_lies_about_its_clock_without_end(date: str, monkeypatch: py
 def test_the_difference_of_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     with running_api() as (url, _):
         for ahead, level in ((1_000, "ok"), (-3_000, "warn"), (9_000, "fail"), (None, "skip")):
-            monkeypatch.setattr(checks, "clock_ahead_ms", lambda url, ahead=ahead: ahead)
-            found = list(checks.check_other_node(url, SPEC))
+            monkeypatch.setattr(checks_peers, "clock_ahead_ms", lambda url, ahead=ahead: ahead)
+            found = list(checks_peers.check_other_node(url, SPEC))
             assert [one.level for one in found if one.what == "clock"] == [level]
-
-
-@contextmanager
-def listening_peer(genesis_hash: bytes) -> Iterator[str]:
-    """The address of a node's peer-to-peer port, in a thread of its own."""
-    started: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-
-    async def serve() -> None:
-        p2p = P2P(
-            node_key=generate_key(), genesis_hash=genesis_hash, listen_host="127.0.0.1", listen_port=0, advertise=None,
-            limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX), events=asyncio.Queue(64), log=getLogger("test"),
-        )  # fmt: skip
-        await p2p.start()
-        stop = asyncio.Event()
-        started.set_result((p2p.port, asyncio.get_running_loop(), stop))
-        await stop.wait()
-        await p2p.stop()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    port, loop, stop = started.result(WAIT_SECONDS)
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(WAIT_SECONDS)
-
-
-def test_seeds_are_asked_for_their_chain(
-    settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with listening_peer(SPEC.hash) as same, listening_peer(bytes(32)) as other:
-        found = probe([same, other, "127.0.0.1:1"], SPEC.hash, tmp_path / "nowhere")
-        assert found[same] == "" and "other_chain" in found[other] and found["127.0.0.1:1"] != ""
-        told = report(capsys, [*settings, f"--seeds={same},{other},127.0.0.1:1"], EXIT_FAILED)
-    assert f"ok           seeds: {same} is of this chain" in told
-    assert f"FAIL         seeds: {other}: other_chain" in told
-    assert "WARN         seeds: 127.0.0.1:1" in told
-    assert not (tmp_path / "nowhere").exists()
 
 
 def test_settings_that_cannot_be_are_refused_as_by_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,3 +239,58 @@ def test_settings_that_cannot_be_are_refused_as_by_run(tmp_path: Path, capsys: p
     assert stderr_line(capsys)
     assert main(["doctor", f"--genesis={tmp_path / 'none'}"]) == EXIT_FAILED
     assert "cannot be read" in stderr_line(capsys)
+
+
+# ------------------------------------------------------------------------------------------------ who can ask the API
+
+
+def levels_of_api(folder: Path, spec: ChainSpec = SPEC, **given: str | None) -> list[str]:
+    config = load_config(given, {"BLOCKCHAIN_ENV_FILE": ""}, folder)
+    return [finding.level for finding in checks.check_api(config, spec)]
+
+
+def test_an_api_open_to_the_world_is_told_with_its_fix(tmp_path: Path) -> None:
+    assert levels_of_api(tmp_path) == levels_of_api(tmp_path, ip="127.0.0.1", admin_token_file="token") == ["ok"]
+    assert levels_of_api(tmp_path, ip="0.0.0.0") == levels_of_api(tmp_path, ip="::") == ["warn"]
+    assert levels_of_api(tmp_path, demo_spec(), ip="0.0.0.0") == levels_of_api(tmp_path, ip="192.168.0.7") == ["ok"]
+    for ip in ("0.0.0.0", "192.168.0.7", "node-1.example.org"):
+        assert levels_of_api(tmp_path, ip=ip, admin_token_file="token") == ["warn"]
+        assert levels_of_api(tmp_path, ip=ip, admin_token_file="token", api_ip="localhost") == ["ok"]
+
+
+def test_a_node_warns_at_its_start_of_what_costs_nothing_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks_disk, "FREE_BYTES_FAIL", 2**80)
+    monkeypatch.setattr(checks, "OPEN_FILES_MIN", 0)
+    config = load_config({"data_dir": str(tmp_path / "data"), "ip": "::"}, {"BLOCKCHAIN_ENV_FILE": ""}, tmp_path)
+    found = [finding for finding in checks.check_at_start(config, SPEC) if finding.level != "ok"]
+    assert [(finding.what, finding.level) for finding in found] == [("API", "warn"), ("disk", "fail")]
+    assert not (tmp_path / "data").exists()
+
+
+# ------------------------------------------------------------------------------------------------ room and growth
+
+
+def test_how_fast_a_store_grows_is_told_when_it_is_known(
+    settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_growth(tmp_path / "data", SPEC.hash) == 0, "five blocks tell nothing"
+    monkeypatch.setattr(sqlite_look, "GROWTH_BLOCKS_MIN", 4)
+    assert read_growth(tmp_path / "data", SPEC.hash) == 0, "nor do some ms"
+    monkeypatch.setattr(sqlite_look, "GROWTH_SPAN_MIN_MS", 1)
+    size = (tmp_path / "data" / "chain.db").stat().st_size
+    with closing(apsw.Connection(str(tmp_path / "data" / "chain.db"))) as connection:
+        raws = [raw for (raw,) in connection.execute("SELECT raw FROM blocks WHERE height IN (1, 5) ORDER BY height")]
+    oldest, newest = (decode_block(raw).header.time_ms for raw in raws)
+    assert read_growth(tmp_path / "data", SPEC.hash) == size * 4 // 5 * 86_400_000 // (newest - oldest) > 0
+    told = report(capsys, settings)
+    assert "a day: room for 0 days" in told and "WARN         disk" in told
+
+
+def test_a_slow_write_is_told_against_the_time_outs_of_votes(
+    settings: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks_disk, "_sync_ms", lambda _: [1.0, 2.0, 900.0])
+    monkeypatch.setattr(checks_disk, "WORST_PART", 4)
+    assert "takes 2.0 ms, the slowest of 3 took 900.0 ms; with vote time-outs of 1000 ms" in report(capsys, settings)
