@@ -22,7 +22,7 @@ from blockchain.errors import ConfigError
 from blockchain.node.checkpoint import Checkpoint, Vouched
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import Hash32, SigningKey, check_library
+from blockchain.primitives.crypto import Hash32, PublicKey, SigningKey, check_library
 from blockchain.runtime.admitted import read_admitted
 from blockchain.runtime.keystore import check_mode, check_secret, node_key
 from blockchain.runtime.logs import configure_logging
@@ -151,15 +151,20 @@ def open_signers(config: NodeConfig, spec: ChainSpec) -> list[Signing]:
 def _open_signer(key_file: Path, config: NodeConfig, spec: ChainSpec) -> Signing:
     key = open_key(key_file, config.password_file)
     check_mode(key_file, public_ok=spec.demo)
-    record = record_path(key_file, config.data_dir, spec)
     if not spec.demo:
         check_secret(key_file, key.public_key)
-    else:
-        of_next = record.with_name(f"{RECORD_FILE}.{key.public_key.hex()[:8]}")  # found when it is the first one, too
-        record = of_next if key_file == config.next_key_file or of_next.exists() else record
-    signer = Signer(key, spec.hash, record)
+    signer = Signer(key, spec.hash, record_of(key_file, key.public_key, config, spec))
     signer.check()
     return signer
+
+
+def record_of(key_file: Path, key: PublicKey, config: NodeConfig, spec: ChainSpec) -> Path:
+    """Where the record of one of the configured keys is, or will be."""
+    record = record_path(key_file, config.data_dir, spec)
+    if not spec.demo:
+        return record
+    of_next = record.with_name(f"{RECORD_FILE}.{key.hex()[:8]}")  # found when it is the first one, too
+    return of_next if key_file == config.next_key_file or of_next.exists() else record
 
 
 def record_path(key_file: Path, data_dir: Path, spec: ChainSpec) -> Path:
