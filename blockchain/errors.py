@@ -21,7 +21,6 @@ BlockchainError
 │   └── HandshakeFailed       a connection that never came to be, and why
 ├── ChannelClosed             an encrypted channel that ended
 ├── SigningRefused            the signer's record forbids this signature
-├── HistoryRefused            a signing history, or a moved validator, that cannot be taken over
 ├── StoreError                the store cannot be opened or is damaged
 ├── ConfigError               a setting that cannot be used
 ├── PortInUse                 a port is taken by somebody else
@@ -192,17 +191,6 @@ class SigningRefused(BlockchainError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"refused to sign: {why}")
-        self.why = why
-
-
-class HistoryRefused(BlockchainError):
-    """A signing history or a moved validator in a file: damaged, of another chain, or against what is on record."""
-
-    code = "history_refused"
-
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"{path}: {why}")
-        self.path = path
         self.why = why
 
 

@@ -20,9 +20,10 @@ from blockchain.commands.passwords import open_key
 from blockchain.config import NodeConfig
 from blockchain.errors import ConfigError
 from blockchain.node.checkpoint import Checkpoint, Vouched
+from blockchain.node.lookout import Caution
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import Hash32, PublicKey, SigningKey, check_library
+from blockchain.primitives.crypto import Hash32, SigningKey, check_library
 from blockchain.runtime.admitted import read_admitted
 from blockchain.runtime.keystore import check_mode, check_secret, node_key
 from blockchain.runtime.logs import configure_logging
@@ -35,6 +36,8 @@ from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 
 RECORD_FILE: Final = "signing_record"
+
+LOOK_S: Final = 10  # two announcements of another process, so that one may be lost
 
 _LOG: Final = logging.getLogger("blockchain.process")
 
@@ -80,9 +83,10 @@ async def running_node(
             store = SqliteStore.open(config.data_dir, spec.hash)
         stack.callback(store.close)
         key = node_key(config.data_dir)
+        said = vouched_by(config), caution_of(config, spec)
         with blocking():  # the whole state is read
             make_p2p = partial(open_p2p, config, spec, key, admitted)
-            node = NodeService(spec, store, signers, make_p2p, PeerId(key.public_key), vouched_by(config))
+            node = NodeService(spec, store, signers, make_p2p, PeerId(key.public_key), *said)
         p2p = node.p2p
         await p2p.start()
         stack.push_async_callback(p2p.stop)
@@ -112,6 +116,13 @@ def vouched_by(config: NodeConfig) -> Vouched:
     given = config.checkpoint
     checkpoint = None if given is None else Checkpoint(given[0], Hash32(given[1]))
     return Vouched(checkpoint, config.trust_genesis)
+
+
+def caution_of(config: NodeConfig, spec: ChainSpec) -> Caution:
+    """How long a validator listens before it signs, and whether a person says that nobody else does."""
+    default_s = 0 if spec.demo else LOOK_S
+    look_s = default_s if config.look_s is None else config.look_s
+    return Caution(look_ms=look_s * 1_000, sign_anew=config.sign_anew)
 
 
 def open_p2p(
@@ -151,20 +162,15 @@ def open_signers(config: NodeConfig, spec: ChainSpec) -> list[Signing]:
 def _open_signer(key_file: Path, config: NodeConfig, spec: ChainSpec) -> Signing:
     key = open_key(key_file, config.password_file)
     check_mode(key_file, public_ok=spec.demo)
-    if not spec.demo:
-        check_secret(key_file, key.public_key)
-    signer = Signer(key, spec.hash, record_of(key_file, key.public_key, config, spec))
-    signer.check()
-    return signer
-
-
-def record_of(key_file: Path, key: PublicKey, config: NodeConfig, spec: ChainSpec) -> Path:
-    """Where the record of one of the configured keys is, or will be."""
     record = record_path(key_file, config.data_dir, spec)
     if not spec.demo:
-        return record
-    of_next = record.with_name(f"{RECORD_FILE}.{key.hex()[:8]}")  # found when it is the first one, too
-    return of_next if key_file == config.next_key_file or of_next.exists() else record
+        check_secret(key_file, key.public_key)
+    else:
+        of_next = record.with_name(f"{RECORD_FILE}.{key.public_key.hex()[:8]}")  # found when it is the first one, too
+        record = of_next if key_file == config.next_key_file or of_next.exists() else record
+    signer = Signer(key, spec.hash, record)
+    signer.check()
+    return signer
 
 
 def record_path(key_file: Path, data_dir: Path, spec: ChainSpec) -> Path:
