@@ -33,6 +33,7 @@ from blockchain.commands import (
     status,
     testnet,
     tx,
+    validators,
     verify_lottery,
     why,
 )
@@ -51,6 +52,7 @@ COMMANDS: Final = (
     tx,
     account,
     peers,
+    validators,
     why,
     lottery,
     verify_lottery,
