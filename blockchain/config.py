@@ -21,7 +21,7 @@ from blockchain.errors import ConfigError
 LogFormat = Literal["json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
-Value = tuple[int, bytes] | bool | str | Path | int | tuple[str, ...] | None
+Value = tuple[int, bytes] | bool | str | Path | int | tuple[str, ...] | tuple[tuple[str, bytes], ...] | None
 
 DEFAULT_IP: Final = "localhost"
 DEFAULT_NODE_PORT: Final = 8010
@@ -36,17 +36,18 @@ FIRST_PORT: Final = "FIRST_NODE_PORT"
 CONTAINER_NAMES: Final = "DOCKER_NODE_CONTAINER_NAMES"
 CONTAINER_PORTS: Final = "DOCKER_NODE_PORTS"
 SETTINGS_FILE_BYTES_MAX: Final = 64 * 1024  # a page of settings; more is another kind of file
+SIGNERS_MAX: Final = 2  # the key that signs now, and the one that follows it
 SEEDS_MAX: Final = 64  # what a node is told to dial at its start; it learns of the others from these
 _ADDRESS_CHARACTERS_MAX: Final = 256  # as in the handshake
 _SHOWN_CHARACTERS: Final = 60  # of a wrong value in a message
 _PORT_MAX: Final = 65535
 _RATE_MAX: Final = 1_000_000  # as good as no limit
-_LOOK_MAX_S: Final = 3_600
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}", re.ASCII)  # what Datadog takes as a service name
 _CHECKPOINT: Final = re.compile(r"([1-9][0-9]{0,15}):([0-9a-fA-F]{64})", re.ASCII)
+_NODE_ID: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _SWITCH: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 _ENV_LINE: Final = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=\s*(.*))?")
 
@@ -56,7 +57,7 @@ class NodeConfig:
     """The settings of one node. `ip` is the listening host of both ports; port 0 means any free one.
 
     `api_ip` is that of the API where it is another one. `genesis` None is the built-in demo chain; `advertise` None
-    tells no peer where to dial this node; `look_s` None is the chain's default.
+    tells no peer where to dial this node.
     """
 
     ip: str = DEFAULT_IP
@@ -65,6 +66,7 @@ class NodeConfig:
     api_ip: str | None = None
     key_file: Path | None = None
     next_key_file: Path | None = None
+    signer: tuple[tuple[str, bytes], ...] = ()
     password_file: Path | None = None
     data_dir: Path = Path("data", f"node-{DEFAULT_NODE_PORT}")
     genesis: Path | None = None
@@ -78,8 +80,6 @@ class NodeConfig:
     admin_token_file: Path | None = None
     checkpoint: tuple[int, bytes] | None = None
     trust_genesis: bool = False
-    look_s: int | None = None
-    sign_anew: bool = False
     admit: Path | None = None
 
     @property
@@ -244,10 +244,6 @@ def _read_rate(raw: object, where: str) -> int:
     return _read_number(raw, where, 1, _RATE_MAX, f"a whole number of requests a second, 1 to {_RATE_MAX}")
 
 
-def _read_look(raw: object, where: str) -> int:
-    return _read_number(raw, where, 0, _LOOK_MAX_S, f"a whole number of seconds, 0 to {_LOOK_MAX_S}")
-
-
 def _read_port(raw: object, where: str) -> int:
     return _read_number(raw, where, 0, _PORT_MAX, f"a port, 0 to {_PORT_MAX} (0: any free one)")
 
@@ -280,6 +276,21 @@ def _read_address(raw: object, where: str) -> str:
     if match is None or len(match[0]) > _ADDRESS_CHARACTERS_MAX or not 1 <= int(match[1]) <= _PORT_MAX:
         raise _bad(where, raw, "an address of the form host:port")
     return match[0]
+
+
+def _read_signers(raw: object, where: str) -> tuple[tuple[str, bytes], ...]:
+    """Addresses and node ids of remote signers: one, or two while a rotation is under way."""
+    entries = _split(raw) if isinstance(raw, str) else raw
+    if not isinstance(entries, list) or not 1 <= len(entries) <= SIGNERS_MAX:
+        raise _bad(where, raw, "host:port@node_id of a remote signer, or of two with a comma between them")
+    return tuple(_read_signer(entry, where) for entry in entries)
+
+
+def _read_signer(raw: object, where: str) -> tuple[str, bytes]:
+    address, _, node_id = raw.rpartition("@") if isinstance(raw, str) else ("", "", "")
+    if not _NODE_ID.fullmatch(node_id):
+        raise _bad(where, raw, "host:port@node_id, the node id of 64 hex digits as `blockchain keys node` prints it")
+    return _read_address(address, where), bytes.fromhex(node_id)
 
 
 def _read_advertise(raw: object, where: str) -> str | None:
@@ -335,6 +346,9 @@ SETTINGS: Final[dict[str, Setting]] = {
     "next_key_file": Setting(
         _read_path, "key that a rotation announced: signs from the height on where it counts", "none"
     ),
+    "signer": Setting(
+        _read_signers, "host:port@node_id of the process that holds the validator key, in place of `key_file`", "none"
+    ),
     "password_file": Setting(_read_path, "file whose first line is the password of an encrypted key file", "none"),
     "data_dir": Setting(_read_path, "folder of the node's data", "data/node-<node_port>"),
     "genesis": Setting(_read_path, "genesis file of the chain", "the built-in demo chain"),
@@ -353,17 +367,6 @@ SETTINGS: Final[dict[str, Setting]] = {
     "checkpoint": Setting(_read_checkpoint, "height:id of a block that the chain holds, or it is not trusted", "none"),
     "trust_genesis": Setting(
         _read_switch, "trust the chain from genesis on, however old its newest block is", "false", is_switch=True
-    ),
-    "look_s": Setting(
-        _read_look,
-        "seconds for which a validator listens for others with its key before it signs",
-        "10, on a demo chain 0",
-    ),
-    "sign_anew": Setting(
-        _read_switch,
-        "sign though the record is lost or old: nobody else signs with this key",
-        "false",
-        is_switch=True,
     ),
     "admit": Setting(_read_path, "file of the node ids (hex, one a line) that this node talks to", "everybody"),
 }

@@ -21,6 +21,7 @@ BlockchainError
 │   └── HandshakeFailed       a connection that never came to be, and why
 ├── ChannelClosed             an encrypted channel that ended
 ├── SigningRefused            the signer's record forbids this signature
+├── HistoryRefused            a signing history, or a moved validator, that cannot be taken over
 ├── StoreError                the store cannot be opened or is damaged
 ├── ConfigError               a setting that cannot be used
 ├── PortInUse                 a port is taken by somebody else
@@ -194,6 +195,17 @@ class SigningRefused(BlockchainError):
         self.why = why
 
 
+class HistoryRefused(BlockchainError):
+    """A signing history or a moved validator in a file: damaged, of another chain, or against what is on record."""
+
+    code = "history_refused"
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+        self.why = why
+
+
 class StoreError(BlockchainError):
     """The store cannot be opened, belongs to another chain, is of a newer version, or is damaged."""
 
@@ -219,6 +231,15 @@ class KeyFileError(BlockchainError):
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"key file {path}: {why}")
         self.path = path
+        self.why = why
+
+
+class SignerUnreachable(BlockchainError):
+    code = "signer_unreachable"
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"the signer at {address} cannot be reached: {why}")
+        self.address = address
         self.why = why
 
 

@@ -15,7 +15,7 @@ ADDRESS_B: Final = "pos10x64vt50ue20jsrckyfw32vt57gplpf6u62ma4lquwgshtgyjejqs48z
 KEY_A: Final = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"
 TRANSACTION_ID: Final = "071bcd2d5199fe9881dc5754d6a76f2585484312261cad7c2bdb731880d085da"
 BLOCK_ID: Final = "8f1f3d0a5d6c6f60a7d2cc55b7a6b4f5a3f0b0f2c3d6e9887766554433221100"
-HASH: Final = "c1" * 32
+_HASH: Final = "c1" * 32
 _SIGNATURE: Final = (
     "214edf81f353829f18263b4bef68d3456cf37003e559acb5aee108137e35b989"
     "4ac41b1317ac5fd961c668fc5ee8fcbf68eca86c16034866761e4d66ba185f0e"
@@ -31,7 +31,6 @@ READY: Final[Example] = {
         "synced": {"ok": True, "why": ""},
         "not_stalled": {"ok": True, "why": ""},
         "trusted": {"ok": True, "why": ""},
-        "signs": {"ok": True, "why": ""},
     },
 }
 SYNCING: Final[Example] = {
@@ -92,17 +91,17 @@ BLOCK: Final[Example] = {
     "version": 1,
     "height": 3,
     "round": 0,
-    "seed": HASH,
+    "seed": _HASH,
     "time_ms": TIME_MS,
-    "parent": HASH,
+    "parent": _HASH,
     "forger": ADDRESS_A,
     "vrf_proof": "b2" * 80,
-    "transaction_root": HASH,
-    "state_root": HASH,
-    "validators_hash": HASH,
-    "next_validators_hash": HASH,
-    "evidence_root": HASH,
-    "parent_certificate_hash": HASH,
+    "transaction_root": _HASH,
+    "state_root": _HASH,
+    "validators_hash": _HASH,
+    "next_validators_hash": _HASH,
+    "evidence_root": _HASH,
+    "parent_certificate_hash": _HASH,
     "transaction_count": 1,
     "evidence_count": 0,
     "transactions": [POOLED_TRANSACTION],
@@ -118,7 +117,7 @@ _CERTIFICATE: Final[Example] = {
 }
 FULL_BLOCK: Final[Example] = {
     **BLOCK,
-    "parent_certificate": {**_CERTIFICATE, "height": 2, "block_id": HASH},
+    "parent_certificate": {**_CERTIFICATE, "height": 2, "block_id": _HASH},
     "certificate": _CERTIFICATE,
 }
 HISTORY: Final[Example] = {
@@ -170,17 +169,17 @@ TRANSACTION_PROOF: Final[Example] = {
     "raw": "9701c420" + "00" * 8,
     "transaction": SIGNED_TRANSACTION,
     "position": 0,
-    "path": [HASH],
+    "path": [_HASH],
     **_HEADER_PROOF,
 }
 ACCOUNT_PROOF: Final[Example] = {
     "address": ADDRESS_A,
     "public_key": KEY_A,
     "proof": {
-        "sibling_hashes": [HASH],
+        "sibling_hashes": [_HASH],
         "queries": [
-            {"key": HASH, "value": "924a02", "bitmap": "01"},
-            {"key": HASH, "value": "", "bitmap": "02"},
+            {"key": _HASH, "value": "924a02", "bitmap": "01"},
+            {"key": _HASH, "value": "", "bitmap": "02"},
         ],
     },
     **_HEADER_PROOF,
@@ -204,7 +203,7 @@ STATUS: Final[Example] = {
     "version": "0.1.0",
     "chain_id": "demo",
     "genesis_hash": GENESIS_HASH,
-    "node_id": HASH,
+    "node_id": _HASH,
     "height": 3,
     "head": BLOCK_ID,
     "head_time_ms": TIME_MS,
@@ -219,7 +218,6 @@ STATUS: Final[Example] = {
     "stalled_ms": 0,
     "sync": {"target": 3, "blocks_per_second": None, "seconds_left": None, "sources": 0, "waiting_for": ""},
     "untrusted": "",
-    "silent": "",
     "network": {
         "clock_offset_ms": 12,
         "clock_peers": 3,
@@ -257,11 +255,12 @@ ACCOUNT: Final[Example] = {
     "stake_waiting": 0,
     "validator_key": KEY_A,
 }
-VALIDATOR_A: Final[Example] = {"address": ADDRESS_A, "key": KEY_A, "stake": 1}
+_VALIDATOR: Final[Example] = {"address": ADDRESS_A, "key": KEY_A, "stake": 1}
+VALIDATORS: Final[Example] = {"height": 4, "hash": _HASH, "total_stake": 1, "validators": [_VALIDATOR]}
 PEERS: Final[Example] = {
     "peers": [
         {
-            "id": HASH,
+            "id": _HASH,
             "address": "localhost:8011",
             "inbound": False,
             "height": 3,
@@ -307,14 +306,14 @@ LOTTERY: Final[Example] = {
     "genesis_hash": GENESIS_HASH,
     "height": 3,
     "round": 0,
-    "seed": HASH,
-    "reference": HASH,
+    "seed": _HASH,
+    "reference": _HASH,
     "point": 0,
     "total_stake": 1,
     "left_out": [],
     "forger": ADDRESS_A,
     "interval": [0, 1],
-    "validators": [VALIDATOR_A],
+    "validators": [_VALIDATOR],
     "vrf_proof": "b2" * 80,
     "header": "c3" * 480,
     "parent_header": "c4" * 480,

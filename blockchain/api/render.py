@@ -66,7 +66,6 @@ def status(view: StatusView, spec: ChainSpec, genesis_hash: Hash32, node_id: byt
         "stalled_ms": view.stalled_ms,
         "sync": msgspec.structs.asdict(view.sync),
         "untrusted": view.untrusted,
-        "silent": view.silent,
         "network": msgspec.structs.asdict(view.network),
     }
 
@@ -113,6 +112,15 @@ def peers(connected: Sequence[PeerView], dials: Sequence[DialView], bans: Sequen
         "peers": [{**msgspec.structs.asdict(peer), "id": peer.id.hex()} for peer in connected],
         "dials": [msgspec.structs.asdict(dial) for dial in dials],
         "bans": [{**msgspec.structs.asdict(ban), "peer": hex_or_none(ban.peer)} for ban in bans],
+    }
+
+
+def validators(height: int, chosen: ValidatorSet, genesis_hash: Hash32) -> JsonObject:
+    return {
+        "height": height,
+        "hash": chosen.hash(genesis_hash).hex(),
+        "total_stake": chosen.total,
+        "validators": validators_to_json(chosen),
     }
 
 

@@ -74,10 +74,6 @@ class StatusAnswer(BaseModel):
     stalled_ms: Annotated[Number, Field(description="for how long a block is awaited and none became final")]
     sync: SyncPart
     untrusted: Annotated[str, Field(description="why this node does not vote on its chain, or empty")]
-    silent: Annotated[
-        str,
-        Field(description="why this validator signs nothing: it listens first, or its key is used elsewhere; or empty"),
-    ]
     network: NetworkPart
 
 
@@ -124,6 +120,14 @@ class ValidatorPart(Part):
     address: AddressText
     key: Key
     stake: Positive
+
+
+class ValidatorsAnswer(BaseModel):
+    model_config = config_with(examples.VALIDATORS)
+    height: Number
+    hash: Hash
+    total_stake: Number
+    validators: list[ValidatorPart]
 
 
 class PeerPart(Part):

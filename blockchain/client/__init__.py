@@ -33,9 +33,10 @@ from blockchain.client.answers import (
     TransactionProof,
     TransactionState,
     Validator,
+    ValidatorList,
 )
 from blockchain.client.http import AsyncClient, Client
-from blockchain.client.seen import ValidatorList, ValidatorRecord, Why
+from blockchain.client.seen import Why
 from blockchain.errors import RequestRefused
 
 __all__ = [
@@ -69,6 +70,5 @@ __all__ = [
     "TransactionState",
     "Validator",
     "ValidatorList",
-    "ValidatorRecord",
     "Why",
 ]

@@ -57,7 +57,6 @@ class Status(Struct, frozen=True):
     stalled_ms: int
     sync: SyncProgress
     untrusted: str
-    silent: str
     network: Network
 
 
@@ -269,6 +268,13 @@ class Validator(Struct, frozen=True):
     address: str
     key: str
     stake: int
+
+
+class ValidatorList(Struct, frozen=True):
+    height: int
+    hash: str
+    total_stake: int
+    validators: tuple[Validator, ...]
 
 
 class LogLevel(Struct, frozen=True):

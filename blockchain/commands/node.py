@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from blockchain.api.admin import read_admin_token
 from blockchain.api.app import ApiSettings, create_app
@@ -20,15 +20,15 @@ from blockchain.commands.passwords import open_key
 from blockchain.config import NodeConfig
 from blockchain.errors import ConfigError
 from blockchain.node.checkpoint import Checkpoint, Vouched
-from blockchain.node.lookout import Caution
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import Hash32, SigningKey, check_library
+from blockchain.primitives.crypto import Hash32, PublicKey, SigningKey, check_library
 from blockchain.runtime.admitted import read_admitted
 from blockchain.runtime.keystore import check_mode, check_secret, node_key
 from blockchain.runtime.logs import configure_logging
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
+from blockchain.runtime.remote_signer import RemoteSigner, SignerPlace
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.signing import Signing
@@ -37,7 +37,7 @@ from blockchain.seams import PeerId
 
 RECORD_FILE: Final = "signing_record"
 
-LOOK_S: Final = 10  # two announcements of another process, so that one may be lost
+T = TypeVar("T")
 
 _LOG: Final = logging.getLogger("blockchain.process")
 
@@ -53,7 +53,7 @@ async def run_node(config: NodeConfig, spec: ChainSpec) -> int:
     _warn_at_start(config, spec)
     told = ToldToEnd()
     try:
-        async with running_node(config, spec, told.interrupting) as node:
+        async with running_node(config, spec, told.interrupting, told.wait) as node:
             waits = [asyncio.create_task(node.wait()), asyncio.create_task(told.wait())]
             done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
@@ -66,27 +66,35 @@ async def run_node(config: NodeConfig, spec: ChainSpec) -> int:
     return 0
 
 
+async def _never() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
 @asynccontextmanager
 async def running_node(
-    config: NodeConfig, spec: ChainSpec, blocking: Callable[[], AbstractContextManager[None]] = nullcontext
+    config: NodeConfig,
+    spec: ChainSpec,
+    blocking: Callable[[], AbstractContextManager[None]] = nullcontext,
+    told: Callable[[], Coroutine[None, None, None]] = _never,
 ) -> AsyncIterator[NodeService]:
     """A node with both ports open; on leaving, everything it opened is closed, in the reverse order.
 
-    What may take seconds without ever giving the event loop its turn is done inside `blocking`.
+    What may take seconds without ever giving the event loop its turn is done inside `blocking`. While it waits for a
+    remote signer, the end of `told` raises KeyboardInterrupt.
     """
     settings = api_settings(config)
     admitted = None if config.admit is None else read_admitted(config.admit)
     with blocking():  # a password is slow on purpose
-        signers = open_signers(config, spec)
+        signers: list[Signing | RemoteSigner] = [*open_signers(config, spec)]
     async with contextlib.AsyncExitStack() as stack:
         with blocking():  # a store of an earlier version is rewritten
             store = SqliteStore.open(config.data_dir, spec.hash)
         stack.callback(store.close)
         key = node_key(config.data_dir)
-        said = vouched_by(config), caution_of(config, spec)
+        signers += await _unless(told, open_remote_signers(config, spec, key, stack))
         with blocking():  # the whole state is read
             make_p2p = partial(open_p2p, config, spec, key, admitted)
-            node = NodeService(spec, store, signers, make_p2p, PeerId(key.public_key), *said)
+            node = NodeService(spec, store, signers, make_p2p, PeerId(key.public_key), vouched_by(config))
         p2p = node.p2p
         await p2p.start()
         stack.push_async_callback(p2p.stop)
@@ -118,13 +126,6 @@ def vouched_by(config: NodeConfig) -> Vouched:
     return Vouched(checkpoint, config.trust_genesis)
 
 
-def caution_of(config: NodeConfig, spec: ChainSpec) -> Caution:
-    """How long a validator listens before it signs, and whether a person says that nobody else does."""
-    default_s = 0 if spec.demo else LOOK_S
-    look_s = default_s if config.look_s is None else config.look_s
-    return Caution(look_ms=look_s * 1_000, sign_anew=config.sign_anew)
-
-
 def open_p2p(
     config: NodeConfig, spec: ChainSpec, key: SigningKey, admitted: frozenset[bytes] | None, events: PeerEvents
 ) -> P2P:
@@ -147,6 +148,8 @@ def open_signers(config: NodeConfig, spec: ChainSpec) -> list[Signing]:
 
     Raises KeyFileError, ConfigError, and SigningRefused for a record that cannot be used.
     """
+    if config.signer and (config.key_file or config.next_key_file):
+        raise ConfigError("signer stands in place of key_file and next_key_file: give a signer, or key files")
     if config.key_file is None:
         if config.next_key_file is not None:
             raise ConfigError("next_key_file is the key that comes after key_file, and no key_file is given: give both")
@@ -160,17 +163,58 @@ def open_signers(config: NodeConfig, spec: ChainSpec) -> list[Signing]:
 
 
 def _open_signer(key_file: Path, config: NodeConfig, spec: ChainSpec) -> Signing:
-    key = open_key(key_file, config.password_file)
-    check_mode(key_file, public_ok=spec.demo)
-    record = record_path(key_file, config.data_dir, spec)
-    if not spec.demo:
-        check_secret(key_file, key.public_key)
-    else:
-        of_next = record.with_name(f"{RECORD_FILE}.{key.public_key.hex()[:8]}")  # found when it is the first one, too
-        record = of_next if key_file == config.next_key_file or of_next.exists() else record
-    signer = Signer(key, spec.hash, record)
+    key = read_validator_key(key_file, config.password_file, spec)
+    signer = Signer(key, spec.hash, record_of(key_file, key.public_key, config, spec))
     signer.check()
     return signer
+
+
+def record_of(key_file: Path, key: PublicKey, config: NodeConfig, spec: ChainSpec) -> Path:
+    """Where the record of one of the configured keys is, or will be."""
+    record = record_path(key_file, config.data_dir, spec)
+    if not spec.demo:
+        return record
+    of_next = record.with_name(f"{RECORD_FILE}.{key.hex()[:8]}")  # found when it is the first one, too
+    return of_next if key_file == config.next_key_file or of_next.exists() else record
+
+
+async def open_remote_signers(
+    config: NodeConfig, spec: ChainSpec, node_key: SigningKey, stack: contextlib.AsyncExitStack
+) -> list[RemoteSigner]:
+    """Those in other processes, once each has told its key. Raises SignerUnreachable, or ConfigError for one key twice.
+
+    They end with the stack.
+    """
+    signers = [RemoteSigner(SignerPlace(*place), node_key, spec.hash) for place in config.signer]
+    for signer in signers:
+        stack.push_async_callback(signer.stop)
+        await signer.open()
+    if len({signer.public_key for signer in signers}) < len(signers):
+        raise ConfigError("both signers hold the same key: name the one after it")
+    return signers
+
+
+async def _unless(told: Callable[[], Coroutine[None, None, None]], work: Coroutine[None, None, T]) -> T:
+    """The result of `work`; raises KeyboardInterrupt, and stops the work, when `told` ends first."""
+    tasks = working, ending = asyncio.create_task(work), asyncio.create_task(told())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            raise KeyboardInterrupt
+        return working.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def read_validator_key(key_file: Path, password_file: Path | None, spec: ChainSpec) -> SigningKey:
+    """A key that may sign on this chain. Raises KeyFileError."""
+    key = open_key(key_file, password_file)
+    check_mode(key_file, public_ok=spec.demo)
+    if not spec.demo:
+        check_secret(key_file, key.public_key)
+    return key
 
 
 def record_path(key_file: Path, data_dir: Path, spec: ChainSpec) -> Path:

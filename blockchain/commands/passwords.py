@@ -77,6 +77,16 @@ def asked_password(path: Path) -> bytes:
     return password
 
 
+def typed_password(path: Path, flag: str, variable: str) -> bytes:
+    """What a person types to open `path`. Raises KeyFileError, ConfigError where there is no terminal."""
+    if not _is_terminal():
+        raise ConfigError(f"the password of {path} is needed: give {flag} or {variable} (there is no terminal)")
+    password = _typed(path, f"Password of {path}: ")
+    if not password:
+        raise KeyFileError(str(path), "no password was typed")
+    return password
+
+
 def new_password(path: Path, password_file: Path | None, variable: str, flag: str = "--password_file") -> bytes:
     """For what is to be written to `path`: given, or typed twice.
 

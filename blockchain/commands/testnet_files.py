@@ -182,7 +182,6 @@ def _config(node: TestnetNode, nodes: tuple[TestnetNode, ...], secret: TestnetPa
         f'genesis = "../{GENESIS_FILE}"\n'
         f"seeds = {json.dumps(seeds[:_SEEDS])}\n"
         f'service = "{node.name}"\n'
-        "look_s = 1\n"
     )
 
 

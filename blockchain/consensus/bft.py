@@ -70,6 +70,7 @@ from blockchain.seams import (
     Sign,
     SignatureRefused,
     Signed,
+    SignerRegained,
     SigningRecord,
     SignRefused,
     Started,
@@ -78,9 +79,11 @@ from blockchain.seams import (
     TimerKind,
     VoteReceived,
     VrfProved,
+    VrfRefused,
     Write,
 )
 
+ASKED_AGAIN_MAX: Final = 16  # messages, of a signer that is back: those of the newest rounds, which others wait for
 PROPOSALS_AHEAD_MAX: Final = 2  # rounds ahead of one's own of which a proposal is kept; others come again
 _STEP_TIMERS: Final = {
     Step.PROPOSE: TimerKind.PROPOSE,
@@ -159,13 +162,16 @@ class BftEngine:
                 self._on_vrf_proved(given)
             case SignRefused(message=message, why=why):
                 self._on_sign_refused(message, why) if isinstance(message, Proposal | Vote) else None
+            case VrfRefused():
+                self._on_vrf_refused(given)
+            case SignerRegained(record=record):
+                self._on_signer_regained(record, now)
             case PoolChanged():
                 pass  # the trigger is looked at below
             case HeadMoved():
                 self._begin_height(now)
             case _:
                 assert_never(given)
-        self._speak_up()
         self._propose_if_due(now)
         self._arm_propose_timeout()
         return self._out
@@ -174,21 +180,12 @@ class BftEngine:
         """Sign nothing any more: something that must never happen did."""
         self._is_halted = True
 
-    @property
-    def is_mute(self) -> bool:
-        return self._is_mute
-
     def mute(self) -> None:
-        """Sign nothing until `unmute`; a signature that comes back meanwhile is dropped (protocol §5.6)."""
+        """Sign nothing until `unmute`: the chain is not trusted yet (protocol §8.8)."""
         self._is_mute = True
 
     def unmute(self) -> None:
-        """Sign again. What was kept back of the round in progress is asked for with the next input."""
         self._is_mute = False
-
-    def silence(self, height: int) -> None:
-        """Sign nothing new up to and including this height."""
-        self._silent_until = max(self._silent_until, height)
 
     def verify_seal(self, block: VerifiedBlock, certificate: Certificate, validators: ValidatorSet) -> None:
         if certificate.height != block.header.height or certificate.block_id != block.id:
@@ -221,9 +218,12 @@ class BftEngine:
         if rules.round < 0:
             self._perform(rules.start_round(0), now)
             return
-        unsigned_yet = self._unsigned_yet([record for record in records if record.key == self.key])
-        self.current.kept_back = [*self.current.signed, *unsigned_yet]
-        self._speak_up()
+        for message in self.current.signed:
+            self._publish(message)
+        key = self.key
+        if key is not None and self._may_sign():
+            unsigned_yet = self._unsigned_yet([record for record in records if record.key == key])
+            self._out.extend(Sign(message, key) for message in unsigned_yet)
         self._perform(rules.resume(), now)  # what it casts comes after: a key signs upwards only
 
     def _take_signing_record(self, record: SigningRecord) -> None:
@@ -235,8 +235,7 @@ class BftEngine:
         last = record.message
         if last is None or record.height < self.current.height:
             return
-        is_known = record.key == self.key and unsigned(last) in self.current.asked
-        if record.height > self.current.height or not is_known:
+        if self._is_beyond(record):
             self._silent_until = max(self._silent_until, record.height)
         elif last not in self.current.signed:
             self.current.signed.append(last)
@@ -244,6 +243,13 @@ class BftEngine:
                 self.current.rules.book.add(last, self.current.rules.round)
             else:
                 self._restore_proposal(last)
+
+    def _is_beyond(self, record: SigningRecord) -> bool:
+        """Whether it holds a signature that this node, as it stands, never asked for."""
+        last, current = record.message, self.current
+        if last is None or record.height < current.height:
+            return False
+        return record.height > current.height or record.key != self.key or unsigned(last) not in current.asked
 
     def _unsigned_yet(self, records: list[SigningRecord]) -> list[Proposal | Vote]:
         """What was asked for and can be asked again: what lies below its last signature a key never gives."""
@@ -347,10 +353,29 @@ class BftEngine:
         if given.height == self.current.height:
             self.current.vrf_proof = given.proof
 
+    def _on_vrf_refused(self, given: VrfRefused) -> None:
+        """It is asked for again in the next round that this node forges, or when the signer is there again."""
+        current = self.current
+        if given.height == current.height:
+            current.is_vrf_asked, current.vrf_refused_round = False, current.rules.round
+            self._emit(SignatureRefused(given.height, given.round, Step.PROPOSE, given.why))
+
+    def _on_signer_regained(self, record: SigningRecord, now: int) -> None:
+        """Ask again for what it has not signed; what it has, and this node does not know yet, counts now (§5.6)."""
+        self.current.vrf_refused_round = -1
+        if self._is_beyond(record):
+            self._silent_until = max(self._silent_until, record.height)
+            return
+        if record.key == self.key and self._may_sign():
+            again = self._unsigned_yet([record])[-ASKED_AGAIN_MAX:]
+            self._out.extend(Sign(message, record.key) for message in again)
+        if record.message is not None and record.key == self.key:
+            self._on_signed(record.message, now)
+
     def _on_signed(self, message: Proposal | Vote, now: int) -> None:
         """The vote counts now. An answer for a height that is over is dropped."""
         current = self.current
-        if self._is_mute or unsigned(message) not in current.asked or message in current.signed:
+        if unsigned(message) not in current.asked or message in current.signed:
             return
         current.signed.append(message)
         if isinstance(message, Proposal):
@@ -410,14 +435,9 @@ class BftEngine:
 
     def _cast(self, action: CastVote) -> None:
         validator = self.validator
-        if validator is None or not (self._is_mute or self._may_sign()):
-            return
-        height = self.current.height
-        vote = Vote(height, action.round, action.step, action.value, action.polka_round, validator)
-        if self._is_mute:
-            self.current.keep_back(vote)
-        else:
-            self._ask(vote)
+        if validator is not None and self._may_sign():
+            height = self.current.height
+            self._ask(Vote(height, action.round, action.step, action.value, action.polka_round, validator))
 
     def _finalize(self, decision: Decide, now: int) -> None:
         current = self.current
@@ -464,7 +484,7 @@ class BftEngine:
     def _has_vrf_proof(self) -> bool:
         """The proof is over seed and height, without the round: one a height, asked for once."""
         current = self.current
-        if current.vrf_proof is None and not current.is_vrf_asked:
+        if current.vrf_proof is None and not current.is_vrf_asked and current.vrf_refused_round != current.rules.round:
             key = self.key
             assert key is not None, "a node that is not in the set forges nothing"
             current.is_vrf_asked = True
@@ -505,22 +525,6 @@ class BftEngine:
         bodies = current.unrecorded_bodies(record)
         self._out.append(Write(Batch(round_record=encode_record(record), round_blocks=bodies)))
         self._out.append(Sign(message, key))
-
-    def _speak_up(self) -> None:
-        """Publish and ask for what was kept back while this engine was mute; a late signature is as any slow one."""
-        current, key = self.current, self.key
-        if self._is_mute:
-            return
-        kept, current.kept_back = current.kept_back, []
-        for message in kept:
-            if message in current.signed:
-                self._publish(message)
-            elif key is None or not self._may_sign():
-                continue
-            elif message in current.asked:
-                self._out.append(Sign(message, key))
-            else:
-                self._ask(message)
 
     # ------------------------------------------------------------------------------------------------ words
 

@@ -23,7 +23,6 @@ from blockchain.node.exchange import Exchange
 from blockchain.node.gossip import Gossip
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.liveness import Liveness
-from blockchain.node.lookout import CAREFUL, Caution, Lookout
 from blockchain.node.messages import (
     Accuse,
     Announce,
@@ -80,6 +79,8 @@ from blockchain.seams import (
     SetTimer,
     Sign,
     Signed,
+    SignerLost,
+    SignerRegained,
     SignRefused,
     Started,
     Store,
@@ -89,6 +90,7 @@ from blockchain.seams import (
     TransactionsSubmitted,
     VoteReceived,
     VrfProved,
+    VrfRefused,
     Write,
 )
 
@@ -100,14 +102,7 @@ PEERS_MS: Final = 30_000
 class Core:
     """One chain of one node. `keys` are the validator keys that it holds; without one it follows and does not vote."""
 
-    def __init__(
-        self,
-        spec: ChainSpec,
-        store: Store,
-        keys: frozenset[PublicKey],
-        vouched: Vouched = UNVOUCHED,
-        caution: Caution = CAREFUL,
-    ) -> None:
+    def __init__(self, spec: ChainSpec, store: Store, keys: frozenset[PublicKey], vouched: Vouched = UNVOUCHED) -> None:
         selection = ENGINES[spec.engine](spec.hash)
         self.chain = Chain(spec, selection, store, vouched.checkpoint)
         self.trust = Trust(self.chain, store, vouched)
@@ -115,11 +110,11 @@ class Core:
         self.gossip = Gossip(self.chain, self.engine, store)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
         self.admission = Admission(self.chain, self.gossip, store)
-        self.lookout = Lookout(self.chain, self.engine, self.sync, store, keys, caution)
         self.exchange = Exchange()
         self.surroundings = Surroundings(self.gossip, spec.parameters.clock_drift_ms)
         self._keys = keys
         self.halted = store.halted()  # why, once something happened that must never happen
+        self.lost_signers: dict[PublicKey, str] = {}  # keys of this node that cannot sign now, and why
         self.announcements = Announcements(spec.parameters.clock_drift_ms)
         self.liveness = Liveness()
         self.timeline = Timeline(lambda: self.chain.validators, self.liveness.is_offline)
@@ -149,7 +144,7 @@ class Core:
             round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
             awaited=self.sync.awaited_from(peer),
             holds=self._holds,
-            is_news=lambda said: self.announcements.is_news(said) or self.lookout.wants(said),
+            announced=self.announcements.news_from,
             left=sender.left if sender is not None else lambda _: UNBOUNDED,
             owed=sender.owed if sender is not None else lambda _: UNBOUNDED,
         )
@@ -185,9 +180,12 @@ class Core:
                 self._on_timer(key, now)
             case Signed(message=Announcement() as announcement):
                 self._on_announced(announcement, None, now)
-            case Signed() | VrfProved() | SignRefused():
-                if isinstance(given, Signed) and isinstance(given.message, Vote | Proposal):
-                    self.lookout.on_signed(given.message)
+            case Signed() | VrfProved() | SignRefused() | VrfRefused():
+                self._drive(given, now)
+            case SignerLost(key=lost, why=why):
+                self.lost_signers[lost] = why
+            case SignerRegained(record=record):
+                self.lost_signers.pop(record.key, None)
                 self._drive(given, now)
             case _:
                 assert_never(given)
@@ -195,6 +193,12 @@ class Core:
         return self._out
 
     # ------------------------------------------------------------------------------------------------ beginning
+
+    @property
+    def signer_lost(self) -> str:
+        """Why the key of the height in progress cannot sign: its holder is out of reach; empty: it is not."""
+        key = self.engine.key
+        return "" if key is None else self.lost_signers.get(key, "")
 
     def _on_started(self, given: Started, now: int) -> None:
         self._instance = given.instance
@@ -205,8 +209,7 @@ class Core:
             self._halt(self.halted)
             self._out.append(Emit(Halted(self.halted)))
         self._out.extend(self.trust.on_started(now))
-        self.lookout.on_started(given, now)
-        if self.trust.why or self.lookout.is_silent:
+        if self.trust.why:
             self.engine.mute()
         self._drive(given, now)
         self._set_timer(TimerKind.STATUS, STATUS_MS)
@@ -238,7 +241,6 @@ class Core:
             case VerifiedProposal(proposal=proposal, block=block):
                 if peer.height == proposal.height:
                     peer.note_proposal(proposal.round)
-                self.lookout.on_heard(proposal, peer.id)
                 self._drive(ProposalReceived(proposal, block, peer.id), now)
             case VerifiedTransactions(transactions=transactions):
                 self._out.extend(self.admission.receive(peer, transactions, now))
@@ -247,7 +249,6 @@ class Core:
             case VerifiedAnnouncement(announcement=announcement):
                 self._on_announced(announcement, peer.id, now)
             case VerifiedEvidence(evidence=evidence):
-                self.lookout.on_evidence(evidence)
                 self._on_evidence(evidence, peer.id)
             case Have(ids=ids):
                 self._out.extend(self.gossip.on_have(peer, ids))
@@ -270,7 +271,6 @@ class Core:
         for vote in votes:
             self._note_vote_of(peer, vote)
             self.liveness.on_heard(vote.validator, self.chain.validators)
-            self.lookout.on_heard(vote, peer.id)
             self._drive(VoteReceived(vote, peer.id), now)
 
     def _note_vote_of(self, peer: Peer, vote: Vote) -> None:
@@ -296,7 +296,6 @@ class Core:
         self._out.extend(self.gossip.send_all(Accuse(evidence), but=sender))
 
     def _on_announced(self, announcement: Announcement, sender: PeerId | None, now: int) -> None:
-        self.lookout.on_announced(announcement, sender, now)
         if self.announcements.take(announcement, self.chain.validators, now):
             self.liveness.on_heard(announcement.validator, self.chain.validators)
             self._out.extend(self.gossip.send_all(Announce(announcement), but=sender))
@@ -332,7 +331,6 @@ class Core:
                 self._out.extend(self.sync.on_tick(now))
                 self._out.extend(self.surroundings.on_tick(now))
                 is_awaited = self.engine.is_block_awaited and not self.sync.is_syncing
-                self.lookout.on_tick(STATUS_MS)
                 self.liveness.on_tick(STATUS_MS, self.chain.height, is_awaited)
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
             case TimerKind.ANNOUNCE:
@@ -342,8 +340,6 @@ class Core:
                 self._out.extend(self.gossip.send_all(GetPeers()))
                 self._out.extend(self.surroundings.on_peers_tick(now))
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
-            case TimerKind.LOOK:
-                self.lookout.advance()
             case TimerKind.SYNC:
                 self._follow(self.sync.advance(now), now)
             case TimerKind.BLOCK_WAIT | TimerKind.HEARTBEAT:
@@ -395,20 +391,12 @@ class Core:
         self.engine.halt()
         self.sync.stop()
 
-    def _hush(self, now: int) -> None:
-        """This validator signs where its chain is trusted and nothing was seen of its key that it did not sign."""
-        is_silent = bool(self.trust.why) or self.lookout.is_silent
-        if is_silent:
-            self.engine.mute()
-        elif self.engine.is_mute:
-            self.engine.unmute()
-            self._drive(PoolChanged(), now)  # what it kept back leaves now
-
     def _follow_up(self, now: int) -> None:
         """What an input may have changed for others: trust, the trigger, its timers, and the place peers know of."""
-        self._out.extend(self.trust.on_head())
-        self._out.extend(self.lookout.follow(now))
-        self._hush(now)
+        trusted = self.trust.on_head()
+        if trusted:
+            self.engine.unmute()
+            self._out.extend(trusted)
         if self.chain.pool.ready_count != self._ready:
             self._ready = self.chain.pool.ready_count
             self._drive(PoolChanged(), now)

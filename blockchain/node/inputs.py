@@ -13,11 +13,14 @@ from blockchain.seams import (
     PeerId,
     PeerMet,
     Signed,
+    SignerLost,
+    SignerRegained,
     SignRefused,
     Started,
     TimerFired,
     TransactionsSubmitted,
     VrfProved,
+    VrfRefused,
 )
 
 
@@ -48,4 +51,7 @@ Input = (
     | Signed
     | VrfProved
     | SignRefused
+    | VrfRefused
+    | SignerLost
+    | SignerRegained
 )

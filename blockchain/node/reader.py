@@ -8,7 +8,6 @@ from blockchain.consensus.height import HeightInProgress
 from blockchain.ledger.accounts import account_of, stakeholder
 from blockchain.node.ahead import Finals
 from blockchain.node.core import Core
-from blockchain.node.record import RecordFacts
 from blockchain.node.views import (
     AccountView,
     ConsensusView,
@@ -48,7 +47,6 @@ def status_of(core: Core) -> StatusView:
         stalled_ms=core.liveness.stalled_ms(core.chain.height),
         sync=core.sync.view(),
         untrusted=core.trust.why,
-        silent=core.lookout.why,
         network=core.surroundings.view(),
     )
 
@@ -92,12 +90,10 @@ def _waiting_for(core: Core, current: HeightInProgress) -> str:
         return f"nothing: this node stopped voting: {core.halted}"
     if core.trust.why and core.engine.validator is not None:
         return f"trust: this node does not vote: {core.trust.why}"
-    if core.lookout.is_stopped:
-        return f"nothing: this node signs nothing until it is started again: {core.lookout.why}"
     if core.sync.is_syncing:
         return f"blocks: peers are at height {core.sync.best_height - 1}"
-    if core.lookout.why:
-        return f"a look around: this node does not vote yet: it {core.lookout.why}"
+    if core.signer_lost:
+        return f"the signer: this node does not vote without it: {core.signer_lost}"
     rules = current.rules
     needed = current.validators.quorum_stake
     offline = core.liveness.offline(current.validators)
@@ -203,12 +199,6 @@ def outcome_of(core: Core, store: Finals, transaction_id: Hash32) -> OutcomeView
         return OutcomeView(transaction_id, "final", *place)
     story = store.story(transaction_id)
     return OutcomeView(transaction_id, story[-1].name if story else "unknown")
-
-
-def records_of(core: Core) -> RecordFacts:
-    chain = core.chain
-    offline = frozenset(core.liveness.offline(chain.validators))
-    return RecordFacts(tuple(chain.turns.newest), chain.parent_validators, offline)
 
 
 def lottery_of(core: Core, store: Finals, height: int, round: int) -> LotteryReceipt | None:

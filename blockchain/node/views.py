@@ -10,7 +10,6 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from blockchain.node.record import Missed, RecordFacts
 from blockchain.node.seen import WhyFacts
 from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
@@ -93,7 +92,6 @@ class StatusView(Struct, frozen=True):
     stalled_ms: int  # for how long a block is awaited and none became final; 0: none is awaited
     sync: SyncView
     untrusted: str  # why this node does not vote on its chain, or ""
-    silent: str  # why this validator signs nothing at the moment: it listens, or its key is used elsewhere; or ""
     network: NetworkView
 
 
@@ -266,12 +264,6 @@ class NodeReader(Protocol):
 
     def validators(self, height: int | None = None) -> ValidatorSet:
         """The set of a height (None: of the one in progress); raises LookupError for one not held here."""
-
-    def records(self) -> RecordFacts:
-        """What the validators did over the newest blocks, for `record.records_of`."""
-
-    def missed(self, address: Address) -> dict[int, Missed]:
-        """Why precommits of a validator are missing, by height, as far as this node saw it."""
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None: ...
 

@@ -5,13 +5,13 @@
     dialler → listener   proof                      only after the listener's was verified
     listener → dialler   welcome, or final(why)     from here on both may send
 
-A hello holds version, genesis hash, node id (an Ed25519 public key), an ephemeral X25519 key and a nonce. The
-transcript is a tag, the version, the genesis hash, then the dialler's and the listener's node id, ephemeral
-key and nonce, in that order. A proof signs it under the tag of its role, so that a proof sent back proves
-nothing, and introduces the node: its advertised address and its software. The dialler is the client of
-libsodium's `crypto_kx`; one `crypto_secretstream` goes each way, a frame a message. Frames have one place
-each: whatever comes out of order, too long or altered ends the handshake, and nothing after the end is
-answered.
+A hello begins with the kind of connection that it opens (`Wire`), and holds version, genesis hash, node id
+(an Ed25519 public key), an ephemeral X25519 key and a nonce. The transcript is a tag, the version, the
+genesis hash, then the dialler's and the listener's node id, ephemeral key and nonce, in that order. A proof
+signs it under the tag of its role, so that a proof sent back proves nothing, and introduces the node: its
+advertised address and its software. The dialler is the client of libsodium's `crypto_kx`; one
+`crypto_secretstream` goes each way, a frame a message. Frames have one place each: whatever comes out of
+order, too long or altered ends the handshake, and nothing after the end is answered.
 
 Ephemeral secret and nonce are passed in. The one thing drawn here is the 24-byte header of the outgoing
 stream, which libsodium draws by itself. Deadlines belong to the shell.
@@ -39,26 +39,48 @@ from blockchain.primitives.scalars import SignatureField
 from blockchain.runtime.secure_channel import SecureChannel
 
 WIRE_VERSION: Final = 2  # of the handshake and of everything said after it
+SIGNER_WIRE_VERSION: Final = 1
 EPHEMERAL_BYTES: Final = 32
 NONCE_BYTES: Final = 32
 ADVERTISED_BYTES_MAX: Final = 256  # a host name has at most 253, and a port
 AGENT_BYTES_MAX: Final = 64
 HANDSHAKE_FRAME_BYTES_MAX: Final = 512  # the longest proof has 433; who is nobody yet gets no more memory
 
-_MAGIC: Final = b"\x89p2p"  # no HTTP, no TLS and no text begins like this
 _HELLO_BYTES: Final = 134
 _SCOPE_BYTES: Final = 38  # magic, version, genesis hash: the part that no version may move
-_TRANSCRIPT_TAG: Final = b"p2p-handshake"
 _WELCOME: Final = b"welcome"
 
 
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A kind of connection. Nothing that is said or signed to open one of a kind opens one of another.
+
+    `magic` has 4 bytes: no HTTP, no TLS and no text begins like one.
+    """
+
+    magic: bytes
+    version: int
+    transcript: bytes  # what a transcript begins with
+    dialler: str  # the tags under which the two sign it
+    listener: str
+
+    def tag(self, role: Role) -> str:
+        return self.dialler if role is Role.DIALLER else self.listener
+
+
 class Role(enum.Enum):
-    DIALLER = "p2p-dialler"
-    LISTENER = "p2p-listener"
+    DIALLER = enum.auto()
+    LISTENER = enum.auto()
 
     @property
     def other(self) -> Role:
         return Role.LISTENER if self is Role.DIALLER else Role.DIALLER
+
+
+PEERS: Final = Wire(b"\x89p2p", WIRE_VERSION, b"p2p-handshake", "p2p-dialler", "p2p-listener")
+SIGNERS: Final = Wire(  # a node and its remote signer (docs/protocol.md §8.10)
+    b"\x89sgn", SIGNER_WIRE_VERSION, b"signer-handshake", "signer-dialler", "signer-listener"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +92,7 @@ class Identity:
     advertised: str = ""
     agent: str = ""
     admitted: frozenset[bytes] | None = None
+    wire: Wire = PEERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +112,9 @@ class Hello:
     ephemeral: bytes
     nonce: bytes
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, wire: Wire = PEERS) -> bytes:
         # Not MessagePack: version and chain must be readable to every later version, at a fixed place.
-        scope = _MAGIC + self.version.to_bytes(2, "big") + self.genesis_hash
+        scope = wire.magic + self.version.to_bytes(2, "big") + self.genesis_hash
         return scope + self.node_id + self.ephemeral + self.nonce
 
 
@@ -136,7 +159,7 @@ class Handshake:
         self._secret = ephemeral_secret
         self._expected_id = expected_id
         self._hello = Hello(
-            version=WIRE_VERSION,
+            version=identity.wire.version,
             genesis_hash=identity.genesis_hash,
             node_id=identity.node_key.public_key,
             ephemeral=crypto_scalarmult_base(ephemeral_secret),
@@ -149,7 +172,7 @@ class Handshake:
         self._channel: SecureChannel | None = None
         self.peer: Peer | None = None
         if role is Role.DIALLER:
-            self._outgoing.append(self._hello.to_bytes())
+            self._outgoing.append(self._hello.to_bytes(identity.wire))
 
     @property
     def is_done(self) -> bool:
@@ -209,10 +232,11 @@ class Handshake:
                 raise HandshakeFailed("out_of_order", f"a frame came, awaited was {awaits.value}")
 
     def _on_hello(self, frame: bytes) -> _Awaits:
-        check_is_hello(frame)
+        wire = self._identity.wire
+        check_is_hello(frame, wire)
         if self._role is Role.LISTENER:
-            self._outgoing.append(self._hello.to_bytes())  # also when refused below: the dialler can say why
-        hello = parse_hello(frame, self._identity.genesis_hash)
+            self._outgoing.append(self._hello.to_bytes(wire))  # also when refused below: the dialler can say why
+        hello = parse_hello(frame, self._identity.genesis_hash, wire)
         self._check_admission(hello.node_id)
         self._peer_id = hello.node_id
         self._transcript = self._build_transcript(hello)
@@ -259,14 +283,14 @@ class Handshake:
         return encode(Proof(signature, self._identity.advertised, self._identity.agent))
 
     def _signed_by(self, role: Role) -> bytes:
-        return tagged(role.value, self._identity.genesis_hash, self._transcript)
+        return tagged(self._identity.wire.tag(role), self._identity.genesis_hash, self._transcript)
 
     def _build_transcript(self, peer: Hello) -> bytes:
         dialler, listener = (self._hello, peer) if self._role is Role.DIALLER else (peer, self._hello)
-        return b"".join(  # every part has a fixed length, so no two transcripts read alike
+        return b"".join(  # every part of a kind has a fixed length, so no two transcripts read alike
             (
-                _TRANSCRIPT_TAG,
-                WIRE_VERSION.to_bytes(2, "big"),
+                self._identity.wire.transcript,
+                self._identity.wire.version.to_bytes(2, "big"),
                 self._identity.genesis_hash,
                 *(dialler.node_id, listener.node_id),
                 *(dialler.ephemeral, listener.ephemeral),
@@ -284,20 +308,20 @@ class Handshake:
         return SecureChannel(send_key=send_key, receive_key=receive_key)
 
 
-def check_is_hello(frame: bytes) -> None:
+def check_is_hello(frame: bytes, wire: Wire = PEERS) -> None:
     """Raises HandshakeFailed when this is not even the beginning of a hello of any version."""
-    if len(frame) < _SCOPE_BYTES or not frame.startswith(_MAGIC):
+    if len(frame) < _SCOPE_BYTES or not frame.startswith(wire.magic):
         raise HandshakeFailed("not_hello", "the peer does not speak this protocol")
 
 
-def parse_hello(frame: bytes, genesis_hash: bytes) -> Hello:
+def parse_hello(frame: bytes, genesis_hash: bytes, wire: Wire = PEERS) -> Hello:
     """The hello of a peer of this version and chain; raises HandshakeFailed with the reason, naming both
     sides.
     """
-    check_is_hello(frame)
+    check_is_hello(frame, wire)
     version = int.from_bytes(frame[4:6], "big")
-    if version != WIRE_VERSION:
-        why = f"this node speaks version {WIRE_VERSION}, the peer version {version}"
+    if version != wire.version:
+        why = f"this node speaks version {wire.version}, the peer version {version}"
         raise HandshakeFailed("other_version", why)
     theirs = frame[6:_SCOPE_BYTES]
     if theirs != genesis_hash:

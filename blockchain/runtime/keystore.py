@@ -132,6 +132,15 @@ def write_key_file(path: Path, key: SigningKey, password: bytes | None) -> None:
         raise KeyFileError(str(path), f"cannot be written: {error.strerror}") from None
 
 
+def place_key_file(path: Path, text: bytes) -> None:
+    """Write a key file that came from elsewhere, as it is, mode 0600, where nothing is yet. Raises KeyFileError."""
+    try:
+        make_folder(path.parent)
+        create_file(path, text)
+    except OSError as error:
+        raise KeyFileError(str(path), f"cannot be written: {error.strerror}") from None
+
+
 def change_password(path: Path, old: bytes | None, new: bytes | None) -> PublicKey:
     """Encrypt the key in a file with another password (None: not at all), and tell whose it is.
 

@@ -17,7 +17,7 @@ from blockchain.errors import HandshakeFailed
 from blockchain.primitives.crypto import SigningKey
 from blockchain.runtime.bans import Bans
 from blockchain.runtime.dialler import Dialler, DialState
-from blockchain.runtime.handshake import Identity
+from blockchain.runtime.handshake import PEERS, Identity, Wire
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.session import Sessions
@@ -45,11 +45,12 @@ class P2P:
         log: logging.Logger,
         admitted: frozenset[bytes] | None = None,
         agent: str = f"blockchain/{__version__}",
+        wire: Wire = PEERS,
     ) -> None:
         """Raises ValueError when `advertise` or `agent` could not be said in a
         handshake.
         """
-        identity = Identity(node_key, genesis_hash, advertise or "", agent, admitted)
+        identity = Identity(node_key, genesis_hash, advertise or "", agent, admitted, wire)
         self._listen_at = (listen_host, listen_port)
         self._limits = limits
         self._log = log

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from blockchain.consensus.signing import check_record, last_position, step_of
 from blockchain.errors import MalformedMessage, SigningRefused
@@ -88,9 +89,9 @@ class RecordFile:
 
     def __init__(self, path: Path, key: PublicKey, genesis_hash: Hash32) -> None:
         self.path = path
-        self._key = key
-        self._genesis_hash = genesis_hash
-        self._kept = Kept(SigningRecord(self._key))
+        self.key = key
+        self.genesis_hash = genesis_hash
+        self._kept = Kept(SigningRecord(self.key))
         self._raw: bytes | None = None  # the file that `_kept` was decoded from
         self._is_settled = True  # nothing was read that might not be on the disk
 
@@ -112,7 +113,7 @@ class RecordFile:
         raw = self._read()
         if raw == self._raw:
             return self._kept
-        kept = Kept(SigningRecord(self._key)) if raw is None else self._decode(raw)
+        kept = Kept(SigningRecord(self.key)) if raw is None else self._decode(raw)
         if not _is_onward(self._kept, kept):
             raise self.refused("was removed, or replaced by an older one, while the node ran: stop, and restore it")
         self._kept, self._raw, self._is_settled = kept, raw, False
@@ -187,8 +188,8 @@ class RecordFile:
         record = kept.record
         message = record.message
         fields = (
-            self._genesis_hash,
-            self._key,
+            self.genesis_hash,
+            self.key,
             message if isinstance(message, Proposal) else None,
             message if isinstance(message, Vote) else None,
             record.precommit_round,
@@ -208,40 +209,45 @@ class RecordFile:
             content = _content_of(payload)
         except MalformedMessage as error:
             raise self._damaged(error.why) from None
-        if content.genesis_hash != self._genesis_hash:
+        if content.genesis_hash != self.genesis_hash:
             raise self.refused(
                 f"belongs to another chain (genesis {content.genesis_hash.hex()}): name another file for this one"
             )
-        if content.public_key != self._key:
+        if content.public_key != self.key:
             raise self.refused(f"belongs to another key ({content.public_key.hex()}): name another file for this one")
         record = self._record_of(content)
         return Kept(record, content.moves, content.is_away) if isinstance(content, MovedRecordContent) else Kept(record)
 
     def _record_of(self, content: RecordContent | MovedRecordContent) -> SigningRecord:
         message = content.proposal or content.vote
-        if message is None:
-            return SigningRecord(self._key)
-        if not verify_message(message, self._key, self._genesis_hash):
-            raise self._damaged("its message does not bear the key's signature")
-        record = SigningRecord(
-            self._key,
-            height=message.height,
-            round=message.round,
-            step=step_of(message),
-            message=message,
-            precommit_round=content.precommit_round,
-            precommit_value=content.precommit_value,
-        )
+        lock = content.precommit_round, content.precommit_value
         try:
-            check_record(record)
+            return checked_record(self.key, self.genesis_hash, message, *lock)
         except SigningRefused as error:
             raise self._damaged(error.why) from None
-        return record
 
     def _damaged(self, why: str) -> SigningRefused:
         return self.refused(
             f"is damaged ({why}): restore it from a copy that is not older, or do not sign with this key"
         )
+
+
+def checked_record(
+    key: PublicKey,
+    genesis_hash: Hash32,
+    message: Proposal | Vote | None,
+    precommit_round: int,
+    precommit_value: Hash32 | None,
+) -> SigningRecord:
+    """The record of a key with this last message, which came from outside. Raises SigningRefused if none can be so."""
+    if message is not None and not verify_message(message, key, genesis_hash):
+        raise SigningRefused("its message does not bear the key's signature")
+    record = SigningRecord(key, precommit_round=precommit_round, precommit_value=precommit_value)
+    if message is not None:
+        place = {"height": message.height, "round": message.round, "step": step_of(message)}
+        record = replace(record, message=message, **place)
+    check_record(record)
+    return record
 
 
 def _content_of(payload: bytes) -> RecordContent | MovedRecordContent:

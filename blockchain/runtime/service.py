@@ -18,16 +18,14 @@ from typing import Final, TypeVar, assert_never
 
 from msgspec.structs import replace
 
-from blockchain.errors import InvalidSignature, MalformedMessage, SigningRefused
+from blockchain.errors import InvalidSignature, MalformedMessage
 from blockchain.node import proofs, reader
 from blockchain.node.ahead import StoreAhead
 from blockchain.node.checkpoint import UNVOUCHED, Vouched
 from blockchain.node.core import Core
 from blockchain.node.dry_run import dry_run_of
 from blockchain.node.inputs import Input
-from blockchain.node.lookout import CAREFUL, Caution
 from blockchain.node.reach import source_of
-from blockchain.node.record import Missed, RecordFacts, reasons_of
 from blockchain.node.seen import WhyFacts
 from blockchain.node.views import (
     AccountProofView,
@@ -50,8 +48,9 @@ from blockchain.runtime.intake import Done, Intake, nothing
 from blockchain.runtime.logs import log_event
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialAnswered, DialFailed, PeerEvents
+from blockchain.runtime.remote_signer import RemoteSigner
 from blockchain.runtime.seldom import Seldom
-from blockchain.runtime.signing import Signing
+from blockchain.runtime.signing import Signing, answer_of
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.told_addresses import ToldAddresses
 from blockchain.runtime.waiters import Waiters
@@ -71,15 +70,12 @@ from blockchain.seams import (
     Send,
     SetTimer,
     Sign,
-    Signed,
-    SignRefused,
     Started,
     SubmissionResult,
     TimerFired,
     TimerKey,
     Token,
     TransactionsSubmitted,
-    VrfProved,
     Write,
 )
 
@@ -97,17 +93,16 @@ class NodeService:
         self,
         spec: ChainSpec,
         store: SqliteStore,
-        signers: Sequence[Signing],
+        signers: Sequence[Signing | RemoteSigner],
         make_p2p: Callable[[PeerEvents], P2P],
         node_id: PeerId,
         vouched: Vouched = UNVOUCHED,
-        caution: Caution = CAREFUL,
     ) -> None:
         self._node_id = node_id
         self._store = store
         self._final = StoreAhead(store)  # what readers see of it
         self._signers = {signer.public_key: signer for signer in signers}
-        self._core = Core(spec, store, frozenset(self._signers), vouched, caution)
+        self._core = Core(spec, store, frozenset(self._signers), vouched)
         self._inbox: asyncio.Queue[tuple[Input, Done] | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
@@ -132,6 +127,9 @@ class NodeService:
         """
         records = tuple(signer.load() for signer in self._signers.values())
         await self._handle(Started(records, secrets.randbits(63)))
+        for signer in self._signers.values():
+            if isinstance(signer, RemoteSigner):
+                signer.begin(self._give)
         self._tasks = [
             asyncio.create_task(self._consume(), name="core"),
             asyncio.create_task(self._intake.run(), name="peers"),
@@ -186,10 +184,8 @@ class NodeService:
                     self.p2p.send(peer, frame)
             case SetTimer(key=key, delay_ms=delay):
                 self._set_timer(key, delay)
-            case Sign():
-                self._due.append(await self._in_thread(self._disk, lambda: self._sign(effect)))
-            case ProveVrf():
-                self._due.append(await self._in_thread(self._disk, lambda: self._prove(effect)))
+            case Sign() | ProveVrf():
+                await self._ask(effect)
             case Emit(event=event):
                 log_event(_LOG, event)
             case Reply(token=token, results=results):
@@ -219,7 +215,11 @@ class NodeService:
 
     def _fire(self, key: TimerKey) -> None:
         self._timers.pop(key, None)
-        self._due.append(TimerFired(key))
+        self._give(TimerFired(key))
+
+    def _give(self, given: Input) -> None:
+        """An input of this node's own, which comes before those that wait in the inbox."""
+        self._due.append(given)
         if self._inbox.empty():
             self._inbox.put_nowait(None)
 
@@ -230,14 +230,13 @@ class NodeService:
 
     # ------------------------------------------------------------------------------------------------ signing
 
-    def _sign(self, asked: Sign) -> Signed | SignRefused:
-        try:
-            return Signed(self._signers[asked.key].sign(asked.message))
-        except SigningRefused as error:
-            return SignRefused(asked.message, error.why)
-
-    def _prove(self, asked: ProveVrf) -> VrfProved:
-        return VrfProved(asked.height, asked.round, self._signers[asked.key].prove(asked.seed, asked.height))
+    async def _ask(self, asked: Sign | ProveVrf) -> None:
+        """Its answer is an input of its own. A signer elsewhere may be slow, or gone: nothing here waits for it."""
+        signer = self._signers[asked.key]
+        if isinstance(signer, RemoteSigner):
+            signer.ask(asked)
+        else:
+            self._due.append(await self._in_thread(self._disk, lambda: answer_of(signer, asked)))
 
     # ------------------------------------------------------------------------------------------------ peers
 
@@ -339,12 +338,6 @@ class NodeService:
 
     def validators(self, height: int | None = None) -> ValidatorSet:
         return reader.validators_at(self._core, self._final, height)
-
-    def records(self) -> RecordFacts:
-        return reader.records_of(self._core)
-
-    def missed(self, address: Address) -> dict[int, Missed]:
-        return reasons_of(self._core.timeline.heights.values(), address)
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None:
         return reader.transaction_of(self._core, self._final, transaction_id)

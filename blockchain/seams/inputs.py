@@ -31,7 +31,6 @@ class TimerKind(Enum):
     STATUS = "status"
     ANNOUNCE = "announce"
     PEERS = "peers"
-    LOOK = "look"  # go on looking through the store for what a key has signed
     SYNC = "sync"  # go on taking over blocks, after other inputs had their turn
 
 
@@ -134,6 +133,27 @@ class VrfProved(Struct, frozen=True):
     proof: bytes
 
 
+class VrfRefused(Struct, frozen=True):
+    """The signer did not prove: it cannot be reached."""
+
+    height: int
+    round: int
+    why: str
+
+
+class SignerLost(Struct, frozen=True):
+    """The holder of a validator key cannot be reached; what is asked of it meanwhile is refused."""
+
+    key: PublicKey
+    why: str
+
+
+class SignerRegained(Struct, frozen=True):
+    """The holder of a validator key is there (again), and this is what it has signed last."""
+
+    record: SigningRecord
+
+
 class SignRefused(Struct, frozen=True):
     """The signer would not sign: its record forbids it, or it cannot be reached."""
 
@@ -150,5 +170,15 @@ class HeadMoved(Struct, frozen=True):
 
 
 EngineInput = (
-    Started | ProposalReceived | VoteReceived | TimerFired | Signed | VrfProved | SignRefused | PoolChanged | HeadMoved
+    Started
+    | ProposalReceived
+    | VoteReceived
+    | TimerFired
+    | Signed
+    | VrfProved
+    | SignRefused
+    | VrfRefused
+    | SignerRegained
+    | PoolChanged
+    | HeadMoved
 )

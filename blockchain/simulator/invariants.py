@@ -20,15 +20,7 @@ from blockchain.primitives.block import BLOCK_BYTES_MAX
 from blockchain.primitives.records import Account, Stakeholder
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
-from blockchain.seams import (
-    BlockRejected,
-    EvidenceFound,
-    Halted,
-    PeerPenalized,
-    SignatureRefused,
-    SigningStopped,
-    State,
-)
+from blockchain.seams import BlockRejected, EvidenceFound, Halted, PeerPenalized, SignatureRefused, State
 from blockchain.simulator.load import Load, Promise, pool_of
 from blockchain.simulator.world import Violation, World
 
@@ -93,8 +85,7 @@ def _lacking(world: World) -> list[str]:
 def _check_words(world: World) -> None:
     """Nobody accuses an honest validator, and no signer had to refuse its own node."""
     for number, event in world.events:
-        wrong = EvidenceFound | SignatureRefused | SigningStopped | BlockRejected | PeerPenalized | Halted
-        if isinstance(event, wrong):
+        if isinstance(event, EvidenceFound | SignatureRefused | BlockRejected | PeerPenalized | Halted):
             _violate(world, f"node {number} says of honest nodes: {event}")
     for node in world.nodes:
         if node.store.evidence():

@@ -1,4 +1,4 @@
-"""A node that holds two keys of one validator, whose key changes from one height to the next (protocol §5.6)."""
+"""Keys that come and go (protocol §5.6): two of one validator, from one height to the next; and one held elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from blockchain.consensus.bft import BftEngine
+from blockchain.consensus.bft import ASKED_AGAIN_MAX, BftEngine
 from blockchain.consensus.evidence import author_of
 from blockchain.consensus.record import decode_record
 from blockchain.consensus.signing import step_of
@@ -15,8 +15,22 @@ from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import PublicKey, Signature
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Proposal, Vote, VoteStep
-from blockchain.seams import Broadcast, Effect, ProposalReceived, ProveVrf, Sign, SigningRecord, Started, Write
+from blockchain.primitives.vote import Proposal, Step, Vote, VoteStep
+from blockchain.seams import (
+    Broadcast,
+    Effect,
+    PoolChanged,
+    ProposalReceived,
+    ProveVrf,
+    Sign,
+    SignatureRefused,
+    SignerRegained,
+    SigningRecord,
+    SignRefused,
+    Started,
+    VrfRefused,
+    Write,
+)
 from tests.consensus.bench import (
     HEIGHT,
     KEYS,
@@ -26,6 +40,7 @@ from tests.consensus.bench import (
     App,
     Bench,
     block_of,
+    events,
     of,
     proposal_of,
     signed,
@@ -240,3 +255,131 @@ def test_of_two_validators_whose_keys_it_holds_it_votes_for_the_first_alone() ->
     bench.engine = BftEngine(bench.app, turns, GENESIS_HASH, Parameters(), held)
     bench.give(Started(tuple(SigningRecord(one) for one in held)))
     assert [(author_of(vote), used) for vote, used in signs(propose(bench, BLOCK))] == [(WHO[1], KEYS[1].public_key)]
+
+
+# ------------------------------------------------------------------------------------------------ a key elsewhere
+
+
+def regained(bench: Bench, last: Vote | Proposal | None = None) -> list[Effect]:
+    return bench.give(SignerRegained(record(KEYS[ME].public_key, last)))
+
+
+def refused(bench: Bench, effects: list[Effect]) -> list[Effect]:
+    """The signer is lost: it refuses all that these effects ask for."""
+    return [e for asked in of(Sign, effects) for e in bench.give(SignRefused(asked.message, "it is not there"))]
+
+
+def voting() -> Bench:
+    bench = Bench(ME)
+    bench.start()
+    return bench
+
+
+def test_a_signer_that_is_back_is_asked_again_for_what_it_has_not_signed() -> None:
+    bench = voting()
+    [(prevote, used)] = signs(effects := propose(bench, BLOCK))
+    assert signs(refused(bench, effects)) == []
+    assert signs(regained(bench)) == [(prevote, used)]
+
+
+def test_it_is_asked_upwards_and_not_for_what_lies_below_its_record() -> None:
+    bench = voting()
+    first = propose(bench, BLOCK)
+    more = bench.prevotes(V, who=[0, 1, 2])
+    [(prevote, used)], [(precommit, _)] = signs(first), signs(more)
+    refused(bench, first + more)
+    assert signs(regained(bench)) == [(prevote, used), (precommit, used)]
+    assert signs(regained(bench, prevote)) == [(precommit, used)]
+
+
+def test_what_it_signed_and_this_node_was_not_told_counts_and_leaves() -> None:
+    bench = voting()
+    [(prevote, _)] = signs(effects := propose(bench, BLOCK))
+    refused(bench, effects)
+    effects = regained(bench, prevote)
+    assert Broadcast(signed(prevote)) in effects and signs(effects) == []
+    assert bench.engine.current.signed == [signed(prevote)]
+    assert of(Broadcast, regained(bench, prevote)) == [], "once"
+
+
+def test_the_vote_that_it_had_kept_can_be_the_one_that_decides() -> None:
+    bench = voting()
+    propose(bench, BLOCK)
+    [(precommit, _)] = signs(effects := bench.prevotes(V, who=[0, 1, 2]))
+    refused(bench, effects)
+    bench.precommits(V, who=[0, 1])
+    regained(bench, precommit)
+    assert bench.engine.current.height == SWITCH
+
+
+def test_only_the_newest_are_asked_for_again() -> None:
+    bench = voting()
+    for number in range(30):
+        refused(bench, bench.timeout(Step.PROPOSE, number))
+        bench.precommits(None, who=[0, 1, 2], round=number)
+        refused(bench, bench.timeout(Step.PRECOMMIT, number))
+    rounds = [message.round for message, _ in signs(regained(bench))]
+    assert rounds == list(range(30 - ASKED_AGAIN_MAX, 30))
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_a_signer_that_has_signed_for_another_node_meanwhile_is_asked_for_nothing_up_to_there(ahead: int) -> None:
+    bench = voting()
+    effects = propose(bench, BLOCK)
+    refused(bench, effects)
+    other = replace(vote_of(ME, PRECOMMIT, block_of(salt=1).id, height=HEIGHT + ahead), signature=Signature(bytes(64)))
+    assert signs(regained(bench, other)) == []
+    assert signs(bench.prevotes(V, who=[0, 1, 2])) == []
+
+
+def test_a_signer_that_is_back_in_another_height_owes_nothing() -> None:
+    bench = voting()
+    [(prevote, _)] = signs(effects := propose(bench, BLOCK))
+    refused(bench, effects)
+    bench.precommits(V)
+    assert signs(regained(bench, prevote)) == []
+    assert bench.engine.current.signed == []
+
+
+def test_the_key_that_does_not_sign_at_this_height_is_asked_for_nothing_when_it_is_back() -> None:
+    bench, effects = at_the_switch()
+    refused(bench, effects)
+    assert signs(bench.give(SignerRegained(record(OLD, mine(PRECOMMIT, HEIGHT))))) == []
+    assert {used for _, used in signs(bench.give(SignerRegained(record(NEW))))} == {NEW}
+
+
+def test_a_mute_engine_asks_for_nothing_again() -> None:
+    bench = voting()
+    refused(bench, propose(bench, BLOCK))
+    bench.engine.mute()
+    assert signs(regained(bench)) == []
+
+
+def forging() -> Bench:
+    """It is drawn for round 0, and has asked for its proof."""
+    bench = Bench(0)
+    bench.app.is_due = True
+    assert len(of(ProveVrf, bench.start())) == 1
+    return bench
+
+
+def test_a_proof_that_is_refused_is_asked_for_when_the_signer_is_back_and_not_before() -> None:
+    bench = forging()
+    refusal = VrfRefused(HEIGHT, 0, "it is not there")
+    effects = bench.give(refusal)
+    assert of(ProveVrf, effects) == [] and events(SignatureRefused, effects)[0].step is Step.PROPOSE
+    assert of(ProveVrf, bench.give(PoolChanged())) == []
+    again = bench.give(SignerRegained(record(KEYS[0].public_key)))
+    assert [(one.height, one.key) for one in of(ProveVrf, again)] == [(HEIGHT, KEYS[0].public_key)]
+    assert len(bench.prove()) > 0 and len(bench.app.built) == 1
+
+
+def test_a_proof_that_is_refused_is_asked_for_in_the_next_round_that_it_forges() -> None:
+    bench = forging()
+    bench.give(VrfRefused(HEIGHT, 0, "it is not there"))
+    assert of(ProveVrf, bench.to_round(3)) == [], "others forge"
+    assert len(of(ProveVrf, bench.to_round(4))) == 1
+
+
+def test_a_refusal_for_a_height_that_is_over_says_nothing() -> None:
+    assert forging().give(VrfRefused(HEIGHT - 1, 0, "it is not there")) == []
