@@ -15,6 +15,7 @@ import msgspec
 
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import InvalidAddress, InvalidGenesis
+from blockchain.genesis_stake import check_stake_rules
 from blockchain.ledger.accounts import AccountLedger
 from blockchain.primitives import vrf
 from blockchain.primitives.address import parse_address
@@ -109,6 +110,7 @@ def check_genesis(spec: ChainSpec) -> None:
     if supply > spec.parameters.supply_max:
         raise InvalidGenesis(f"it hands out {supply}, more than supply_max, {spec.parameters.supply_max}")
     _check_parameters(spec.parameters, is_demo=spec.demo)
+    check_stake_rules(spec, supply)
 
 
 def _check_parameters(parameters: Parameters, *, is_demo: bool) -> None:

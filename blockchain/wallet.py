@@ -10,13 +10,25 @@ from dataclasses import dataclass
 
 from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
-from blockchain.primitives.crypto import HASH_BYTES, PUBLIC_KEY_BYTES, Address, PublicKey, SigningKey
+from blockchain.primitives.crypto import (
+    HASH_BYTES,
+    PUBLIC_KEY_BYTES,
+    SIGNATURE_BYTES,
+    Address,
+    PublicKey,
+    Signature,
+    SigningKey,
+)
 from blockchain.primitives.transaction import (
     Exchange,
+    Pause,
     Payload,
+    Resume,
+    Rotate,
     Stake,
     Transaction,
     Transfer,
+    Unstake,
     VerifiedTransaction,
     sign_transaction,
     transaction_id,
@@ -67,11 +79,33 @@ class Wallet:
         fee: int = 0,
         expiry: int | None = None,
         validator_key: PublicKey | None = None,
+        proof: Signature | None = None,
     ) -> VerifiedTransaction:
-        """Lock `amount` as stake; `validator_key` signs the votes (None: the account's own key)."""
-        if validator_key is not None:
-            validator_key = PublicKey(check_bytes("validator_key", validator_key, PUBLIC_KEY_BYTES))
-        return self._sign(Stake(_amount(amount), validator_key), nonce, fee, expiry)
+        """Lock `amount` as stake; `validator_key` signs the votes (None: the account's own key).
+
+        A key that is named comes with its proof, which `prove_possession` makes where that key is held.
+        """
+        if validator_key is None and proof is None:
+            return self._sign(Stake(_amount(amount)), nonce, fee, expiry)
+        return self._sign(Stake(_amount(amount), *_key_and_proof(validator_key, proof)), nonce, fee, expiry)
+
+    def unstake(self, amount: int, nonce: int, fee: int = 0, expiry: int | None = None) -> VerifiedTransaction:
+        """Take `amount` of the stake back; it is paid out after the chain's unbonding time."""
+        return self._sign(Unstake(_amount(amount)), nonce, fee, expiry)
+
+    def rotate(
+        self, validator_key: PublicKey, proof: Signature, nonce: int, fee: int = 0, expiry: int | None = None
+    ) -> VerifiedTransaction:
+        """Validate with another key, after the chain's delay; `proof` as in `stake`."""
+        return self._sign(Rotate(*_key_and_proof(validator_key, proof)), nonce, fee, expiry)
+
+    def pause(self, blocks: int, nonce: int, fee: int = 0, expiry: int | None = None) -> VerifiedTransaction:
+        """Leave the set for so many heights, after the chain's delay."""
+        return self._sign(Pause(check_integer("blocks", blocks, minimum=1)), nonce, fee, expiry)
+
+    def resume(self, nonce: int, fee: int = 0, expiry: int | None = None) -> VerifiedTransaction:
+        """Come back from a suspension, or early from a pause."""
+        return self._sign(Resume(), nonce, fee, expiry)
 
     def _sign(self, payload: Payload, nonce: int, fee: int, expiry: int | None) -> VerifiedTransaction:
         unsigned = Transaction(
@@ -89,6 +123,13 @@ class Wallet:
 
 def _recipient(value: Address | str) -> Address:
     return check_address("recipient", value)
+
+
+def _key_and_proof(key: PublicKey | None, proof: Signature | None) -> tuple[PublicKey, Signature]:
+    return (
+        PublicKey(check_bytes("validator_key", key, PUBLIC_KEY_BYTES)),
+        Signature(check_bytes("proof", proof, SIGNATURE_BYTES)),
+    )
 
 
 def _amount(value: int) -> int:

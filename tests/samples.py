@@ -58,8 +58,8 @@ def set_of(stakes: Iterable[int]) -> tuple[ValidatorSet, list[SigningKey]]:
 
 
 def spec_of(**changes: Any) -> ChainSpec:
-    """A chain of one validator "v", an issuer "mint", and accounts "a" and "b" with 1,000 each."""
-    parameters = {"stake_delay": 8, **changes.pop("parameters", {})}
+    """A chain of one validator "v", an issuer "mint", and accounts "a" and "b" with 1,000 each; stake need not wait."""
+    parameters = {"stake_delay": 8, "stake_min": 1, "stake_step_max_bp": None, **changes.pop("parameters", {})}
     plain: dict[str, Any] = {
         "chain_id": "test",
         "time_ms": TIME_MS,

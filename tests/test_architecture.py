@@ -23,7 +23,7 @@ LEVELS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"api"}), frozenset({"simulator"})),
     (frozenset({"runtime"}),),
     (frozenset({"node"}),),
-    (frozenset({"genesis", "demo_chain"}),),
+    (frozenset({"genesis", "genesis_stake", "demo_chain"}),),
     (frozenset({"client", "wallet"}),),
     (frozenset({"consensus"}), frozenset({"ledger"})),
     (frozenset({"seams"}),),

@@ -17,11 +17,19 @@ from blockchain.ledger.accounts import AccountLedger
 from blockchain.primitives.address import format_address
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator
 from blockchain.primitives.crypto import Address
-from tests.samples import BAD_KEYS, address, key, spec_of
+from tests import samples
+from tests.samples import BAD_KEYS, address, key
+
+
+def spec_of(**changes: Any) -> ChainSpec:
+    """The chain of `samples`, with the bounds on stake that a chain of one's own needs."""
+    parameters = {"stake_min": 10, "stake_step_max_bp": 1_000, **changes.pop("parameters", {})}
+    return samples.spec_of(parameters=parameters, **changes)
+
 
 SPEC = spec_of()
 WITH_EVERYTHING = spec_of(
-    validators=(GenesisValidator(address("v"), 7, key("votes").public_key), GenesisValidator(address("w"), 2**40)),
+    validators=(GenesisValidator(address("v"), 70, key("votes").public_key), GenesisValidator(address("w"), 2**40)),
     parameters={"heartbeat_ms": 5_000, "block_max_wait_ms": None, "block_threshold": 3, "supply_max": 2**50},
 )
 
@@ -171,7 +179,7 @@ def test_what_has_no_default_may_not_be_missing(name: str) -> None:
 # ------------------------------------------------------------------------------------------------ refusals
 
 TWICE = (GenesisAccount(address("a"), 1), GenesisAccount(address("a"), 2))
-V, W = GenesisValidator(address("v"), 1), GenesisValidator(address("w"), 1)
+V, W = GenesisValidator(address("v"), 100), GenesisValidator(address("w"), 100)
 UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
     "an engine that is not there": ({"engine": "pow"}, "no engine 'pow'; there is: pos"),
     "a ledger that is not there": ({"ledger": "utxo"}, "no ledger 'utxo'; there is: accounts"),
@@ -200,6 +208,38 @@ UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
     "precommits that never have longer": ({"parameters": {"precommit_delta_ms": 0}}, "precommit_timeout_ms never"),
     "forgers that wait too long": ({"parameters": {"commit_wait_ms": 3_000}}, "commit_wait_ms 3000"),
     "a flood of empty blocks": ({"parameters": {"heartbeat_ms": 1}}, "heartbeat_ms 1 floods"),
+    "more validators than may be active": (
+        {"validators": (V, W), "parameters": {"validators_max": 1, "stake_step_max_bp": 3_333}},
+        "2 validators are more than validators_max, 1",
+    ),
+    "a stake below the least": ({"validators": (V, replace(W, stake=9))}, "stake of 9 is below stake_min, 10"),
+    "a reward without room": (
+        {"parameters": {"supply_max": 2_100, "reward_per_block": 1}},
+        "reward_per_block 1 can never be minted",
+    ),
+    "no penalty": ({"parameters": {"slash_bp": 0}}, "slash_bp 0"),
+    "a penalty of nothing": ({"parameters": {"stake_min": 9}}, "the penalty of the smallest stake would be nothing"),
+    "a third left out": ({"parameters": {"absence_share_bp": 4_999}}, "have honest validators suspended"),
+    "pauses most of the time": ({"parameters": {"pause_interval": 1_999}}, "less than twice pause_blocks_max, 1000"),
+    "a third away": ({"parameters": {"active_share_min_bp": 6_666}}, "a third of the stake could be paused"),
+    "evidence that is too old": (
+        {"parameters": {"unbonding_blocks": 9}},
+        "unbonding_blocks 9 is less than stake_delay + 2, 10",
+    ),
+    "any new stake at once": ({"parameters": {"stake_step_max_bp": None}}, "stake_step_max_bp none: new stake"),
+    "a third of new stake at once": ({"parameters": {"stake_step_max_bp": 3_334}}, "at most 3333"),
+    "newcomers and those who come back": (
+        {"parameters": {"stake_step_max_bp": 3_333, "active_share_min_bp": 6_667}},
+        "could be a third of the set",
+    ),
+    "too few units to divide": (
+        {"validators": (replace(V, stake=2),), "parameters": {"stake_min": 1, "slash_bp": 10_000}},
+        "a stake of 2 in all",
+    ),
+    "a place that nobody can take": (
+        {"parameters": {"validators_max": 9}},
+        "their product has to be 10000 or more",
+    ),
 }
 
 
@@ -215,10 +255,10 @@ def test_what_is_unsafe_or_stuck_is_refused_with_the_reason(changes: dict[str, A
 @pytest.mark.parametrize("bad", BAD_KEYS.values(), ids=BAD_KEYS.keys())
 def test_a_validator_that_could_never_forge_is_refused(bad: bytes) -> None:
     """A key of mixed order signs now and then and never proves the lottery's output."""
-    for validator in (GenesisValidator(Address(bad), 1), replace(W, key=bad)):
+    for validator in (GenesisValidator(Address(bad), 100), replace(W, key=bad)):
         with pytest.raises(InvalidGenesis, match=bad.hex()):
             check_genesis(spec_of(validators=(V, validator)))
-    check_genesis(spec_of(validators=(V, GenesisValidator(Address(bad), 1, key("x").public_key))))
+    check_genesis(spec_of(validators=(V, GenesisValidator(Address(bad), 100, key("x").public_key))))
 
 
 @pytest.mark.parametrize(
@@ -227,6 +267,13 @@ def test_a_validator_that_could_never_forge_is_refused(bad: bytes) -> None:
         {"parameters": {"stake_delay": 8}},
         {"parameters": {"stake_delay": 0}, "demo": True},
         {"parameters": {"supply_max": 2_100}},
+        {"parameters": {"supply_max": 2_101, "reward_per_block": 5}},
+        {"parameters": {"stake_min": 1, "slash_bp": 10_000}},
+        {"parameters": {"absence_share_bp": 5_000, "pause_interval": 2_000, "unbonding_blocks": 10}},
+        {"parameters": {"active_share_min_bp": 6_900, "stake_step_max_bp": 500}},
+        {"parameters": {"validators_max": 10}},
+        {"validators": (V, W), "parameters": {"validators_max": 2, "stake_step_max_bp": None}, "demo": True},
+        {"parameters": {"stake_min": 1, "slash_bp": 1, "unbonding_blocks": 1}, "demo": True},
         {"parameters": {"block_threshold": 2, "block_max_transactions": 2, "block_max_wait_ms": None}},
         {"parameters": {"propose_timeout_ms": 50, "commit_wait_ms": 49, "heartbeat_ms": 50}},
         {"parameters": {"timeout_max_ms": 3_001}},

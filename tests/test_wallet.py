@@ -9,12 +9,17 @@ import pytest
 
 from blockchain.errors import InvalidTransaction
 from blockchain.primitives.address import format_address
-from blockchain.primitives.crypto import Address, Hash32, PublicKey, SigningKey
+from blockchain.primitives.crypto import Address, Hash32, PublicKey, Signature, SigningKey
 from blockchain.primitives.transaction import (
     Exchange,
+    Pause,
+    Resume,
+    Rotate,
     Stake,
     Transfer,
+    Unstake,
     VerifiedTransaction,
+    prove_possession,
     verify_transaction,
 )
 from blockchain.wallet import Wallet
@@ -23,10 +28,24 @@ GENESIS = Hash32(b"\x11" * 32)
 WALLET = Wallet(SigningKey(b"\x01" * 32), GENESIS)
 OTHER = Wallet(SigningKey(b"\x02" * 32), GENESIS)
 
+VOTES = OTHER.key.public_key
+
+
+def proof(nonce: int) -> Signature:
+    return prove_possession(OTHER.key, WALLET.address, nonce, GENESIS)
+
+
 MAKERS: list[Callable[..., VerifiedTransaction]] = [
     lambda amount=1, nonce=0, **more: WALLET.transfer(OTHER.address, amount, nonce, **more),
     lambda amount=1, nonce=0, **more: WALLET.exchange(OTHER.address, amount, nonce, **more),
     lambda amount=1, nonce=0, **more: WALLET.stake(amount, nonce, **more),
+    lambda amount=1, nonce=0, **more: WALLET.stake(amount, nonce, validator_key=VOTES, proof=proof(nonce), **more),
+    lambda amount=1, nonce=0, **more: WALLET.unstake(amount, nonce, **more),
+]
+OTHER_MAKERS: list[Callable[..., VerifiedTransaction]] = [
+    lambda nonce=0, **more: WALLET.rotate(VOTES, proof(nonce), nonce, **more),
+    lambda nonce=0, **more: WALLET.pause(7, nonce, **more),
+    lambda nonce=0, **more: WALLET.resume(nonce, **more),
 ]
 
 
@@ -38,12 +57,22 @@ def test_what_it_signs_is_what_a_node_verifies(make: Callable[..., VerifiedTrans
     assert (signed.transaction.nonce, signed.transaction.fee, signed.transaction.expiry) == (3, 2, 9)
 
 
+@pytest.mark.parametrize("make", OTHER_MAKERS)
+def test_kinds_without_an_amount_verify_too(make: Callable[..., VerifiedTransaction]) -> None:
+    signed = make(3, fee=2, expiry=9)
+    assert verify_transaction(signed.raw, GENESIS) == signed
+    assert (signed.transaction.nonce, signed.transaction.fee, signed.transaction.expiry) == (3, 2, 9)
+
+
 def test_the_payloads() -> None:
-    key = PublicKey(OTHER.address)
     assert WALLET.transfer(OTHER.address, 7, 0).transaction.payload == Transfer(OTHER.address, 7)
     assert WALLET.exchange(OTHER.address, 7, 0).transaction.payload == Exchange(OTHER.address, 7)
-    assert WALLET.stake(7, 0).transaction.payload == Stake(7, None)
-    assert WALLET.stake(7, 0, validator_key=key).transaction.payload == Stake(7, key)
+    assert WALLET.stake(7, 0).transaction.payload == Stake(7)
+    assert WALLET.stake(7, 0, 0, None, VOTES, proof(0)).transaction.payload == Stake(7, VOTES, proof(0))
+    assert WALLET.unstake(7, 0).transaction.payload == Unstake(7)
+    assert WALLET.rotate(VOTES, proof(0), 0).transaction.payload == Rotate(VOTES, proof(0))
+    assert WALLET.pause(7, 0).transaction.payload == Pause(7)
+    assert WALLET.resume(0).transaction.payload == Resume()
 
 
 def test_fee_and_expiry_default_to_none() -> None:

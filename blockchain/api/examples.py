@@ -144,13 +144,13 @@ DRY_RUN: Final[Example] = {
     "changes": [
         {
             "address": ADDRESS_A,
-            "before": {"balance": 74, "nonce": 2, "stake": 1},
-            "after": {"balance": 73, "nonce": 3, "stake": 1},
+            "before": {"balance": 74, "nonce": 2, "stake": 1, "unbonding": 0},
+            "after": {"balance": 73, "nonce": 3, "stake": 1, "unbonding": 0},
         },
         {
             "address": ADDRESS_B,
-            "before": {"balance": 5, "nonce": 0, "stake": 0},
-            "after": {"balance": 6, "nonce": 0, "stake": 0},
+            "before": {"balance": 5, "nonce": 0, "stake": 0, "unbonding": 0},
+            "after": {"balance": 6, "nonce": 0, "stake": 0, "unbonding": 0},
         },
     ],
 }
@@ -252,8 +252,13 @@ ACCOUNT: Final[Example] = {
     "nonce": 2,
     "next_nonce": 3,
     "stake": 1,
-    "stake_waiting": 0,
+    "staked": 1,
+    "waiting": 0,
+    "unbonding": [{"amount": 4, "leaves": 40, "release_height": 100_041, "release_ms": None}],
     "validator_key": KEY_A,
+    "is_out": False,
+    "suspension": None,
+    "pause": None,
 }
 _VALIDATOR: Final[Example] = {"address": ADDRESS_A, "key": KEY_A, "stake": 1}
 VALIDATORS: Final[Example] = {"height": 4, "hash": _HASH, "total_stake": 1, "validators": [_VALIDATOR]}

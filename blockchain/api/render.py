@@ -38,7 +38,7 @@ from blockchain.primitives.jsonform import (
     transaction_to_json,
     validators_to_json,
 )
-from blockchain.primitives.transaction import Stake, Transaction, VerifiedTransaction, decode_transaction
+from blockchain.primitives.transaction import Payment, Transaction, VerifiedTransaction, decode_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate
 from blockchain.seams import FinalBlock, Stage, SubmissionResult
@@ -102,8 +102,13 @@ def account(view: AccountView) -> JsonObject:
         "nonce": view.nonce,
         "next_nonce": view.next_nonce,
         "stake": view.stake,
-        "stake_waiting": view.stake_waiting,
+        "staked": view.staked,
+        "waiting": view.waiting,
+        "unbonding": [msgspec.structs.asdict(entry) for entry in view.unbonding],
         "validator_key": hex_or_none(view.validator_key),
+        "is_out": view.is_out,
+        "suspension": view.suspension,
+        "pause": None if view.pause is None else msgspec.structs.asdict(view.pause),
     }
 
 
@@ -219,7 +224,7 @@ def direction(transaction: Transaction, account: Address) -> str:
     """Which way a transaction goes, seen from an account that it names."""
     if transaction.sender != account:
         return "in"
-    is_to_itself = not isinstance(transaction.payload, Stake) and transaction.payload.recipient == account
+    is_to_itself = isinstance(transaction.payload, Payment) and transaction.payload.recipient == account
     return "self" if is_to_itself else "out"
 
 

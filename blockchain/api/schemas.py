@@ -104,21 +104,48 @@ class RecipientAndAmount(Part):
 
 
 class StakePayload(Part):
-    """The payload of STAKE; `validator_key` null: the account's own key votes."""
+    """The payload of STAKE; `validator_key` null: the account's own key votes. One that is named has its `proof`."""
 
     amount: Positive
     validator_key: Key | None = None
+    proof: SignatureHex | None = None
+
+
+class UnstakePayload(Part):
+    """The payload of UNSTAKE."""
+
+    amount: Positive
+
+
+class RotatePayload(Part):
+    """The payload of ROTATE; `proof` is the new key's signature."""
+
+    validator_key: Key
+    proof: SignatureHex
+
+
+class PausePayload(Part):
+    """The payload of PAUSE."""
+
+    blocks: Positive
+
+
+class ResumePayload(Part):
+    """The payload of RESUME, which is empty."""
+
+
+KindPayload = RecipientAndAmount | StakePayload | UnstakePayload | RotatePayload | PausePayload | ResumePayload
 
 
 class SignedTransaction(BaseModel):
     model_config = config_with(examples.SIGNED_TRANSACTION)
     version: Literal[1]
-    kind: Literal["EXCHANGE", "TRANSFER", "STAKE"]
+    kind: Literal["EXCHANGE", "TRANSFER", "STAKE", "UNSTAKE", "ROTATE", "PAUSE", "RESUME"]
     sender: AddressText
     nonce: Number
     fee: Number = 0
     expiry: Number | None = None
-    payload: RecipientAndAmount | StakePayload
+    payload: KindPayload
     signature: SignatureHex
 
 

@@ -43,6 +43,7 @@ class HoldingsPart(Part):
     balance: Number
     nonce: Number
     stake: Number
+    unbonding: Number
 
 
 class AccountChangePart(Part):

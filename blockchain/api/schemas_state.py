@@ -104,16 +104,37 @@ class ConsensusAnswer(BaseModel):
     waiting_for: str
 
 
+class UnbondingPart(Part):
+    """Paid out with the first block at `release_height` or later whose time is `release_ms` or later."""
+
+    amount: Positive
+    leaves: Annotated[Number, Field(description="the first height whose set is without it")]
+    release_height: Number
+    release_ms: Annotated[TimeMs | None, Field(description="null until it has left its set")]
+
+
+class PausePart(Part):
+    """From height `start` up to, not including, `until`."""
+
+    start: Number
+    until: Number
+
+
 class AccountAnswer(BaseModel):
     model_config = config_with(examples.ACCOUNT)
     address: AddressText
     public_key: Key
-    balance: Number
+    balance: Annotated[Number, Field(description="what can be spent")]
     nonce: Number
     next_nonce: Number
-    stake: Number
-    stake_waiting: Number
+    stake: Annotated[Number, Field(description="what counts in the set of the height in progress")]
+    staked: Annotated[Number, Field(description="what is bonded: it counts, or will after the chain's delay")]
+    waiting: Annotated[Number, Field(description="what waits for its turn to be bonded")]
+    unbonding: list[UnbondingPart]
     validator_key: Key | None
+    is_out: Annotated[bool, Field(description="whether evidence put it out for good")]
+    suspension: Annotated[Number | None, Field(description="the height from which it holds; 0: it is due")]
+    pause: PausePart | None
 
 
 class ValidatorPart(Part):

@@ -32,6 +32,7 @@ from blockchain.client.answers import (
     Submission,
     TransactionProof,
     TransactionState,
+    Unbonding,
     Validator,
     ValidatorList,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Submission",
     "TransactionProof",
     "TransactionState",
+    "Unbonding",
     "Validator",
     "ValidatorList",
     "Why",

@@ -61,7 +61,7 @@ class Status(Struct, frozen=True):
 
 
 class SignedTransaction(Struct, frozen=True):
-    """`payload` depends on the kind: recipient and amount, or amount and validator_key."""
+    """`payload` depends on the kind (docs/protocol.md §2): recipient and amount, amount and validator key, blocks, …"""
 
     version: int
     kind: str
@@ -131,6 +131,7 @@ class Holdings(Struct, frozen=True):
     balance: int
     nonce: int
     stake: int
+    unbonding: int
 
 
 class AccountChange(Struct, frozen=True):
@@ -219,8 +220,28 @@ class TransactionState(Struct, frozen=True):
     stages: tuple[Stage, ...] = ()
 
 
+class Unbonding(Struct, frozen=True):
+    """Paid out with the first block at `release_height` or later whose time is `release_ms` or later."""
+
+    amount: int
+    leaves: int
+    release_height: int
+    release_ms: int | None
+
+
+class Pause(Struct, frozen=True):
+    """From height `start` up to, not including, `until`."""
+
+    start: int
+    until: int
+
+
 class Account(Struct, frozen=True):
-    """`next_nonce` is the one for the next transaction; it counts those pending at this node."""
+    """`next_nonce` is the one for the next transaction; it counts those pending at this node.
+
+    `stake` counts in the set of the height in progress; `staked` is bonded, and counts now or after the chain's delay;
+    `suspension` is the height from which it holds, 0 where it is due.
+    """
 
     address: str
     public_key: str
@@ -228,8 +249,13 @@ class Account(Struct, frozen=True):
     nonce: int
     next_nonce: int
     stake: int
-    stake_waiting: int
+    staked: int
+    waiting: int
+    unbonding: tuple[Unbonding, ...]
     validator_key: str | None
+    is_out: bool
+    suspension: int | None
+    pause: Pause | None
 
 
 class TransactionProof(Struct, frozen=True):

@@ -61,7 +61,7 @@ class ProvenPayment(Struct, frozen=True):
 
 
 class ProvenAccount(Struct, frozen=True):
-    """What an account has after the block at `height`; `stake` is None for one that never staked."""
+    """What an account has after the block at `height`; `stake` is None for one that has none."""
 
     address: Address
     height: int
@@ -181,6 +181,8 @@ def read_validators(told: Iterable[answers.Validator]) -> ValidatorSet:
         except InvalidAddress as error:
             raise InvalidProof(str(error)) from None
         members[address] = Validator(address, PublicKey(_hash("key", one.key)), _number(one.stake))
+    if len({member.key for member in members.values()}) != len(members):
+        raise InvalidProof("two validators with one key")
     return ValidatorSet(members.values())
 
 

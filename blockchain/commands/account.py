@@ -9,7 +9,7 @@ from blockchain.commands.arguments import add_command, add_json, add_url
 from blockchain.commands.text import facts, json_text, short_address, table, time_text
 
 if TYPE_CHECKING:
-    from blockchain.client import Account, History, HistoryEntry
+    from blockchain.client import Account, History, HistoryEntry, Unbonding
     from blockchain.commands.arguments import Commands
 
 
@@ -38,17 +38,39 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def page(account: Account) -> str:
-    waiting = f"  ({account.stake_waiting} more will count after the chain's delay)" if account.stake_waiting else ""
     lines: list[tuple[str, object]] = [
         ("address", account.address),
         ("public key", account.public_key),
         ("balance", account.balance),
-        ("stake", f"{account.stake}{waiting}"),
+        ("stake", _stake(account)),
+        *([("waiting", f"{account.waiting}, to be staked in its turn")] if account.waiting else []),
+        *(("unbonding", _unbonding(entry)) for entry in account.unbonding),
         ("next nonce", account.next_nonce),
     ]
     if account.validator_key is not None and account.validator_key != account.public_key:
         lines.append(("validator key", account.validator_key))
-    return facts(lines)
+    return facts(lines + _absence(account))
+
+
+def _stake(account: Account) -> str:
+    counts = "" if account.stake == account.staked else f"  ({account.stake} counts in the set of this height)"
+    return f"{account.staked}{counts}"
+
+
+def _unbonding(entry: Unbonding) -> str:
+    if entry.release_ms is None:
+        return f"{entry.amount}, leaves the set at height {entry.leaves}"
+    return f"{entry.amount}, back from height {entry.release_height} and {time_text(entry.release_ms)} on"
+
+
+def _absence(account: Account) -> list[tuple[str, object]]:
+    lines: list[tuple[str, object]] = [("OUT", "evidence put it out: it can never validate again")] * account.is_out
+    if account.suspension is not None:
+        since = "due" if account.suspension == 0 else f"from height {account.suspension}"
+        lines.append(("suspended", f"{since}; it comes back with: blockchain send resume"))
+    if account.pause is not None:
+        lines.append(("pause", f"from height {account.pause.start} to {account.pause.until}"))
+    return lines
 
 
 def history_page(history: History) -> str:
@@ -60,13 +82,14 @@ def history_page(history: History) -> str:
 
 def _row(entry: HistoryEntry) -> tuple[str, ...]:
     signed = entry.transaction
-    sign = "-" if entry.direction == "out" and signed.kind != "EXCHANGE" else ""
+    amount = signed.payload.get("amount", "")
+    sign = "-" if entry.direction == "out" and amount and signed.kind not in ("EXCHANGE", "UNSTAKE") else ""
     other = signed.sender if entry.direction == "in" else str(signed.payload.get("recipient", ""))
     return (
         str(entry.height),
         time_text(entry.time_ms),
         signed.kind,
-        f"{sign}{signed.payload['amount']}",
+        f"{sign}{amount}",
         "" if entry.direction == "in" else str(signed.fee),
         short_address(other) if other else "",
         signed.id,

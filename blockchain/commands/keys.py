@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blockchain.commands import keys_prove
 from blockchain.commands.arguments import add_command, add_new_password, add_password_file
 from blockchain.commands.text import facts
 
@@ -41,6 +42,7 @@ def add_parser(commands: Commands) -> None:
     change.add_argument("file", type=Path)
     add_password_file(change)
     add_new_password(change, "--new_password_file")
+    keys_prove.add_action(actions)
     name = add_command(
         actions,
         "node",

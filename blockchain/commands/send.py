@@ -20,7 +20,7 @@ from blockchain.commands.text import printable
 if TYPE_CHECKING:
     from blockchain.client import Client, TransactionState
     from blockchain.commands.arguments import Commands
-    from blockchain.primitives.crypto import Hash32
+    from blockchain.primitives.crypto import Hash32, PublicKey, Signature
     from blockchain.primitives.transaction import VerifiedTransaction
     from blockchain.wallet import Wallet
 
@@ -33,12 +33,26 @@ def add_parser(commands: Commands) -> None:
     transfer = add_command(kinds, "transfer", "move an amount from the key's account to another", run)
     exchange = add_command(kinds, "exchange", "mint an amount to an account; only the chain's issuer can", run)
     stake = add_command(kinds, "stake", "lock an amount of the key's account as stake", run)
+    unstake = add_command(kinds, "unstake", "take an amount of the key's stake back, after the unbonding time", run)
+    rotate = add_command(kinds, "rotate", "validate with another key, after the chain's delay", run)
+    pause = add_command(kinds, "pause", "announce that the validator will be away for some blocks", run)
+    resume = add_command(kinds, "resume", "come back from a suspension, or early from a pause", run)
     for one in (transfer, exchange):
         one.add_argument("recipient", help="an address (bech32m or hex), or the file of its key")
-    for one in (transfer, exchange, stake):
+    for one in (transfer, exchange, stake, unstake):
         one.add_argument("amount", type=whole_number)
+    rotate.add_argument("validator_key", metavar="KEY", help="the new key: its file, or hex with --proof")
+    pause.add_argument("blocks", type=whole_number, help="for how many heights")
+    for one in (transfer, exchange, stake, unstake, rotate, pause, resume):
         _add_common(one)
-    stake.add_argument("--validator_key", metavar="KEY", help="key that votes for it, hex or file (default: the own)")
+    stake.add_argument(
+        "--validator_key", metavar="KEY", help="key that votes for it: its file, or hex with --proof (default: the own)"
+    )
+    for one in (stake, rotate):
+        one.add_argument("--proof", metavar="HEX", help="what `keys prove` says where the validator key is held")
+        one.add_argument(
+            "--validator_password_file", type=Path, metavar="FILE", help="first line: password of the validator key"
+        )
 
 
 def _add_common(parser: CommandParser) -> None:
@@ -72,20 +86,50 @@ def run(arguments: argparse.Namespace) -> int:
 
 def sign(wallet: Wallet, node: Client, arguments: argparse.Namespace) -> VerifiedTransaction:
     """The transaction that the arguments describe. Raises InvalidTransaction, InvalidAddress or InvalidKey."""
-    from blockchain.commands.keyring import read_address, read_public_key
+    from blockchain.commands.keyring import read_address
 
     nonce = arguments.nonce
     if nonce is None:
         nonce = node.account(wallet.address_text).next_nonce
-    fee, expiry, amount = arguments.fee, arguments.expiry, arguments.amount
+    fee, expiry = arguments.fee, arguments.expiry
     match arguments.kind:
+        case "stake" if arguments.validator_key is None:
+            return wallet.stake(arguments.amount, nonce, fee, expiry)
         case "stake":
-            key = None if arguments.validator_key is None else read_public_key(arguments.validator_key)
-            return wallet.stake(amount, nonce, fee, expiry, key)
+            return wallet.stake(arguments.amount, nonce, fee, expiry, *_key_and_proof(wallet, nonce, arguments))
+        case "unstake":
+            return wallet.unstake(arguments.amount, nonce, fee, expiry)
+        case "rotate":
+            return wallet.rotate(*_key_and_proof(wallet, nonce, arguments), nonce, fee, expiry)
+        case "pause":
+            return wallet.pause(arguments.blocks, nonce, fee, expiry)
+        case "resume":
+            return wallet.resume(nonce, fee, expiry)
         case "exchange":
-            return wallet.exchange(read_address(arguments.recipient), amount, nonce, fee, expiry)
+            return wallet.exchange(read_address(arguments.recipient), arguments.amount, nonce, fee, expiry)
         case _:
-            return wallet.transfer(read_address(arguments.recipient), amount, nonce, fee, expiry)
+            return wallet.transfer(read_address(arguments.recipient), arguments.amount, nonce, fee, expiry)
+
+
+def _key_and_proof(wallet: Wallet, nonce: int, arguments: argparse.Namespace) -> tuple[PublicKey, Signature]:
+    """The validator key that is named, and its proof: given, or made with the key's file."""
+    from blockchain.commands.keyring import read_key, read_public_key
+    from blockchain.errors import ConfigError
+    from blockchain.primitives.crypto import SIGNATURE_BYTES, Signature
+    from blockchain.primitives.transaction import prove_possession
+    from blockchain.primitives.values import check_bytes
+
+    if arguments.proof is not None:
+        proof = Signature(check_bytes("proof", arguments.proof, SIGNATURE_BYTES))
+        return read_public_key(arguments.validator_key), proof
+    path = Path(arguments.validator_key)
+    if not path.is_file():
+        raise ConfigError(
+            f"validator key {arguments.validator_key}: no key file has this name; a key that is held elsewhere needs a "
+            f"--proof, from there: blockchain keys prove FILE --account={wallet.address_text} --nonce={nonce}"
+        )
+    key = read_key(path, arguments.validator_password_file)
+    return key.public_key, prove_possession(key, wallet.address, nonce, wallet.genesis_hash)
 
 
 def _genesis_hash(node: Client, genesis: Path | None) -> Hash32:

@@ -46,6 +46,7 @@ from blockchain.seams import (
     Emit,
     FinalBlock,
     Ledger,
+    Settlement,
     Stage,
     Store,
     Write,
@@ -65,9 +66,10 @@ class Head(Struct, frozen=True):
 
 
 class Trial(Struct, frozen=True):
-    """What a good block leads to: the state after it, the next set and the next seed."""
+    """What a good block leads to: the state after it, what its end paid, the next set and the next seed."""
 
     state: Overlay
+    settlement: Settlement
     next_validators: ValidatorSet
     next_seed: Hash32
 
@@ -220,13 +222,18 @@ class Chain:
         self, draft: Header, chosen: tuple[VerifiedTransaction, ...], certificate: Certificate, state: Overlay
     ) -> VerifiedBlock:
         """Complete a draft with what only its outcome tells, and remember the outcome."""
-        self.ledger.finish_block(state, draft, (), certificate)
+        settlement = self._finish(state, draft, certificate)
         following = self.ledger.validators(state, draft.height + 1, self._validators)
         header = replace(draft, state_root=state.root(), next_validators_hash=following.hash(self.genesis_hash))
         block = Block(header, tuple(transaction.raw for transaction in chosen), (), certificate)
         verified = VerifiedBlock(block_id(header, self.genesis_hash), codec.encode(block), block, chosen)
-        self._remember(verified.id, Trial(state, following, self.selection.seed_after(header, self._validators)))
+        next_seed = self.selection.seed_after(header, self._validators)
+        self._remember(verified.id, Trial(state, settlement, following, next_seed))
         return verified
+
+    def _finish(self, state: Overlay, header: Header, certificate: Certificate) -> Settlement:
+        """Do what ends a block on the head, after its transactions; nobody is accused yet."""
+        return self.ledger.finish_block(state, header, (), certificate, self.head.validators, self._validators)
 
     def check_block(self, block: VerifiedBlock) -> None:
         if block.id not in self._trials:
@@ -265,13 +272,13 @@ class Chain:
                 self.ledger.apply(state, transaction.transaction, header.height)
             except InvalidTransaction as error:
                 raise InvalidBlock("transactions", f"number {position} does not apply: {error}") from None
-        self.ledger.finish_block(state, header, (), block.block.parent_certificate)
+        settlement = self._finish(state, header, block.block.parent_certificate)
         following = self.ledger.validators(state, header.height + 1, self._validators)
         if header.next_validators_hash != following.hash(self.genesis_hash):
             raise InvalidBlock("next_validators_hash", "not the hash of the next set")
         if header.state_root != state.root():
             raise InvalidBlock("state_root", "not the root of the state after this block")
-        return Trial(state, following, next_seed)
+        return Trial(state, settlement, following, next_seed)
 
     def check_fork(self, certificate: Certificate) -> None:
         """Whether somebody proves that the head is not the only final block of its height (protocol §5.9).
@@ -349,7 +356,7 @@ class Chain:
         self.is_heartbeat_due = False
         decided = Stage("final", now, header.height, certificate.round)
         told = [self.pool.story(transaction_id) for transaction_id in ids]
-        ended = self.pool.on_block(self.state(), self.height, block.transactions, now)
+        ended = self.pool.on_block(self.state(), self.height, block.transactions, trial.settlement, now)
         final = FinalBlock(header.height, block.id, block.raw, codec.encode(certificate), ids)
         batch = Batch(
             block=final,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from blockchain.errors import InvalidTransaction
-from blockchain.ledger.accounts import account_of, stakeholder
+from blockchain.ledger.records import account_of, stakeholder
 from blockchain.node.ahead import Finals
 from blockchain.node.core import Core
 from blockchain.node.mempool import replacement_fee
@@ -51,4 +51,9 @@ def _check_fee(fee: int, replaced_fee: int) -> None:
 
 def _holdings(state: State, address: Address) -> Holdings:
     account, holder = account_of(state, address), stakeholder(state, address)
-    return Holdings(account.balance, account.nonce, 0 if holder is None else holder.stake_in_the_end)
+    return Holdings(
+        account.balance,
+        account.nonce,
+        0 if holder is None else holder.staked,
+        0 if holder is None else holder.unbonding_amount,
+    )

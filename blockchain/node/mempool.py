@@ -16,7 +16,7 @@ from blockchain.node.eviction import Candidates
 from blockchain.node.readiness import Readiness
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction
-from blockchain.seams import Ledger, Stage, State, Story, TransactionStory
+from blockchain.seams import Ledger, Settlement, Stage, State, Story, TransactionStory
 
 TRANSACTIONS_MAX: Final = 100_000
 BYTES_MAX: Final = 64 * 1024 * 1024
@@ -329,17 +329,17 @@ class Mempool:
     # ------------------------------------------------------------------------------------------------ a new block
 
     def on_block(
-        self, state: State, height: int, included: Sequence[VerifiedTransaction], now: int
+        self, state: State, height: int, included: Sequence[VerifiedTransaction], settlement: Settlement, now: int
     ) -> list[TransactionStory]:
         """The final state is now `state`; `height` may come next. Returns what can never apply any more, and why.
 
-        Looks at the senders of the block and at what expires, not at the whole pool.
+        Looks at the senders of the block, at whom its end paid and at what expires, not at the whole pool.
         """
         self._now = now
         for verified in included:
             if verified.id in self._entries:
                 self._leave(self._entries[verified.id])
-        self._readiness.on_block(state, height, included)
+        self._readiness.on_block(state, height, included, settlement)
         before, self._height = self._height, height
         self._state = state
         self.protected = frozenset()

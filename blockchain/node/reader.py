@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from blockchain.consensus.height import HeightInProgress
-from blockchain.ledger.accounts import account_of, stakeholder
+from blockchain.ledger.records import account_of, stakeholder
 from blockchain.node.ahead import Finals
 from blockchain.node.core import Core
 from blockchain.node.views import (
@@ -17,11 +17,14 @@ from blockchain.node.views import (
     PoolView,
     StatusView,
     TransactionView,
+    UnbondingView,
 )
 from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
 from blockchain.primitives.block import BLOCK_BYTES_MAX, decode_block
+from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.records import Unbonding
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, Step
 from blockchain.seams import FinalBlock, Stage
@@ -138,16 +141,29 @@ def account_view(core: Core, address: Address) -> AccountView:
     state = core.chain.state()
     account = account_of(state, address)
     holder = stakeholder(state, address)
-    height = core.chain.height
-    stake = 0 if holder is None else holder.stake_at(height)
+    parameters = core.chain.spec.parameters
     return AccountView(
         address=address,
         balance=account.balance,
         nonce=account.nonce,
         next_nonce=core.chain.pool.next_nonce(address),
-        stake=stake,
-        stake_waiting=0 if holder is None else holder.stake_in_the_end - stake,
-        validator_key=None if holder is None else holder.key,
+        stake=0 if holder is None else holder.seat_at(core.chain.height),
+        staked=0 if holder is None else holder.bonded,
+        waiting=0 if holder is None else holder.waiting_amount,
+        unbonding=() if holder is None else tuple(_unbonding(entry, parameters) for entry in holder.unbonding),
+        validator_key=None if holder is None else holder.newest_key,
+        is_out=holder is not None and holder.is_out,
+        suspension=None if holder is None else holder.suspension,
+        pause=None if holder is None else holder.pause,
+    )
+
+
+def _unbonding(entry: Unbonding, parameters: Parameters) -> UnbondingView:
+    return UnbondingView(
+        amount=entry.amount,
+        leaves=entry.leaves,
+        release_height=entry.leaves + parameters.unbonding_blocks + 1,
+        release_ms=None if entry.left_ms is None else entry.left_ms + parameters.unbonding_ms + 1,
     )
 
 

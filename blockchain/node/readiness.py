@@ -4,12 +4,15 @@ A transaction is *ready* when it applies on the final state after everything tha
 wait. What is ready is found once, and then kept up with little work for each addition and each block. Where something
 ready goes without becoming final, all of it is found anew, once for however many go in one input.
 
-Theory of operation. Take staking away, and whatever order is tried, the same transactions become ready: an account
-spends in nonce order, and the money of others only helps. So one that did not apply after all that is ready will not
-apply before, and a block that takes some of what is ready leaves the rest ready, with the same balances behind it.
-(The end of a block pays nobody, protocol §3.5; what pays there later is a reason for a new search.) Stakes break this:
-of two accounts that name one validator key the first wins, and what a stake writes depends on its height. So a block
-is followed by a new search while one is ready.
+Theory of operation. Take the kinds that concern stake away, and whatever order is tried, the same transactions become
+ready: an account spends in nonce order, and the money of others only helps. So one that did not apply after all that is
+ready will not apply before, and a block that takes some of what is ready leaves the rest ready, with the same balances
+behind it. The end of a block pays accounts (protocol §3.5): what it paid is added to what is kept here, and whom it
+paid is looked at again; what it mints may leave no room for one that mints, which is a reason for a new search.
+
+The kinds of stake break this: of two accounts that name one validator key the first wins, and what they write, and
+whether they apply, depends on the height. So a block is followed by a new search while one of them is ready, and those
+that wait are tried again.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from typing import Final
 from blockchain.errors import InvalidTransaction
 from blockchain.node.entry import Entry
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import Stake, VerifiedTransaction, parties_of
-from blockchain.seams import Ledger, State
+from blockchain.primitives.transaction import Payment, VerifiedTransaction, parties_of
+from blockchain.seams import Ledger, Settlement, State
 
 SETTLED_MAX: Final = 10_000  # final transactions whose accounts the scratch state still holds, if no more are ready
 
@@ -42,6 +45,7 @@ class Readiness:
         self._stakes = 0  # of those that are ready
         self.ready: dict[Hash32, Entry] = {}
         self.waiting: dict[Hash32, Entry] = {}
+        self._waiting_stakes: dict[Hash32, Entry] = {}  # those of the waiting that a height alone may make ready
         self.is_stale = False  # something ready went: all may be different
 
     # ------------------------------------------------------------------------------------------------ asking
@@ -91,11 +95,14 @@ class Readiness:
     def admit(self, entry: Entry) -> None:
         """A new entry of the queues. What is ready stays so: nobody pays with what only waits."""
         self.waiting[entry.id] = entry
+        if _is_stake(entry):
+            self._waiting_stakes[entry.id] = entry
         self._advance([entry.sender])
 
     def remove(self, entry: Entry) -> None:
         """It has left the queues without becoming final."""
         self.waiting.pop(entry.id, None)
+        self._waiting_stakes.pop(entry.id, None)
         if self.ready.pop(entry.id, None) is not None:
             self._stakes -= _is_stake(entry)
             self.is_stale = True
@@ -110,11 +117,14 @@ class Readiness:
         self._stakes = 0
         self.ready = {}
         self.waiting = dict(entries)
+        self._waiting_stakes = {entry.id: entry for entry in entries.values() if _is_stake(entry)}
         self.is_stale = False
         self._advance(self._queues)
         return [entry for entry in before.values() if entry.id in self.waiting]
 
-    def on_block(self, state: State, height: int, transactions: Iterable[VerifiedTransaction]) -> None:
+    def on_block(
+        self, state: State, height: int, transactions: Iterable[VerifiedTransaction], settlement: Settlement
+    ) -> None:
         """`transactions` became final, and have left the queues; `height` may come next."""
         has_stakes = self._stakes > 0
         for verified in transactions:
@@ -122,15 +132,26 @@ class Readiness:
             if entry is None:
                 self.is_stale = True  # whatever it did, nobody counted on it
                 self.waiting.pop(verified.id, None)
+                self._waiting_stakes.pop(verified.id, None)
             else:
                 self._stakes -= _is_stake(entry)
             self._settled += 1
         self._state = state
         self._height = height
         self.is_stale |= has_stakes or self._settled > max(SETTLED_MAX, len(self.ready))
-        if not self.ready and not self.is_stale:
-            self._scratch = state.child()
+        if not self.is_stale:
+            self._settle(settlement)
+
+    def _settle(self, settlement: Settlement) -> None:
+        """Take up what the end of the block did; what waited for that is ready now."""
+        if self.ready:
+            self.is_stale = not self._ledger.repay(self._scratch, self._state, settlement)
+        else:
+            self._scratch = self._state.child()
             self._settled = 0
+        if not self.is_stale:
+            paid = (address for address, _ in settlement.paid)
+            self._advance({*paid, *(entry.sender for entry in self._waiting_stakes.values())})
 
     # ------------------------------------------------------------------------------------------------ finding
 
@@ -147,6 +168,7 @@ class Readiness:
             self.ready[entry.id] = entry
             self._stakes += _is_stake(entry)
             del self.waiting[entry.id]
+            self._waiting_stakes.pop(entry.id, None)
             for touched in parties_of(entry.verified.transaction):
                 following = self.next_of(touched, self._scratch)
                 if following is not None:
@@ -203,4 +225,4 @@ def _rank(entry: Entry) -> tuple[int, int, Address]:
 
 
 def _is_stake(entry: Entry) -> bool:
-    return isinstance(entry.verified.transaction.payload, Stake)
+    return not isinstance(entry.verified.transaction.payload, Payment)

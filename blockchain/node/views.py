@@ -14,6 +14,7 @@ from blockchain.node.seen import WhyFacts
 from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
+from blockchain.primitives.records import Pause
 from blockchain.primitives.smt_proof import StateProof
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.primitives.validators import ValidatorSet
@@ -95,16 +96,30 @@ class StatusView(Struct, frozen=True):
     network: NetworkView
 
 
+class UnbondingView(Struct, frozen=True):
+    """Stake on its way back: paid out with the first block at `release_height` or later and after `release_ms`."""
+
+    amount: int
+    leaves: int  # the first height whose set is without it
+    release_height: int
+    release_ms: int | None  # None until it has left
+
+
 class AccountView(Struct, frozen=True):
     """`nonce` is the next one on the final state; `next_nonce` counts this node's pending transactions too."""
 
     address: Address
-    balance: int
+    balance: int  # what it can spend
     nonce: int
     next_nonce: int
-    stake: int  # counts at the height in progress
-    stake_waiting: int  # will count after stake_delay
-    validator_key: PublicKey | None
+    stake: int = 0  # counts at the height in progress
+    staked: int = 0  # bonded: counts now, or will after the chain's delay
+    waiting: int = 0  # will be bonded in its turn
+    unbonding: tuple[UnbondingView, ...] = ()
+    validator_key: PublicKey | None = None  # the newest
+    is_out: bool = False
+    suspension: int | None = None  # the height from which it holds; 0: it is due
+    pause: Pause | None = None
 
 
 class PeerView(Struct, frozen=True):
@@ -164,11 +179,12 @@ class OutcomeView(Struct, frozen=True):
 
 
 class Holdings(Struct, frozen=True):
-    """What an account has: balance, next nonce, and all its stake, that which does not count yet included."""
+    """What an account has: balance, next nonce, all its stake (also what does not count yet), and what unbonds."""
 
     balance: int
     nonce: int
     stake: int
+    unbonding: int = 0
 
 
 class AccountChange(Struct, frozen=True):

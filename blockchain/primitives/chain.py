@@ -26,6 +26,7 @@ GENESIS_ACCOUNTS_MAX: Final = 1_000_000
 CHAIN_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]*\Z"  # not $, which lets a newline pass
 DurationMs = Annotated[int, Meta(ge=1, le=86_400_000)]
 DeltaMs = Annotated[int, Meta(ge=0, le=86_400_000)]
+BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]  # 1/10,000
 
 
 class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +49,19 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     supply_max: PositiveAmount = 2**53 - 1
     unbonding_blocks: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
     unbonding_ms: Annotated[int, Meta(ge=1, le=10**12)] = 1_814_400_000  # three weeks
+    stake_min: PositiveAmount = 10
+    stake_step_max_bp: Annotated[int, Meta(ge=1, le=10_000)] | None = 1_000
+    validators_max: Annotated[int, Meta(ge=1, le=VALIDATORS_MAX)] = 100
+    reward_per_block: Amount = 0
+    reward_forger_bp: BasisPoints = 3_000
+    slash_bp: BasisPoints = 1_000
+    evidence_reward_bp: Annotated[int, Meta(ge=0, le=900)] = 500
+    absence_window: Annotated[int, Meta(ge=10, le=10_000)] | None = 1_000
+    absence_share_bp: Annotated[int, Meta(ge=0, le=9_999)] = 5_000
+    absence_slash_bp: Annotated[int, Meta(ge=0, le=100)] = 0
+    pause_blocks_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
+    pause_interval: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
+    active_share_min_bp: BasisPoints = 9_000
 
 
 class GenesisAccount(Struct, frozen=True, forbid_unknown_fields=True):

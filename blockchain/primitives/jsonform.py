@@ -19,10 +19,14 @@ from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Address, PublicKey, Signature
 from blockchain.primitives.transaction import (
     Exchange,
+    Pause,
     Payload,
+    Resume,
+    Rotate,
     Stake,
     Transaction,
     Transfer,
+    Unstake,
     decode_transaction,
 )
 from blockchain.primitives.validators import ValidatorSet
@@ -89,8 +93,16 @@ def _payload_to_json(payload: Payload) -> JsonObject:
     match payload:
         case Exchange(recipient, amount) | Transfer(recipient, amount):
             return {"recipient": format_address(recipient), "amount": amount}
-        case Stake(amount, key):
-            return {"amount": amount, "validator_key": None if key is None else key.hex()}
+        case Stake(amount, key, proof):
+            return {"amount": amount, "validator_key": hex_or_none(key), "proof": hex_or_none(proof)}
+        case Unstake(amount):
+            return {"amount": amount}
+        case Rotate(key, proof):
+            return {"validator_key": key.hex(), "proof": proof.hex()}
+        case Pause(blocks):
+            return {"blocks": blocks}
+        case Resume():
+            return {}
         case _:
             assert_never(payload)
 
@@ -110,11 +122,36 @@ def _read_recipient_and_amount(value: object) -> tuple[Address, int]:
 
 
 def _read_stake(value: object) -> Stake:
-    fields = _check_fields("the payload", value, frozenset({"amount"}), frozenset({"validator_key"}))
-    key = fields.get("validator_key")
-    return Stake(
-        check_integer("amount", fields["amount"], minimum=1),
-        None if key is None else PublicKey(check_bytes("validator_key", key, PUBLIC_KEY_BYTES)),
+    fields = _check_fields("the payload", value, frozenset({"amount"}), frozenset({"validator_key", "proof"}))
+    amount = check_integer("amount", fields["amount"], minimum=1)
+    if fields.get("validator_key") is None and fields.get("proof") is None:
+        return Stake(amount)
+    return Stake(amount, *_read_key_and_proof(fields))
+
+
+def _read_unstake(value: object) -> Unstake:
+    fields = _check_fields("the payload", value, frozenset({"amount"}))
+    return Unstake(check_integer("amount", fields["amount"], minimum=1))
+
+
+def _read_rotate(value: object) -> Rotate:
+    return Rotate(*_read_key_and_proof(_check_fields("the payload", value, frozenset({"validator_key", "proof"}))))
+
+
+def _read_pause(value: object) -> Pause:
+    fields = _check_fields("the payload", value, frozenset({"blocks"}))
+    return Pause(check_integer("blocks", fields["blocks"], minimum=1))
+
+
+def _read_resume(value: object) -> Resume:
+    _check_fields("the payload", value, frozenset())
+    return Resume()
+
+
+def _read_key_and_proof(fields: JsonObject) -> tuple[PublicKey, Signature]:
+    return (
+        PublicKey(check_bytes("validator_key", fields.get("validator_key"), PUBLIC_KEY_BYTES)),
+        Signature(check_bytes("proof", fields.get("proof"), SIGNATURE_BYTES)),
     )
 
 
@@ -122,6 +159,10 @@ _PAYLOADS: Final[dict[str, Callable[[object], Payload]]] = {
     "EXCHANGE": _read_exchange,
     "TRANSFER": _read_transfer,
     "STAKE": _read_stake,
+    "UNSTAKE": _read_unstake,
+    "ROTATE": _read_rotate,
+    "PAUSE": _read_pause,
+    "RESUME": _read_resume,
 }
 
 

@@ -13,7 +13,16 @@ from msgspec import Meta, Struct
 
 from blockchain.errors import InvalidSignature
 from blockchain.primitives import codec
-from blockchain.primitives.crypto import Address, Hash32, PublicKey, SigningKey, tagged, tagged_hash, verify
+from blockchain.primitives.crypto import (
+    Address,
+    Hash32,
+    PublicKey,
+    Signature,
+    SigningKey,
+    tagged,
+    tagged_hash,
+    verify,
+)
 from blockchain.primitives.scalars import (
     NO_SIGNATURE,
     SIGNATURE_TAIL_BYTES,
@@ -26,8 +35,9 @@ from blockchain.primitives.scalars import (
     SignatureField,
 )
 
-TRANSACTION_BYTES_MAX: Final = 1_024  # the largest kind of the account ledger takes about 250
+TRANSACTION_BYTES_MAX: Final = 1_024  # the largest kind of the account ledger takes about 330
 _SIGN_TAG: Final = "transaction"
+_POSSESSION_TAG: Final = "validator-key"
 _ID_TAG: Final = "transaction-id"
 
 
@@ -46,13 +56,45 @@ class Transfer(Struct, frozen=True, array_like=True, tag="TRANSFER", forbid_unkn
 
 
 class Stake(Struct, frozen=True, array_like=True, tag="STAKE", forbid_unknown_fields=True):
-    """Lock `amount` of the sender's balance as stake; `validator_key` signs its votes (none: the account's own)."""
+    """Lock `amount` of the sender's balance as stake; `validator_key` signs its votes (none: the account's own).
+
+    A key that is named comes with its `proof` (`prove_possession`): nobody validates with a key that is not its own.
+    """
 
     amount: PositiveAmount
     validator_key: PublicKeyField | None = None
+    proof: SignatureField | None = None
+
+    def __post_init__(self) -> None:
+        if (self.validator_key is None) != (self.proof is None):
+            raise ValueError("a validator key and its proof stand together")
 
 
-Payload = Exchange | Transfer | Stake
+class Unstake(Struct, frozen=True, array_like=True, tag="UNSTAKE", forbid_unknown_fields=True):
+    """Take `amount` of the sender's stake back: it leaves the set after the delay, and is paid out after unbonding."""
+
+    amount: PositiveAmount
+
+
+class Rotate(Struct, frozen=True, array_like=True, tag="ROTATE", forbid_unknown_fields=True):
+    """Validate with another key from the next set on that is not closed yet."""
+
+    validator_key: PublicKeyField
+    proof: SignatureField
+
+
+class Pause(Struct, frozen=True, array_like=True, tag="PAUSE", forbid_unknown_fields=True):
+    """Leave the set for `blocks` heights, announced, without a penalty."""
+
+    blocks: PositiveAmount
+
+
+class Resume(Struct, frozen=True, array_like=True, tag="RESUME", forbid_unknown_fields=True):
+    """Come back from a suspension, or early from a pause."""
+
+
+Payload = Exchange | Transfer | Stake | Unstake | Rotate | Pause | Resume
+Payment = Exchange | Transfer  # the kinds that name a recipient; all others concern the sender's own stake
 
 
 class Transaction(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -75,7 +117,7 @@ def parties_of(transaction: Transaction) -> tuple[Address, ...]:
     """The accounts that it names as sender or recipient, the sender first; one where both are the same."""
     payload = transaction.payload
     sender = Address(transaction.sender)
-    if isinstance(payload, Stake) or payload.recipient == sender:
+    if not isinstance(payload, Payment) or payload.recipient == sender:
         return (sender,)
     return (sender, Address(payload.recipient))
 
@@ -104,13 +146,32 @@ def sign_transaction(unsigned: Transaction, key: SigningKey, genesis_hash: bytes
     return msgspec.structs.replace(unsigned, signature=key.sign(message))
 
 
+def prove_possession(key: SigningKey, sender: Address, nonce: int, genesis_hash: bytes) -> Signature:
+    """The proof that whoever holds the validator key `key` lets `sender` name it in its transaction `nonce`."""
+    return key.sign(_possession_message(sender, nonce, genesis_hash))
+
+
 def verify_transaction(raw: bytes, genesis_hash: bytes) -> VerifiedTransaction:
-    """Decode canonical bytes and check the signature. Raises MalformedMessage or InvalidSignature."""
+    """Decode canonical bytes and check all signatures. Raises MalformedMessage or InvalidSignature."""
     transaction = decode_transaction(raw)
     message = tagged(_SIGN_TAG, genesis_hash, raw[:-SIGNATURE_TAIL_BYTES])
     if not verify(PublicKey(transaction.sender), message, transaction.signature):
         raise InvalidSignature("the transaction")
+    _verify_possession(transaction, genesis_hash)
     return VerifiedTransaction(transaction_id(genesis_hash, raw), raw, transaction)
+
+
+def _verify_possession(transaction: Transaction, genesis_hash: bytes) -> None:
+    """A validator key that is named signs too. Raises InvalidSignature."""
+    match transaction.payload:
+        case Stake(validator_key=bytes() as key, proof=bytes() as proof) | Rotate(validator_key=key, proof=proof):
+            message = _possession_message(transaction.sender, transaction.nonce, genesis_hash)
+            if not verify(PublicKey(key), message, proof):
+                raise InvalidSignature("the validator key")
+
+
+def _possession_message(sender: Address, nonce: int, genesis_hash: bytes) -> bytes:
+    return tagged(_POSSESSION_TAG, genesis_hash, codec.encode((sender, nonce)))
 
 
 RawTransaction = Annotated[bytes, Meta(min_length=1, max_length=TRANSACTION_BYTES_MAX)]

@@ -32,7 +32,8 @@ class ValidatorSet:
         self.validators = tuple(sorted(validators, key=lambda validator: validator.address))
         self.index = {validator.address: at for at, validator in enumerate(self.validators)}
         assert len(self.index) == len(self.validators), "a validator stands twice in a set"
-        self.by_key = _by_key(self.validators)
+        self.by_key = {PublicKey(validator.key): validator.address for validator in self.validators}
+        assert len(self.by_key) == len(self.validators), "two validators with one key"
         self.cumulative = tuple(accumulate(validator.stake for validator in self.validators))
         self.total = self.cumulative[-1] if self.cumulative else 0
 
@@ -80,12 +81,6 @@ def changes_between(before: ValidatorSet, after: ValidatorSet) -> tuple[tuple[Va
     come = tuple(one for one in after.validators if before.get(one.address) != one)
     gone = tuple(one for one in before.validators if one.address not in after.index)
     return come, gone
-
-
-def _by_key(validators: tuple[Validator, ...]) -> dict[PublicKey, Address]:
-    """Whom each key signs for. An account's own key is its own, though somebody else may have named it too."""
-    named = {one.key: one.address for one in validators}
-    return named | {one.key: one.address for one in validators if one.key == PublicKey(one.address)}
 
 
 def verify_certificate(certificate: Certificate, validators: ValidatorSet, genesis_hash: bytes) -> int:

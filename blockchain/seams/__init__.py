@@ -83,6 +83,7 @@ from blockchain.seams.protocols import (
     State,
     Store,
 )
+from blockchain.seams.settlement import Penalty, Settlement
 from blockchain.seams.story import PendingTransaction, Stage, Story, TransactionStory
 from blockchain.seams.turn import SetChange, StakeBefore, Turn
 
@@ -120,6 +121,7 @@ __all__ = [
     "PeerMet",
     "PeerPenalized",
     "Penalize",
+    "Penalty",
     "PendingTransaction",
     "PoolChanged",
     "ProposalReceived",
@@ -131,6 +133,7 @@ __all__ = [
     "Send",
     "SetChange",
     "SetTimer",
+    "Settlement",
     "Sign",
     "SignRefused",
     "SignatureRefused",

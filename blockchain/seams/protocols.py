@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from blockchain.primitives.block import Header, VerifiedBlock
-from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.crypto import Address, Hash32, PublicKey
 from blockchain.primitives.transaction import Transaction
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Certificate, Evidence
+from blockchain.primitives.vote import Certificate
 from blockchain.seams.effects import Batch, Effect, FinalBlock
 from blockchain.seams.inputs import EngineInput
+from blockchain.seams.settlement import Settlement
 from blockchain.seams.story import PendingTransaction, Story
 from blockchain.seams.turn import Turn
 
@@ -46,9 +47,27 @@ class Ledger(Protocol):
         """Change the overlay, or raise InvalidTransaction and leave it as it was."""
 
     def finish_block(
-        self, state: State, header: Header, evidence: tuple[Evidence, ...], parent_certificate: Certificate
-    ) -> None:
-        """What ends a block: stakes that count no more go; rewards and penalties later (protocol §3.5)."""
+        self,
+        state: State,
+        header: Header,
+        offenders: tuple[Address, ...],
+        parent_certificate: Certificate,
+        parent_validators: ValidatorSet,
+        validators: ValidatorSet,
+    ) -> Settlement:
+        """What ends a block (protocol §3.5): penalties, releases, rewards, absences, and the next set to be closed.
+
+        `offenders`: whom the block's evidence accuses; it has been checked, nobody stands twice and none is out.
+        `parent_certificate` is the one in the block's body, `parent_validators` the set that signed it, `validators`
+        the set of the block's own height.
+        """
+
+    def repay(self, state: State, final: State, settlement: Settlement) -> bool:
+        """Bring a state above the final one up to what the end of a block paid, minted and changed in `final`.
+
+        `state` holds the block's transactions and others, none of which concerns stake. False: some of them may not
+        apply any more.
+        """
 
     def validators(self, state: State, height: int, previous: ValidatorSet | None) -> ValidatorSet:
         """The set of `height`, at most the state's own height + 1 + `stake_delay`.
@@ -56,6 +75,15 @@ class Ledger(Protocol):
         `previous` is the set of `height` − 1: returned as it is when nothing changes at `height`, so that the cost
         of a block does not grow with the number of validators. None: build the set from the records.
         """
+
+    def key_at(self, state: State, address: Address, height: int) -> PublicKey | None:
+        """The validator key of an account that counts at `height`, a closed one; None: it had none yet."""
+
+    def is_out(self, state: State, address: Address) -> bool:
+        """Whether evidence put it out for good."""
+
+    def has_stake(self, state: State, address: Address) -> bool:
+        """Whether it has stake that can be taken: bonded, waiting or unbonding; or is out."""
 
     def next_nonce(self, state: State, sender: Address) -> int: ...
 

@@ -7,24 +7,23 @@ certificate is verified, money is counted, and every promise to a client is look
 
 from __future__ import annotations
 
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
+from blockchain.errors import StoreError
 from blockchain.genesis import ENGINES
-from blockchain.ledger.accounts import supply_of
+from blockchain.ledger.records import RECORD_PREFIXES
+from blockchain.ledger.supply import check_supply
 from blockchain.node.chain import Chain
 from blockchain.node.core import Core
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX
-from blockchain.primitives.records import Account, Stakeholder
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
-from blockchain.seams import BlockRejected, EvidenceFound, Halted, PeerPenalized, SignatureRefused, State
+from blockchain.seams import BlockRejected, EvidenceFound, Halted, PeerPenalized, SignatureRefused
 from blockchain.simulator.load import Load, Promise, pool_of
 from blockchain.simulator.world import Violation, World
-
-_R = TypeVar("_R")
 
 
 def check_world(world: World, load: Load) -> None:
@@ -33,7 +32,6 @@ def check_world(world: World, load: Load) -> None:
     _check_stores_agree(world)
     chain = _replay(world)
     _check_states(world, chain)
-    _check_supply(world, chain.state())
     for promise in load.promises:
         _check_kept(world, promise)
 
@@ -115,13 +113,14 @@ def _replay(world: World) -> Chain:
                 _violate(world, f"a certificate of height {height} is for another block")
             verify_certificate(certificate, chain.validators, chain.genesis_hash)
         chain.import_block(block, codec.decode(final.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX), 0)
+        _check_supply(world, chain)
     return chain
 
 
 def _check_states(world: World, chain: Chain) -> None:
     """The state of whoever is on the replayed head is the replayed one, in memory and in the store."""
     root = chain.state().root()
-    records = sorted((key, value) for prefix in b"avkqs" for key, value in chain.state().items(bytes([prefix])))
+    records = sorted((key, value) for prefix in RECORD_PREFIXES for key, value in chain.state().items(prefix))
     for node in world.nodes:
         if node.store.head() != chain.head.height:
             continue
@@ -137,13 +136,12 @@ def _check_states(world: World, chain: Chain) -> None:
             _violate(world, f"node {node.number} has another state in its store than the replay")
 
 
-def _check_supply(world: World, state: State) -> None:
-    """Balances + stakes + burnt fees = what was ever minted."""
-    balances = sum(_decode(raw, Account).balance for _, raw in state.items(b"a"))
-    stakes = sum(_decode(raw, Stakeholder).stake_in_the_end for _, raw in state.items(b"v"))
-    supply = supply_of(state)
-    if balances + stakes + supply.burnt != supply.minted:
-        _violate(world, f"{balances} + {stakes} + {supply.burnt} burnt is not the {supply.minted} minted")
+def _check_supply(world: World, chain: Chain) -> None:
+    """What was minted and not burnt is there."""
+    try:
+        check_supply(chain.state())
+    except StoreError as error:
+        _violate(world, f"after block {chain.head.height}: {error}")
 
 
 def _check_kept(world: World, promise: Promise) -> None:
@@ -162,10 +160,6 @@ def _check_kept(world: World, promise: Promise) -> None:
     for other in world.nodes:
         if other.core is not None and place not in pool_of(other):
             _violate(world, f"{what} is pending there and not in node {other.number}")
-
-
-def _decode(raw: bytes, form: type[_R]) -> _R:
-    return codec.decode(raw, form, bytes_max=BLOCK_BYTES_MAX)
 
 
 def _violate(world: World, what: str) -> NoReturn:

@@ -34,12 +34,13 @@ from blockchain.node.views import (
     StatusView,
     SyncView,
     TransactionView,
+    UnbondingView,
 )
 from blockchain.primitives import codec
 from blockchain.primitives.block import Block, Header, block_id, decode_block, evidence_root, transaction_root
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
-from blockchain.primitives.records import Account, account_key, stakeholder_key
+from blockchain.primitives.records import Account, Pause, account_key, stakeholder_key
 from blockchain.primitives.transaction import (
     Transaction,
     VerifiedTransaction,
@@ -220,8 +221,20 @@ class FakeNode:
     def account(self, address: Address) -> AccountView:
         self._enter()
         if address != ALICE.address:
-            return AccountView(address, 0, 0, 0, 0, 0, None)
-        return AccountView(address, 994, self._nonce, self._nonce, 1, 0, ALICE_KEY.public_key)
+            return AccountView(address, 0, 0, 0)
+        return AccountView(
+            address,
+            994,
+            self._nonce,
+            self._nonce,
+            stake=1,
+            staked=1,
+            waiting=2,
+            unbonding=(UnbondingView(4, 9, 100_010, None), UnbondingView(5, 3, 100_004, 1_769_040_000_001)),
+            validator_key=ALICE_KEY.public_key,
+            suspension=0,
+            pause=Pause(2, 4),
+        )
 
     def validators(self, height: int | None = None) -> ValidatorSet:
         self._enter()

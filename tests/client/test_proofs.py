@@ -106,7 +106,7 @@ def test_an_account_is_proven_after_the_newest_block(story: Story) -> None:
     assert proven.address == address("a")
     assert (proven.height, proven.account, proven.stake) == (2, Account(1_000 - 60 - 5, 5), None)
     proven = story.check_account(story.account("b"), "b")
-    assert (proven.account, proven.stake and proven.stake.stake_in_the_end) == (Account(1_000 + 60 - 25, 1), 25)
+    assert (proven.account, proven.stake and proven.stake.staked) == (Account(1_000 + 60 - 25, 1), 25)
 
 
 def test_an_account_that_has_nothing_is_proven_too(story: Story) -> None:

@@ -19,6 +19,7 @@ from blockchain.primitives import vrf
 from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
+from blockchain.primitives.scalars import NO_SIGNATURE
 from blockchain.primitives.transaction import Exchange, Payload, Stake, Transaction, Transfer
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate
@@ -59,7 +60,7 @@ def transaction(variant: int) -> Transaction:
     amount = 1 + variant
     kinds: list[tuple[Address, Payload]] = [
         (FORGER, Stake(amount)),
-        (RICH, Stake(amount, FRESH_KEYS[variant // 4 % len(FRESH_KEYS)])),
+        (RICH, Stake(amount, FRESH_KEYS[variant // 4 % len(FRESH_KEYS)], NO_SIGNATURE)),
         (FORGER, Transfer(RICH, amount)),
         (FORGER, Exchange(RICH, amount)),
     ]
@@ -71,7 +72,7 @@ def sets_after(variant: int) -> list[ValidatorSet]:
     """The sets of heights 2 to 1 + DELAY, and of the one after, as a node walks them from block to block."""
     overlay = Overlay(FINAL)
     LEDGER.apply(overlay, transaction(variant), 1)
-    LEDGER.finish_block(overlay, header(variant), (), Certificate(0, 0, SPEC.hash, ()))
+    LEDGER.finish_block(overlay, header(variant), (), Certificate(0, 0, SPEC.hash, ()), FIRST_SET, FIRST_SET)
     walked = [LEDGER.validators(overlay, 2, FIRST_SET)]
     for height in range(3, 3 + DELAY):
         walked.append(LEDGER.validators(overlay, height, walked[-1]))

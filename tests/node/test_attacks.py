@@ -43,7 +43,7 @@ from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
 from blockchain.primitives.chain import ChainSpec, GenesisValidator
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
 from blockchain.primitives.scalars import INTEGER_MAX, VALIDATORS_MAX
-from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.transaction import VerifiedTransaction, prove_possession
 from blockchain.primitives.vote import (
     Announcement,
     Certificate,
@@ -77,6 +77,7 @@ from blockchain.seams import (
     VrfProved,
     Write,
 )
+from blockchain.wallet import Wallet
 from tests.samples import PREVOTE, TIME_MS, address, certificate_of, key, signed, spec_of, vote, wallet
 
 BLOCK_WAIT = TimerKind.BLOCK_WAIT
@@ -205,11 +206,15 @@ def test_who_stakes_with_the_same_key_cannot_make_a_forger_build_too_small_a_blo
         parameters={"block_threshold": 2, "block_max_transactions": 2, "block_max_wait_ms": None, "stake_delay": 0},
     )
     node = Bench(spec, None)
-    shared = key("shared").public_key
     a, b = wallet("a", spec.hash), wallet("b", spec.hash)
-    bid = b.stake(1, 0, fee=5, validator_key=shared)
+
+    def with_shared_key(staker: Wallet, fee: int) -> VerifiedTransaction:
+        proof = prove_possession(key("shared"), staker.address, 0, spec.hash)
+        return staker.stake(1, 0, fee=fee, validator_key=key("shared").public_key, proof=proof)
+
+    bid = with_shared_key(b, fee=5)
     node.core.gossip.peers[PEER].note_sent(Want(tuple(Hash32(bytes([n]) * 32) for n in range(3))))
-    node.receive(Transactions((a.stake(1, 0, validator_key=shared).raw, bid.raw, a.transfer(address("b"), 1, 1).raw)))
+    node.receive(Transactions((with_shared_key(a, fee=0).raw, bid.raw, a.transfer(address("b"), 1, 1).raw)))
     assert node.core.chain.is_block_due()
 
     block = node.block_of(validator)

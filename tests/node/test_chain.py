@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.errors import ForkFound, InvalidBlock, StoreError
-from blockchain.ledger.accounts import account_of, supply_of
+from blockchain.ledger.records import account_of, totals_of
 from blockchain.node import chain as chain_module
 from blockchain.primitives import codec
 from blockchain.primitives.block import VerifiedBlock, check_body, transaction_root
@@ -114,7 +114,7 @@ def test_two_nodes_that_apply_the_same_blocks_agree() -> None:
         assert other.chain.state().root() == node.chain.state().root() == block.header.state_root
     assert other.chain.head == node.chain.head and other.chain.seed == node.chain.seed
     assert sorted(other.store.state_records()) == sorted(node.store.state_records())
-    assert supply_of(other.chain.state()).burnt == 5
+    assert totals_of(other.chain.state()).burnt == 5
 
 
 def test_a_store_whose_state_is_not_the_heads_is_refused() -> None:

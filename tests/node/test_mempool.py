@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockchain.errors import InvalidTransaction
-from blockchain.ledger.accounts import AccountLedger, account_of
-from blockchain.ledger.state import FinalState, Overlay
+from blockchain.ledger.records import account_of
+from blockchain.ledger.state import Overlay
 from blockchain.node import mempool, readiness
 from blockchain.node.mempool import (
     GIVEN_UP_MAX,
@@ -24,7 +24,8 @@ from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.scalars import NO_SIGNATURE
 from blockchain.primitives.transaction import Exchange, Payload, Stake, Transaction, Transfer, VerifiedTransaction
 from blockchain.seams import Stage, TransactionStory
-from tests.samples import address, deterministic, key, spec_of
+from tests.ledger.one_ledger import Chain, staking
+from tests.samples import address, deterministic, spec_of
 
 NOW = 5_000
 ADDRESSES = {name: address(name) for name in ("a", "b", "c", "d", "mint", "new")}
@@ -61,11 +62,8 @@ class Bench:
     """A pool on a state of its own, and blocks that move the state on."""
 
     def __init__(self, **parameters: Any) -> None:
-        self.ledger = AccountLedger(spec_of(parameters=parameters))
-        self.final = FinalState()
-        overlay = Overlay(self.final)
-        self.ledger.genesis(overlay)
-        self.final.commit(overlay)
+        self.chain = Chain(spec_of(parameters=parameters))
+        self.ledger, self.final = self.chain.ledger, self.chain.final
         self.height = 1
         self.pool = Mempool(self.ledger, Overlay(self.final), self.height)
 
@@ -102,14 +100,12 @@ class Bench:
             self.ledger.apply(again, each.transaction, self.height)
         assert again.changes() == state.changes()
 
-    def block(self, *transactions: VerifiedTransaction) -> list[End]:
-        """These become final, from the pool or from elsewhere."""
-        overlay = Overlay(self.final)
-        for each in transactions:
-            self.ledger.apply(overlay, each.transaction, self.height)
-        self.final.commit(overlay)
+    def block(self, *transactions: VerifiedTransaction, **ending: Any) -> list[End]:
+        """These become final, from the pool or from elsewhere; `ending` is what `Chain.block` takes."""
+        settlement = self.chain.block(*(each.transaction for each in transactions), **ending)
         self.height += 1
-        return [end_of(told) for told in self.pool.on_block(Overlay(self.final), self.height, transactions, NOW)]
+        told = self.pool.on_block(Overlay(self.final), self.height, transactions, settlement, NOW)
+        return [end_of(one) for one in told]
 
 
 # ------------------------------------------------------------------------------------------------ what is ready
@@ -628,11 +624,11 @@ def test_a_block_of_what_was_ready_does_not_go_through_the_whole_pool(monkeypatc
 
 
 def test_a_stake_in_a_block_may_make_another_wait() -> None:
-    """Nobody is kept from the key that is its own address, and then another who named it too is too late."""
+    """Of two that name one key the first in the block keeps it, and the other is too late."""
     bench = Bench()
-    early, owner = verified("a", 0, Stake(1, key("b").public_key)), verified("b", 0, Stake(1), fee=9)
+    early, owner = verified("a", 0, staking(1, "b")), verified("b", 0, Stake(1), fee=9)
     bench.add(early, owner, pay("a", 1))
-    assert bench.pool.ready_count == 3
+    assert bench.pool.ready_count == 2
     bench.block(owner)
     assert bench.pool.ready_count == 0 and bench.select_ready() == []
     assert bench.pool.story(early.id)[-1].code == "validator_key_used"
@@ -682,9 +678,8 @@ def test_selecting_changes_nothing() -> None:
 
 def test_by_fee_may_be_fewer_than_by_arrival() -> None:
     """Two accounts stake with one key: whoever is first keeps it, and what the other sends next falls away."""
-    votes = key("votes").public_key
     bench = Bench()
-    first, rich = verified("a", 0, Stake(1, votes)), verified("b", 0, Stake(1, votes), fee=9)
+    first, rich = verified("a", 0, staking(1, "votes")), verified("b", 0, staking(1, "votes"), fee=9)
     bench.add(first, pay("a", 1), pay("a", 2), rich)
     assert bench.pool.ready_count == 3
     assert bench.select() == [rich]

@@ -28,7 +28,7 @@ from blockchain.primitives.jsonform import (
     vote_to_json,
 )
 from blockchain.primitives.scalars import INTEGER_MAX
-from blockchain.primitives.transaction import Exchange, Stake, Transaction, Transfer
+from blockchain.primitives.transaction import Exchange, Pause, Resume, Rotate, Stake, Transaction, Transfer, Unstake
 from blockchain.primitives.validators import Validator, ValidatorSet
 from blockchain.primitives.vote import (
     Certificate,
@@ -50,10 +50,16 @@ SIGNATURE = Signature(b"\x5a" * 64)
 amounts = st.integers(1, INTEGER_MAX)
 numbers = st.integers(0, INTEGER_MAX)
 addresses = st.binary(min_size=32, max_size=32).map(Address)
+signatures = st.binary(min_size=64, max_size=64).map(Signature)
 payloads = st.one_of(
     st.builds(Transfer, addresses, amounts),
     st.builds(Exchange, addresses, amounts),
-    st.builds(Stake, amounts, st.none() | addresses.map(PublicKey)),
+    st.builds(Stake, amounts),
+    st.builds(Stake, amounts, addresses.map(PublicKey), signatures),
+    st.builds(Unstake, amounts),
+    st.builds(Rotate, addresses.map(PublicKey), signatures),
+    st.builds(Pause, amounts),
+    st.just(Resume()),
 )
 transactions = st.builds(
     Transaction,
@@ -63,7 +69,7 @@ transactions = st.builds(
     fee=numbers,
     expiry=st.none() | numbers,
     payload=payloads,
-    signature=st.binary(min_size=64, max_size=64).map(Signature),
+    signature=signatures,
 )
 
 
@@ -143,11 +149,26 @@ def test_a_wrong_field_is_refused_by_name(path: str, value: object, code: str) -
     assert caught.value.code == code
 
 
-def test_a_validator_key_of_another_length_is_refused() -> None:
-    value = _transfer() | {"kind": "STAKE", "payload": {"amount": 5, "validator_key": "00"}}
+@pytest.mark.parametrize(
+    ("kind", "payload", "code"),
+    [
+        ("STAKE", {"amount": 5, "validator_key": "00", "proof": "5a" * 64}, "validator_key_invalid"),
+        ("STAKE", {"amount": 5, "validator_key": "aa" * 32}, "proof_invalid"),
+        ("STAKE", {"amount": 5, "validator_key": "aa" * 32, "proof": "5a"}, "proof_invalid"),
+        ("STAKE", {"amount": 5, "proof": "5a" * 64}, "validator_key_invalid"),
+        ("UNSTAKE", {"amount": 0}, "amount_zero"),
+        ("UNSTAKE", {}, "field_missing"),
+        ("ROTATE", {"validator_key": "aa" * 32}, "field_missing"),
+        ("ROTATE", {"validator_key": None, "proof": "5a" * 64}, "validator_key_invalid"),
+        ("PAUSE", {"blocks": 0}, "blocks_zero"),
+        ("PAUSE", {"blocks": 1.5}, "blocks_not_integer"),
+        ("RESUME", {"amount": 1}, "field_unknown"),
+    ],
+)
+def test_a_wrong_payload_of_the_other_kinds_is_refused_by_name(kind: str, payload: object, code: str) -> None:
     with pytest.raises(InvalidTransaction) as caught:
-        transaction_from_json(value)
-    assert caught.value.code == "validator_key_invalid"
+        transaction_from_json(_transfer() | {"kind": kind, "payload": payload})
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize("name", ["version", "kind", "sender", "nonce", "payload", "signature"])

@@ -11,28 +11,40 @@ from hypothesis import strategies as st
 
 from blockchain.errors import InvalidSignature, MalformedMessage
 from blockchain.primitives import codec
-from blockchain.primitives.crypto import Address, PublicKey, Signature, SigningKey, tagged
+from blockchain.primitives.crypto import Address, Signature, SigningKey, tagged
 from blockchain.primitives.scalars import INTEGER_MAX, NO_SIGNATURE, SIGNATURE_TAIL_BYTES
 from blockchain.primitives.transaction import (
     TRANSACTION_BYTES_MAX,
     Exchange,
+    Pause,
     Payload,
+    Resume,
+    Rotate,
     Stake,
     Transaction,
     Transfer,
+    Unstake,
     decode_transaction,
     parties_of,
+    prove_possession,
     sign_transaction,
     transaction_id,
     verify_transaction,
 )
 from tests.samples import GENESIS_HASH, OTHER_CHAIN, address, deterministic, key
 
+VOTES = key("votes").public_key
+NONCE = 3
+PROOF = prove_possession(key("votes"), address("a"), NONCE, GENESIS_HASH)
 PAYLOADS: list[Payload] = [
     Transfer(address("b"), 7),
     Exchange(address("b"), 7),
     Stake(7),
-    Stake(7, key("votes").public_key),
+    Stake(7, VOTES, PROOF),
+    Unstake(7),
+    Rotate(VOTES, PROOF),
+    Pause(7),
+    Resume(),
 ]
 ORDER = 2**252 + 27742317777372353535851937790883648493
 
@@ -41,7 +53,7 @@ def transaction(**changes: Any) -> Transaction:
     plain: dict[str, Any] = {
         "version": 1,
         "sender": address("a"),
-        "nonce": 3,
+        "nonce": NONCE,
         "fee": 2,
         "expiry": None,
         "payload": PAYLOADS[0],
@@ -68,7 +80,31 @@ def test_a_signed_transaction_verifies_and_comes_back(payload: Payload, expiry: 
 
 
 def test_kinds_are_named() -> None:
-    assert [transaction(payload=payload).kind for payload in PAYLOADS] == ["TRANSFER", "EXCHANGE", "STAKE", "STAKE"]
+    kinds = ["TRANSFER", "EXCHANGE", "STAKE", "STAKE", "UNSTAKE", "ROTATE", "PAUSE", "RESUME"]
+    assert [transaction(payload=payload).kind for payload in PAYLOADS] == kinds
+
+
+@pytest.mark.parametrize("payload", [Stake(7, VOTES, PROOF), Rotate(VOTES, PROOF)])
+def test_a_validator_key_that_is_named_signs_too(payload: Stake | Rotate) -> None:
+    """For this account, this transaction of it and this chain: nobody else can use the proof."""
+    verify_transaction(codec.encode(signed(payload=payload)), GENESIS_HASH)
+    others = [
+        prove_possession(key("a"), address("a"), NONCE, GENESIS_HASH),
+        prove_possession(key("votes"), address("b"), NONCE, GENESIS_HASH),
+        prove_possession(key("votes"), address("a"), NONCE + 1, GENESIS_HASH),
+        prove_possession(key("votes"), address("a"), NONCE, OTHER_CHAIN),
+        NO_SIGNATURE,
+    ]
+    for other in others:
+        raw = codec.encode(signed(payload=msgspec.structs.replace(payload, proof=other)))
+        with pytest.raises(InvalidSignature, match="validator key"):
+            verify_transaction(raw, GENESIS_HASH)
+
+
+def test_a_key_and_its_proof_stand_together() -> None:
+    for key_alone in ((VOTES, None), (None, PROOF)):
+        with pytest.raises(ValueError, match="stand together"):
+            Stake(7, *key_alone)
 
 
 @deterministic
@@ -83,9 +119,9 @@ def test_the_signature_is_the_last_66_bytes(nonce: int, fee: int, amount: int) -
 def test_the_largest_of_each_kind_fits() -> None:
     largest = [
         codec.encode(transaction(nonce=INTEGER_MAX, fee=INTEGER_MAX, expiry=INTEGER_MAX, payload=payload))
-        for payload in (Transfer(address("b"), INTEGER_MAX), Stake(INTEGER_MAX, key("votes").public_key))
+        for payload in (Transfer(address("b"), INTEGER_MAX), Stake(INTEGER_MAX, VOTES, PROOF))
     ]
-    assert all(len(raw) < 256 for raw in largest)
+    assert all(len(raw) < 330 for raw in largest)
 
 
 def test_every_bit_of_it_is_signed() -> None:
@@ -170,7 +206,15 @@ REFUSED: dict[str, tuple[int, Any]] = {
     "an expiry of 2^53": (4, 2**53),
     "an expiry that is false": (4, False),
     "no payload": (5, None),
-    "an unknown kind": (5, ["UNSTAKE", 7]),
+    "an unknown kind": (5, ["WITHDRAW", 7]),
+    "a key without its proof": (5, ["STAKE", 7, VOTES, None]),
+    "a proof without its key": (5, ["STAKE", 7, None, PROOF]),
+    "a short proof": (5, ["STAKE", 7, VOTES, PROOF[:-1]]),
+    "unstaking nothing": (5, ["UNSTAKE", 0]),
+    "a rotation without a proof": (5, ["ROTATE", VOTES]),
+    "a rotation to nothing": (5, ["ROTATE", None, PROOF]),
+    "a pause of nothing": (5, ["PAUSE", 0]),
+    "a return with a word": (5, ["RESUME", 1]),
     "a kind in small letters": (5, ["transfer", address("b"), 7]),
     "a kind as bytes": (5, [b"TRANSFER", address("b"), 7]),
     "a kind alone": (5, ["TRANSFER"]),
@@ -183,9 +227,9 @@ REFUSED: dict[str, tuple[int, Any]] = {
     "a short recipient": (5, ["TRANSFER", bytes(20), 7]),
     "no recipient": (5, ["TRANSFER", None, 7]),
     "a word more": (5, ["TRANSFER", address("b"), 7, 0]),
-    "stake of zero": (5, ["STAKE", 0, None]),
+    "stake of zero": (5, ["STAKE", 0, None, None]),
     "stake without the key's place": (5, ["STAKE", 7]),
-    "stake with a short key": (5, ["STAKE", 7, bytes(31)]),
+    "stake with a short key": (5, ["STAKE", 7, bytes(31), PROOF]),
     "minting nothing": (5, ["EXCHANGE", address("b"), 0]),
     "a map as payload": (5, {"TRANSFER": 7}),
     "a short signature": (6, bytes(63)),
@@ -219,7 +263,7 @@ def test_another_number_or_order_of_fields_is_malformed(change: Any) -> None:
 def test_a_default_may_not_be_left_out() -> None:
     """Two encodings of one transaction would be two ids."""
     raw = codec.encode(signed(payload=Stake(7)))
-    shorter = raw.replace(b"\x93\xa5STAKE\x07\xc0", b"\x92\xa5STAKE\x07")
+    shorter = raw.replace(b"\x94\xa5STAKE\x07\xc0\xc0", b"\x93\xa5STAKE\x07\xc0")
     assert len(shorter) == len(raw) - 1
     with pytest.raises(MalformedMessage):
         decode_transaction(shorter)
@@ -250,4 +294,5 @@ def test_the_parties_are_sender_and_recipient_each_once() -> None:
         return parties_of(Transaction(1, a, 0, 0, None, payload))
 
     assert parties(Transfer(b, 1)) == parties(Exchange(b, 1)) == (a, b)
-    assert parties(Transfer(a, 1)) == parties(Stake(1)) == parties(Stake(1, PublicKey(b))) == (a,)
+    assert parties(Transfer(a, 1)) == (a,)
+    assert all(parties(payload) == (a,) for payload in PAYLOADS[2:])
