@@ -30,7 +30,8 @@ def add_action(actions: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from blockchain.commands.keyring import read_address, read_key
+    from blockchain.commands.keyring import read_address
+    from blockchain.commands.passwords import read_key
     from blockchain.commands.run import read_spec
     from blockchain.primitives.transaction import prove_possession
     from blockchain.primitives.values import check_integer

@@ -113,7 +113,8 @@ def sign(wallet: Wallet, node: Client, arguments: argparse.Namespace) -> Verifie
 
 def _key_and_proof(wallet: Wallet, nonce: int, arguments: argparse.Namespace) -> tuple[PublicKey, Signature]:
     """The validator key that is named, and its proof: given, or made with the key's file."""
-    from blockchain.commands.keyring import read_key, read_public_key
+    from blockchain.commands.keyring import read_public_key
+    from blockchain.commands.passwords import read_key
     from blockchain.errors import ConfigError
     from blockchain.primitives.crypto import SIGNATURE_BYTES, Signature
     from blockchain.primitives.transaction import prove_possession

@@ -13,7 +13,6 @@ from blockchain.client import Refusal, TransactionState
 from blockchain.commands.keyring import keys_folder
 from blockchain.commands.send import say_what_became_of_it
 from blockchain.demo_chain import EXCHANGE_ADDRESS, JANE_ADDRESS, demo_spec, john_key
-from blockchain.primitives.crypto import PublicKey
 from blockchain.primitives.transaction import Exchange, Stake, Transaction, Transfer, decode_transaction
 from blockchain.runtime.keystore import write_key_file
 from tests.api.fake_node import ALICE_KEY, BOB, FakeNode
@@ -82,7 +81,8 @@ def test_a_nonce_of_ones_own_and_the_other_kinds(api: tuple[str, FakeNode], key:
     assert main(["send", "stake", "5", "--nonce=40", f"--validator_key={staker}", *common]) == 0
     assert main(["send", "exchange", BOB.address.hex(), "7", "--nonce=41", *common]) == 0
     stake, exchange = submitted(node)
-    assert (stake.nonce, stake.payload) == (40, Stake(5, PublicKey(JANE_ADDRESS)))
+    assert isinstance(stake.payload, Stake)
+    assert (stake.nonce, stake.payload.amount, stake.payload.validator_key) == (40, 5, PublicKey(JANE_ADDRESS))
     assert (exchange.nonce, exchange.payload) == (41, Exchange(BOB.address, 7))
 
 
