@@ -13,6 +13,7 @@ from blockchain.client import Refusal, TransactionState
 from blockchain.commands.keyring import keys_folder
 from blockchain.commands.send import say_what_became_of_it
 from blockchain.demo_chain import EXCHANGE_ADDRESS, JANE_ADDRESS, demo_spec, john_key
+from blockchain.primitives.crypto import PublicKey
 from blockchain.primitives.transaction import Exchange, Stake, Transaction, Transfer, decode_transaction
 from blockchain.runtime.keystore import write_key_file
 from tests.api.fake_node import ALICE_KEY, BOB, FakeNode
