@@ -42,6 +42,7 @@ _ADDRESS_CHARACTERS_MAX: Final = 256  # as in the handshake
 _SHOWN_CHARACTERS: Final = 60  # of a wrong value in a message
 _PORT_MAX: Final = 65535
 _RATE_MAX: Final = 1_000_000  # as good as no limit
+_LOOK_MAX_S: Final = 3_600
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -57,7 +58,7 @@ class NodeConfig:
     """The settings of one node. `ip` is the listening host of both ports; port 0 means any free one.
 
     `api_ip` is that of the API where it is another one. `genesis` None is the built-in demo chain; `advertise` None
-    tells no peer where to dial this node.
+    tells no peer where to dial this node; `look_s` None is the chain's default.
     """
 
     ip: str = DEFAULT_IP
@@ -80,6 +81,8 @@ class NodeConfig:
     admin_token_file: Path | None = None
     checkpoint: tuple[int, bytes] | None = None
     trust_genesis: bool = False
+    look_s: int | None = None
+    sign_anew: bool = False
     admit: Path | None = None
 
     @property
@@ -244,6 +247,10 @@ def _read_rate(raw: object, where: str) -> int:
     return _read_number(raw, where, 1, _RATE_MAX, f"a whole number of requests a second, 1 to {_RATE_MAX}")
 
 
+def _read_look(raw: object, where: str) -> int:
+    return _read_number(raw, where, 0, _LOOK_MAX_S, f"a whole number of seconds, 0 to {_LOOK_MAX_S}")
+
+
 def _read_port(raw: object, where: str) -> int:
     return _read_number(raw, where, 0, _PORT_MAX, f"a port, 0 to {_PORT_MAX} (0: any free one)")
 
@@ -367,6 +374,17 @@ SETTINGS: Final[dict[str, Setting]] = {
     "checkpoint": Setting(_read_checkpoint, "height:id of a block that the chain holds, or it is not trusted", "none"),
     "trust_genesis": Setting(
         _read_switch, "trust the chain from genesis on, however old its newest block is", "false", is_switch=True
+    ),
+    "look_s": Setting(
+        _read_look,
+        "seconds for which a validator listens for others with its key before it signs",
+        "10, on a demo chain 0",
+    ),
+    "sign_anew": Setting(
+        _read_switch,
+        "sign though the record is lost or old: nobody else signs with this key",
+        "false",
+        is_switch=True,
     ),
     "admit": Setting(_read_path, "file of the node ids (hex, one a line) that this node talks to", "everybody"),
 }

@@ -31,6 +31,7 @@ READY: Final[Example] = {
         "synced": {"ok": True, "why": ""},
         "not_stalled": {"ok": True, "why": ""},
         "trusted": {"ok": True, "why": ""},
+        "signs": {"ok": True, "why": ""},
     },
 }
 SYNCING: Final[Example] = {
@@ -218,6 +219,7 @@ STATUS: Final[Example] = {
     "stalled_ms": 0,
     "sync": {"target": 3, "blocks_per_second": None, "seconds_left": None, "sources": 0, "waiting_for": ""},
     "untrusted": "",
+    "silent": "",
     "network": {
         "clock_offset_ms": 12,
         "clock_peers": 3,

@@ -66,6 +66,7 @@ def status(view: StatusView, spec: ChainSpec, genesis_hash: Hash32, node_id: byt
         "stalled_ms": view.stalled_ms,
         "sync": msgspec.structs.asdict(view.sync),
         "untrusted": view.untrusted,
+        "silent": view.silent,
         "network": msgspec.structs.asdict(view.network),
     }
 

@@ -74,6 +74,10 @@ class StatusAnswer(BaseModel):
     stalled_ms: Annotated[Number, Field(description="for how long a block is awaited and none became final")]
     sync: SyncPart
     untrusted: Annotated[str, Field(description="why this node does not vote on its chain, or empty")]
+    silent: Annotated[
+        str,
+        Field(description="why this validator signs nothing: it listens first, or its key is used elsewhere; or empty"),
+    ]
     network: NetworkPart
 
 

@@ -57,6 +57,7 @@ class Status(Struct, frozen=True):
     stalled_ms: int
     sync: SyncProgress
     untrusted: str
+    silent: str
     network: Network
 
 

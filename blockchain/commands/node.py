@@ -20,6 +20,7 @@ from blockchain.commands.passwords import open_key
 from blockchain.config import NodeConfig
 from blockchain.errors import ConfigError
 from blockchain.node.checkpoint import Checkpoint, Vouched
+from blockchain.node.lookout import Caution
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Hash32, PublicKey, SigningKey, check_library
@@ -37,6 +38,7 @@ from blockchain.seams import PeerId
 
 RECORD_FILE: Final = "signing_record"
 
+LOOK_S: Final = 10  # two announcements of another process, so that one may be lost
 T = TypeVar("T")
 
 _LOG: Final = logging.getLogger("blockchain.process")
@@ -92,9 +94,10 @@ async def running_node(
         stack.callback(store.close)
         key = node_key(config.data_dir)
         signers += await _unless(told, open_remote_signers(config, spec, key, stack))
+        said = vouched_by(config), caution_of(config, spec)
         with blocking():  # the whole state is read
             make_p2p = partial(open_p2p, config, spec, key, admitted)
-            node = NodeService(spec, store, signers, make_p2p, PeerId(key.public_key), vouched_by(config))
+            node = NodeService(spec, store, signers, make_p2p, PeerId(key.public_key), *said)
         p2p = node.p2p
         await p2p.start()
         stack.push_async_callback(p2p.stop)
@@ -124,6 +127,13 @@ def vouched_by(config: NodeConfig) -> Vouched:
     given = config.checkpoint
     checkpoint = None if given is None else Checkpoint(given[0], Hash32(given[1]))
     return Vouched(checkpoint, config.trust_genesis)
+
+
+def caution_of(config: NodeConfig, spec: ChainSpec) -> Caution:
+    """How long a validator listens before it signs, and whether a person says that nobody else does."""
+    default_s = 0 if spec.demo else LOOK_S
+    look_s = default_s if config.look_s is None else config.look_s
+    return Caution(look_ms=look_s * 1_000, sign_anew=config.sign_anew)
 
 
 def open_p2p(

@@ -36,6 +36,7 @@ def page(status: Status, peers: Peers) -> str:
     """The page; a node that has stopped voting says so first."""
     lines: list[tuple[str, object]] = [("HALTED", status.is_halted)] if status.is_halted else []
     lines += [("NOT TRUSTED", status.untrusted)] if status.untrusted else []
+    lines += [("SIGNS NOTHING", status.silent)] if status.silent else []
     lines += [
         ("chain", f"{status.chain_id}  (genesis {status.genesis_hash})"),
         ("node", f"{status.node_id[:16]}  version {status.version}"),

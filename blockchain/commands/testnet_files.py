@@ -182,6 +182,7 @@ def _config(node: TestnetNode, nodes: tuple[TestnetNode, ...], secret: TestnetPa
         f'genesis = "../{GENESIS_FILE}"\n'
         f"seeds = {json.dumps(seeds[:_SEEDS])}\n"
         f'service = "{node.name}"\n'
+        "look_s = 1\n"
     )
 
 

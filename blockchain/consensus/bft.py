@@ -172,6 +172,7 @@ class BftEngine:
                 self._begin_height(now)
             case _:
                 assert_never(given)
+        self._speak_up()
         self._propose_if_due(now)
         self._arm_propose_timeout()
         return self._out
@@ -180,12 +181,21 @@ class BftEngine:
         """Sign nothing any more: something that must never happen did."""
         self._is_halted = True
 
+    @property
+    def is_mute(self) -> bool:
+        return self._is_mute
+
     def mute(self) -> None:
-        """Sign nothing until `unmute`: the chain is not trusted yet (protocol §8.8)."""
+        """Sign nothing until `unmute`; a signature that comes back meanwhile is dropped (protocol §5.6)."""
         self._is_mute = True
 
     def unmute(self) -> None:
+        """Sign again. What was kept back of the round in progress is asked for with the next input."""
         self._is_mute = False
+
+    def silence(self, height: int) -> None:
+        """Sign nothing new up to and including this height."""
+        self._silent_until = max(self._silent_until, height)
 
     def verify_seal(self, block: VerifiedBlock, certificate: Certificate, validators: ValidatorSet) -> None:
         if certificate.height != block.header.height or certificate.block_id != block.id:
@@ -218,12 +228,9 @@ class BftEngine:
         if rules.round < 0:
             self._perform(rules.start_round(0), now)
             return
-        for message in self.current.signed:
-            self._publish(message)
-        key = self.key
-        if key is not None and self._may_sign():
-            unsigned_yet = self._unsigned_yet([record for record in records if record.key == key])
-            self._out.extend(Sign(message, key) for message in unsigned_yet)
+        unsigned_yet = self._unsigned_yet([record for record in records if record.key == self.key])
+        self.current.kept_back = [*self.current.signed, *unsigned_yet]
+        self._speak_up()
         self._perform(rules.resume(), now)  # what it casts comes after: a key signs upwards only
 
     def _take_signing_record(self, record: SigningRecord) -> None:
@@ -375,7 +382,7 @@ class BftEngine:
     def _on_signed(self, message: Proposal | Vote, now: int) -> None:
         """The vote counts now. An answer for a height that is over is dropped."""
         current = self.current
-        if unsigned(message) not in current.asked or message in current.signed:
+        if self._is_mute or unsigned(message) not in current.asked or message in current.signed:
             return
         current.signed.append(message)
         if isinstance(message, Proposal):
@@ -435,9 +442,14 @@ class BftEngine:
 
     def _cast(self, action: CastVote) -> None:
         validator = self.validator
-        if validator is not None and self._may_sign():
-            height = self.current.height
-            self._ask(Vote(height, action.round, action.step, action.value, action.polka_round, validator))
+        if validator is None or not (self._is_mute or self._may_sign()):
+            return
+        height = self.current.height
+        vote = Vote(height, action.round, action.step, action.value, action.polka_round, validator)
+        if self._is_mute:
+            self.current.keep_back(vote)
+        else:
+            self._ask(vote)
 
     def _finalize(self, decision: Decide, now: int) -> None:
         current = self.current
@@ -525,6 +537,22 @@ class BftEngine:
         bodies = current.unrecorded_bodies(record)
         self._out.append(Write(Batch(round_record=encode_record(record), round_blocks=bodies)))
         self._out.append(Sign(message, key))
+
+    def _speak_up(self) -> None:
+        """Publish and ask for what was kept back while this engine was mute; a late signature is as any slow one."""
+        current, key = self.current, self.key
+        if self._is_mute:
+            return
+        kept, current.kept_back = current.kept_back, []
+        for message in kept:
+            if message in current.signed:
+                self._publish(message)
+            elif key is None or not self._may_sign():
+                continue
+            elif message in current.asked:
+                self._out.append(Sign(message, key))
+            else:
+                self._ask(message)
 
     # ------------------------------------------------------------------------------------------------ words
 

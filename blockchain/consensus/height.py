@@ -28,6 +28,7 @@ class HeightInProgress:
         self.blocks: dict[Hash32, VerifiedBlock] = {}
         self.asked: list[Proposal | Vote] = []  # unsigned, in the order in which signatures were asked for
         self.signed: list[Proposal | Vote] = []
+        self.kept_back: list[Proposal | Vote] = []  # while the engine is mute: signed, asked for, or still to be
         self.recorded_blocks: set[Hash32] = set()
         self.offences: set[tuple[type, Address]] = set()
         self.vrf_proof: bytes | None = None
@@ -55,6 +56,12 @@ class HeightInProgress:
         needed |= {proposal.block_id for proposal in self.proposals.values()}
         needed |= {message.block_id for message in self.asked if not self.is_too_old(message.round)}
         self.blocks = {block_id: block for block_id, block in self.blocks.items() if block_id in needed}
+
+    def keep_back(self, vote: Vote) -> None:
+        """A vote of the round in progress, to be asked for when the engine speaks again; earlier rounds are past."""
+        known = {*self.asked, *self.signed}
+        self.kept_back = [kept for kept in self.kept_back if kept.round == vote.round or kept in known]
+        self.kept_back.append(vote)
 
     def record(self) -> RoundRecord:
         """The place, the lock and everything behind it, as it must be on disk before the next signature."""

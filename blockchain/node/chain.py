@@ -6,7 +6,7 @@ good; and turns a decided block into one atomic write. Checking uses neither clo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -95,6 +95,8 @@ class Chain:
         self.pool = Mempool(self.ledger, self.state(), self.height)
         self.is_wait_over = False  # the oldest ready transaction has waited `block_max_wait`
         self.is_heartbeat_due = False
+        # Who wants to see each final block, its certificate, its set and its parent's: one reader, where there is any.
+        self.on_final: Callable[[VerifiedBlock, Certificate, ValidatorSet, ValidatorSet], None] | None = None
 
     def state(self) -> Overlay:
         """The final state, to read from or to try changes on."""
@@ -343,6 +345,8 @@ class Chain:
         ids = tuple(transaction.id for transaction in block.transactions)
         changes = (*self._genesis_changes, *sorted(trial.state.changes().items()))
         forgers = self.selection.forgers(self._seed, header.height, self._validators)
+        if self.on_final is not None:
+            self.on_final(block, certificate, self._validators, self.head.validators)
         turn = turn_of(header, block.block.parent_certificate, forgers, self._validators, self.head.validators)
         sets = self.turns.sets_after(header.height + 1, self._validators, trial.next_validators)
         self.turns.newest.append(turn)

@@ -23,6 +23,7 @@ from blockchain.node.exchange import Exchange
 from blockchain.node.gossip import Gossip
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.liveness import Liveness
+from blockchain.node.lookout import CAREFUL, Caution, Lookout
 from blockchain.node.messages import (
     Accuse,
     Announce,
@@ -102,7 +103,14 @@ PEERS_MS: Final = 30_000
 class Core:
     """One chain of one node. `keys` are the validator keys that it holds; without one it follows and does not vote."""
 
-    def __init__(self, spec: ChainSpec, store: Store, keys: frozenset[PublicKey], vouched: Vouched = UNVOUCHED) -> None:
+    def __init__(
+        self,
+        spec: ChainSpec,
+        store: Store,
+        keys: frozenset[PublicKey],
+        vouched: Vouched = UNVOUCHED,
+        caution: Caution = CAREFUL,
+    ) -> None:
         selection = ENGINES[spec.engine](spec.hash)
         self.chain = Chain(spec, selection, store, vouched.checkpoint)
         self.trust = Trust(self.chain, store, vouched)
@@ -110,6 +118,7 @@ class Core:
         self.gossip = Gossip(self.chain, self.engine, store)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
         self.admission = Admission(self.chain, self.gossip, store)
+        self.lookout = Lookout(self.chain, self.engine, self.sync, store, keys, caution)
         self.exchange = Exchange()
         self.surroundings = Surroundings(self.gossip, spec.parameters.clock_drift_ms)
         self._keys = keys
@@ -144,7 +153,7 @@ class Core:
             round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
             awaited=self.sync.awaited_from(peer),
             holds=self._holds,
-            announced=self.announcements.news_from,
+            is_news=lambda said: self.announcements.is_news(said) or self.lookout.wants(said),
             left=sender.left if sender is not None else lambda _: UNBOUNDED,
             owed=sender.owed if sender is not None else lambda _: UNBOUNDED,
         )
@@ -181,6 +190,8 @@ class Core:
             case Signed(message=Announcement() as announcement):
                 self._on_announced(announcement, None, now)
             case Signed() | VrfProved() | SignRefused() | VrfRefused():
+                if isinstance(given, Signed) and isinstance(given.message, Vote | Proposal):
+                    self.lookout.on_signed(given.message)
                 self._drive(given, now)
             case SignerLost(key=lost, why=why):
                 self.lost_signers[lost] = why
@@ -209,7 +220,8 @@ class Core:
             self._halt(self.halted)
             self._out.append(Emit(Halted(self.halted)))
         self._out.extend(self.trust.on_started(now))
-        if self.trust.why:
+        self.lookout.on_started(given, now)
+        if self.trust.why or self.lookout.is_silent:
             self.engine.mute()
         self._drive(given, now)
         self._set_timer(TimerKind.STATUS, STATUS_MS)
@@ -241,6 +253,7 @@ class Core:
             case VerifiedProposal(proposal=proposal, block=block):
                 if peer.height == proposal.height:
                     peer.note_proposal(proposal.round)
+                self.lookout.on_heard(proposal, peer.id)
                 self._drive(ProposalReceived(proposal, block, peer.id), now)
             case VerifiedTransactions(transactions=transactions):
                 self._out.extend(self.admission.receive(peer, transactions, now))
@@ -249,6 +262,7 @@ class Core:
             case VerifiedAnnouncement(announcement=announcement):
                 self._on_announced(announcement, peer.id, now)
             case VerifiedEvidence(evidence=evidence):
+                self.lookout.on_evidence(evidence)
                 self._on_evidence(evidence, peer.id)
             case Have(ids=ids):
                 self._out.extend(self.gossip.on_have(peer, ids))
@@ -271,6 +285,7 @@ class Core:
         for vote in votes:
             self._note_vote_of(peer, vote)
             self.liveness.on_heard(vote.validator, self.chain.validators)
+            self.lookout.on_heard(vote, peer.id)
             self._drive(VoteReceived(vote, peer.id), now)
 
     def _note_vote_of(self, peer: Peer, vote: Vote) -> None:
@@ -296,6 +311,7 @@ class Core:
         self._out.extend(self.gossip.send_all(Accuse(evidence), but=sender))
 
     def _on_announced(self, announcement: Announcement, sender: PeerId | None, now: int) -> None:
+        self.lookout.on_announced(announcement, sender, now)
         if self.announcements.take(announcement, self.chain.validators, now):
             self.liveness.on_heard(announcement.validator, self.chain.validators)
             self._out.extend(self.gossip.send_all(Announce(announcement), but=sender))
@@ -331,6 +347,7 @@ class Core:
                 self._out.extend(self.sync.on_tick(now))
                 self._out.extend(self.surroundings.on_tick(now))
                 is_awaited = self.engine.is_block_awaited and not self.sync.is_syncing
+                self.lookout.on_tick(STATUS_MS)
                 self.liveness.on_tick(STATUS_MS, self.chain.height, is_awaited)
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
             case TimerKind.ANNOUNCE:
@@ -340,6 +357,8 @@ class Core:
                 self._out.extend(self.gossip.send_all(GetPeers()))
                 self._out.extend(self.surroundings.on_peers_tick(now))
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
+            case TimerKind.LOOK:
+                self.lookout.advance()
             case TimerKind.SYNC:
                 self._follow(self.sync.advance(now), now)
             case TimerKind.BLOCK_WAIT | TimerKind.HEARTBEAT:
@@ -391,12 +410,20 @@ class Core:
         self.engine.halt()
         self.sync.stop()
 
+    def _hush(self, now: int) -> None:
+        """This validator signs where its chain is trusted and nothing was seen of its key that it did not sign."""
+        is_silent = bool(self.trust.why) or self.lookout.is_silent
+        if is_silent:
+            self.engine.mute()
+        elif self.engine.is_mute:
+            self.engine.unmute()
+            self._drive(PoolChanged(), now)  # what it kept back leaves now
+
     def _follow_up(self, now: int) -> None:
         """What an input may have changed for others: trust, the trigger, its timers, and the place peers know of."""
-        trusted = self.trust.on_head()
-        if trusted:
-            self.engine.unmute()
-            self._out.extend(trusted)
+        self._out.extend(self.trust.on_head())
+        self._out.extend(self.lookout.follow(now))
+        self._hush(now)
         if self.chain.pool.ready_count != self._ready:
             self._ready = self.chain.pool.ready_count
             self._drive(PoolChanged(), now)

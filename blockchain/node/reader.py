@@ -50,6 +50,7 @@ def status_of(core: Core) -> StatusView:
         stalled_ms=core.liveness.stalled_ms(core.chain.height),
         sync=core.sync.view(),
         untrusted=core.trust.why,
+        silent=core.lookout.why,
         network=core.surroundings.view(),
     )
 
@@ -93,8 +94,12 @@ def _waiting_for(core: Core, current: HeightInProgress) -> str:
         return f"nothing: this node stopped voting: {core.halted}"
     if core.trust.why and core.engine.validator is not None:
         return f"trust: this node does not vote: {core.trust.why}"
+    if core.lookout.is_stopped:
+        return f"nothing: this node signs nothing until it is started again: {core.lookout.why}"
     if core.sync.is_syncing:
         return f"blocks: peers are at height {core.sync.best_height - 1}"
+    if core.lookout.why:
+        return f"a look around: this node does not vote yet: it {core.lookout.why}"
     if core.signer_lost:
         return f"the signer: this node does not vote without it: {core.signer_lost}"
     rules = current.rules

@@ -49,6 +49,7 @@ from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import (
+    Announcement,
     ConflictingProposals,
     Evidence,
     Proposal,
@@ -66,8 +67,8 @@ class VerifyContext(Struct, frozen=True):
     was verified before, so that no signature is checked twice. The rest spares a node the work on what it would drop:
     `forger` and `proposal` are the drawn forger and the known proposal of a round of this height, `round_max` is the
     last round of which a proposal is of use now, `awaited` the height from which on this peer was asked for blocks,
-    `holds` whether a vote is held to the byte, `announced` the time from which on an announcement of a validator is
-    news, `left` what the peer may still send of a kind before the next tick, `owed` what it was asked for of it.
+    `holds` whether a vote is held to the byte, `is_news` whether an announcement is of use, `left` what the peer may
+    still send of a kind before the next tick, `owed` what it was asked for of it.
     """
 
     genesis_hash: Hash32
@@ -79,7 +80,7 @@ class VerifyContext(Struct, frozen=True):
     round_max: int = -1
     awaited: int = 0  # nothing
     holds: Callable[[Vote], bool] = lambda _: False
-    announced: Callable[[Address], int] = lambda _: 0
+    is_news: Callable[[Announcement], bool] = lambda _: True
     left: Callable[[type[Message]], int] = lambda _: UNBOUNDED
     owed: Callable[[type[Message]], int] = lambda _: UNBOUNDED
 
@@ -180,7 +181,7 @@ def _verify_announcement(message: Announce, context: VerifyContext) -> Verified:
     announcement = message.announcement
     if announcement.validator not in context.sets[context.height].index:
         return Nothing(Announce)
-    if announcement.time_ms < context.announced(announcement.validator):
+    if not context.is_news(announcement):
         return Nothing(Announce)  # no news
     members = (validators.get(announcement.validator) for validators in context.sets.values())
     keys = dict.fromkeys(member.key for member in members if member is not None)  # at a switch there are two

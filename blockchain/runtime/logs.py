@@ -43,6 +43,8 @@ from blockchain.seams import (
     Proposed,
     RoundTimedOut,
     SignatureRefused,
+    SigningBegun,
+    SigningStopped,
     StoreDamaged,
     SyncProgressed,
     TransactionAccepted,
@@ -223,6 +225,8 @@ def describe(event: NodeEvent) -> Line:
             return _of_pool(event)
         case HeightBegun() | ForgerDrawn() | Proposed() | RoundTimedOut() | Locked():
             return _of_round(event)
+        case SigningBegun() | SigningStopped():
+            return _of_signing(event)
         case BlockFinalized() | BlockRejected() | ProposalUntimely() | EvidenceFound() | SignatureRefused():
             return _of_outcome(event)
         case _:
@@ -248,6 +252,12 @@ def _of_node(event: NodeStarted | StoreDamaged | Halted | TrustMissing | Trusted
             return logging.INFO, f"synced to height {event.height} of {event.target}{rate}{left}"
         case _:
             assert_never(event)
+
+
+def _of_signing(event: SigningBegun | SigningStopped) -> Line:
+    if isinstance(event, SigningBegun):
+        return logging.INFO, f"nobody else was heard to sign with this key: votes from height {event.height} on"
+    return logging.CRITICAL, f"signs nothing until it is started again: {event.why}"
 
 
 def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized | ClockOff) -> Line:

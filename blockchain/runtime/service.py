@@ -25,6 +25,7 @@ from blockchain.node.checkpoint import UNVOUCHED, Vouched
 from blockchain.node.core import Core
 from blockchain.node.dry_run import dry_run_of
 from blockchain.node.inputs import Input
+from blockchain.node.lookout import CAREFUL, Caution
 from blockchain.node.reach import source_of
 from blockchain.node.seen import WhyFacts
 from blockchain.node.views import (
@@ -97,12 +98,13 @@ class NodeService:
         make_p2p: Callable[[PeerEvents], P2P],
         node_id: PeerId,
         vouched: Vouched = UNVOUCHED,
+        caution: Caution = CAREFUL,
     ) -> None:
         self._node_id = node_id
         self._store = store
         self._final = StoreAhead(store)  # what readers see of it
         self._signers = {signer.public_key: signer for signer in signers}
-        self._core = Core(spec, store, frozenset(self._signers), vouched)
+        self._core = Core(spec, store, frozenset(self._signers), vouched, caution)
         self._inbox: asyncio.Queue[tuple[Input, Done] | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}

@@ -169,6 +169,18 @@ class Trusted(Struct, frozen=True, tag="trusted"):
     block_id: Hash32
 
 
+class SigningBegun(Struct, frozen=True, tag="signing_begun"):
+    """This validator has looked whether anybody else signs with its key, and signs from this height on."""
+
+    height: int
+
+
+class SigningStopped(Struct, frozen=True, tag="signing_stopped"):
+    """This validator signs nothing until it is started again: its key is used elsewhere, or was (protocol §5.6)."""
+
+    why: str
+
+
 NodeEvent = (
     NodeStarted
     | PeerJoined
@@ -193,4 +205,6 @@ NodeEvent = (
     | Halted
     | TrustMissing
     | Trusted
+    | SigningBegun
+    | SigningStopped
 )

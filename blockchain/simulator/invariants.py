@@ -21,7 +21,14 @@ from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
-from blockchain.seams import BlockRejected, EvidenceFound, Halted, PeerPenalized, SignatureRefused
+from blockchain.seams import (
+    BlockRejected,
+    EvidenceFound,
+    Halted,
+    PeerPenalized,
+    SignatureRefused,
+    SigningStopped,
+)
 from blockchain.simulator.load import Load, Promise, pool_of
 from blockchain.simulator.world import Violation, World
 
@@ -83,7 +90,8 @@ def _lacking(world: World) -> list[str]:
 def _check_words(world: World) -> None:
     """Nobody accuses an honest validator, and no signer had to refuse its own node."""
     for number, event in world.events:
-        if isinstance(event, EvidenceFound | SignatureRefused | BlockRejected | PeerPenalized | Halted):
+        wrong = EvidenceFound | SignatureRefused | SigningStopped | BlockRejected | PeerPenalized | Halted
+        if isinstance(event, wrong):
             _violate(world, f"node {number} says of honest nodes: {event}")
     for node in world.nodes:
         if node.store.evidence():

@@ -20,6 +20,7 @@ from blockchain.consensus.signing import after_signing, check_request, position_
 from blockchain.errors import PeerFault, SigningRefused
 from blockchain.node.core import Core
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
+from blockchain.node.lookout import CAREFUL
 from blockchain.node.messages import Nothing, Verified, VerifiedEvidence, VerifiedVotes
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
@@ -71,6 +72,7 @@ class Node:
         self.keys = {} if key is None else {key.public_key: key}
         self.records = {held: SigningRecord(held) for held in self.keys}
         self.skew_ms = skew_ms
+        self.caution = CAREFUL  # of its next start
         self.store = MemoryStore()
         self.core: Core | None = None
         self.life = 0  # counts starts: events of an earlier life are void
@@ -136,9 +138,9 @@ class World:
         node.life += 1
         node.timers = {}
         self._part(node)
-        node.core = Core(self.spec, node.store, frozenset(node.keys))
+        node.core = Core(self.spec, node.store, frozenset(node.keys), caution=node.caution)
         self.note(node, "started")
-        self.feed(node, Started(tuple(node.records.values()), node.life))
+        self.feed(node, Started(tuple(node.records.values()), node.number << 32 | node.life))
         for other in self.nodes:
             if other.core is not None and other is not node and node.core is not None:
                 self.feed(other, PeerConnected(node.id, "", inbound=True))

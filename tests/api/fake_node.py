@@ -110,6 +110,7 @@ class FakeNode:
         self.submitted: list[list[bytes]] = []
         self.is_halted = ""
         self.untrusted = ""
+        self.silent = ""
         self.is_syncing = False
         self.stalled_ms = 0
         self.network = NetworkView(12, 3, "yes", "2 of 2 peers that tried reached this node")
@@ -188,6 +189,7 @@ class FakeNode:
             stalled_ms=self.stalled_ms,
             sync=self._sync(height),
             untrusted=self.untrusted,
+            silent=self.silent,
             network=self.network,
         )
 

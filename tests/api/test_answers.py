@@ -557,6 +557,7 @@ def test_a_node_that_halted_is_alive_and_not_ready() -> None:
         "synced": {"ok": True, "why": ""},
         "not_stalled": {"ok": True, "why": ""},
         "trusted": {"ok": True, "why": ""},
+        "signs": {"ok": True, "why": ""},
     }
     assert "two certificates" in str(document["detail"])
     assert ask(node, "/livez").status_code == 200
@@ -582,6 +583,16 @@ def test_a_node_that_does_not_trust_its_chain_is_not_ready() -> None:
     assert document["detail"] == "not trusted: block 3 is too old"
     check_problem(ask(node, "/health"), 503, "not_usable")
     assert ask(node, f"{V1}/status/").json()["untrusted"] == "block 3 is too old"
+
+
+def test_a_validator_that_signs_nothing_is_not_ready() -> None:
+    node = FakeNode()
+    node.silent = "another process has its key"
+    document = check_problem(ask(node, "/readyz"), 503, "not_ready")
+    assert document["detail"] == "signs nothing: another process has its key"
+    assert ask(node, f"{V1}/status/").json()["silent"] == "another process has its key"
+    node.is_syncing = True
+    assert ask(node, "/health").status_code == 206, "first it catches up, as any other"
 
 
 def test_a_chain_that_is_stopped_is_not_ready_and_its_node_not_usable() -> None:

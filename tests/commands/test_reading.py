@@ -69,6 +69,13 @@ def test_a_node_that_does_not_trust_its_chain_says_so_first(
     assert output(capsys, "status", f"--url={api[0]}").startswith("NOT TRUSTED  block 3 is too old\n")
 
 
+def test_a_validator_that_signs_nothing_says_so_first(
+    api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api[1].silent = "another process has its key"
+    assert output(capsys, "status", f"--url={api[0]}").startswith("SIGNS NOTHING  another process has its key\n")
+
+
 def test_the_status_of_an_empty_chain(capsys: pytest.CaptureFixture[str]) -> None:
     with running_api(heights=0) as (url, _):
         assert "0, no block yet" in output(capsys, "status", f"--url={url}")

@@ -924,3 +924,63 @@ def test_bodies_of_rounds_long_past_go_but_those_behind_a_lock_or_near_a_decisio
 
 def test_messages_are_asked_for_without_a_signature() -> None:
     assert all(message.signature == NO_SIGNATURE for message in asked(started().propose(BLOCK)))
+
+
+def test_what_a_mute_engine_keeps_back_leaves_when_it_speaks_again() -> None:
+    """All of a chain may listen at the same time: what nobody casts then must not be lost for good."""
+    bench = started()
+    bench.engine.mute()
+    assert asked([*bench.propose(BLOCK), *bench.prevotes(V)]) == []
+    bench.engine.unmute()
+    effects = bench.give(PoolChanged())
+    wanted = [vote_of(ME, PREVOTE, V), vote_of(ME, PRECOMMIT, V)]
+    assert [signed(message) for message in asked(effects)] == wanted
+    assert asked(bench.give(PoolChanged())) == [], "once"
+
+
+def test_of_rounds_that_are_past_nothing_is_kept_back() -> None:
+    bench = started()
+    bench.engine.mute()
+    bench.timeout(Step.PROPOSE)
+    bench.precommits(None)
+    bench.to_round(1)
+    bench.timeout(Step.PROPOSE, 1)
+    bench.engine.unmute()
+    [message] = asked(bench.give(PoolChanged()))
+    assert signed(message) == vote_of(ME, PREVOTE, None, round=1)
+
+
+def test_what_comes_back_from_the_signer_of_a_mute_engine_is_dropped() -> None:
+    """It is on record, and may be published after the next start; lost votes are no offence, contradicting ones are."""
+    bench = started()
+    effects = bench.propose(BLOCK)
+    bench.engine.mute()
+    assert bench.sign(effects) == [] and bench.engine.current.signed == []
+
+
+def test_a_mute_start_says_nothing_and_asks_for_nothing_until_it_speaks() -> None:
+    bench, effects = locked()
+    prevote, precommit = record_of(effects).asked
+    again = Bench(bench.me)
+    stored = record_of(effects)
+    again.engine.restore(stored, {block_id: bench.engine.current.blocks[block_id] for block_id in stored.block_ids()})
+    again.engine.mute()
+    quiet = again.give(Started((remembers(prevote),)))
+    assert of(Broadcast, quiet) == [] and asked(quiet) == []
+    again.engine.unmute()
+    loud = again.give(PoolChanged())
+    assert [effect.message for effect in of(Broadcast, loud)] == [signed(prevote)]
+    assert asked(loud) == [precommit]
+
+
+def test_a_silenced_height_is_passed_without_a_signature() -> None:
+    """Nor is what was kept back for it."""
+    bench = started()
+    bench.engine.mute()
+    bench.propose(BLOCK)
+    bench.engine.silence(HEIGHT)
+    bench.engine.silence(HEIGHT - 1)
+    bench.engine.unmute()
+    assert asked(bench.give(PoolChanged())) == [] and asked(bench.timeout(Step.PROPOSE)) == []
+    bench.precommits(V)
+    assert bench.app.height == HEIGHT + 1 and asked(bench.timeout(Step.PROPOSE)) != []

@@ -77,7 +77,8 @@ class Bench:
         self.now = now
         self.core = Core(CHAIN.node.spec, store, frozenset({KEYS[0].public_key}), vouched or Vouched())
         self.effects: list[Effect] = []
-        self.perform(self.core.handle(Started((SigningRecord(KEYS[0].public_key),), 1), now))
+        record = SigningRecord(KEYS[0].public_key, LENGTH, step=Step.PRECOMMIT)  # all of the chain is its own doing
+        self.perform(self.core.handle(Started((record,), 1), now))
         self.perform(self.core.handle(PeerConnected(PEER, ""), now))
 
     def perform(self, effects: list[Effect]) -> None:

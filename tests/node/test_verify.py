@@ -506,5 +506,5 @@ def test_what_nobody_asked_for_is_not_verified(message: Message) -> None:
 
 def test_an_announcement_that_is_no_news_is_dropped() -> None:
     said = announcement(KEYS[0], WHO[0])
-    assert verified(Announce(said), announced=lambda _: said.time_ms) == VerifiedAnnouncement(said)
-    assert verified(Announce(said), announced=lambda _: said.time_ms + 1) == Nothing(Announce)
+    assert verified(Announce(said), is_news=lambda _: True) == VerifiedAnnouncement(said)
+    assert verified(Announce(said), is_news=lambda _: False) == Nothing(Announce)

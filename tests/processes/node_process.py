@@ -42,6 +42,7 @@ class NodeProcess:
     environment: dict[str, str] = field(default_factory=dict)
     data_folder: Path | None = None  # another than its own
     is_child: bool = True  # it ends when its standard input does; False: as from a terminal
+    look_s: int | None = 0  # None: the default of its chain
     file_bytes_max: int | None = None  # of any file that it writes: the disk is full there. Not on Windows
     starts: int = 0
 
@@ -77,6 +78,7 @@ class NodeProcess:
         flags += [f"--advertise={self.advertise}"] if self.advertise else []
         flags += [f"--key_file={self.key_file}"] if self.key_file else []
         flags += [f"--genesis={self.genesis}"] if self.genesis else []
+        flags += [] if self.look_s is None else [f"--look_s={self.look_s}"]
         flags += [EXIT_FLAG] if self.is_child else []
         command = python_command("run_node.py", *flags)
         if self.file_bytes_max is None:

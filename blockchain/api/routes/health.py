@@ -34,9 +34,10 @@ async def is_ready(node: NodeOf) -> Response:
     """This node can be used: every check passes.
 
     It has not halted, is not catching up, trusts its chain (which it does not when its newest block is older than stake
-    is bound, until it meets a checkpoint), and the chain is not stopped: a block is awaited, and none became final for
-    four times the time-outs of a round. A chain with nothing to do is ready. Otherwise 503, code `not_ready`, with the
-    same named checks.
+    is bound, until it meets a checkpoint), signs where it is a validator (it does not while it listens whether
+    anybody else signs with its key, nor once somebody was seen to), and the chain is not stopped: a block is awaited,
+    and none became final for four times the time-outs of a round. A chain with nothing to do is ready. Otherwise 503,
+    code `not_ready`, with the same named checks.
     """
     checks = _checks(node)
     failed = _failed(checks)
@@ -81,6 +82,11 @@ def _trusted(view: StatusView, _node: NodeReader) -> str:
     return f"not trusted: {view.untrusted}" if view.untrusted else ""
 
 
+def _signs(view: StatusView, _node: NodeReader) -> str:
+    """While it catches up, that is what it says: it signs nothing before it is level anyway."""
+    return f"signs nothing: {view.silent}" if view.silent and not view.is_syncing else ""
+
+
 def _not_stalled(view: StatusView, node: NodeReader) -> str:
     if view.stalled_ms < stall_limit_ms(node.spec.parameters):
         return ""
@@ -92,6 +98,7 @@ CHECKS: Final[dict[str, Check]] = {  # each says why it fails, or nothing
     "synced": _synced,
     "not_stalled": _not_stalled,
     "trusted": _trusted,
+    "signs": _signs,
 }
 
 
