@@ -36,6 +36,7 @@ from blockchain.commands import (
     testnet,
     tx,
     validator,
+    validators,
     verify_lottery,
     why,
 )
@@ -54,6 +55,7 @@ COMMANDS: Final = (
     tx,
     account,
     peers,
+    validators,
     why,
     lottery,
     verify_lottery,

@@ -15,7 +15,7 @@ ADDRESS_B: Final = "pos10x64vt50ue20jsrckyfw32vt57gplpf6u62ma4lquwgshtgyjejqs48z
 KEY_A: Final = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"
 TRANSACTION_ID: Final = "071bcd2d5199fe9881dc5754d6a76f2585484312261cad7c2bdb731880d085da"
 BLOCK_ID: Final = "8f1f3d0a5d6c6f60a7d2cc55b7a6b4f5a3f0b0f2c3d6e9887766554433221100"
-_HASH: Final = "c1" * 32
+HASH: Final = "c1" * 32
 _SIGNATURE: Final = (
     "214edf81f353829f18263b4bef68d3456cf37003e559acb5aee108137e35b989"
     "4ac41b1317ac5fd961c668fc5ee8fcbf68eca86c16034866761e4d66ba185f0e"
@@ -92,17 +92,17 @@ BLOCK: Final[Example] = {
     "version": 1,
     "height": 3,
     "round": 0,
-    "seed": _HASH,
+    "seed": HASH,
     "time_ms": TIME_MS,
-    "parent": _HASH,
+    "parent": HASH,
     "forger": ADDRESS_A,
     "vrf_proof": "b2" * 80,
-    "transaction_root": _HASH,
-    "state_root": _HASH,
-    "validators_hash": _HASH,
-    "next_validators_hash": _HASH,
-    "evidence_root": _HASH,
-    "parent_certificate_hash": _HASH,
+    "transaction_root": HASH,
+    "state_root": HASH,
+    "validators_hash": HASH,
+    "next_validators_hash": HASH,
+    "evidence_root": HASH,
+    "parent_certificate_hash": HASH,
     "transaction_count": 1,
     "evidence_count": 0,
     "transactions": [POOLED_TRANSACTION],
@@ -118,7 +118,7 @@ _CERTIFICATE: Final[Example] = {
 }
 FULL_BLOCK: Final[Example] = {
     **BLOCK,
-    "parent_certificate": {**_CERTIFICATE, "height": 2, "block_id": _HASH},
+    "parent_certificate": {**_CERTIFICATE, "height": 2, "block_id": HASH},
     "certificate": _CERTIFICATE,
 }
 HISTORY: Final[Example] = {
@@ -170,17 +170,17 @@ TRANSACTION_PROOF: Final[Example] = {
     "raw": "9701c420" + "00" * 8,
     "transaction": SIGNED_TRANSACTION,
     "position": 0,
-    "path": [_HASH],
+    "path": [HASH],
     **_HEADER_PROOF,
 }
 ACCOUNT_PROOF: Final[Example] = {
     "address": ADDRESS_A,
     "public_key": KEY_A,
     "proof": {
-        "sibling_hashes": [_HASH],
+        "sibling_hashes": [HASH],
         "queries": [
-            {"key": _HASH, "value": "924a02", "bitmap": "01"},
-            {"key": _HASH, "value": "", "bitmap": "02"},
+            {"key": HASH, "value": "924a02", "bitmap": "01"},
+            {"key": HASH, "value": "", "bitmap": "02"},
         ],
     },
     **_HEADER_PROOF,
@@ -204,7 +204,7 @@ STATUS: Final[Example] = {
     "version": "0.1.0",
     "chain_id": "demo",
     "genesis_hash": GENESIS_HASH,
-    "node_id": _HASH,
+    "node_id": HASH,
     "height": 3,
     "head": BLOCK_ID,
     "head_time_ms": TIME_MS,
@@ -262,12 +262,11 @@ ACCOUNT: Final[Example] = {
     "suspension": None,
     "pause": None,
 }
-_VALIDATOR: Final[Example] = {"address": ADDRESS_A, "key": KEY_A, "stake": 1}
-VALIDATORS: Final[Example] = {"height": 4, "hash": _HASH, "total_stake": 1, "validators": [_VALIDATOR]}
+VALIDATOR_A: Final[Example] = {"address": ADDRESS_A, "key": KEY_A, "stake": 1}
 PEERS: Final[Example] = {
     "peers": [
         {
-            "id": _HASH,
+            "id": HASH,
             "address": "localhost:8011",
             "inbound": False,
             "height": 3,
@@ -313,14 +312,14 @@ LOTTERY: Final[Example] = {
     "genesis_hash": GENESIS_HASH,
     "height": 3,
     "round": 0,
-    "seed": _HASH,
-    "reference": _HASH,
+    "seed": HASH,
+    "reference": HASH,
     "point": 0,
     "total_stake": 1,
     "left_out": [],
     "forger": ADDRESS_A,
     "interval": [0, 1],
-    "validators": [_VALIDATOR],
+    "validators": [VALIDATOR_A],
     "vrf_proof": "b2" * 80,
     "header": "c3" * 480,
     "parent_header": "c4" * 480,

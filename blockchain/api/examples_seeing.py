@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from blockchain.api.examples import ADDRESS_A, ADDRESS_B, BLOCK_ID, TIME_MS, Example
+from blockchain.api.examples import ADDRESS_A, ADDRESS_B, BLOCK_ID, HASH, TIME_MS, VALIDATOR_A, Example
 
 _NONE: Final[Example] = {
     "stake": 0,
@@ -90,4 +90,33 @@ WHY: Final[Example] = {
         "unsigned": [],
         "unsigned_count": 0,
     },
+}
+_WINDOW: Final[Example] = {"first": 1, "last": 3, "blocks": 3}
+_RECORD: Final[Example] = {
+    "draws": 3,
+    "expected_wins": 3.0,
+    "wins": 3,
+    "p_value": 1.0,
+    "forged": 2,
+    "let_pass": 1,
+    "certificates": 2,
+    "missed": 1,
+    "uptime": 0.5,
+}
+VALIDATORS: Final[Example] = {
+    "height": 4,
+    "hash": HASH,
+    "total_stake": 1,
+    "count": 1,
+    "window": _WINDOW,
+    "validators": [{**VALIDATOR_A, "share": 1.0, "is_online": True, "record": _RECORD}],
+    "next": None,
+}
+VALIDATOR: Final[Example] = {
+    **VALIDATOR_A,
+    "share": 1.0,
+    "is_online": True,
+    "window": _WINDOW,
+    "record": _RECORD,
+    "missed_heights": [{"height": 2, "reason": "late", "late_ms": 12}],
 }

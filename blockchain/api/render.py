@@ -121,15 +121,6 @@ def peers(connected: Sequence[PeerView], dials: Sequence[DialView], bans: Sequen
     }
 
 
-def validators(height: int, chosen: ValidatorSet, genesis_hash: Hash32) -> JsonObject:
-    return {
-        "height": height,
-        "hash": chosen.hash(genesis_hash).hex(),
-        "total_stake": chosen.total,
-        "validators": validators_to_json(chosen),
-    }
-
-
 def transaction(view: TransactionView) -> JsonObject:
     is_refused = view.state not in ("pending", "final")
     return {

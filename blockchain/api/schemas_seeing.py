@@ -1,4 +1,4 @@
-"""The shapes of what a node saw: the timeline of a height; see `schemas`."""
+"""The shapes of what a node saw: the timeline of a height, what each validator did; see `schemas`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from blockchain.api import examples_seeing
-from blockchain.api.schemas import AddressText, Hash, Number, Part, TimeMs, config_with
+from blockchain.api.schemas import AddressText, Hash, Key, Number, Part, TimeMs, config_with
+from blockchain.api.schemas_state import ValidatorPart
 
 AfterMs = Annotated[int, Field(ge=0, strict=True, description="milliseconds after `began_ms`")]
 StepName = Literal["propose", "prevote", "precommit"]
@@ -96,3 +97,70 @@ class WhyAnswer(BaseModel):
     verdict: str
     seen: SeenPart | None
     final: FinalPart | None
+
+
+class WindowPart(Part):
+    """The blocks over which is counted; null where there are none yet."""
+
+    first: Number | None
+    last: Number | None
+    blocks: Number
+
+
+class RecordPart(Part):
+    """What a validator did over the window. `wins` are draws of round 0, whether or not the block came.
+
+    `p_value` is how often chance alone is as far off, by the exact binomial test with the mean share, two-sided.
+    `uptime` is the part of the certificates, in the bodies of the next blocks, that it is in.
+    """
+
+    draws: Number
+    expected_wins: Annotated[float, Field(ge=0)]
+    wins: Number
+    p_value: Annotated[float | None, Field(ge=0, le=1)]
+    forged: Number
+    let_pass: Number
+    certificates: Number
+    missed: Number
+    uptime: Annotated[float | None, Field(ge=0, le=1)]
+
+
+class ValidatorEntry(ValidatorPart):
+    """`share` is of the lottery. `is_online` and `record` are null of another height than the one in progress."""
+
+    share: Annotated[float, Field(ge=0, le=1)]
+    is_online: bool | None
+    record: RecordPart | None
+
+
+class ValidatorsAnswer(BaseModel):
+    model_config = config_with(examples_seeing.VALIDATORS)
+    height: Number
+    hash: Hash
+    total_stake: Number
+    count: Number
+    window: WindowPart | None
+    validators: list[ValidatorEntry]
+    next: AddressText | None
+
+
+class MissedPart(Part):
+    """Empty: this node did not see the height live, or has forgotten it. `late_ms` is after its own certificate."""
+
+    height: Number
+    reason: Literal["offline", "silent", "nil", "late", "left_out", ""]
+    late_ms: Number | None
+
+
+class ValidatorAnswer(BaseModel):
+    """Of one that has left the set since, `stake` is 0 and `key` null. `missed_heights` are the newest 100."""
+
+    model_config = config_with(examples_seeing.VALIDATOR)
+    address: AddressText
+    key: Key | None
+    stake: Number
+    share: Annotated[float, Field(ge=0, le=1)]
+    is_online: bool
+    window: WindowPart
+    record: RecordPart
+    missed_heights: list[MissedPart]

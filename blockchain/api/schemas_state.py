@@ -147,14 +147,6 @@ class ValidatorPart(Part):
     stake: Positive
 
 
-class ValidatorsAnswer(BaseModel):
-    model_config = config_with(examples.VALIDATORS)
-    height: Number
-    hash: Hash
-    total_stake: Number
-    validators: list[ValidatorPart]
-
-
 class PeerPart(Part):
     """`address` is where the peer says that it listens, `remote` the IP address of the connection."""
 

@@ -34,10 +34,9 @@ from blockchain.client.answers import (
     TransactionState,
     Unbonding,
     Validator,
-    ValidatorList,
 )
 from blockchain.client.http import AsyncClient, Client
-from blockchain.client.seen import Why
+from blockchain.client.seen import ValidatorList, ValidatorRecord, Why
 from blockchain.errors import RequestRefused
 
 __all__ = [
@@ -72,5 +71,6 @@ __all__ = [
     "Unbonding",
     "Validator",
     "ValidatorList",
+    "ValidatorRecord",
     "Why",
 ]

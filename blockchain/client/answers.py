@@ -297,13 +297,6 @@ class Validator(Struct, frozen=True):
     stake: int
 
 
-class ValidatorList(Struct, frozen=True):
-    height: int
-    hash: str
-    total_stake: int
-    validators: tuple[Validator, ...]
-
-
 class LogLevel(Struct, frozen=True):
     level: str
 

@@ -11,6 +11,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from blockchain.client import answers, seen
 from blockchain.errors import BlockchainError, InvalidTransaction, NodeUnreachable, RequestRefused
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024  # the largest block, as JSON, stays well below
 SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # what a node takes in one request
+VALIDATORS_PAGE: Final = 1_000  # the most that a node gives at once
 _PREFIX: Final = "/api/v1"
 
 
@@ -154,8 +156,21 @@ def account(address: str) -> Call[answers.Account]:
     return Call(f"{_PREFIX}/accounts/{_segment(address)}/", _read(answers.Account))
 
 
-def validators(height: int | None) -> Call[answers.ValidatorList | None]:
-    return Call(f"{_PREFIX}/validators/", _read_or_none(answers.ValidatorList), _given({"height": height}))
+def validators(height: int | None, after: str | None) -> Call[seen.ValidatorList | None]:
+    """A page; `after` is the `next` of the one before."""
+    parameters = {"height": height, "after": after, "limit": VALIDATORS_PAGE}
+    return Call(f"{_PREFIX}/validators/", _read_or_none(seen.ValidatorList), _given(parameters))
+
+
+def joined(first: seen.ValidatorList, following: seen.ValidatorList | None) -> seen.ValidatorList | None:
+    """Two pages of one set."""
+    if following is None:
+        return None
+    return replace(first, validators=(*first.validators, *following.validators), next=following.next)
+
+
+def validator(address: str) -> Call[seen.ValidatorRecord | None]:
+    return Call(f"{_PREFIX}/validators/{_segment(address)}/", _read_or_none(seen.ValidatorRecord))
 
 
 def log_level(token: str, level: str | None) -> Call[answers.LogLevel]:

@@ -103,9 +103,16 @@ class Client:
         """For `proofs.verify_account`, at the newest block; None while there is no block."""
         return self._ask(calls.account_proof(address))
 
-    def validators(self, height: int | None = None) -> answers.ValidatorList | None:
-        """Of the height in progress, or of `height`; None when this node does not hold that set."""
-        return self._ask(calls.validators(height))
+    def validators(self, height: int | None = None) -> seen.ValidatorList | None:
+        """The whole set of the height in progress, or of `height`; None when this node does not hold that set."""
+        found = self._ask(calls.validators(height, None))
+        while found is not None and found.next is not None:
+            found = calls.joined(found, self._ask(calls.validators(found.height, found.next)))
+        return found
+
+    def validator(self, address: str) -> seen.ValidatorRecord | None:
+        """What it did over the newest blocks, and why it missed a height; None for one that was no validator there."""
+        return self._ask(calls.validator(address))
 
     def peers(self) -> answers.Peers:
         return self._ask(calls.peers())
@@ -237,8 +244,14 @@ class AsyncClient:
     async def account_proof(self, address: str) -> answers.AccountProof | None:
         return await self._ask(calls.account_proof(address))
 
-    async def validators(self, height: int | None = None) -> answers.ValidatorList | None:
-        return await self._ask(calls.validators(height))
+    async def validators(self, height: int | None = None) -> seen.ValidatorList | None:
+        found = await self._ask(calls.validators(height, None))
+        while found is not None and found.next is not None:
+            found = calls.joined(found, await self._ask(calls.validators(found.height, found.next)))
+        return found
+
+    async def validator(self, address: str) -> seen.ValidatorRecord | None:
+        return await self._ask(calls.validator(address))
 
     async def peers(self) -> answers.Peers:
         return await self._ask(calls.peers())

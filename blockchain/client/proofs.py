@@ -21,6 +21,7 @@ from typing import Final
 from msgspec import Struct
 
 from blockchain.client import answers
+from blockchain.client.seen import ValidatorList
 from blockchain.errors import InvalidAddress, InvalidCertificate, InvalidProof, MalformedMessage
 from blockchain.primitives import codec, merkle
 from blockchain.primitives.address import parse_address
@@ -131,7 +132,7 @@ def genesis_validators(spec: ChainSpec) -> ValidatorSet:
     )
 
 
-def next_validators(header: ProvenHeader, told: answers.ValidatorList, genesis_hash: bytes) -> ValidatorSet:
+def next_validators(header: ProvenHeader, told: ValidatorList, genesis_hash: bytes) -> ValidatorSet:
     """The set of the height after a verified header, which names it by its hash. Raises InvalidProof."""
     chosen = read_validators(told.validators)
     if chosen.hash(genesis_hash) != header.header.next_validators_hash:

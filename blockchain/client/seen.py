@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from blockchain.client.answers import Validator
+
 
 class VoteSeen(Struct, frozen=True):
     validator: str
@@ -85,3 +87,66 @@ class Why(Struct, frozen=True):
     verdict: str
     seen: HeightSeen | None
     final: HeightStored | None
+
+
+class Window(Struct, frozen=True):
+    """The blocks over which is counted."""
+
+    first: int | None
+    last: int | None
+    blocks: int
+
+
+class Record(Struct, frozen=True):
+    """What a validator did over the window; `wins` are draws of round 0, whether or not the block came."""
+
+    draws: int
+    expected_wins: float
+    wins: int
+    p_value: float | None
+    forged: int
+    let_pass: int
+    certificates: int
+    missed: int
+    uptime: float | None
+
+
+class ValidatorEntry(Validator, frozen=True):
+    """`is_online` and `record` are None of another height than the one in progress."""
+
+    share: float
+    is_online: bool | None
+    record: Record | None
+
+
+class ValidatorList(Struct, frozen=True):
+    """`next` is the `after` of the page that follows; None: this one is the last, or they are all here."""
+
+    height: int
+    hash: str
+    total_stake: int
+    count: int
+    window: Window | None
+    validators: tuple[ValidatorEntry, ...]
+    next: str | None
+
+
+class MissedHeight(Struct, frozen=True):
+    """`reason` is "offline", "silent", "nil", "late", "left_out", or "" where the node did not see it."""
+
+    height: int
+    reason: str
+    late_ms: int | None
+
+
+class ValidatorRecord(Struct, frozen=True):
+    """One validator; of one that has left the set since, `stake` is 0 and `key` None."""
+
+    address: str
+    key: str | None
+    stake: int
+    share: float
+    is_online: bool
+    window: Window
+    record: Record
+    missed_heights: tuple[MissedHeight, ...]

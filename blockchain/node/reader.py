@@ -8,6 +8,7 @@ from blockchain.consensus.height import HeightInProgress
 from blockchain.ledger.records import account_of, stakeholder
 from blockchain.node.ahead import Finals
 from blockchain.node.core import Core
+from blockchain.node.record import RecordFacts
 from blockchain.node.views import (
     AccountView,
     ConsensusView,
@@ -220,6 +221,12 @@ def outcome_of(core: Core, store: Finals, transaction_id: Hash32) -> OutcomeView
         return OutcomeView(transaction_id, "final", *place)
     story = store.story(transaction_id)
     return OutcomeView(transaction_id, story[-1].name if story else "unknown")
+
+
+def records_of(core: Core) -> RecordFacts:
+    chain = core.chain
+    offline = frozenset(core.liveness.offline(chain.validators))
+    return RecordFacts(tuple(chain.turns.newest), chain.parent_validators, offline)
 
 
 def lottery_of(core: Core, store: Finals, height: int, round: int) -> LotteryReceipt | None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from blockchain.node.record import Missed, RecordFacts
 from blockchain.node.seen import WhyFacts
 from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
@@ -281,6 +282,12 @@ class NodeReader(Protocol):
 
     def validators(self, height: int | None = None) -> ValidatorSet:
         """The set of a height (None: of the one in progress); raises LookupError for one not held here."""
+
+    def records(self) -> RecordFacts:
+        """What the validators did over the newest blocks, for `record.records_of`."""
+
+    def missed(self, address: Address) -> dict[int, Missed]:
+        """Why precommits of a validator are missing, by height, as far as this node saw it."""
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None: ...
 

@@ -27,6 +27,7 @@ from blockchain.node.dry_run import dry_run_of
 from blockchain.node.inputs import Input
 from blockchain.node.lookout import CAREFUL, Caution
 from blockchain.node.reach import source_of
+from blockchain.node.record import Missed, RecordFacts, reasons_of
 from blockchain.node.seen import WhyFacts
 from blockchain.node.views import (
     AccountProofView,
@@ -340,6 +341,12 @@ class NodeService:
 
     def validators(self, height: int | None = None) -> ValidatorSet:
         return reader.validators_at(self._core, self._final, height)
+
+    def records(self) -> RecordFacts:
+        return reader.records_of(self._core)
+
+    def missed(self, address: Address) -> dict[int, Missed]:
+        return reasons_of(self._core.timeline.heights.values(), address)
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None:
         return reader.transaction_of(self._core, self._final, transaction_id)

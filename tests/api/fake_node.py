@@ -14,6 +14,7 @@ import msgspec
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import InvalidSignature, MalformedMessage
 from blockchain.ledger.state import FinalState
+from blockchain.node.record import Missed, RecordFacts
 from blockchain.node.seen import WhyFacts
 from blockchain.node.timeline import HeightSeen
 from blockchain.node.views import (
@@ -63,7 +64,7 @@ from blockchain.primitives.vote import (
     VoteStep,
     empty_certificate,
 )
-from blockchain.seams import FinalBlock, PeerId, Stage, SubmissionResult
+from blockchain.seams import FinalBlock, PeerId, Stage, SubmissionResult, Turn
 from blockchain.wallet import Wallet
 
 ALICE_KEY = SigningKey(b"\x01" * 32)
@@ -104,7 +105,7 @@ class FakeNode:
         self.waited: list[tuple[tuple[Hash32, ...], float]] = []  # what was waited for, and for how many seconds
         self.is_slow = False  # whoever waits, waits until it leaves
         self.begins_to_wait, self.stops_waiting = asyncio.Event(), asyncio.Event()
-        self._set = ValidatorSet([Validator(ALICE.address, ALICE_KEY.public_key, 1)])
+        self.members = ValidatorSet([Validator(ALICE.address, ALICE_KEY.public_key, 1)])
         self.pool: list[VerifiedTransaction] = []
         self.refuse: dict[bytes, tuple[str, str]] = {}
         self.submitted: list[list[bytes]] = []
@@ -242,7 +243,21 @@ class FakeNode:
         self._enter()
         if height is not None and height > max(self._blocks, default=0) + 1:
             raise LookupError(height)
-        return self._set
+        return self.members
+
+    def records(self) -> RecordFacts:
+        """Alice was drawn each time, and let her turn pass at height 2; the certificate of block 1 lacks her."""
+        self._enter()
+        turns = tuple(
+            Turn(height, height == 2, ALICE.address, 1, (ALICE.address,) * (1 + (height == 2)), absent, ())
+            for height in sorted(self._blocks)
+            for absent in [(ALICE.address,) if height == 2 else ()]
+        )
+        return RecordFacts(turns, self.members, frozenset({ALICE.address}))
+
+    def missed(self, address: Address) -> dict[int, Missed]:
+        self._enter()
+        return {1: Missed(1, "late", 12)}
 
     def transaction(self, transaction_id: Hash32) -> TransactionView | None:
         self._enter()
@@ -327,13 +342,15 @@ class FakeNode:
         stored = self._blocks.get(height)
         if stored is None and height != max(self._blocks, default=0) + 1:
             return None
-        return WhyFacts(height, self._seen(height), stored, self._set, ProofOfStake(GENESIS_HASH).forgers, "the pool")
+        return WhyFacts(
+            height, self._seen(height), stored, self.members, ProofOfStake(GENESIS_HASH).forgers, "the pool"
+        )
 
     def _seen(self, height: int) -> HeightSeen | None:
         """Nothing of the first; of the others one vote, and a time-out."""
         if height == 1:
             return None
-        seen = HeightSeen(height, self._set, 5_000, is_whole=True)
+        seen = HeightSeen(height, self.members, 5_000, is_whole=True)
         found = seen.round(0)
         assert found is not None
         found.forger, found.began, found.due, found.proposed, found.timed_out = (

@@ -27,8 +27,10 @@ from blockchain.api.server import ApiServer
 from blockchain.node.liveness import stall_limit_ms
 from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
+from blockchain.primitives.crypto import Address
+from blockchain.primitives.validators import Validator, ValidatorSet
 from tests.api.asking import app_for, ask, check_problem
-from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, SPEC, FakeNode
+from tests.api.fake_node import ALICE, ALICE_KEY, BOB, GENESIS_HASH, SPEC, FakeNode
 
 V1 = "/api/v1"
 MSGPACK = {"Content-Type": "application/msgpack"}
@@ -62,7 +64,9 @@ ROUTES: list[tuple[str, Any]] = [
     (f"{V1}/fees/", schemas_history.FeesAnswer),
     (f"{V1}/accounts/{ALICE.address_text}/proof/", schemas_proofs.AccountProofAnswer),
     (f"{V1}/transactions/{{final}}/proof/", schemas_proofs.TransactionProofAnswer),
-    (f"{V1}/validators/", schemas_state.ValidatorsAnswer),
+    (f"{V1}/validators/", schemas_seeing.ValidatorsAnswer),
+    (f"{V1}/validators/?height=1", schemas_seeing.ValidatorsAnswer),
+    (f"{V1}/validators/{ALICE.address_text}/", schemas_seeing.ValidatorAnswer),
     (f"{V1}/peers/", schemas_state.PeersAnswer),
     (f"{V1}/lottery/2/1/", schemas_state.LotteryAnswer),
 ]
@@ -509,11 +513,46 @@ def test_what_is_no_address(address: str) -> None:
     check_problem(ask(FakeNode(), f"{V1}/accounts/{address}/"), 422, "invalid_address")
 
 
+def test_the_validators_come_in_pages_in_the_order_of_their_lots() -> None:
+    node = FakeNode()
+    members = [Validator(Address(digest * 32), ALICE_KEY.public_key, 1) for digest in (b"\x09", b"\x03", b"\x05")]
+    node.members = ValidatorSet(members)
+    first = _get(node, f"{V1}/validators/?limit=2")
+    assert (first["count"], first["total_stake"], len(first["validators"])) == (3, 3, 2)
+    second = _get(node, f"{V1}/validators/?limit=2&after={first['next']}&height={first['height']}")
+    assert second["next"] is None and second["hash"] == first["hash"]
+    shown = [one["address"] for one in (*first["validators"], *second["validators"])]
+    assert shown == [format_address(one.address) for one in node.members.validators]
+    assert _get(node, f"{V1}/validators/?after={shown[2]}")["validators"] == []
+    between = format_address(Address(b"\x04" * 32))
+    assert [one["address"] for one in _get(node, f"{V1}/validators/?after={between}")["validators"]] == shown[1:]
+    assert ask(node, f"{V1}/validators/?limit=1001").status_code == 422
+    assert ask(node, f"{V1}/validators/?after=nobody").json()["code"] == "invalid_address"
+
+
+def test_one_validator_with_the_heights_that_it_missed() -> None:
+    told = _get(FakeNode(), f"{V1}/validators/{ALICE.address_text}/")
+    assert told["missed_heights"] == [{"height": 1, "reason": "late", "late_ms": 12}]
+    response = ask(FakeNode(), f"{V1}/validators/{BOB.address_text}/")
+    assert (response.status_code, response.json()["code"]) == (404, "validator_not_found")
+
+
+def test_a_height_that_is_not_there_yet_has_no_why() -> None:
+    assert _get(FakeNode(), f"{V1}/consensus/why/?height=4")["final"] is None
+    response = ask(FakeNode(), f"{V1}/consensus/why/?height=5")
+    assert (response.status_code, response.json()["code"]) == (404, "height_not_found")
+
+
 def test_the_validators_of_a_height() -> None:
     node = FakeNode()
     now, then = _get(node, f"{V1}/validators/"), _get(node, f"{V1}/validators/?height=2")
     assert (now["height"], then["height"], now["total_stake"]) == (4, 2, 1)
-    assert now["validators"] == [{"address": format_address(ALICE.address), "key": ALICE.address.hex(), "stake": 1}]
+    member = {"address": format_address(ALICE.address), "key": ALICE.address.hex(), "stake": 1, "share": 1.0}
+    record = {"draws": 3, "expected_wins": 3.0, "wins": 3, "p_value": 1.0, "forged": 3, "let_pass": 1}
+    record |= {"certificates": 2, "missed": 1, "uptime": 0.5}
+    assert now["validators"] == [{**member, "is_online": False, "record": record}]
+    assert then["validators"] == [{**member, "is_online": None, "record": None}]
+    assert (now["window"], then["window"]) == ({"first": 1, "last": 3, "blocks": 3}, None)
     check_problem(ask(node, f"{V1}/validators/?height=5"), 404, "validators_not_found")
 
 

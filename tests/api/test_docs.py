@@ -110,6 +110,7 @@ PATHS = {
     "/api/v1/transactions/{transaction_id}/proof/",
     "/api/v1/accounts/{address}/proof/",
     "/api/v1/validators/",
+    "/api/v1/validators/{address}/",
     "/api/v1/peers/",
     "/api/v1/lottery/{height}/{round}/",
 }

@@ -14,7 +14,9 @@ from blockchain.api.app import create_app
 from blockchain.api.server import ApiServer
 from blockchain.client import AsyncClient, Client, RequestRefused, TransactionState, calls
 from blockchain.errors import InvalidTransaction, NodeUnreachable
+from blockchain.primitives.crypto import Address, PublicKey
 from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.validators import Validator, ValidatorSet
 from tests.api.asking import app_for
 from tests.api.asking import ask as ask_api
 from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, FakeNode
@@ -137,6 +139,26 @@ def test_what_the_node_does_not_have_is_none(ask: Asker) -> None:
     assert ask(node, "transaction", "00" * 32) is None
     assert ask(node, "validators", 99) is None
     assert ask(node, "lottery", 99, 0) is None
+    assert ask(node, "why", 99) is None
+    assert ask(node, "validator", BOB.address_text) is None
+
+
+@both
+def test_what_a_node_saw(ask: Asker) -> None:
+    node = FakeNode()
+    assert ask(node, "why").final is None and ask(node, "why", 2).seen.rounds[0].late_ms == 3
+    assert ask(node, "validator", ALICE.address_text).missed_heights[0].reason == "late"
+
+
+@both
+def test_a_set_of_more_than_a_page_comes_whole(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "VALIDATORS_PAGE", 2)
+    node = FakeNode()
+    node.members = ValidatorSet(Validator(Address(bytes([at]) * 32), PublicKey(bytes(32)), 1) for at in range(1, 6))
+    for height in (None, 2):
+        told = ask(node, "validators", height)
+        assert (len(told.validators), told.count, told.next) == (5, 5, None)
+        assert told.height == (height or 4)
 
 
 @both

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from blockchain.api import render_proofs
-from blockchain.api.render import validators as render_validators
+from blockchain.api.render_seeing import Page
+from blockchain.api.render_seeing import validators as render_validators
 from blockchain.client import AccountProof, TransactionProof, ValidatorList
 from blockchain.client.proofs import (
     ProvenAccount,
@@ -119,7 +120,7 @@ def test_the_next_set_is_the_one_that_a_header_names(story: Story) -> None:
     proof = story.payment(story.stake)
     header = verify_header(proof.header, proof.certificate, story.validators, story.genesis)
     chosen = story.core.chain.validators
-    told = _through_json(render_validators(3, chosen, story.genesis), ValidatorList)
+    told = _through_json(render_validators(Page(3, chosen, None, 1_000), story.genesis, None), ValidatorList)
     assert next_validators(header, told, story.genesis) == chosen
     assert len(chosen) == len(story.validators) + 1
     first = story.payment(story.payments[0])

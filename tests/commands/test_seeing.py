@@ -7,7 +7,9 @@ import json
 import pytest
 
 from blockchain.cli import EXIT_FAILED, main
-from tests.api.fake_node import ALICE
+from blockchain.client.seen import MissedHeight
+from blockchain.commands.validators import _missed_text
+from tests.api.fake_node import ALICE, BOB
 from tests.commands.fake_api import running_api
 from tests.commands.test_cli import stderr_line
 
@@ -35,3 +37,39 @@ def test_why_of_the_height_in_progress_and_of_one_that_was_not_seen(capsys: pyte
         assert json.loads(capsys.readouterr().out)["seen"] is None
         assert main(["why", "9", f"--url={url}"]) == EXIT_FAILED
         assert "height 9 is neither final at this node nor in progress" in stderr_line(capsys)
+
+
+def test_validators_shows_what_each_did(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_api() as (url, _):
+        assert main(["validators", f"--url={url}"]) == 0
+        heading, _, names, _, row = capsys.readouterr().out.splitlines()
+        assert heading == "1 validator at height 4, stake 1; over blocks 1 to 3"
+        assert names.split()[:5] == ["VALIDATOR", "STAKE", "SHARE", "ONLINE", "WINS"]
+        assert row.split()[1:] == ["1", "100.00", "%", "no", "3", "3.0", "1.000", "3", "1", "1", "50.00", "%"]
+        assert main(["validators", f"--url={url}", "--height=1"]) == 0
+        heading, _, names, _, row = capsys.readouterr().out.splitlines()
+        assert (heading, names.split()) == ("1 validator at height 1, stake 1", ["VALIDATOR", "STAKE", "SHARE"])
+        assert row.split()[0] == ALICE.address_text
+        assert main(["validators", f"--url={url}", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["validators"][0]["record"]["wins"] == 3
+        assert main(["validators", f"--url={url}", "--height=9"]) == EXIT_FAILED
+        assert "does not hold the set of height 9" in stderr_line(capsys)
+
+
+def test_one_validator_and_why_it_missed_a_height(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_api() as (url, _):
+        assert main(["validators", ALICE.address_text, f"--url={url}"]) == 0
+        out = capsys.readouterr().out
+        assert "3 of 3 draws, 3.0 expected, p 1.000" in out and "1 turn let pass" in out
+        assert "50.00 %: missing in 1 of 2 certificates" in out
+        assert "height 1  late: its precommit came 12 ms after the certificate was there" in out
+        assert main(["validators", ALICE.address_text, f"--url={url}", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["missed_heights"] == [{"height": 1, "reason": "late", "late_ms": 12}]
+        assert main(["validators", BOB.address_text, f"--url={url}"]) == EXIT_FAILED
+        assert "is no validator" in stderr_line(capsys)
+
+
+def test_each_reason_has_its_words() -> None:
+    reasons = ["offline", "silent", "nil", "left_out", "", "of a newer node"]
+    told = [_missed_text(MissedHeight(4, reason, None)) for reason in reasons]
+    assert all(text.startswith("height 4  ") for text in told) and len(set(told)) == 5

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Response
-from pydantic import Field
+from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from blockchain import __version__
 from blockchain.api import render
-from blockchain.api.routes.parameters import AddressPath, Digits, HeightPath, RoundPath
+from blockchain.api.routes.parameters import AddressPath, HeightPath, RoundPath
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas_state import (
     AccountAnswer,
@@ -18,11 +15,9 @@ from blockchain.api.schemas_state import (
     LotteryAnswer,
     PeersAnswer,
     StatusAnswer,
-    ValidatorsAnswer,
 )
 from blockchain.errors import Refusal
 from blockchain.primitives.address import parse_address
-from blockchain.primitives.scalars import INTEGER_MAX
 
 
 async def get_status(node: NodeOf) -> Response:
@@ -48,25 +43,6 @@ async def get_account(node: NodeOf, address: AddressPath) -> Response:
     return answer_json(render.account(node.account(parse_address(address))))
 
 
-async def get_validators(
-    node: NodeOf,
-    height: Annotated[
-        int | None,
-        Field(ge=1, le=INTEGER_MAX),
-        Digits,
-        Query(description="default: the height in progress", examples=[1]),
-    ] = None,
-) -> Response:
-    """The validator set of a height, in the order of its line of lots."""
-    try:
-        chosen = node.validators(height)
-    except LookupError:
-        raise Refusal(404, "validators_not_found", f"this node does not hold the set of height {height}") from None
-    at = node.status().consensus.height if height is None else height
-    genesis_hash = node.genesis_hash
-    return await run_in_threadpool(lambda: answer_json(render.validators(at, chosen, genesis_hash)))
-
-
 async def list_peers(node: NodeOf) -> Response:
     """Connected peers with their scores, the addresses that this node dials, with why the last attempt failed, and who
     is banned."""
@@ -86,13 +62,6 @@ def state_routes() -> APIRouter:
     add_path(router, "/status/", get_status, StatusAnswer)
     add_path(router, "/consensus/", get_consensus, ConsensusAnswer)
     add_path(router, "/accounts/{address}/", get_account, AccountAnswer, problems={422: "invalid_address"})
-    add_path(
-        router,
-        "/validators/",
-        get_validators,
-        ValidatorsAnswer,
-        problems={404: "validators_not_found", 422: "invalid_parameter"},
-    )
     add_path(router, "/peers/", list_peers, PeersAnswer)
     add_path(
         router,
