@@ -27,10 +27,10 @@ from blockchain.api.server import ApiServer
 from blockchain.node.liveness import stall_limit_ms
 from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
-from blockchain.primitives.crypto import Address
+from blockchain.primitives.crypto import Address, PublicKey
 from blockchain.primitives.validators import Validator, ValidatorSet
 from tests.api.asking import app_for, ask, check_problem
-from tests.api.fake_node import ALICE, ALICE_KEY, BOB, GENESIS_HASH, SPEC, FakeNode
+from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, SPEC, FakeNode
 
 V1 = "/api/v1"
 MSGPACK = {"Content-Type": "application/msgpack"}
@@ -515,7 +515,7 @@ def test_what_is_no_address(address: str) -> None:
 
 def test_the_validators_come_in_pages_in_the_order_of_their_lots() -> None:
     node = FakeNode()
-    members = [Validator(Address(digest * 32), ALICE_KEY.public_key, 1) for digest in (b"\x09", b"\x03", b"\x05")]
+    members = [Validator(Address(digest * 32), PublicKey(digest * 32), 1) for digest in (b"\x09", b"\x03", b"\x05")]
     node.members = ValidatorSet(members)
     first = _get(node, f"{V1}/validators/?limit=2")
     assert (first["count"], first["total_stake"], len(first["validators"])) == (3, 3, 2)

@@ -154,7 +154,9 @@ def test_what_a_node_saw(ask: Asker) -> None:
 def test_a_set_of_more_than_a_page_comes_whole(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "VALIDATORS_PAGE", 2)
     node = FakeNode()
-    node.members = ValidatorSet(Validator(Address(bytes([at]) * 32), PublicKey(bytes(32)), 1) for at in range(1, 6))
+    node.members = ValidatorSet(
+        Validator(Address(bytes([at]) * 32), PublicKey(bytes([at]) * 32), 1) for at in range(1, 6)
+    )
     for height in (None, 2):
         told = ask(node, "validators", height)
         assert (len(told.validators), told.count, told.next) == (5, 5, None)
