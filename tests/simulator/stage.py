@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
-from blockchain.primitives.crypto import Address, Hash32, SigningKey
+from blockchain.primitives.crypto import Address, Hash32, PublicKey, SigningKey
 from blockchain.seams import BlockFinalized, ForgerDrawn, NodeEvent
 from blockchain.simulator.network import Links
 from blockchain.simulator.scenario import GENESIS_MS, key
@@ -59,6 +59,13 @@ class Stage:
         """Send one transfer, the next of the rich account, to a node; returns its id."""
         self._nonce += 1
         return self.pay_again(number)
+
+    def stake(self, number: int, amount: int, key: PublicKey) -> None:
+        """Lock some of the rich account's money behind a validator key."""
+        self._nonce += 1
+        verified = self._wallet.stake(amount, self._nonce - 1, validator_key=key)
+        token = self.world.submit(number, (verified,))
+        assert [result.code for result in self.world.replies[token]] == [""]
 
     def pay_again(self, number: int) -> Hash32:
         """Send the last transfer to another node too."""

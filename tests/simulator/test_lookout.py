@@ -10,20 +10,27 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from msgspec.structs import replace
 
 from blockchain.node.lookout import Caution
 from blockchain.node.reader import status_of
 from blockchain.primitives.crypto import Address
 from blockchain.seams import EvidenceFound, SigningBegun, SigningRecord, SigningStopped
+from blockchain.simulator.scenario import key
 from blockchain.simulator.world import Node
-from tests.simulator.stage import Stage
+from tests.simulator.stage import PARAMETERS, Stage
 
 ALL = (0, 1, 2, 3)
 COPY = 4
 LOOK = Caution(look_ms=10_000)
 ANEW = Caution(look_ms=10_000, sign_anew=True)
 LISTENED = 12_000  # the look, and a tick to begin and to end it
+
+
+def slowly(*values: object) -> list[ParameterSet]:
+    """Further values, for `-m slow`."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 def stage_of(caution: Caution = LOOK) -> Stage:
@@ -91,20 +98,20 @@ def test_whoever_is_alone_with_its_key_signs_once_it_has_listened() -> None:
     assert [event.height for event in stage.events(SigningBegun)] == [1] * 4 and why(stage, 0) == ""
 
 
-def test_all_that_were_killed_together_go_on_together() -> None:
+@pytest.mark.parametrize("effects", [20, 35, *slowly(*range(0, 60, 3))])
+def test_all_that_were_killed_together_go_on_together(effects: int) -> None:
     """In the middle of a round, each with its lock, and with what they had sent on its way back to them."""
-    for effects in range(0, 60, 7):
-        stage = running()
-        stage.pay(1)
-        for number in ALL:
-            stage.world.crash_after(number, effects + number)
-        stage.run(200)
-        for number in ALL:
-            stage.world.spare(number)
-        stage.crash(*(number for number in ALL if stage.world.nodes[number].core is not None))
-        stage.start(*ALL)
-        grow(stage, 2)
-        assert stage.events(SigningStopped) == [] == stage.events(EvidenceFound)
+    stage = running()
+    stage.pay(1)
+    for number in ALL:
+        stage.world.crash_after(number, effects + number)
+    stage.run(200)
+    for number in ALL:
+        stage.world.spare(number)
+    stage.crash(*(number for number in ALL if stage.world.nodes[number].core is not None))
+    stage.start(*ALL)
+    grow(stage, 2)
+    assert stage.events(SigningStopped) == [] == stage.events(EvidenceFound)
 
 
 def test_a_validator_that_nobody_hears_does_not_count_the_seconds() -> None:
@@ -151,7 +158,7 @@ def test_a_second_process_with_the_key_is_refused_and_the_first_one_stops(busy: 
     assert stage.events(EvidenceFound) == []
 
 
-@pytest.mark.parametrize("apart_ms", [0, 1, 300, 900])
+@pytest.mark.parametrize("apart_ms", [0, 300, *slowly(1, 900)])
 @pytest.mark.parametrize("busy", [False, True])
 def test_two_that_start_together_both_refuse(apart_ms: int, busy: bool) -> None:
     stage = stage_of()
@@ -168,8 +175,8 @@ def test_two_that_start_together_both_refuse(apart_ms: int, busy: bool) -> None:
     grow(stage, 1, 1, 2, 3)
 
 
-@pytest.mark.parametrize("skew_ms", [-60_000, -20_000, -4_000, 4_000, 20_000, 60_000])
-@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("skew_ms", [-20_000, 4_000, *slowly(-60_000, -4_000, 20_000, 60_000)])
+@pytest.mark.parametrize("busy", [True, *slowly(False)])
 def test_with_clocks_apart_one_of_the_two_stops_before_they_contradict_each_other(skew_ms: int, busy: bool) -> None:
     """Announcements of a clock that is too far ahead are dropped by everybody; then it is the votes that tell."""
     stage = running()
@@ -199,6 +206,21 @@ def test_only_without_the_check_a_second_process_signs_against_the_first(caution
     stage.run(5_000)
     found = {event.validator for event in stage.events(EvidenceFound)}
     assert found == (set() if caution.is_on else {Address(stage.keys[0].public_key)})
+
+
+def test_two_that_wait_for_their_stake_to_count_look_when_it_does() -> None:
+    """Before that nobody passes on what they announce."""
+    new = key("validator", 9)
+    stage = Stage(followers=2, parameters=replace(PARAMETERS, stake_delay=1))
+    for number in (4, 5):
+        stage.world.nodes[number].hold(new)
+        stage.world.nodes[number].caution = LOOK
+    stage.start(*range(6))
+    stage.stake(1, 10, new.public_key)
+    grow(stage, 3)
+    stage.run(LISTENED)
+    for number in (4, 5):
+        assert "another process has its key" in why(stage, number) and signed_by(stage, number) == []
 
 
 # ------------------------------------------------------------------------------------------------ older copies
