@@ -930,8 +930,9 @@ def test_what_a_mute_engine_keeps_back_leaves_when_it_speaks_again() -> None:
     """All of a chain may listen at the same time: what nobody casts then must not be lost for good."""
     bench = started()
     bench.engine.mute()
-    assert asked([*bench.propose(BLOCK), *bench.prevotes(V)]) == []
+    assert asked([*bench.propose(BLOCK), *bench.prevotes(V)]) == [] and bench.engine.is_mute
     bench.engine.unmute()
+    assert not bench.engine.is_mute
     effects = bench.give(PoolChanged())
     wanted = [vote_of(ME, PREVOTE, V), vote_of(ME, PRECOMMIT, V)]
     assert [signed(message) for message in asked(effects)] == wanted
