@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
 
@@ -18,6 +20,8 @@ from blockchain.primitives.address import format_address
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.jsonform import JsonObject
 from blockchain.primitives.validators import Validator, ValidatorSet
+
+NAMES_MAX: Final = 1_000
 
 
 class Page(Struct, frozen=True):
@@ -135,7 +139,7 @@ def _seen(seen: SeenView) -> JsonObject:
 def _round(one: RoundView) -> JsonObject:
     return {
         "round": one.round,
-        "forger": None if one.forger is None else format_address(one.forger),
+        "forger": None if one.forger is None else _name(one.forger),
         "began_ms": one.began_ms,
         "due_ms": one.due_ms,
         "proposed_ms": one.proposed_ms,
@@ -155,8 +159,7 @@ def _step(step: StepView) -> JsonObject:
         "vote_count": step.vote_count,
         "missing_count": step.missing_count,
         "votes": [
-            {"validator": format_address(vote.validator), "at_ms": vote.at_ms, "is_nil": vote.is_nil}
-            for vote in step.votes
+            {"validator": _name(vote.validator), "at_ms": vote.at_ms, "is_nil": vote.is_nil} for vote in step.votes
         ],
         "missing": _addresses(step.missing),
     }
@@ -168,7 +171,7 @@ def _final(final: FinalView) -> JsonObject:
         "round": final.round,
         "decided_round": final.decided_round,
         "time_ms": final.time_ms,
-        "forger": format_address(final.forger),
+        "forger": _name(final.forger),
         "passed": _addresses(final.passed),
         "signer_count": final.signer_count,
         "unsigned": None if final.unsigned is None else _addresses(final.unsigned),
@@ -176,5 +179,11 @@ def _final(final: FinalView) -> JsonObject:
     }
 
 
+@lru_cache(NAMES_MAX)
+def _name(address: Address) -> str:
+    """Some tens of microseconds each; a timeline names the same few again and again."""
+    return format_address(address)
+
+
 def _addresses(addresses: Sequence[Address]) -> list[str]:
-    return [format_address(address) for address in addresses]
+    return [_name(address) for address in addresses]

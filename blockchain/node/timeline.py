@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from copy import copy
+from heapq import nlargest
 from typing import Final
 
 from blockchain.primitives.crypto import Address, Hash32
@@ -55,6 +56,14 @@ class StepSeen:
         other = copy(self)
         other._seen, other.stakes = self._seen[:], dict(self.stakes)
         return other
+
+    def voters(self) -> set[int]:
+        """The indices of those whose vote came."""
+        return {index for index, when in enumerate(self._seen) if when != NEVER}
+
+    def latest(self, count: int) -> list[int]:
+        """The indices of those whose votes came last, in the order in which they did; stable."""
+        return nlargest(count, sorted(self.voters()), key=self._seen.__getitem__)[::-1]
 
     def came(self, index: int) -> int | None:
         """ms after the height began; None: no vote of this validator came."""
@@ -117,10 +126,10 @@ class HeightSeen:
     def slots(self) -> int:
         return len(self.members) * (1 + 2 * len(self.rounds))
 
-    def has_voted(self, index: int) -> bool:
-        """Whether any vote of this member came, in any of the rounds that are kept."""
+    def voters(self) -> set[int]:
+        """The indices of the members of whom any vote came, in any of the rounds that are kept."""
         steps = (step for found in self.rounds.values() for step in (found.prevotes, found.precommits))
-        return any(step.came(index) is not None for step in steps)
+        return set().union(*(step.voters() for step in steps))
 
     def round(self, number: int) -> RoundSeen | None:
         """None for one that is older than those kept."""

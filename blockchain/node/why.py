@@ -78,7 +78,8 @@ def _final_view(facts: WhyFacts, stored: FinalBlock) -> FinalView:
 
 def _seen_view(seen: HeightSeen) -> SeenView:
     members = seen.members
-    silent = tuple(one.address for at, one in enumerate(members.validators) if not seen.has_voted(at))
+    voters = seen.voters()
+    silent = tuple(one.address for at, one in enumerate(members.validators) if at not in voters)
     return SeenView(
         began_ms=seen.began_ms,
         is_whole=seen.is_whole,
@@ -114,13 +115,17 @@ def _round_view(seen: HeightSeen, number: int) -> RoundView:
 
 
 def _step_view(members: ValidatorSet, step: StepSeen) -> StepView:
-    votes, missing, stake = [], [], 0
-    for index, one in enumerate(members.validators):
-        at_ms = step.came(index)
-        if at_ms is None:
-            missing.append(one.address)
-        else:
-            votes.append(VoteSeen(one.address, at_ms, step.is_nil(index)))
-            stake += one.stake
-    votes.sort(key=lambda vote: vote.at_ms)
-    return StepView(stake, len(votes), len(missing), tuple(votes[-LISTED_MAX:]), tuple(missing[:LISTED_MAX]))
+    voters = step.voters()
+    missing = [one.address for index, one in enumerate(members.validators) if index not in voters]
+    latest = ((index, step.came(index)) for index in step.latest(LISTED_MAX))
+    return StepView(
+        stake=sum(members.validators[index].stake for index in voters),
+        vote_count=len(voters),
+        missing_count=len(missing),
+        votes=tuple(
+            VoteSeen(members.validators[index].address, at_ms, step.is_nil(index))
+            for index, at_ms in latest
+            if at_ms is not None
+        ),
+        missing=tuple(missing[:LISTED_MAX]),
+    )

@@ -47,6 +47,7 @@ class SqliteStore:
         self._vfs = vfs
         self._writer = writer
         self._reader = reader
+        self._sets = validators.SetsRead(reader)
         self._opened = opened
         self._failure = ""
 
@@ -103,7 +104,7 @@ class SqliteStore:
 
     def validators(self, height: int) -> ValidatorSet | None:
         with self._reading():
-            return validators.read_set(self._reader, height)
+            return self._sets.at(height)
 
     def turns(self) -> list[Turn]:
         with self._reading():

@@ -23,6 +23,7 @@ from blockchain.seams import SetChange, Turn
 T = TypeVar("T")
 
 CHANGES_BETWEEN_WHOLE: Final = 63
+SETS_READ_MAX: Final = 8  # some 25 MB where there are 10,000 validators
 ROW_BYTES_MAX: Final = 4 * 1024 * 1024  # twice two sets of 10,000, all of whose members changed
 
 
@@ -49,6 +50,30 @@ def _is_whole_due(connection: apsw.Connection) -> bool:
         return True
     (count,) = connection.execute("SELECT count(*) FROM validator_sets WHERE height > ?", row).fetchone() or (0,)
     return int(count) >= CHANGES_BETWEEN_WHOLE
+
+
+def changed_at(connection: apsw.Connection, height: int) -> int | None:
+    """The height from which on the set of this height holds; None where no row is as low."""
+    row = connection.execute("SELECT max(height) FROM validator_sets WHERE height <= ?", (height,)).fetchone()
+    return None if row is None else row[0]
+
+
+class SetsRead:
+    """The sets that were read lately: to read one of 10,000 takes 50 ms, and readers ask for a few again and again."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._read: dict[int, ValidatorSet | None] = {}  # by the height from which on it holds
+
+    def at(self, height: int) -> ValidatorSet | None:
+        since = changed_at(self._connection, height)
+        if since is None:
+            return None
+        if since not in self._read:
+            while len(self._read) >= SETS_READ_MAX:
+                del self._read[next(iter(self._read))]
+            self._read[since] = read_set(self._connection, since)
+        return self._read[since]
 
 
 def read_set(connection: apsw.Connection, height: int) -> ValidatorSet | None:
