@@ -31,14 +31,16 @@ import pytest
 
 from blockchain.api import admin, body, connection, rate, render, url, waiting
 from blockchain.api.app import ApiSettings, create_app
-from blockchain.api.routes import chain, history, transactions
+from blockchain.api.routes import chain, history, seeing, transactions
 from blockchain.api.schemas import TransactionAnswer
+from blockchain.api.schemas_seeing import MissedPart
 from blockchain.cli import main
 from blockchain.client import Client, calls
 from blockchain.commands.processes import NodeProcesses, clean_environment, python_command
 from blockchain.demo_chain import demo_spec
 from blockchain.errors import NodeUnreachable
-from blockchain.node import mempool, store
+from blockchain.node import mempool, store, timeline
+from blockchain.node.liveness import OFFLINE_MS
 from blockchain.primitives.crypto import Address, SigningKey
 from blockchain.primitives.jsonform import transaction_to_json
 from blockchain.primitives.scalars import SIGNATURE_TAIL_BYTES
@@ -269,6 +271,9 @@ LIMITS: Final = {
     "blocks of a page": (
         f"{chain.PAGE_BLOCKS_MAX}, default {chain.PAGE_BLOCKS}, and {chain.PAGE_BYTES_MAX >> 20} MiB as stored"
     ),
+    "validators of a page": f"{seeing.PAGE_VALIDATORS_MAX:,}, default {seeing.PAGE_VALIDATORS}",
+    "heights whose timeline is kept": f"{timeline.HEIGHTS_MAX}, of each the newest {timeline.ROUNDS_MAX} rounds",
+    "blocks that the record of a validator counts": f"{store.TURNS_MAX:,}",
     "transactions of a page of a history": (
         f"{history.HISTORY_ENTRIES_MAX}, default {history.HISTORY_ENTRIES}, and {chain.PAGE_BYTES_MAX >> 20} MiB "
         "of blocks as stored"
@@ -298,6 +303,12 @@ def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
     assert f"at once for the newest {store.REFUSALS_MAX:,}" in text
     assert mempool.REPLACEMENT_PERCENT == 10, "the page says a tenth"
     assert mempool.WAIT_MAX_MS == 3_600_000, "the page says an hour"
+
+
+def test_the_reasons_of_missed_heights_are_those_of_the_code() -> None:
+    documented = {row[0].strip("`*") for row in rows(page(), "See what validators do, and what held a height up")}
+    assert documented == {reason or "empty" for reason in get_args(MissedPart.model_fields["reason"].annotation)}
+    assert OFFLINE_MS == 15_000, "the page says 15 s"
 
 
 def test_the_states_of_a_transaction_are_those_of_the_code() -> None:
