@@ -77,10 +77,10 @@ def export(arguments: argparse.Namespace) -> int:
     _check_new(path)
     files = record_files(config, spec)
     texts = [_key_text(key_file) for key_file in _key_files(config)]
-    read_records(files)  # what cannot be moved is told before a password is asked for
-    password = new_password(path, arguments.move_password_file, MOVE_VARIABLE, _FLAG)
     lock = FolderLock.take(config.data_dir)
     try:
+        read_records(files)  # what cannot be moved is told before a password is asked for
+        password = new_password(path, arguments.move_password_file, MOVE_VARIABLE, _FLAG)
         number = move_away(path, spec, list(zip(files, texts, strict=True)), password)
     finally:
         lock.release()
@@ -155,14 +155,13 @@ def import_(arguments: argparse.Namespace) -> int:
     path: Path = arguments.file
     config, spec = _settings(arguments)
     move = read_move(path, spec.hash)
-    password = given_password(arguments.move_password_file, MOVE_VARIABLE)
-    if password is None:
-        password = typed_password(path, _FLAG, MOVE_VARIABLE)
-    keys = open_move(path, move, password)
-    targets = _targets(path, config, spec, keys)
     lock = FolderLock.take(config.data_dir)
     try:
-        take_over(path, move.head.number, targets)
+        password = given_password(arguments.move_password_file, MOVE_VARIABLE)
+        if password is None:
+            password = typed_password(path, _FLAG, MOVE_VARIABLE)
+        keys = open_move(path, move, password)
+        take_over(path, move.head.number, _targets(path, config, spec, keys))
     finally:
         lock.release()
     print(f"Move {move.head.number} is taken over: the validator signs here from the next start on.")
