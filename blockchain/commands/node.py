@@ -25,7 +25,7 @@ from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Hash32, PublicKey, SigningKey, check_library
 from blockchain.runtime.admitted import read_admitted
-from blockchain.runtime.keystore import check_mode, check_secret, node_key
+from blockchain.runtime.keystore import check_folder, check_mode, check_secret, node_key
 from blockchain.runtime.logs import configure_logging
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
@@ -93,7 +93,8 @@ async def running_node(
             store = SqliteStore.open(config.data_dir, spec.hash)
         stack.callback(store.close)
         key = node_key(config.data_dir)
-        signers += await _unless(told, open_remote_signers(config, spec, key, stack))
+        if config.signer:  # the only thing here that waits for others
+            signers += await _unless(told, open_remote_signers(config, spec, key, stack))
         said = vouched_by(config), caution_of(config, spec)
         with blocking():  # the whole state is read
             make_p2p = partial(open_p2p, config, spec, key, admitted)
@@ -224,6 +225,7 @@ def read_validator_key(key_file: Path, password_file: Path | None, spec: ChainSp
     check_mode(key_file, public_ok=spec.demo)
     if not spec.demo:
         check_secret(key_file, key.public_key)
+        check_folder(key_file.parent)
     return key
 
 

@@ -134,9 +134,10 @@ def _check_new(path: Path) -> None:
 def _key_text(key_file: Path) -> bytes:
     """A key file as it is, if it may be moved. Raises KeyFileError."""
     from blockchain.errors import KeyFileError
-    from blockchain.runtime.keystore import check_mode, check_secret, public_key_of
+    from blockchain.runtime.keystore import check_folder, check_mode, check_secret, public_key_of
 
     check_mode(key_file, public_ok=False)
+    check_folder(key_file.parent)
     check_secret(key_file, public_key_of(key_file))
     try:
         return key_file.read_bytes()

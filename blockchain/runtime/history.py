@@ -13,6 +13,7 @@ for a key that has signed nothing, `lock` where no value was precommitted at tha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
@@ -109,9 +110,16 @@ def other_chain(path: Path, genesis_hash: str) -> HistoryRefused:
 
 def _decoded(path: Path, raw: bytes) -> _History:
     try:
+        json.loads(raw, object_pairs_hook=_check_names)  # of a name that stands twice msgspec takes the last one
         return msgspec.json.decode(raw, type=_History)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise HistoryRefused(str(path), f"{_NOBODYS}: {error}") from None
+
+
+def _check_names(pairs: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError("an object has the same name twice")
 
 
 def _key_to_json(record: SigningRecord) -> _Key:

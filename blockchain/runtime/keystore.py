@@ -199,6 +199,22 @@ def check_mode(path: Path, public_ok: bool) -> None:
     raise KeyFileError(str(path), f"others may read or change it (mode {mode:04o}): run `chmod 600` on it")
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder where everybody may put another file in the place of a key or of a signing record.
+
+    Raises KeyFileError; not on Windows, and not for a folder that is not there.
+    """
+    if os.name == "nt":
+        return
+    with suppress(OSError):  # what cannot be looked at cannot be used either, which is said elsewhere
+        mode = folder.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise KeyFileError(
+                str(folder),
+                f"everybody may change what is in this folder (mode {stat.S_IMODE(mode):04o}): run `chmod 700` on it",
+            )
+
+
 def check_owner(path: Path) -> None:
     """Refuse to write over a file of another user: what root writes in its place, the node could not read.
 

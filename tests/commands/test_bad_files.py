@@ -20,6 +20,7 @@ from zlib import crc32
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from blockchain import cli
 from blockchain.commands import ending
@@ -29,6 +30,7 @@ from blockchain.commands.node import record_path
 from blockchain.demo_chain import demo_spec
 from blockchain.genesis import dump_genesis
 from blockchain.runtime.keystore import write_key_file
+from blockchain.runtime.record_file import RecordFile
 from tests.commands.stored_chain import SPEC, make_chain, sql
 from tests.node.one_chain import KEYS
 from tests.samples import key, spec_of
@@ -167,6 +169,28 @@ def open_to_all(folder: Path) -> list[str]:
     return []
 
 
+def folder_open_to_all(folder: Path) -> list[str]:
+    folder.chmod(0o777)
+    return []
+
+
+def password_open_to_all(folder: Path) -> list[str]:
+    more = another_password(folder)
+    (folder / "password").chmod(0o640)
+    return more
+
+
+def not_typed(folder: Path) -> list[str]:
+    another_password(folder)
+    return []
+
+
+def moved_away(folder: Path) -> list[str]:
+    file = RecordFile(record_path(folder / "key.pem", folder / "data", SPEC), KEYS[0].public_key, SPEC.hash)
+    file.write(replace(file.refresh(), moves=1, is_away=True))
+    return []
+
+
 def public_half(folder: Path) -> list[str]:
     whole = (folder / "key.pem").read_text()
     (folder / "key.pem").write_text(whole[whole.index("-----BEGIN PUBLIC") :])
@@ -290,6 +314,13 @@ KEY_FILES: Final[dict[str, tuple[Harm, str]]] = {
         "nobody: cannot be read as a password file: No such file or directory: check the name",
     ),
     "open to all": (open_to_all, "key.pem: others may read or change it (mode 0644): run `chmod 600` on it"),
+    "a folder open to all": (folder_open_to_all, "everybody may change what is in this folder (mode 0777)"),
+    "a password open to all": (
+        password_open_to_all,
+        "password: cannot be used as a password file: others may read or change it (mode 0640)",
+    ),
+    "no password": (not_typed, "key.pem: it is encrypted: give its password with --password_file or BLOCKCHAIN_PASSW"),
+    "moved away": (moved_away, "says that this validator was moved away (move 1): run it where that move was imported"),
     "public knowledge": (demo_key, "key.pem: it is public knowledge, good for a demo chain and for no other"),
 }
 
@@ -351,7 +382,7 @@ CASES: Final = {
 def test_is_one_clear_line_and_changes_nothing(
     harm: Harm, words: str, folder: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
-    if harm is open_to_all and sys.platform == "win32":
+    if harm in (open_to_all, folder_open_to_all, password_open_to_all) and sys.platform == "win32":
         pytest.skip("Windows has no modes of this kind")
     more = harm(folder)
     before = contents(folder)

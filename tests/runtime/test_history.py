@@ -112,6 +112,11 @@ def test_what_is_wrong_is_told_in_a_line(tmp_path: Path, change: Change, why: st
         (b"", "no signing history"),
         (b"[" * 60_000, "no signing history"),
         (b'"\xff"', "no signing history"),
+        (b"NaN", "no signing history"),
+        (
+            dump_history(CHAIN, [LOCKED]).replace(b'"height": 4', b'"height": 9, "height": 4'),
+            "an object has the same name twice",
+        ),
         (b" " * (HISTORY_BYTES_MAX + 1), "larger than"),
     ],
 )
