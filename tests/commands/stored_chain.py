@@ -15,7 +15,7 @@ from blockchain.seams import Batch, PendingTransaction
 from tests.node.one_chain import Node, spec_with
 
 HEIGHT = 5
-SPEC = spec_with(block_threshold=2)
+SPEC = spec_with(block_threshold=2, stake_min=100, stake_step_max_bp=1_000)
 
 
 class DiskNode(Node):

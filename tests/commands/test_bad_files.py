@@ -225,7 +225,9 @@ def genesis_parameter(name: str, value: object) -> Harm:
 
 
 def of_another_chain(folder: Path) -> list[str]:
-    (folder / "genesis.json").write_bytes(dump_genesis(spec_of(chain_id="another")))
+    (folder / "genesis.json").write_bytes(
+        dump_genesis(spec_of(chain_id="another", parameters={"stake_min": 100, "stake_step_max_bp": 1_000}))
+    )
     return []
 
 

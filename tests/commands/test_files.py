@@ -95,7 +95,7 @@ def test_a_missing_key_file_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def create(path: Path, *more: str) -> int:
-    return main(["genesis", "create", str(path), "--chain_id=mine", f"--validator={JANE_ADDRESS.hex()}=5", *more])
+    return main(["genesis", "create", str(path), "--chain_id=mine", f"--validator={JANE_ADDRESS.hex()}=50", *more])
 
 
 def test_a_genesis_is_made_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +105,7 @@ def test_a_genesis_is_made_and_read_again(tmp_path: Path, capsys: pytest.Capture
     printed = capsys.readouterr().out.strip()
     spec = load_genesis(path.read_bytes())
     assert (spec.chain_id, spec.issuer, spec.parameters.block_threshold) == ("mine", EXCHANGE_ADDRESS, 3)
-    assert (spec.accounts[0].balance, spec.validators[0].stake) == (1_000, 5)
+    assert (spec.accounts[0].balance, spec.validators[0].stake) == (1_000, 50)
     assert not spec.demo
     assert printed == spec.hash.hex()
     assert main(["genesis", "hash", str(path)]) == 0

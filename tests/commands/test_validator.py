@@ -27,7 +27,7 @@ from tests.runtime.test_signer import A, B, precommit, prevote, proposal
 from tests.samples import key, spec_of
 
 KEY, NEXT = key(1), key(2)
-SPEC = spec_of()
+SPEC = spec_of(parameters={"stake_min": 100, "stake_step_max_bp": 1_000})
 OPERATIONS_MAX = 40
 
 
