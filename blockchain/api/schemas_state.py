@@ -76,7 +76,7 @@ class StatusAnswer(BaseModel):
     untrusted: Annotated[str, Field(description="why this node does not vote on its chain, or empty")]
     silent: Annotated[
         str,
-        Field(description="why this validator signs nothing: it listens first, or its key is used elsewhere; or empty"),
+        Field(description="why it signs nothing: it listens, its key is used elsewhere, its signer is away; or empty"),
     ]
     network: NetworkPart
 

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from blockchain.commands.checks_disk import check_room
+from blockchain.commands.checks_signer import check_signers
 from blockchain.commands.finding import Finding, fail, ok, skip, warn
 from blockchain.commands.node import api_settings, open_signers
 from blockchain.commands.processes import check_ports_free
@@ -76,6 +77,8 @@ def check_key(config: NodeConfig, spec: ChainSpec) -> tuple[list[Finding], froze
             check_mode(node_key, public_ok=False)
     except BlockchainError as error:
         return [fail("key", str(error), "mend that file, or name another")], frozenset()
+    if config.signer:
+        return check_signers(config, spec)
     if not keys:
         return [ok("key", "none: this node follows and does not vote")], frozenset()
     found = [ok("key", f"{config.key_file} opens, only its owner can read it, and its signing record fits it")]

@@ -39,6 +39,7 @@ from blockchain.seams import PeerId
 RECORD_FILE: Final = "signing_record"
 
 LOOK_S: Final = 10  # two announcements of another process, so that one may be lost
+SIGNER_FOUND_S: Final = 10.0  # for a remote signer to be there when the node starts: both may start with the machine
 T = TypeVar("T")
 
 _LOG: Final = logging.getLogger("blockchain.process")
@@ -199,7 +200,7 @@ async def open_remote_signers(
     signers = [RemoteSigner(SignerPlace(*place), node_key, spec.hash) for place in config.signer]
     for signer in signers:
         stack.push_async_callback(signer.stop)
-        await signer.open()
+        await signer.open(SIGNER_FOUND_S)
     if len({signer.public_key for signer in signers}) < len(signers):
         raise ConfigError("both signers hold the same key: name the one after it")
     return signers

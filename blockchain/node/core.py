@@ -197,6 +197,8 @@ class Core:
                 self.lost_signers[lost] = why
             case SignerRegained(record=record):
                 self.lost_signers.pop(record.key, None)
+                if record.message is not None:
+                    self.lookout.on_signed(record.message)  # it may have been signed when nobody waited for it any more
                 self._drive(given, now)
             case _:
                 assert_never(given)
@@ -206,10 +208,11 @@ class Core:
     # ------------------------------------------------------------------------------------------------ beginning
 
     @property
-    def signer_lost(self) -> str:
-        """Why the key of the height in progress cannot sign: its holder is out of reach; empty: it is not."""
+    def silent(self) -> str:
+        """Why this validator signs nothing at the moment; empty: it signs, or it is none."""
         key = self.engine.key
-        return "" if key is None else self.lost_signers.get(key, "")
+        lost = "" if key is None else self.lost_signers.get(key, "")
+        return self.lookout.why or (f"its signer is not there: {lost}" if lost else "")
 
     def _on_started(self, given: Started, now: int) -> None:
         self._instance = given.instance

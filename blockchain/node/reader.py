@@ -51,7 +51,7 @@ def status_of(core: Core) -> StatusView:
         stalled_ms=core.liveness.stalled_ms(core.chain.height),
         sync=core.sync.view(),
         untrusted=core.trust.why,
-        silent=core.lookout.why,
+        silent=core.silent,
         network=core.surroundings.view(),
     )
 
@@ -101,8 +101,8 @@ def _waiting_for(core: Core, current: HeightInProgress) -> str:
         return f"blocks: peers are at height {core.sync.best_height - 1}"
     if core.lookout.why:
         return f"a look around: this node does not vote yet: it {core.lookout.why}"
-    if core.signer_lost:
-        return f"the signer: this node does not vote without it: {core.signer_lost}"
+    if core.silent:
+        return f"the signer: this node does not vote: {core.silent}"
     rules = current.rules
     needed = current.validators.quorum_stake
     offline = core.liveness.offline(current.validators)

@@ -94,7 +94,7 @@ class StatusView(Struct, frozen=True):
     stalled_ms: int  # for how long a block is awaited and none became final; 0: none is awaited
     sync: SyncView
     untrusted: str  # why this node does not vote on its chain, or ""
-    silent: str  # why this validator signs nothing at the moment: it listens, or its key is used elsewhere; or ""
+    silent: str  # why this validator signs nothing: it listens, its key is used elsewhere, its signer is away; or ""
     network: NetworkView
 
 

@@ -63,7 +63,6 @@ from blockchain.seams import (
 )
 
 ANSWER_S: Final = 2.0  # for one request: several durable writes of a slow disk, and less than any round is long
-FOUND_S: Final = 10.0  # at the start of the node, for the signer to be there: both may start with the machine
 WAITING_MAX: Final = 256  # requests; far more than are asked for while one is answered
 LIMITS: Final = P2PLimits(
     message_bytes_max=MESSAGE_BYTES_MAX,
@@ -128,7 +127,7 @@ class RemoteSigner:
 
     # ------------------------------------------------------------------------------------------------ life
 
-    async def open(self, found_s: float = FOUND_S) -> None:
+    async def open(self, found_s: float) -> None:
         """Wait until the signer has told its key and record. Raises SignerUnreachable, with the last reason."""
         self._p2p.dial(self._place.address, self._place.id)
         try:

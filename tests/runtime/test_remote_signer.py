@@ -131,7 +131,7 @@ class Client:
 async def connected(place: Place, node: SigningKey = NODE, **options: Any) -> AsyncIterator[Client]:
     client = Client(place, node, **options)
     try:
-        await client.remote.open()
+        await client.remote.open(30)
         client.remote.begin(client.inputs.put_nowait)
         yield client
     finally:
@@ -391,7 +391,7 @@ def test_while_it_is_lost_requests_are_refused_at_once_and_it_comes_back_with_it
         place = Place(tmp_path)
         async with place.listening() as service:
             client = Client(place)
-            await client.remote.open()
+            await client.remote.open(30)
             client.remote.begin(client.inputs.put_nowait)
             await client.ask(asked(vote(1)))
             await service.stop()
@@ -464,7 +464,7 @@ def test_a_signer_that_comes_back_with_another_key_is_not_used(tmp_path: Path) -
         place = Place(tmp_path)
         async with place.listening() as service:
             client = Client(place)
-            await client.remote.open()
+            await client.remote.open(30)
             client.remote.begin(client.inputs.put_nowait)
             await service.stop()
             await client.next(SignerLost)
@@ -482,7 +482,7 @@ def test_a_signer_that_comes_back_with_an_older_record_is_not_used(tmp_path: Pat
         place = Place(tmp_path)
         async with place.listening() as service:
             client = Client(place)
-            await client.remote.open()
+            await client.remote.open(30)
             client.remote.begin(client.inputs.put_nowait)
             await client.ask(asked(vote(1)))
             copy = place.record.read_bytes()

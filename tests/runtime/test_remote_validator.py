@@ -65,7 +65,7 @@ class Holder:
         place = SignerPlace(f"127.0.0.1:{self._port}", bytes(OWN.public_key))
         remote = RemoteSigner(place, node, self._spec.hash, QUICK)
         stack.push_async_callback(remote.stop)
-        await remote.open()
+        await remote.open(30)
         return remote
 
 
