@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from blockchain.consensus.commit import Commit, certificate_of
-from blockchain.consensus.evidence import accused, author_of
+from blockchain.consensus.evidence import author_of
 from blockchain.consensus.fork import effects_of
 from blockchain.consensus.height import HeightInProgress
+from blockchain.consensus.late import LateVotes, kept_prevotes
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord, encode_record
 from blockchain.consensus.signing import last_position, position_of, step_of, unsigned
@@ -33,7 +34,6 @@ from blockchain.consensus.tendermint import (
 )
 from blockchain.consensus.votes import Added
 from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate
-from blockchain.primitives import codec
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
@@ -41,7 +41,6 @@ from blockchain.primitives.validators import ValidatorSet, verify_certificate
 from blockchain.primitives.vote import (
     Certificate,
     ConflictingProposals,
-    Evidence,
     Proposal,
     Step,
     Vote,
@@ -54,11 +53,11 @@ from blockchain.seams import (
     Effect,
     Emit,
     EngineInput,
-    EvidenceFound,
     ForgerDrawn,
     HeadMoved,
     HeightBegun,
     Locked,
+    OffenceSeen,
     Penalize,
     PoolChanged,
     ProposalReceived,
@@ -118,6 +117,7 @@ class BftEngine:
         self._out: list[Effect] = []
         self.current = self._new_height()
         self._commit = Commit(app.parent_certificate, app.parent_validators)
+        self._late = self._late_votes()
 
     @property
     def commit(self) -> Certificate:
@@ -197,6 +197,13 @@ class BftEngine:
         """Sign nothing new up to and including this height."""
         self._silent_until = max(self._silent_until, height)
 
+    def on_fork(self, fork: ForkFound) -> list[Effect]:
+        """Keep all that a fork at the head is judged by, say so, and sign nothing any more (protocol §5.9)."""
+        self.halt()
+        prevotes = self._late.prevotes()
+        kept = self._app.keep_prevotes(fork.height, prevotes) if prevotes else []
+        return [*kept, *effects_of(fork)]
+
     def verify_seal(self, block: VerifiedBlock, certificate: Certificate, validators: ValidatorSet) -> None:
         if certificate.height != block.header.height or certificate.block_id != block.id:
             raise InvalidCertificate(f"it is for another block than {block.id.hex()[:8]}")
@@ -266,9 +273,23 @@ class BftEngine:
 
     def _begin_height(self, now: int) -> None:
         self._commit = Commit(self._app.parent_certificate, self._app.parent_validators)
+        rules = self.current.rules
+        follows = self.current.height + 1 == self._app.height
+        self._late = LateVotes(rules.book, rules.round) if follows else self._late_votes()
         self.current = self._new_height()
         self._emit_height()
         self._perform(self.current.rules.start_round(0), now)
+
+    def _late_votes(self) -> LateVotes:
+        app = self._app
+        certificate = app.parent_certificate
+        return LateVotes.of(certificate, app.kept_prevotes(certificate.height), app.parent_validators)
+
+    def keep_prevotes(self) -> list[Effect]:
+        """What the height in progress leaves behind; asked for before its block becomes final (protocol §5.8)."""
+        rules = self.current.rules
+        prevotes = kept_prevotes(rules.book, rules.round)
+        return self._app.keep_prevotes(self.current.height, prevotes) if prevotes else []
 
     def _new_height(self) -> HeightInProgress:
         app = self._app
@@ -293,7 +314,7 @@ class BftEngine:
         known = current.proposals.get(proposal.round)
         if known is not None:
             if known != proposal and unsigned(known) != unsigned(proposal):
-                self._accuse(ConflictingProposals(known, proposal))
+                self._out.append(OffenceSeen(ConflictingProposals(known, proposal)))
             return
         is_valid = self._check(proposal, block)
         is_timely = proposal.valid_round >= 0 or self._is_timely(proposal, block, now)
@@ -314,8 +335,7 @@ class BftEngine:
             self._emit(BlockRejected(proposal.height, proposal.round, proposal.block_id, str(error)))
             return False
         except ForkFound as fork:
-            self._out.extend(effects_of(fork))
-            self.halt()
+            self._out.extend(self.on_fork(fork))
             return False
         return True
 
@@ -331,13 +351,14 @@ class BftEngine:
         return is_timely
 
     def _on_vote(self, vote: Vote, now: int) -> None:
-        if vote.height == self.current.height - 1 and self._commit.add(vote):
-            self._out.append(Broadcast(vote))
+        if vote.height == self.current.height - 1:
+            if self._commit.add(vote):
+                self._out.append(Broadcast(vote))
+            self._out.extend(map(OffenceSeen, self._late.add(vote)))
         if vote.height != self.current.height:
             return
         added, evidence, actions = self.current.rules.on_vote(vote)
-        for item in evidence:
-            self._accuse(item)
+        self._out.extend(map(OffenceSeen, evidence))
         if added is Added.COUNTED:
             self._out.append(Broadcast(vote))
         self._perform(actions, now)
@@ -456,6 +477,7 @@ class BftEngine:
         precommits = current.rules.book.of(decision.round).precommits
         certificate = certificate_of(current.height, decision.round, decision.value, precommits, current.validators)
         block = current.blocks[decision.value]
+        self._out.extend(self.keep_prevotes())
         self._out.extend(self._app.finalize(block, certificate, current.rules.round, now))
         self._begin_height(now)
 
@@ -560,17 +582,6 @@ class BftEngine:
         block = self.current.blocks[message.block_id] if isinstance(message, Proposal) else None
         self._out.append(Broadcast(message, block))
 
-    def _accuse(self, evidence: Evidence) -> None:
-        """Keep what proves a validator's fault, and tell the others."""
-        height, validator = accused(evidence)
-        offence = (type(evidence), validator)
-        if offence in self.current.offences:
-            return  # one proof of each kind is enough
-        self.current.offences.add(offence)
-        self._emit(EvidenceFound(type(evidence).__name__, height, validator))
-        self._out.append(Write(Batch(evidence=(codec.encode(evidence),))))
-        self._out.append(Broadcast(evidence))
-
     def _emit(
         self,
         event: HeightBegun
@@ -580,7 +591,6 @@ class BftEngine:
         | Locked
         | BlockRejected
         | ProposalUntimely
-        | EvidenceFound
         | SignatureRefused,
     ) -> None:
         self._out.append(Emit(event))

@@ -66,3 +66,9 @@ def is_forgotten_lock(precommit: Vote, prevote: Vote) -> bool:
         and prevote.block_id not in (None, precommit.block_id)
         and prevote.polka_round < precommit.round
     )
+
+
+def is_well_formed(vote: Vote) -> bool:
+    """Only a prevote for a value has a polka round, and it is of an earlier round (protocol §5.7)."""
+    has_polka_round = vote.step is VoteStep.PREVOTE and vote.block_id is not None
+    return -1 <= vote.polka_round < (vote.round if has_polka_round else 0)

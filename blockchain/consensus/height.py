@@ -8,7 +8,7 @@ from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord
 from blockchain.consensus.tendermint import Tendermint
 from blockchain.primitives.block import VerifiedBlock
-from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Proposal, Step, Vote
 
@@ -30,7 +30,6 @@ class HeightInProgress:
         self.signed: list[Proposal | Vote] = []
         self.kept_back: list[Proposal | Vote] = []  # while the engine is mute: signed, asked for, or still to be
         self.recorded_blocks: set[Hash32] = set()
-        self.offences: set[tuple[type, Address]] = set()
         self.vrf_proof: bytes | None = None
         self.is_vrf_asked = False
         self.vrf_refused_round = -1  # the last round in which the signer did not prove

@@ -13,12 +13,18 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from blockchain.consensus.evidence import accused
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, InvalidTransaction, StoreError
 from blockchain.genesis import LEDGERS
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.node.checkpoint import Checkpoint
 from blockchain.node.entry import refusal_event
+from blockchain.node.evidence_age import EvidenceAge
+from blockchain.node.evidence_pool import EvidencePool
+from blockchain.node.evidence_rules import EvidenceRules
+from blockchain.node.fullness import Fullness
+from blockchain.node.kept_prevotes import KeptPrevotes
 from blockchain.node.mempool import Mempool
 from blockchain.node.turns import Turns, turn_of
 from blockchain.primitives import codec
@@ -38,7 +44,7 @@ from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.smt_proof import StateProof
 from blockchain.primitives.transaction import VerifiedTransaction, parties_of
 from blockchain.primitives.validators import ValidatorSet, verify_certificate
-from blockchain.primitives.vote import Certificate, Fork, certificate_hash, empty_certificate
+from blockchain.primitives.vote import Certificate, Evidence, Fork, Vote, certificate_hash, empty_certificate
 from blockchain.seams import (
     Batch,
     BlockFinalized,
@@ -86,6 +92,7 @@ class Chain:
         self.ledger: Ledger = LEDGERS[spec.ledger](spec)
         self.selection = selection
         self._parameters = spec.parameters
+        self._fullness = Fullness(spec.parameters)
         self._store = store
         self._final = FinalState(store.state_records())
         self._genesis_changes = self._write_genesis() if store.head() == 0 else ()
@@ -93,6 +100,10 @@ class Chain:
         self.head, self._validators, self._seed = self._load_head()
         self.turns = Turns(store, self.head.height, self.head.validators, self._validators)
         self.pool = Mempool(self.ledger, self.state(), self.height)
+        self._age = EvidenceAge(spec.parameters, store, self.head.height, self.head.time_ms)
+        self._evidence_rules = EvidenceRules(self.ledger, self._age, self.genesis_hash)
+        self.evidence = EvidencePool(self._evidence_rules, self.state(), self.height, self.head.time_ms)
+        self._prevotes = KeptPrevotes(store, self._age)
         self.is_wait_over = False  # the oldest ready transaction has waited `block_max_wait`
         self.is_heartbeat_due = False
         # Who wants to see each final block, its certificate, its set and its parent's: one reader, where there is any.
@@ -168,19 +179,20 @@ class Chain:
         if self.checkpoint is not None and self.checkpoint.height == self.height:
             return False  # that block is there already, and a new one would be another (protocol §8.8)
         ready = self.pool.ready_count
-        if ready >= self._parameters.block_threshold:
+        if ready >= self._parameters.block_threshold or len(self.evidence) > 0:
             return True
         return (self.is_wait_over and ready > 0) or self.is_heartbeat_due
 
     def build_block(self, round: int, vrf_proof: bytes, certificate: Certificate, now: int) -> VerifiedBlock:
         state, chosen = self._choose()
         forger = self.selection.forgers(self._seed, self.height, self._validators).forger(round)
+        time_ms, evidence = self._fullness.choose(self.evidence, len(chosen), self.head.time_ms, now)
         header = Header(
             version=1,
             height=self.height,
             round=round,
             seed=self._seed,
-            time_ms=max(now, self.head.time_ms + self._time_step(len(chosen))),
+            time_ms=time_ms,
             parent=self.head.id,
             forger=forger,
             vrf_proof=vrf_proof,
@@ -188,13 +200,14 @@ class Chain:
             state_root=Hash32(bytes(32)),
             validators_hash=self._validators.hash(self.genesis_hash),
             next_validators_hash=Hash32(bytes(32)),
-            evidence_root=evidence_root((), self.genesis_hash),
+            evidence_root=evidence_root(evidence, self.genesis_hash),
             parent_certificate_hash=certificate_hash(certificate, self.genesis_hash),
             transaction_count=len(chosen),
-            evidence_count=0,
+            evidence_count=len(evidence),
         )
-        self._check_counts(header)  # what all others refuse must not leave: alone, this node could even make it final
-        return self._seal(header, tuple(chosen), certificate, state)
+        # What all others refuse must not leave: alone, this node could even make it final.
+        self._fullness.check(header, self.head.time_ms)
+        return self._seal(header, tuple(chosen), evidence, certificate, state)
 
     def _choose(self) -> tuple[Overlay, list[VerifiedTransaction]]:
         """What a block takes, and the state after it: by fee, or in the order of arrival where that gives too few.
@@ -210,36 +223,41 @@ class Chain:
             chosen = self.pool.select_ready(state, most, BODY_BYTES_MAX)
         return state, chosen
 
-    def _time_step(self, transactions: int) -> int:
-        """How much later than its parent a block must be: one that only the heartbeat allows, by the heartbeat."""
-        heartbeat = self._parameters.heartbeat_ms
-        return 1 if heartbeat is None or transactions >= self._least else heartbeat
-
-    @property
-    def _least(self) -> int:
-        """How many transactions a block holds at least, unless the heartbeat allows fewer (protocol §5.3)."""
-        return 1 if self._parameters.block_max_wait_ms is not None else self._parameters.block_threshold
-
     def _seal(
-        self, draft: Header, chosen: tuple[VerifiedTransaction, ...], certificate: Certificate, state: Overlay
+        self,
+        draft: Header,
+        chosen: tuple[VerifiedTransaction, ...],
+        evidence: tuple[Evidence, ...],
+        certificate: Certificate,
+        state: Overlay,
     ) -> VerifiedBlock:
         """Complete a draft with what only its outcome tells, and remember the outcome."""
-        settlement = self._finish(state, draft, certificate)
+        offenders = tuple(accused(each)[1] for each in evidence)
+        settlement = self._finish(state, draft, offenders, certificate)
         following = self.ledger.validators(state, draft.height + 1, self._validators)
         header = replace(draft, state_root=state.root(), next_validators_hash=following.hash(self.genesis_hash))
-        block = Block(header, tuple(transaction.raw for transaction in chosen), (), certificate)
+        block = Block(header, tuple(transaction.raw for transaction in chosen), evidence, certificate)
         verified = VerifiedBlock(block_id(header, self.genesis_hash), codec.encode(block), block, chosen)
         next_seed = self.selection.seed_after(header, self._validators)
         self._remember(verified.id, Trial(state, settlement, following, next_seed))
         return verified
 
-    def _finish(self, state: Overlay, header: Header, certificate: Certificate) -> Settlement:
-        """Do what ends a block on the head, after its transactions; nobody is accused yet."""
-        return self.ledger.finish_block(state, header, (), certificate, self.head.validators, self._validators)
+    def _finish(
+        self, state: Overlay, header: Header, offenders: tuple[Address, ...], certificate: Certificate
+    ) -> Settlement:
+        """Do what ends a block on the head, after its transactions."""
+        sets = self.head.validators, self._validators
+        return self.ledger.finish_block(state, header, offenders, certificate, *sets)
 
     def check_block(self, block: VerifiedBlock) -> None:
         if block.id not in self._trials:
             self._remember(block.id, self._try(block))
+
+    def keep_prevotes(self, height: int, prevotes: tuple[Vote, ...]) -> list[Effect]:
+        return self._prevotes.keep(height, prevotes)
+
+    def kept_prevotes(self, height: int) -> tuple[Vote, ...]:
+        return self._prevotes.of(height)
 
     def finalize(self, block: VerifiedBlock, certificate: Certificate, round: int, now: int) -> list[Effect]:
         return self._move_head(block, certificate, round, now, is_synced=False)
@@ -266,15 +284,16 @@ class Chain:
         if self.checkpoint is not None and self.checkpoint.is_missed(header.height, block.id):
             raise InvalidBlock("id", "not the checkpoint's")
         self._check_certificate(block.block.parent_certificate)
-        self._check_counts(header)
+        self._fullness.check(header, self.head.time_ms)
         next_seed = self.selection.seed_after(header, self._validators)
         state = self.state()
+        offenders = self._evidence_rules.offenders(block, state)
         for position, transaction in enumerate(block.transactions):
             try:
                 self.ledger.apply(state, transaction.transaction, header.height)
             except InvalidTransaction as error:
                 raise InvalidBlock("transactions", f"number {position} does not apply: {error}") from None
-        settlement = self._finish(state, header, block.block.parent_certificate)
+        settlement = self._finish(state, header, offenders, block.block.parent_certificate)
         following = self.ledger.validators(state, header.height + 1, self._validators)
         if header.next_validators_hash != following.hash(self.genesis_hash):
             raise InvalidBlock("next_validators_hash", "not the hash of the next set")
@@ -321,19 +340,6 @@ class Chain:
         except InvalidCertificate as error:
             raise InvalidBlock("parent_certificate", str(error)) from None
 
-    def _check_counts(self, header: Header) -> None:
-        """How full a block must be, and may be (protocol §5.3)."""
-        parameters = self._parameters
-        count = header.transaction_count
-        if count > parameters.block_max_transactions:
-            raise InvalidBlock("transaction_count", f"{count}; at most {parameters.block_max_transactions}")
-        if header.evidence_count:
-            raise InvalidBlock("evidence_count", "evidence is not part of a block yet")
-        is_beat = parameters.heartbeat_ms is not None and header.time_ms >= self.head.time_ms + parameters.heartbeat_ms
-        least = 0 if is_beat else self._least
-        if count < least:
-            raise InvalidBlock("transaction_count", f"{count}; at least {least}")
-
     # ------------------------------------------------------------------------------------------------ moving
 
     def _move_head(
@@ -343,6 +349,7 @@ class Chain:
         trial = self._trials[block.id]
         header = block.header
         ids = tuple(transaction.id for transaction in block.transactions)
+        seen = self._prevotes.accuse(block.block.parent_certificate, self.head.validators)
         changes = (*self._genesis_changes, *sorted(trial.state.changes().items()))
         forgers = self.selection.forgers(self._seed, header.height, self._validators)
         if self.on_final is not None:
@@ -355,6 +362,8 @@ class Chain:
         self.head = Head(header.height, block.id, header.time_ms, self._validators, certificate)
         self._validators = trial.next_validators
         self._seed = trial.next_seed
+        self._age.on_final(header.height, header.time_ms)
+        self.evidence.on_head(self.state(), self.height, header.time_ms)
         self._trials = {}
         self.is_wait_over = False
         self.is_heartbeat_due = False
@@ -374,7 +383,7 @@ class Chain:
             ended=tuple(ended),
         )
         event = _final_event(final, header, certificate.round, round, now, is_synced=is_synced)
-        return [Write(batch), event, *(refusal_event(story) for story in ended)]
+        return [Write(batch), event, *(refusal_event(story) for story in ended), *seen]
 
     def next_nonce(self, address: Address) -> int:
         return self.ledger.next_nonce(self.state(), address)

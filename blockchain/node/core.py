@@ -44,7 +44,6 @@ from blockchain.node.messages import (
     cost_of,
     kind_of,
 )
-from blockchain.node.offences import Offences
 from blockchain.node.peers import UNBOUNDED, Peer
 from blockchain.node.stored_round import read_round
 from blockchain.node.surroundings import Surroundings
@@ -68,6 +67,7 @@ from blockchain.seams import (
     Halted,
     HeadMoved,
     NodeStarted,
+    OffenceSeen,
     PeerConnected,
     PeerDisconnected,
     PeerId,
@@ -128,12 +128,11 @@ class Core:
         self.liveness = Liveness()
         self.timeline = Timeline(lambda: self.chain.validators, self.liveness.is_offline)
         self._store = store
-        self._offences = Offences()
         self._block_timers = BlockTimers(self.chain)
         self._instance = 0
         self._ticked_ms = 0
         self._told = (0, -1, -1)  # the place that peers were last told
-        self._ready = 0
+        self._ready = (0, 0)
         self._out: list[Effect] = []
 
     def context(self, peer: PeerId | None = None) -> VerifyContext:
@@ -154,6 +153,7 @@ class Core:
             awaited=self.sync.awaited_from(peer),
             holds=self._holds,
             is_news=lambda said: self.announcements.is_news(said) or self.lookout.wants(said),
+            accused_key=self.chain.evidence.key_of,
             left=sender.left if sender is not None else lambda _: UNBOUNDED,
             owed=sender.owed if sender is not None else lambda _: UNBOUNDED,
         )
@@ -217,6 +217,7 @@ class Core:
     def _on_started(self, given: Started, now: int) -> None:
         self._instance = given.instance
         self._out.extend(self.admission.restore(now))
+        self.chain.evidence.restore(self._store.evidence())
         self._restore_round()
         self._out.append(Emit(NodeStarted(self.chain.head.height, self.chain.head.id, self.engine.validator)))
         if self.halted:  # before it was started again
@@ -306,7 +307,7 @@ class Core:
 
     def _on_evidence(self, evidence: Evidence, sender: PeerId | None) -> None:
         """One proof of an offence is kept and passed on: a validator can sign any number of others."""
-        if not self._offences.note(evidence, self.chain.height):
+        if not self.chain.evidence.add(evidence):
             return
         height, validator = accused(evidence)
         self._out.append(Emit(EvidenceFound(type(evidence).__name__, height, validator)))
@@ -330,6 +331,7 @@ class Core:
         self._out.append(self.gossip.send(peer, GetPeers()))
         self._out.extend(self.exchange.try_own(peer))
         self._out.extend(self.surroundings.on_connected(peer, now))
+        self._out.extend(self.gossip.tell_evidence(peer))
         for announcement in islice(self.announcements, ANNOUNCED_MAX):
             self._out.append(self.gossip.send(peer, Announce(announcement)))
 
@@ -399,9 +401,9 @@ class Core:
                 case Broadcast(message=message, block=block):
                     if block is not None and isinstance(message, Proposal):
                         self.chain.pool.note_proposed(block.transactions, message.height, message.round, now)
-                    if not isinstance(message, Vote | Proposal):
-                        self._offences.note(message, self.chain.height)
                     self._out.extend(self.gossip.broadcast(effect))
+                case OffenceSeen(evidence=evidence):
+                    self._on_evidence(evidence, None)
                 case Halt(why=why):
                     self._halt(why)
                     self._out.append(effect)
@@ -427,8 +429,9 @@ class Core:
         self._out.extend(self.trust.on_head())
         self._out.extend(self.lookout.follow(now))
         self._hush(now)
-        if self.chain.pool.ready_count != self._ready:
-            self._ready = self.chain.pool.ready_count
+        ready = (self.chain.pool.ready_count, len(self.chain.evidence))
+        if ready != self._ready:
+            self._ready = ready
             self._drive(PoolChanged(), now)
         self._out.extend(self._block_timers.set_due(now))
         if self.chain.is_block_due():

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, assert_never
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.height import HeightInProgress
@@ -35,7 +35,8 @@ from blockchain.node.messages import (
     Want,
     encode_frame,
 )
-from blockchain.node.peers import Peer
+from blockchain.node.peers import ALLOWANCES, Peer
+from blockchain.primitives.block import BLOCK_EVIDENCE_MAX
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
 from blockchain.seams import Broadcast, Effect, PeerId, Send, Store
@@ -45,6 +46,7 @@ NOBODY: Final = PeerId(b"")
 WANT_TICKS: Final = 2  # status ticks after which an unanswered want is asked of another peer
 OFFER_TICKS: Final = 2  # each so many status ticks, some of the pool is offered again
 OFFER_IDS: Final = 500  # so many of it: 16 KB a peer
+TOLD_EVIDENCE: Final = ALLOWANCES[Accuse] // 2  # pieces at once: the tick of a peer may begin in between
 DECLINED_MAX: Final = 20_000
 FRAME_TRANSACTIONS_BYTES: Final = 512 * 1024
 
@@ -60,6 +62,7 @@ class Gossip:
         self._asked: Counter[PeerId] = Counter()  # how many of them of each peer
         self._declined: dict[Hash32, None] = {}  # did not enter the pool at this height: not wanted again
         self._declined_at = 0
+        self._accused = 0  # how far into the evidence it was told again
         self._offered = 0  # how far into the pool it was offered again
         self._tick = 0
         self._older = 0  # where the rotating window over older rounds stands
@@ -95,7 +98,11 @@ class Gossip:
                 assert told.block is not None, "a proposal travels with its block"
                 return self._spread_proposal(message, told.block.raw)
             case _:
-                return self.send_all(Accuse(message))
+                assert_never(message)
+
+    def tell_evidence(self, peer: Peer) -> list[Effect]:
+        """What waits for a block, to a new peer: no more than it takes in a second."""
+        return [self.send(peer, Accuse(each)) for each in self._chain.evidence.pieces()[:TOLD_EVIDENCE]]
 
     def catch_up(self, peer: Peer) -> list[Effect]:
         """Send a peer at this height what it lacks of it."""
@@ -237,7 +244,17 @@ class Gossip:
         effects.extend(self._want_of_others())
         if self._tick % OFFER_TICKS == 0:
             effects.extend(self._offer_again())
+            effects.extend(self._accuse_again())
         return effects
+
+    def _accuse_again(self) -> list[Effect]:
+        """The next of the evidence that waits, to everybody: a forger that lacks it can never put it into a block."""
+        pieces = self._chain.evidence.pieces()
+        if self._accused >= len(pieces):
+            self._accused = 0
+        part = pieces[self._accused : self._accused + BLOCK_EVIDENCE_MAX]
+        self._accused += len(part)
+        return [effect for evidence in part for effect in self.send_all(Accuse(evidence))]
 
     def _offer_again(self) -> list[Effect]:
         """The next part of the pool to everybody, whatever they are thought to hold."""

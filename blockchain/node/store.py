@@ -13,11 +13,12 @@ from typing import Final, Generic, TypeVar
 
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.seams import Batch, FinalBlock, PendingTransaction, SetChange, Story, Turn
+from blockchain.seams import Batch, FinalBlock, HeightVotes, PendingTransaction, SetChange, Story, Turn
 
 STORIES_MAX: Final = 100_000  # the newest, of final transactions, and as many of ended ones; some 30 MB on disk
 REFUSALS_MAX: Final = 20_000  # the newest stories of what never came in, apart: they push out nobody else's
 TURNS_MAX: Final = 1_000  # the newest blocks: the window over which validators are told apart by what they did
+PREVOTES_BYTES_MAX: Final = 64 * 1024 * 1024  # the newest: 20,000 heights of two rounds where ten validators vote
 EVIDENCE_MAX: Final = 10_000  # the newest; two signed messages each, so some 5 MB: the evidence age of a hostile third
 
 
@@ -42,6 +43,7 @@ class MemoryStore:
         self._ended = _Newest[Story](STORIES_MAX)
         self._refused = _Newest[Story](REFUSALS_MAX)
         self._evidence = _Newest[bytes](EVIDENCE_MAX)
+        self._prevotes: dict[int, bytes] = {}
         self._halted = ""
         self._untrusted_above: int | None = None
 
@@ -90,6 +92,9 @@ class MemoryStore:
     def evidence(self) -> list[bytes]:
         return self._evidence.values()
 
+    def prevotes(self, height: int) -> bytes | None:
+        return self._prevotes.get(height)
+
     def halted(self) -> str:
         return self._halted
 
@@ -125,6 +130,10 @@ class MemoryStore:
             self._refused.replace(told.id, told.stages)
         for evidence in batch.evidence:
             self._evidence.add(evidence, evidence)
+        if batch.prevotes is not None:
+            self._keep_prevotes(batch.prevotes)
+        for height in [number for number in self._prevotes if number < batch.prevotes_first]:
+            del self._prevotes[height]
         self._halted = self._halted or batch.halted
         if batch.untrusted_above is not None:
             self._untrusted_above = batch.untrusted_above
@@ -150,6 +159,15 @@ class MemoryStore:
         self._block_stories[height] = (total, stories)
         while self._block_stories[oldest := next(iter(self._block_stories))][0] <= total - STORIES_MAX:
             del self._block_stories[oldest]
+
+    def _keep_prevotes(self, kept: HeightVotes) -> None:
+        """They are of the newest height that has any; the oldest make room for them."""
+        self._prevotes[kept.height] = kept.raw
+        left = PREVOTES_BYTES_MAX
+        for height in sorted(self._prevotes, reverse=True):
+            left -= len(self._prevotes[height])
+            if left < 0:
+                del self._prevotes[height]
 
     def _change_pending(self, added: tuple[PendingTransaction, ...], removed: tuple[Hash32, ...]) -> None:
         for one in added:

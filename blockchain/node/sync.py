@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Final
 
 from blockchain.consensus.bft import BftEngine
-from blockchain.consensus.fork import effects_of
 from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, StoreError
 from blockchain.node.chain import Chain
 from blockchain.node.gossip import Gossip
@@ -136,7 +135,7 @@ class Sync:
             return [*self._blame(Penalize(peer, "bad_certificate", str(error))), *self._ask(behind_min=1)]
         except ForkFound as fork:
             self.stop()
-            return effects_of(fork)
+            return self._engine.on_fork(fork)
         self._sources.on_served(peer, is_late=is_late, count=request.count)
         self._ranges.keep(kept)
         return self.advance(now)
@@ -164,12 +163,13 @@ class Sync:
         try:
             self._chain.check_fork(block.block.parent_certificate)
             self._engine.verify_seal(block, seal, self._chain.validators)
-            effects = self._chain.import_block(block, seal, now)
+            left = self._engine.keep_prevotes() if self._engine.current.height == self._chain.height else []
+            effects = [*left, *self._chain.import_block(block, seal, now)]
         except InvalidCertificate as error:
             return self._blame(Penalize(kept.peer, "bad_certificate", f"block {self._chain.height}: {error}"))
         except ForkFound as fork:
             self.stop()
-            return effects_of(fork)
+            return self._engine.on_fork(fork)
         except InvalidBlock as error:
             self.stop()
             why = f"block {block.header.height} is signed by more than two thirds of the stake, and wrong: {error}"

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from blockchain.consensus.evidence import author_of, contradicts, messages_of
+from blockchain.consensus.evidence import accused, author_of, contradicts, is_well_formed, messages_of
 from blockchain.errors import InvalidSignature, MalformedMessage, PeerFault
 from blockchain.node.messages import (
     Accuse,
@@ -45,7 +45,7 @@ from blockchain.node.messages import (
 )
 from blockchain.node.peers import LABORIOUS, UNBOUNDED
 from blockchain.primitives.block import VerifiedBlock, block_id, check_body, decode_block
-from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.crypto import Address, Hash32, PublicKey
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import (
@@ -55,7 +55,6 @@ from blockchain.primitives.vote import (
     Proposal,
     Signable,
     Vote,
-    VoteStep,
     verify_message,
 )
 
@@ -67,8 +66,9 @@ class VerifyContext(Struct, frozen=True):
     was verified before, so that no signature is checked twice. The rest spares a node the work on what it would drop:
     `forger` and `proposal` are the drawn forger and the known proposal of a round of this height, `round_max` is the
     last round of which a proposal is of use now, `awaited` the height from which on this peer was asked for blocks,
-    `holds` whether a vote is held to the byte, `is_news` whether an announcement is of use, `left` what the peer may
-    still send of a kind before the next tick, `owed` what it was asked for of it.
+    `holds` whether a vote is held to the byte, `is_news` whether an announcement is of use, `accused_key` the key that
+    evidence of an offence at a height is signed with where it is of use, `left` what the peer may still send of a kind
+    before the next tick, `owed` what it was asked for of it.
     """
 
     genesis_hash: Hash32
@@ -81,6 +81,7 @@ class VerifyContext(Struct, frozen=True):
     awaited: int = 0  # nothing
     holds: Callable[[Vote], bool] = lambda _: False
     is_news: Callable[[Announcement], bool] = lambda _: True
+    accused_key: Callable[[int, Address], PublicKey | None] = lambda _height, _address: None
     left: Callable[[type[Message]], int] = lambda _: UNBOUNDED
     owed: Callable[[type[Message]], int] = lambda _: UNBOUNDED
 
@@ -194,19 +195,19 @@ def _verify_evidence(evidence: Evidence, context: VerifyContext) -> Verified:
     first, second = messages_of(evidence)
     if first.height != second.height or author_of(first) != author_of(second):
         raise PeerFault("bad_evidence", "evidence of different heights or validators")
-    if first.height not in context.sets:
-        return Nothing(Accuse)
     if not contradicts(evidence):
         raise PeerFault("bad_evidence", "evidence of two messages that do not contradict each other")
+    key = context.accused_key(*accused(evidence))
+    if key is None:
+        return Nothing(Accuse)  # known, of no use, or its sender is a block ahead
     for message in (first, second):
-        _check_signed(message, author_of(message), message.height, context)
+        if not verify_message(message, key, context.genesis_hash):
+            raise PeerFault("bad_signature", "evidence with a signature that is not the validator's")
     return VerifiedEvidence(evidence)
 
 
 def _check_form(vote: Vote) -> None:
-    """Only a prevote for a value has a polka round, and it is of an earlier round (protocol §5.7)."""
-    has_polka_round = vote.step is VoteStep.PREVOTE and vote.block_id is not None
-    if not -1 <= vote.polka_round < (vote.round if has_polka_round else 0):
+    if not is_well_formed(vote):
         raise PeerFault("bad_vote", "a vote with a polka round that it cannot have")
 
 

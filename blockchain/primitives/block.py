@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from blockchain.errors import MalformedMessage
 from blockchain.primitives import codec, merkle
@@ -74,6 +74,20 @@ class VerifiedBlock(Struct, frozen=True):
 def decode_block(raw: bytes) -> Block:
     """Canonical bytes (at most BLOCK_BYTES_MAX) to a Block. Raises MalformedMessage."""
     return codec.decode(raw, Block, bytes_max=BLOCK_BYTES_MAX)
+
+
+class _Headed(Struct, frozen=True, array_like=True):
+    """A block of which only the header is looked at."""
+
+    header: Header
+    transactions: Raw
+    evidence: Raw
+    parent_certificate: Raw
+
+
+def header_of(raw: bytes) -> Header:
+    """The header of a block whose bytes were checked before, as those in a store. Raises MalformedMessage."""
+    return codec.decode(raw, _Headed, bytes_max=BLOCK_BYTES_MAX).header
 
 
 def block_id(header: Header, genesis_hash: bytes) -> Hash32:

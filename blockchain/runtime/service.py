@@ -64,6 +64,7 @@ from blockchain.seams import (
     Emit,
     FinalBlock,
     Halt,
+    OffenceSeen,
     PeerId,
     PeerPenalized,
     Penalize,
@@ -202,8 +203,8 @@ class NodeService:
                 self.p2p.dial_back(peer, address, remote)
             case Halt(why=why):
                 _LOG.critical("this node stopped voting: %s", why, extra={"evt.name": "halted"})
-            case Broadcast():
-                raise AssertionError("a broadcast is the core's to translate")
+            case Broadcast() | OffenceSeen():
+                raise AssertionError("the engine's word is the core's to translate")
             case _:
                 assert_never(effect)
 

@@ -131,6 +131,10 @@ class SqliteStore:
         with self._reading():
             return rows.read_evidence(self._reader)
 
+    def prevotes(self, height: int) -> bytes | None:
+        with self._reading():
+            return rows.read_prevotes(self._reader, height)
+
     def halted(self) -> str:
         with self._reading():
             return rows.read_halted(self._reader)
@@ -187,6 +191,10 @@ def _apply(writer: apsw.Connection, batch: Batch) -> None:
         stories.add_refused(writer, batch.refused)
     if batch.evidence:
         rows.add_evidence(writer, batch.evidence)
+    if batch.prevotes is not None:
+        rows.keep_prevotes(writer, batch.prevotes)
+    if batch.prevotes_first:
+        rows.forget_prevotes(writer, batch.prevotes_first)
     if batch.halted:
         rows.set_halted(writer, batch.halted)
     if batch.untrusted_above is not None:

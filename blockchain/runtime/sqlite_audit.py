@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import apsw
 from msgspec import Struct
 
 from blockchain.consensus.record import decode_record
@@ -29,6 +30,7 @@ from blockchain.runtime.sqlite_check import check_head, check_pages
 from blockchain.runtime.sqlite_file import SCHEMA_VERSION, damaged
 from blockchain.runtime.sqlite_look import Snapshot
 from blockchain.runtime.sqlite_rows import (
+    check_prevotes,
     read_block,
     read_evidence,
     read_halted,
@@ -54,6 +56,17 @@ class Audited(Struct, frozen=True):
     state_records: int
 
 
+class _Replayed(MemoryStore):
+    """What the replay reads of earlier blocks, it reads where they lie."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def block(self, height: int) -> FinalBlock | None:
+        return read_block(self._connection, height)
+
+
 class Auditor:
     """Checks the store of one chain on a snapshot of it. `progress` is told (blocks checked, blocks in all)."""
 
@@ -69,7 +82,7 @@ class Auditor:
         self._progress = progress
         self._genesis_hash = spec.hash
         # It starts from genesis, and nothing that it decides to write is written anywhere.
-        self._chain = Chain(spec, ENGINES[spec.engine](spec.hash), MemoryStore())
+        self._chain = Chain(spec, ENGINES[spec.engine](spec.hash), _Replayed(found.connection))
         self._transactions = 0
         self._parties = 0
         self._set_heights: list[int] = []  # that the table should have
@@ -188,6 +201,7 @@ class Auditor:
             raise damaged(self._path, f"the round in progress, or the pool: {error}") from None
         check_stories(self._connection)
         read_evidence(self._connection)
+        check_prevotes(self._connection)
         read_halted(self._connection)
         read_untrusted(self._connection)
 

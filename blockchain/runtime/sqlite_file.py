@@ -47,6 +47,7 @@ TABLES: Final = {
     "stories": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, stages BLOB NOT NULL)",
     "refusals": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, stages BLOB NOT NULL)",
     "evidence": "(seq INTEGER PRIMARY KEY, raw BLOB NOT NULL UNIQUE, crc INTEGER NOT NULL)",
+    "prevotes": "(height INTEGER PRIMARY KEY, total INTEGER NOT NULL, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
     "validator_sets": "(height INTEGER PRIMARY KEY, is_full INTEGER NOT NULL, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
     "turns": "(height INTEGER PRIMARY KEY, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
 }
@@ -54,7 +55,7 @@ TABLES: Final = {
 # By the version that brought them: `sqlite_upgrade` makes them in a store of an earlier one.
 ADDED_BY: Final = {
     2: frozenset({"history", "block_stories", "stories", "refusals"}),
-    3: frozenset({"validator_sets", "turns"}),
+    3: frozenset({"validator_sets", "turns", "prevotes"}),
 }
 
 

@@ -16,11 +16,11 @@ from zlib import crc32
 import apsw
 
 from blockchain.errors import MalformedMessage
-from blockchain.node.store import EVIDENCE_MAX
+from blockchain.node.store import EVIDENCE_MAX, PREVOTES_BYTES_MAX
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import HASH_BYTES, Hash32
 from blockchain.runtime.sqlite_file import damaged
-from blockchain.seams import FinalBlock, PendingTransaction, Story
+from blockchain.seams import FinalBlock, HeightVotes, PendingTransaction, Story
 
 HEIGHT_END: Final = 2**53  # above every height (protocol §1.1)
 STORY_BYTES_MAX: Final = 64 * 1024  # a few stages of a few hundred bytes
@@ -209,6 +209,36 @@ def add_evidence(connection: apsw.Connection, evidence: Sequence[bytes]) -> None
 def read_evidence(connection: apsw.Connection) -> list[bytes]:
     rows = connection.execute("SELECT raw, crc FROM evidence ORDER BY seq")
     return [_sound(connection, "a piece of evidence", raw, crc) for raw, crc in rows]
+
+
+def keep_prevotes(connection: apsw.Connection, kept: HeightVotes) -> None:
+    """In the place of those of its height, which is the newest; the oldest make room for it."""
+    connection.execute("DELETE FROM prevotes WHERE height >= ?", (kept.height,))
+    newest = connection.execute("SELECT total FROM prevotes ORDER BY height DESC LIMIT 1").fetchone()
+    total = (newest[0] if newest else 0) + len(kept.raw)  # of all so far: those that went are still in it
+    row = (kept.height, total, kept.raw, crc32(kept.raw))
+    connection.execute("INSERT INTO prevotes (height, total, raw, crc) VALUES (?, ?, ?, ?)", row)
+    connection.execute(
+        "DELETE FROM prevotes WHERE height < (SELECT height FROM prevotes WHERE total - length(raw) >= ? "
+        "ORDER BY height LIMIT 1)",
+        (total - PREVOTES_BYTES_MAX,),
+    )
+
+
+def forget_prevotes(connection: apsw.Connection, first: int) -> None:
+    """Those of the heights below `first`."""
+    connection.execute("DELETE FROM prevotes WHERE height < ?", (first,))
+
+
+def read_prevotes(connection: apsw.Connection, height: int) -> bytes | None:
+    row = connection.execute("SELECT raw, crc FROM prevotes WHERE height = ?", (height,)).fetchone()
+    return _sound(connection, f"the prevotes of height {height}", *row) if row else None
+
+
+def check_prevotes(connection: apsw.Connection) -> None:
+    """Raises StoreError for the first row that is damaged."""
+    for height, raw, crc in connection.execute("SELECT height, raw, crc FROM prevotes"):
+        _sound(connection, f"the prevotes of height {height}", raw, crc)
 
 
 # ---------------------------------------------------------------------------------------------------- halt and trust

@@ -23,6 +23,13 @@ class FinalBlock(Struct, frozen=True):
     transaction_ids: tuple[Hash32, ...]
 
 
+class HeightVotes(Struct, frozen=True):
+    """Votes of one height as the store keeps them: the canonical bytes of an array of votes."""
+
+    height: int
+    raw: bytes
+
+
 class Batch(Struct, frozen=True, kw_only=True):
     """One atomic change of the store; the order of the fields is the order in which they are applied."""
 
@@ -40,6 +47,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     ended: tuple[TransactionStory, ...] = ()  # of transactions that left the pool and are not final
     refused: tuple[TransactionStory, ...] = ()  # of a client's that never came in
     evidence: tuple[bytes, ...] = ()
+    prevotes: HeightVotes | None = None  # of a height that took more than one round; replaces those of that height
+    prevotes_first: int = 0  # those of lower heights go
     halted: str = ""  # why this node votes no more, for good
     untrusted_above: int | None = None  # from now on, what lies above this height is not trusted
     is_trusted: bool = False  # all of it is trusted again
@@ -61,8 +70,15 @@ class Send(Struct, frozen=True):
 class Broadcast(Struct, frozen=True):
     """An engine's word for "everybody should have this". The core's gossip turns it into `Send`; no driver sees it."""
 
-    message: Proposal | Vote | Evidence
+    message: Proposal | Vote
     block: VerifiedBlock | None = None
+
+
+class OffenceSeen(Struct, frozen=True):
+    """Two messages that no correct validator signs, as often as they are seen. What becomes of it is the core's
+    business (protocol §5.8); no driver sees it."""
+
+    evidence: Evidence
 
 
 class SetTimer(Struct, frozen=True):
@@ -143,4 +159,18 @@ class Emit(Struct, frozen=True):
     event: NodeEvent
 
 
-Effect = Write | Send | Broadcast | SetTimer | Sign | ProveVrf | Penalize | Dial | DialBack | Reply | Halt | Emit
+Effect = (
+    Write
+    | Send
+    | Broadcast
+    | OffenceSeen
+    | SetTimer
+    | Sign
+    | ProveVrf
+    | Penalize
+    | Dial
+    | DialBack
+    | Reply
+    | Halt
+    | Emit
+)

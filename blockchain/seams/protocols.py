@@ -9,7 +9,7 @@ from blockchain.primitives.block import Header, VerifiedBlock
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
 from blockchain.primitives.transaction import Transaction
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Certificate
+from blockchain.primitives.vote import Certificate, Vote
 from blockchain.seams.effects import Batch, Effect, FinalBlock
 from blockchain.seams.inputs import EngineInput
 from blockchain.seams.settlement import Settlement
@@ -124,6 +124,12 @@ class Application(Protocol):
     def check_block(self, block: VerifiedBlock) -> None:
         """Raises InvalidBlock, or ForkFound; uses neither clock nor pool, and remembers what it computed."""
 
+    def keep_prevotes(self, height: int, prevotes: tuple[Vote, ...]) -> list[Effect]:
+        """Keep the prevotes of the height in progress, which took more than one round (protocol §5.8)."""
+
+    def kept_prevotes(self, height: int) -> tuple[Vote, ...]:
+        """Those kept of a height; () where it took one round, or is too old."""
+
     def finalize(self, block: VerifiedBlock, certificate: Certificate, round: int, now: int) -> list[Effect]:
         """Make a checked block of the height in progress final in this node's `round`, and move the head to it."""
 
@@ -179,6 +185,9 @@ class Store(Protocol):
         """The transactions of the pool, in the order in which they were added."""
 
     def evidence(self) -> list[bytes]: ...
+
+    def prevotes(self, height: int) -> bytes | None:
+        """Those that this node kept of a height that took more than one round (protocol §5.8)."""
 
     def halted(self) -> str:
         """Why this node votes no more: the first reason that was written; empty: it may."""

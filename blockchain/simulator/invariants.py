@@ -22,6 +22,7 @@ from blockchain.primitives.block import BLOCK_BYTES_MAX
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
 from blockchain.seams import (
+    Batch,
     BlockRejected,
     EvidenceFound,
     Halted,
@@ -122,6 +123,7 @@ def _replay(world: World) -> Chain:
             verify_certificate(certificate, chain.validators, chain.genesis_hash)
         chain.import_block(block, codec.decode(final.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX), 0)
         _check_supply(world, chain)
+        store.write(Batch(block=final))
     return chain
 
 

@@ -106,11 +106,19 @@ class App:
         self.parent_certificate = Certificate(height - 1, 0, BLOCK_A, entries)
         self.parent_time_ms = NOW - 1_000
         self.is_due = False
+        self.kept: dict[int, tuple[Vote, ...]] = {}
         self.bad: set[Hash32] = set()
         self.fork: ForkFound | None = None
         self.checked: list[Hash32] = []
         self.built: list[tuple[int, bytes, Certificate, int]] = []
         self.final: list[tuple[VerifiedBlock, Certificate, int]] = []
+
+    def keep_prevotes(self, height: int, prevotes: tuple[Vote, ...]) -> list[Effect]:
+        self.kept[height] = prevotes
+        return []
+
+    def kept_prevotes(self, height: int) -> tuple[Vote, ...]:
+        return self.kept.get(height, ())
 
     def is_block_due(self) -> bool:
         return self.is_due

@@ -283,7 +283,7 @@ def test_one_proof_of_an_offence_is_kept_and_passed_on() -> None:
         node.receive(Accuse(ConflictingVotes(pair[0], pair[1])))
         return node.effects[before:]
 
-    assert [type(effect) for effect in accuse(0)] == [Emit, Write, Send]
+    assert [type(effect) for effect in accuse(0)] == [Emit, Write, Send, SetTimer], "and a block is due"
     assert [effect for number in range(1, 20) for effect in accuse(number)] == []
 
 

@@ -172,7 +172,7 @@ def test_evidence_goes_to_all() -> None:
     bench = Bench(ONE)
     bench.tell(TWO, height=50)
     evidence = ConflictingVotes(bench.vote(0, PREVOTE, BLOCK_A), bench.vote(0, PREVOTE, BLOCK_B))
-    assert sent(bench.gossip.broadcast(Broadcast(evidence)), Accuse) == [((ONE, TWO), Accuse(evidence))]
+    assert sent(bench.gossip.send_all(Accuse(evidence)), Accuse) == [((ONE, TWO), Accuse(evidence))]
     assert bench.gossip.send_all(Accuse(evidence), but=ONE)[0] == Send((TWO,), frame_of(bench, evidence))
 
 

@@ -16,6 +16,7 @@ from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import (
     Batch,
     FinalBlock,
+    HeightVotes,
     PendingTransaction,
     SetChange,
     Stage,
@@ -102,6 +103,8 @@ def batch_of(height: int) -> Batch:
         ),
         refused=(TransactionStory(digest("tx", height + 1, 0), (stage("refused", height),)),),
         evidence=(b"evidence %d" % (height // 3),),
+        prevotes=HeightVotes(height, b"prevotes %d" % height) if height % 3 == 0 else None,
+        prevotes_first=max(height - 9, 0),
     )
 
 
@@ -123,6 +126,7 @@ def contents(store: Store) -> dict[str, Any]:
         "round_blocks": [store.round_block(digest("proposed", height)) for height in heights],
         "pending": store.pending(),
         "evidence": store.evidence(),
+        "prevotes": [store.prevotes(height) for height in heights],
         "halted": store.halted(),
     }
 

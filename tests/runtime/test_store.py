@@ -11,9 +11,9 @@ import pytest
 from blockchain.node import store as memory
 from blockchain.node.store import EVIDENCE_MAX, REFUSALS_MAX, STORIES_MAX, MemoryStore
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.runtime import sqlite_validators
+from blockchain.runtime import sqlite_rows, sqlite_validators
 from blockchain.runtime.sqlite import SqliteStore
-from blockchain.seams import Batch, FinalBlock, PendingTransaction, Stage, Store, Story, TransactionStory
+from blockchain.seams import Batch, FinalBlock, HeightVotes, PendingTransaction, Stage, Store, Story, TransactionStory
 from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest, set_of_height, turn_of_test
 
 
@@ -181,6 +181,24 @@ def test_stories_of_blocks_are_bounded_by_their_transactions(store: Store, monke
         block = FinalBlock(height, digest("block", height), b"raw", b"", ids[height])
         store.write(Batch(block=block, block_stories=((decided,),) * len(ids[height])))
     assert [height for height in range(1, 9) if any(store.story(each) for each in ids[height])] == [5, 7, 8]
+
+
+def test_prevotes_are_kept_by_height_and_their_bytes_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (memory, sqlite_rows):
+        monkeypatch.setattr(module, "PREVOTES_BYTES_MAX", 10)
+
+    def held() -> list[int]:
+        return [height for height in range(20) if store.prevotes(height) is not None]
+
+    for height in (3, 5, 9):
+        store.write(Batch(prevotes=HeightVotes(height, b"%d   " % height)))
+    assert held() == [5, 9] and store.prevotes(9) == b"9   "
+    store.write(Batch(prevotes=HeightVotes(9, b"twelve")))
+    assert held() == [5, 9] and store.prevotes(9) == b"twelve", "in the place of those of its height"
+    store.write(Batch(prevotes=HeightVotes(12, b"1234567890")))
+    assert held() == [12]
+    store.write(Batch(prevotes=HeightVotes(14, b""), prevotes_first=13))
+    assert held() == [14] and store.prevotes(14) == b""
 
 
 def test_evidence_is_kept_once_oldest_first(store: Store) -> None:
