@@ -8,6 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.errors import InvalidBlock
+from blockchain.ledger.records import account_of, stakeholder, totals_of
+from blockchain.ledger.supply import check_supply
 from blockchain.node import evidence_pool
 from blockchain.primitives import codec
 from blockchain.primitives.block import (
@@ -20,6 +22,7 @@ from blockchain.primitives.block import (
     evidence_root,
 )
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
+from blockchain.primitives.records import Unbonding
 from blockchain.primitives.scalars import INTEGER_MAX, VALIDATORS_MAX
 from blockchain.primitives.vote import (
     Certificate,
@@ -106,6 +109,29 @@ def test_evidence_makes_a_block_due_without_transactions_and_counts_once(kind: A
     assert not chain.evidence.add(evidence) and not chain.evidence.add(again)
     for piece in (evidence, again):
         assert "out already" in said(node, with_evidence(node, piece, now=NOW + 20))
+
+
+@pytest.mark.parametrize("is_forger", [False, True])
+def test_the_offender_loses_exactly_its_share_and_the_forger_gets_exactly_its_part(is_forger: bool) -> None:
+    """A third of 100, rounded down, of which a tenth, rounded down, is the forger's; nothing when it is the offender."""
+    node = grown(2, slash_bp=3_333, evidence_reward_bp=1_000)
+    chain = node.chain
+    forger = node.forger()
+    offender = forger if is_forger else next(held for held in KEYS if held != forger)
+    who, reward = Address(offender.public_key), 0 if is_forger else 3
+    before, paid = totals_of(chain.state()), account_of(chain.state(), Address(forger.public_key)).balance
+    assert chain.evidence.add(two_votes(offender, 2, node.spec.hash))
+    block = node.build(now=NOW + 9)
+    twin(node).chain.check_block(block)
+    node.finalize(block)
+    state = chain.state()
+    holder = stakeholder(state, who)
+    assert holder is not None and holder.is_out and (holder.bonded, holder.waiting) == (0, ())
+    leaves = block.header.height + 1 + chain.spec.parameters.stake_delay
+    assert holder.unbonding == (Unbonding(67, leaves),)
+    assert totals_of(state).burnt - before.burnt == 33 - reward
+    assert account_of(state, Address(forger.public_key)).balance - paid == reward
+    check_supply(state)
 
 
 def test_a_block_takes_sixteen_pieces_and_the_next_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

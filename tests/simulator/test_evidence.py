@@ -11,6 +11,8 @@ import pytest
 
 from blockchain.consensus.accountability import find_guilty
 from blockchain.consensus.lottery import vrf_alpha
+from blockchain.ledger.records import stakeholder
+from blockchain.ledger.supply import check_supply
 from blockchain.node.kept_prevotes import read_prevotes
 from blockchain.node.messages import Message, ProposedBlock, Votes, encode_frame
 from blockchain.node.store import MemoryStore
@@ -109,6 +111,16 @@ class Hostile:
         core = self.world.nodes[number].core
         return core is not None and core.chain.ledger.is_out(core.chain.state(), self.address)
 
+    def left(self, number: int) -> int:
+        """What is left of its stake, on its way back, by the books of a node in which no unit is missing."""
+        core = self.world.nodes[number].core
+        assert core is not None
+        state = core.chain.state()
+        check_supply(state)
+        holder = stakeholder(state, self.address)
+        assert holder is not None and holder.staked == 0
+        return holder.unbonding_amount
+
     def await_verdict(self, ms: int = 20_000) -> None:
         assert self.stage.run(ms, lambda: all(self.is_out(number) for number in HONEST))
 
@@ -169,6 +181,8 @@ def test_an_offence_is_found_told_included_and_counts_once(
     hostile.await_verdict()
     [evidence] = hostile.included()
     assert isinstance(evidence, kind)
+    for number in HONEST:
+        assert hostile.left(number) == 9, "it had 10, and a tenth is burnt"
     found = hostile.stage.events(EvidenceFound)
     assert [event.validator for event in found] == [hostile.address] * 3, "each node says it once"
     again = [double_prevote, double_precommit, forgotten_lock]
