@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from blockchain.errors import InvalidBlock
+from blockchain.errors import InvalidBlock, InvalidEvidence
 from blockchain.ledger.records import account_of, stakeholder, totals_of
 from blockchain.ledger.supply import check_supply
 from blockchain.node import evidence_pool
@@ -22,7 +22,7 @@ from blockchain.primitives.block import (
     evidence_root,
 )
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
-from blockchain.primitives.records import Unbonding
+from blockchain.primitives.records import KeyFrom, Unbonding, stakeholder_key
 from blockchain.primitives.scalars import INTEGER_MAX, VALIDATORS_MAX
 from blockchain.primitives.vote import (
     Certificate,
@@ -113,7 +113,7 @@ def test_evidence_makes_a_block_due_without_transactions_and_counts_once(kind: A
 
 @pytest.mark.parametrize("is_forger", [False, True])
 def test_the_offender_loses_exactly_its_share_and_the_forger_gets_exactly_its_part(is_forger: bool) -> None:
-    """A third of 100, rounded down, of which a tenth, rounded down, is the forger's; nothing when it is the offender."""
+    """A third of 100, rounded down, and a tenth of that, rounded down: nothing where the forger is the offender."""
     node = grown(2, slash_bp=3_333, evidence_reward_bp=1_000)
     chain = node.chain
     forger = node.forger()
@@ -307,3 +307,22 @@ def test_a_chain_that_is_older_than_the_age_knows_what_is_too_old_without_a_look
     node.load()
     assert node.chain.evidence.key_of(4, Address(KEYS[0].public_key)) is None
     assert node.chain.evidence.key_of(5, Address(KEYS[0].public_key)) is not None
+
+
+def test_each_key_that_an_account_ever_had_accuses_it_by_the_heights_at_which_it_counted() -> None:
+    node = grown(3)
+    state = node.chain.state()
+    who, old, new = Address(KEYS[0].public_key), KEYS[0], key("new")
+    holder = stakeholder(state, who)
+    assert holder is not None
+    rotated = replace(holder, keys=(*holder.keys, KeyFrom(2, new.public_key)))
+    state.set(stakeholder_key(who), codec.encode(rotated))
+
+    def accuse(by: SigningKey, height: int) -> Address:
+        votes = (signed(Vote(height, 0, PREVOTE, value, -1, who), by, HASH) for value in (BLOCK_A, BLOCK_B))
+        return node.chain._evidence_rules.check(ConflictingVotes(*votes), state, 4, NOW + 9)
+
+    assert accuse(old, 1) == accuse(new, 2) == accuse(new, 4) == who
+    for by, height in ((new, 1), (old, 2)):
+        with pytest.raises(InvalidEvidence, match="signature"):
+            accuse(by, height)
