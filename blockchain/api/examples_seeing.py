@@ -101,6 +101,9 @@ _RECORD: Final[Example] = {
     "let_pass": 1,
     "certificates": 2,
     "missed": 1,
+    "earned_forging": 12,
+    "earned_signing": 3,
+    "lost": 0,
     "uptime": 0.5,
 }
 VALIDATORS: Final[Example] = {

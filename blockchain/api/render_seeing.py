@@ -105,6 +105,9 @@ def _record(record: Record) -> JsonObject:
         "let_pass": record.let_pass,
         "certificates": record.certificates,
         "missed": record.missed_count,
+        "earned_forging": record.earned_forging,
+        "earned_signing": record.earned_signing,
+        "lost": record.lost,
         "uptime": round(signed / record.certificates, 6) if record.certificates else None,
     }
 

@@ -111,6 +111,7 @@ class RecordPart(Part):
     """What a validator did over the window. `wins` are draws of round 0, whether or not the block came.
 
     `p_value` is how often chance alone is as far off, by the exact binomial test with the mean share, two-sided.
+    `earned_forging` and `earned_signing` are rewards, `lost` is stake lost as penalties, in the smallest unit.
     `uptime` is the part of the certificates, in the bodies of the next blocks, that it is in.
     """
 
@@ -122,6 +123,9 @@ class RecordPart(Part):
     let_pass: Number
     certificates: Number
     missed: Number
+    earned_forging: Number
+    earned_signing: Number
+    lost: Number
     uptime: Annotated[float | None, Field(ge=0, le=1)]
 
 

@@ -108,6 +108,9 @@ class Record(Struct, frozen=True):
     let_pass: int
     certificates: int
     missed: int
+    earned_forging: int
+    earned_signing: int
+    lost: int
     uptime: float | None
 
 

@@ -60,7 +60,21 @@ def page(found: ValidatorList) -> str:
     if found.window is None:
         rows = [("VALIDATOR", "STAKE", "SHARE"), *(_plain_row(one) for one in found.validators)]
         return f"{heading}\n\n{table(rows)}"
-    names = ("VALIDATOR", "STAKE", "SHARE", "ONLINE", "WINS", "EXPECTED", "P", "FORGED", "LET PASS", "MISSED", "UPTIME")
+    names = (
+        "VALIDATOR",
+        "STAKE",
+        "SHARE",
+        "ONLINE",
+        "WINS",
+        "EXPECTED",
+        "P",
+        "FORGED",
+        "PASSED",
+        "MISSED",
+        "UPTIME",
+        "EARNED",
+        "LOST",
+    )
     rows_of_all = [names, *(_row(one) for one in found.validators)]
     return f"{heading}; over {_window_text(found.window)}\n\n{table(rows_of_all)}"
 
@@ -70,7 +84,7 @@ def _plain_row(one: ValidatorEntry) -> tuple[str, ...]:
 
 
 def _row(one: ValidatorEntry) -> tuple[str, ...]:
-    told = _record_cells(one.record) if one.record is not None else ("-",) * 7
+    told = _record_cells(one.record) if one.record is not None else ("-",) * 9
     return (short_address(one.address), str(one.stake), _percent(one.share), _online(one.is_online), *told)
 
 
@@ -83,6 +97,8 @@ def _record_cells(record: Record) -> tuple[str, ...]:
         str(record.let_pass),
         str(record.missed),
         _percent(record.uptime),
+        str(record.earned_forging + record.earned_signing),
+        str(record.lost),
     )
 
 
@@ -100,6 +116,7 @@ def record_page(found: ValidatorRecord) -> str:
         ),
         ("blocks", f"{record.forged} forged; {count_text(record.let_pass, 'turn')} let pass"),
         ("uptime", f"{_percent(record.uptime)}: missing in {record.missed} of {record.certificates} certificates"),
+        ("earned", f"{record.earned_forging} by forging, {record.earned_signing} by signing; {record.lost} lost"),
         *(("missed", _missed_text(one)) for one in found.missed_heights),
     ]
     return facts(lines)

@@ -101,6 +101,7 @@ class AccountLedger:
             burnt=rewards.burnt + lost,
             forger_reward=rewards.forger,
             signer_rewards=rewards.signers,
+            for_signers=rewards.for_signers,
             evidence_reward=evidence_reward,
             penalties=penalties,
             released=released,

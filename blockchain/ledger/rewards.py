@@ -25,6 +25,7 @@ class Rewards(Struct, frozen=True):
     forger: int = 0
     signers: tuple[tuple[Address, int], ...] = ()
     burnt: int = 0  # what nobody earned
+    for_signers: int = 0  # what they share by the stake of the whole set, those who did not sign too
 
 
 def reward(
@@ -54,4 +55,4 @@ def _shared(whole: int, parameters: Parameters, certificate: Certificate, member
     forger = for_forger * signed // members.total
     shares = ((Address(one.address), for_signers * one.stake // members.total) for one in signers)
     earned = tuple((address, amount) for address, amount in shares if amount)
-    return Rewards(0, forger, earned, whole - forger - sum(amount for _, amount in earned))
+    return Rewards(0, forger, earned, whole - forger - sum(amount for _, amount in earned), for_signers)

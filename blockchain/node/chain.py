@@ -354,7 +354,8 @@ class Chain:
         forgers = self.selection.forgers(self._seed, header.height, self._validators)
         if self.on_final is not None:
             self.on_final(block, certificate, self._validators, self.head.validators)
-        turn = turn_of(header, block.block.parent_certificate, forgers, self._validators, self.head.validators)
+        sides = self._validators, self.head.validators
+        turn = turn_of(header, block.block.parent_certificate, forgers, *sides, trial.settlement)
         sets = self.turns.sets_after(header.height + 1, self._validators, trial.next_validators)
         self.turns.newest.append(turn)
         self._final.commit(trial.state)

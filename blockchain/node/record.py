@@ -9,7 +9,7 @@ for people. The cost grows with the blocks of the window, and with what happened
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from math import exp, lgamma, log, log1p
 from typing import Final
@@ -50,6 +50,9 @@ class Record(Struct, frozen=True):
     certificates: int  # of heights at which it had stake
     missed: tuple[Missed, ...]  # newest first; cut
     missed_count: int
+    earned_forging: int  # rewards, in the smallest unit
+    earned_signing: int
+    lost: int  # penalties
 
 
 class RecordFacts(Struct, frozen=True):
@@ -82,6 +85,9 @@ def _record(address: Address, did: _Deeds, stakes: _Stakes, reasons: Mapping[int
         certificates=certificates,
         missed=tuple(reasons.get(height, Missed(height)) for height in missed[: -MISSED_LISTED_MAX - 1 : -1]),
         missed_count=len(missed),
+        earned_forging=did.earned[address],
+        earned_signing=stakes.earned_signing(address, missed),
+        lost=did.lost[address],
     )
 
 
@@ -93,7 +99,12 @@ class _Deeds:
         self.forged: Counter[Address] = Counter()
         self.let_pass: Counter[Address] = Counter()
         self.missed: defaultdict[Address, list[int]] = defaultdict(list)
+        self.earned: Counter[Address] = Counter()
+        self.lost: Counter[Address] = Counter()
         for turn in turns:
+            self.earned[turn.forger] += turn.earned
+            for loss in turn.lost:
+                self.lost[loss.address] += loss.amount
             self.wins[turn.drawn[0]] += 1
             self.forged[turn.forger] += 1
             self.let_pass.update(turn.drawn[: turn.round])
@@ -105,6 +116,7 @@ class _Stakes:
     """How much stake each had at which heights: stretches between two changes, found backwards from the newest."""
 
     def __init__(self, turns: tuple[Turn, ...], members: ValidatorSet) -> None:
+        self._turns = turns
         self._members = members
         self._last = len(turns) - 1
         # Before height 1 there is nobody to sign; else the first turn tells of the certificate before it too.
@@ -120,15 +132,30 @@ class _Stakes:
     def sums(self, address: Address) -> tuple[int, float, int]:
         """The draws in which it had lots, how many it should have won, and the certificates that it could be in."""
         draws, expected, certificates = 0, 0.0, 0
+        for at, end, stake in self._stretches(address):
+            first = max(at, 0)
+            draws += end - first + 1
+            expected += stake * (self._shares[end + 1] - self._shares[first])
+            certificates += min(end, self._last - 1) - at + 1
+        return draws, expected, certificates
+
+    def earned_signing(self, address: Address, missed: Iterable[int]) -> int:
+        """What its signatures earned: paid with the block after the one that it signed (protocol §3.5)."""
+        unsigned = set(missed)
+        return sum(
+            turn.for_signers * stake // turn.parents_stake
+            for at, end, stake in self._stretches(address)
+            for turn in self._turns[at + 1 : end + 2]
+            if turn.for_signers and turn.height - 1 not in unsigned
+        )
+
+    def _stretches(self, address: Address) -> Iterator[tuple[int, int, int]]:
+        """From which turn to which, both included, it had which stake, newest first; none without stake."""
         stake, end = self._members.stake_of(address), self._last
         for at, before in [*self._changes[address], (self._first, 0)]:
             if stake > 0 and end >= at:
-                first = max(at, 0)
-                draws += end - first + 1
-                expected += stake * (self._shares[end + 1] - self._shares[first])
-                certificates += min(end, self._last - 1) - at + 1
+                yield at, end, stake
             stake, end = before, at - 1
-        return draws, expected, certificates
 
 
 def p_value(wins: int, draws: int, share: float) -> float:

@@ -13,7 +13,7 @@ from blockchain.node.store import TURNS_MAX
 from blockchain.primitives.block import Header
 from blockchain.primitives.validators import ValidatorSet, changes_between
 from blockchain.primitives.vote import Certificate
-from blockchain.seams import SetChange, StakeBefore, Store, Turn
+from blockchain.seams import Loss, SetChange, Settlement, StakeBefore, Store, Turn
 from blockchain.seams.turn import DRAWN_MAX
 
 
@@ -32,7 +32,12 @@ class Turns:
 
 
 def turn_of(
-    header: Header, certificate: Certificate, forgers: Forgers, members: ValidatorSet, parents: ValidatorSet
+    header: Header,
+    certificate: Certificate,
+    forgers: Forgers,
+    members: ValidatorSet,
+    parents: ValidatorSet,
+    settlement: Settlement,
 ) -> Turn:
     """Of a block that has been checked: `members` are the set of its height, `parents` its parent's.
 
@@ -49,6 +54,10 @@ def turn_of(
         drawn=tuple(forgers.forger(round) for round in range(min(header.round + 1, DRAWN_MAX))),
         absent=tuple(one.address for one in absent),
         changed=tuple(StakeBefore(one.address, parents.stake_of(one.address)) for one in (*come, *gone)),
+        parents_stake=parents.total if certificate.height else 0,
+        earned=settlement.forger_reward + settlement.evidence_reward,
+        for_signers=settlement.for_signers if certificate.height else 0,
+        lost=tuple(Loss(penalty.address, penalty.amount) for penalty in settlement.penalties),
     )
 
 

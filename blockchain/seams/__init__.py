@@ -89,7 +89,7 @@ from blockchain.seams.protocols import (
 )
 from blockchain.seams.settlement import Penalty, Settlement
 from blockchain.seams.story import PendingTransaction, Stage, Story, TransactionStory
-from blockchain.seams.turn import SetChange, StakeBefore, Turn
+from blockchain.seams.turn import Loss, SetChange, StakeBefore, Turn
 
 __all__ = [
     "Application",
@@ -116,6 +116,7 @@ __all__ = [
     "HeightVotes",
     "Ledger",
     "Locked",
+    "Loss",
     "NodeEvent",
     "NodeStarted",
     "OffenceSeen",

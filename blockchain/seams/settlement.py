@@ -23,6 +23,7 @@ class Settlement(Struct, frozen=True):
     burnt: int = 0  # of rewards that nobody earned, and of penalties
     forger_reward: int = 0  # without that for evidence
     signer_rewards: tuple[tuple[Address, int], ...] = ()  # in the order of the parent's set; none of 0
+    for_signers: int = 0  # what these share by the stake of the parent's whole set: a signer's is the floor of its part
     evidence_reward: int = 0  # the forger's share of what offenders lost
     penalties: tuple[Penalty, ...] = ()
     released: tuple[tuple[Address, int], ...] = ()  # stake that came back to its account

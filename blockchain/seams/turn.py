@@ -31,6 +31,13 @@ class StakeBefore(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     stake: Amount
 
 
+class Loss(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stake that a validator lost with this block."""
+
+    address: AddressField
+    amount: Amount
+
+
 class Turn(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Whose turn it was at one height, and who was absent from the height before.
 
@@ -45,3 +52,7 @@ class Turn(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     drawn: Annotated[tuple[AddressField, ...], Meta(min_length=1, max_length=DRAWN_MAX)]
     absent: tuple[AddressField, ...]
     changed: tuple[StakeBefore, ...]
+    parents_stake: Amount = 0  # of the parent's set; 0 of genesis
+    earned: Amount = 0  # by the forger, for block and evidence
+    for_signers: Amount = 0  # a signer's reward is floor(for_signers × its stake / parents_stake)
+    lost: tuple[Loss, ...] = ()

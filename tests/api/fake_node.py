@@ -64,7 +64,7 @@ from blockchain.primitives.vote import (
     VoteStep,
     empty_certificate,
 )
-from blockchain.seams import FinalBlock, PeerId, Stage, SubmissionResult, Turn
+from blockchain.seams import FinalBlock, Loss, PeerId, Stage, SubmissionResult, Turn
 from blockchain.wallet import Wallet
 
 ALICE_KEY = SigningKey(b"\x01" * 32)
@@ -249,7 +249,19 @@ class FakeNode:
         """Alice was drawn each time, and let her turn pass at height 2; the certificate of block 1 lacks her."""
         self._enter()
         turns = tuple(
-            Turn(height, height == 2, ALICE.address, 1, (ALICE.address,) * (1 + (height == 2)), absent, ())
+            Turn(
+                height,
+                int(height == 2),
+                ALICE.address,
+                1,
+                (ALICE.address,) * (1 + (height == 2)),
+                absent,
+                (),
+                parents_stake=int(height > 1),
+                earned=2,
+                for_signers=3 * (height > 1),
+                lost=(Loss(ALICE.address, 4),) if height == 2 else (),
+            )
             for height in sorted(self._blocks)
             for absent in [(ALICE.address,) if height == 2 else ()]
         )

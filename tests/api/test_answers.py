@@ -549,7 +549,7 @@ def test_the_validators_of_a_height() -> None:
     assert (now["height"], then["height"], now["total_stake"]) == (4, 2, 1)
     member = {"address": format_address(ALICE.address), "key": ALICE.address.hex(), "stake": 1, "share": 1.0}
     record = {"draws": 3, "expected_wins": 3.0, "wins": 3, "p_value": 1.0, "forged": 3, "let_pass": 1}
-    record |= {"certificates": 2, "missed": 1, "uptime": 0.5}
+    record |= {"certificates": 2, "missed": 1, "uptime": 0.5, "earned_forging": 6, "earned_signing": 3, "lost": 4}
     assert now["validators"] == [{**member, "is_online": False, "record": record}]
     assert then["validators"] == [{**member, "is_online": None, "record": None}]
     assert (now["window"], then["window"]) == ({"first": 1, "last": 3, "blocks": 3}, None)

@@ -45,7 +45,7 @@ def test_validators_shows_what_each_did(capsys: pytest.CaptureFixture[str]) -> N
         heading, _, names, _, row = capsys.readouterr().out.splitlines()
         assert heading == "1 validator at height 4, stake 1; over blocks 1 to 3"
         assert names.split()[:5] == ["VALIDATOR", "STAKE", "SHARE", "ONLINE", "WINS"]
-        assert row.split()[1:] == ["1", "100.00", "%", "no", "3", "3.0", "1.000", "3", "1", "1", "50.00", "%"]
+        assert row.split()[1:] == ["1", "100.00", "%", "no", "3", "3.0", "1.000", "3", "1", "1", "50.00", "%", "9", "4"]
         assert main(["validators", f"--url={url}", "--height=1"]) == 0
         heading, _, names, _, row = capsys.readouterr().out.splitlines()
         assert (heading, names.split()) == ("1 validator at height 1, stake 1", ["VALIDATOR", "STAKE", "SHARE"])
@@ -62,6 +62,7 @@ def test_one_validator_and_why_it_missed_a_height(capsys: pytest.CaptureFixture[
         out = capsys.readouterr().out
         assert "3 of 3 draws, 3.0 expected, p 1.000" in out and "1 turn let pass" in out
         assert "50.00 %: missing in 1 of 2 certificates" in out
+        assert "6 by forging, 3 by signing; 4 lost" in out
         assert "height 1  late: its precommit came 12 ms after the certificate was there" in out
         assert main(["validators", ALICE.address_text, f"--url={url}", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["missed_heights"] == [{"height": 1, "reason": "late", "late_ms": 12}]

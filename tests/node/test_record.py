@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from blockchain.ledger.records import account_of
 from blockchain.node import record as record_module
 from blockchain.node.record import Missed, RecordFacts, p_value, reasons_of, records_of
 from blockchain.node.timeline import HeightSeen
 from blockchain.primitives.crypto import Address, PublicKey
 from blockchain.primitives.validators import Validator, ValidatorSet
 from blockchain.primitives.vote import Certificate
-from blockchain.seams import StakeBefore, Turn
+from blockchain.seams import Loss, StakeBefore, Turn
 from tests.node.one_chain import KEYS, NOW, Node, spec_with
 from tests.samples import BLOCK_A, address, certificate_of, key, wallet
 
@@ -53,9 +54,20 @@ def test_counts_are_those_of_a_slow_count(stakes: list[Stakes], first: int, data
         absent_of[height - 1] = data.draw(st.sets(st.sampled_from(parents))) if height > 1 else set()
         round = len(drawn) - 1
         turn = Turn(
-            height, round, drawn[-1], sum(after), tuple(drawn), tuple(absent_of[height - 1]), changed(before, after)
+            height,
+            round,
+            drawn[-1],
+            sum(after),
+            tuple(drawn),
+            tuple(absent_of[height - 1]),
+            changed(before, after),
+            parents_stake=sum(before),
+            earned=data.draw(st.integers(0, 9)),
+            for_signers=data.draw(st.integers(0, 100)),
+            lost=tuple(Loss(one, data.draw(st.integers(1, 9))) for one in absent_of[height - 1]),
         )
-        turns.append(turn if height > 1 else Turn(1, round, drawn[-1], sum(after), tuple(drawn), (), ()))
+        of_genesis = replace(turn, absent=(), changed=(), parents_stake=0, for_signers=0, lost=())
+        turns.append(turn if height > 1 else of_genesis)
     facts = RecordFacts(tuple(turns), set_with(stakes[-1]), frozenset())
     told = records_of(facts, PEOPLE)
     for index, one in enumerate(PEOPLE):
@@ -69,6 +81,13 @@ def test_counts_are_those_of_a_slow_count(stakes: list[Stakes], first: int, data
         assert record.let_pass == sum(one in turn.drawn[:-1] for turn in turns)
         signable = stakes[1:-1] if first == 1 else stakes[:-1]
         assert record.certificates == sum(stake[index] > 0 for stake in signable)
+        assert record.earned_forging == sum(turn.earned for turn in turns if turn.forger == one)
+        assert record.lost == sum(loss.amount for turn in turns for loss in turn.lost if loss.address == one)
+        assert record.earned_signing == sum(
+            turn.for_signers * stake[index] // turn.parents_stake
+            for turn, stake in zip(turns, stakes, strict=False)
+            if turn.height > 1 and one not in turn.absent
+        )
         missed = [height for height, absent in absent_of.items() if one in absent]
         assert [each.height for each in record.missed] == missed[::-1] and record.missed_count == len(missed)
 
@@ -121,6 +140,24 @@ def test_the_turns_of_a_chain_are_told_with_its_blocks() -> None:
     of_b, of_last = records_of(facts, [address("b"), Address(KEYS[2].public_key)]).values()
     assert (of_b.draws, of_b.certificates) == (1, 0) and of_b.expected == pytest.approx(5 / 305)
     assert (of_last.draws, of_last.certificates, of_last.missed_count) == (3, 2, 1)
+
+
+def test_what_signers_and_forgers_earned_is_what_the_ledger_paid() -> None:
+    """Stakes of 100 each and a fee that does not divide: the tally and the balances agree to the unit."""
+    node = Node(spec_with(block_threshold=1, reward_per_block=1_001))
+    for nonce in range(4):
+        node.add(node.pay("a", nonce, fee=3))
+        certificate = two_of(node.chain.head.certificate) if nonce == 2 else node.chain.head.certificate
+        block = node.chain.build_block(0, node.proof(0), certificate, NOW + nonce)
+        node.perform(node.chain.finalize(block, node.certificate(block), 0, NOW + nonce))
+    facts = RecordFacts(tuple(node.chain.turns.newest), node.chain.parent_validators, frozenset())
+    people = [Address(one.public_key) for one in KEYS]
+    told = records_of(facts, people)
+    state = node.chain.state()
+    assert sum(one.earned_signing for one in told.values()) > 1_000
+    assert [told[one].earned_forging + told[one].earned_signing for one in people] == [
+        account_of(state, one).balance for one in people
+    ]
 
 
 def two_of(certificate: Certificate) -> Certificate:

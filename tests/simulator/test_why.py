@@ -92,16 +92,17 @@ def test_a_silent_forger_is_named_and_who_never_voted() -> None:
 
 def test_a_height_in_progress_says_what_it_waits_for() -> None:
     stage = grown()
-    two = [number for number in ALL if number != stage.forger(0)][:2]
+    watcher = stage.forger(0)
+    two = others(watcher)[:2]
     stage.crash(*two)
     stage.pay(others(*two)[0])
     stage.run(3_000)
-    view, verdict = why(stage, stage.forger(0), 2)
+    view, verdict = why(stage, watcher, 2)
     assert view.final is None and view.seen is not None and view.seen.final_ms is None
     assert "It is not final yet: " in verdict and " of the 27 needed" in verdict
     assert "the signature" not in verdict and view.seen.refusals == ()
-    facts = why_of(stage.world.nodes[stage.forger(0)].core, stage.world.nodes[0].store, 3)  # type: ignore[arg-type]
-    assert facts is None
+    node = stage.world.nodes[watcher]
+    assert node.core is not None and why_of(node.core, node.store, 3) is None
 
 
 def test_a_block_that_was_taken_over_and_one_that_was_never_seen() -> None:
