@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,17 +45,24 @@ async def run_signer(config: SignerConfig, spec: ChainSpec) -> int:
     address = format_host_port(*config.listen)
     configure_logging("info", "json", "blockchain-signer", address)
     told = ToldToEnd()
-    async with running_signer(config, spec):
-        await told.wait()
-        _LOG.info("stopping", extra={"evt.name": "stopping"})
+    with contextlib.suppress(KeyboardInterrupt):  # while the password was typed
+        async with running_signer(config, spec, told.interrupting):
+            await told.wait()
+            _LOG.info("stopping", extra={"evt.name": "stopping"})
     return 0
 
 
 @asynccontextmanager
-async def running_signer(config: SignerConfig, spec: ChainSpec) -> AsyncIterator[SignerService]:
-    """A signer that listens; on leaving, what was being signed is on record, and everything is closed."""
+async def running_signer(
+    config: SignerConfig, spec: ChainSpec, blocking: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> AsyncIterator[SignerService]:
+    """A signer that listens; on leaving, what was being signed is on record, and everything is closed.
+
+    A password is typed, and tried, inside `blocking`: the event loop does not get its turn meanwhile.
+    """
     admitted = read_admitted(config.admit)
-    key = read_validator_key(config.key_file, config.password_file, spec)
+    with blocking():
+        key = read_validator_key(config.key_file, config.password_file, spec)
     signer = Signer(key, spec.hash, record_path(config.key_file, config.data_dir, spec))
     signer.check()
     async with contextlib.AsyncExitStack() as stack:
