@@ -74,7 +74,7 @@ async def running_signer(
         signer.load()  # what cannot be written shows now
         facts = {
             "evt.name": "signer_started",
-            "node": own.public_key.hex(),
+            "peer": own.public_key.hex(),
             "key": key.public_key.hex(),
             "admitted": len(admitted),
         }

@@ -91,13 +91,13 @@ class SignerService:
         match event:
             case PeerUp(peer_id=node, remote=remote):
                 self._paces[node] = Pace()
-                facts = {"evt.name": "node_connected", "node": node.hex(), "remote": remote}
+                facts = {"evt.name": "node_connected", "peer": node.hex(), "remote": remote}
                 _LOG.info("node %s connected from %s", node.hex()[:_SHOWN], remote, extra=facts)
             case FrameReceived(peer_id=node, data=data):
                 await self._on_request(node, data)
             case PeerDown(peer_id=node, why=why):
                 self._paces.pop(node, None)
-                facts = {"evt.name": "node_disconnected", "node": node.hex(), "why": why}
+                facts = {"evt.name": "node_disconnected", "peer": node.hex(), "why": why}
                 _LOG.info("node %s is gone: %s", node.hex()[:_SHOWN], why, extra=facts)
             case _:
                 raise AssertionError("a signer dials nobody")
@@ -106,13 +106,13 @@ class SignerService:
         loop = asyncio.get_running_loop()
         if not self._paces[node].is_within(loop.time()):
             _LOG.warning(
-                "node %s asks too much", node.hex()[:_SHOWN], extra={"evt.name": "asks_too_much", "node": node.hex()}
+                "node %s asks too much", node.hex()[:_SHOWN], extra={"evt.name": "asks_too_much", "peer": node.hex()}
             )
             self.p2p.close_peer(node, f"more than {REQUESTS_MAX} requests in a second")
             return
         answered = await loop.run_in_executor(self._thread, answer_to, data, self._signer)
         if isinstance(answered.answer, Refused):
-            facts = {"evt.name": "signing_refused", "node": node.hex(), "why": answered.answer.why}
+            facts = {"evt.name": "signing_refused", "peer": node.hex(), "why": answered.answer.why}
             _LOG.warning("refused node %s: %s", node.hex()[:_SHOWN], answered.answer.why, extra=facts)
         self.p2p.send(node, codec.encode(answered))
 
