@@ -207,6 +207,7 @@ def trigger(file: Path, _: Path) -> None:
         (pending_of(lambda story: b"\xff", "story"), "the story of a pending transaction"),
         (lambda file, _: sql(file, "UPDATE pending SET id = zeroblob(32)"), "another id than its row says"),
         (lambda file, _: sql(file, "UPDATE pending SET id = 'text'"), "a pending transaction"),
+        (lambda file, _: sql(file, "INSERT INTO prevotes VALUES (3, 1, x'00', 5)"), "the prevotes of height 3"),
         (lambda file, _: sql(file, "INSERT INTO stories VALUES (1, zeroblob(32), x'ff')"), "the story of a"),
         (lambda file, _: sql(file, "INSERT INTO refusals VALUES (1, zeroblob(32), 'text')"), "the story of a"),
         (lambda file, _: sql(file, "INSERT OR REPLACE INTO block_stories VALUES (3, 2, x'ff')"), "the story of a"),
