@@ -1,4 +1,4 @@
-"""The prevotes that a node keeps: in its memory before they are on the disk, used by the next block, let go of in time."""
+"""The prevotes that a node keeps: in memory before they are on the disk, used by the next block, let go of in time."""
 
 from __future__ import annotations
 
