@@ -62,7 +62,7 @@ def make_folder(folder: Path) -> None:
     What is new is forced to the disk by its name: a file is not safe in a folder that a power cut takes away.
     """
     missing = []
-    while not folder.is_dir():
+    while not folder.is_dir() and folder != folder.parent:  # a drive that is missing is its own parent
         missing.append(folder)
         folder = folder.parent
     for one in reversed(missing):

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from binascii import a2b_base64
 from contextlib import suppress
 from pathlib import Path
@@ -220,7 +221,7 @@ def check_owner(path: Path) -> None:
 
     Raises KeyFileError; not where files have no owners by number (on Windows).
     """
-    if os.name == "nt":
+    if sys.platform == "win32":
         return
     try:
         owner = path.stat().st_uid

@@ -117,6 +117,12 @@ def test_a_file_system_that_has_no_such_call_for_folders_will_do(
     assert (tmp_path / "file").read_bytes() == b"new"
 
 
+def test_a_folder_on_a_drive_that_is_missing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda path: False)
+    with pytest.raises(OSError, match="exists"):
+        atomic_file.make_folder(tmp_path / "new")
+
+
 def test_leftovers_of_crashes_are_removed_and_nothing_else(tmp_path: Path) -> None:
     kept = ["record", "record.lock", ".other.0123456789abcdef.tmp", "record.0123456789abcdef.tmp"]
     for name in [*kept, ".record.0123456789abcdef.tmp", ".record.ffffffffffffffff.tmp"]:
