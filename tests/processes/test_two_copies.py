@@ -130,9 +130,16 @@ def test_an_older_copy_of_the_folder_is_put_back(tmp_path: Path) -> None:
         with load(net):
             net.wait_height(net.height() + BLOCKS)
         assert set(first.failed_checks()) == {"signs"}, "it follows"
-        end_all(net)
+        first.tell_to_end()
+        first.wait_end(10)
         lines = [line for line in first.lines() if line.get("evt.name") == "signing_stopped"]
         assert len(lines) == 1 and "--sign_anew" in lines[0]["why"]
+        first.environment["BLOCKCHAIN_SIGN_ANEW"] = "true"
+        first.start()
+        with load(net):
+            net.wait_for("signs anew", [first], lambda status: not status.silent)
+            wait_votes_again(net, first, net.height())
+        check_no_evidence(net)
 
 
 def is_stopped(node: NodeProcess) -> bool:
