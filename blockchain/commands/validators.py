@@ -125,7 +125,7 @@ def record_page(found: ValidatorRecord) -> str:
 def _missed_text(one: MissedHeight) -> str:
     reasons = {
         "offline": "offline: no word of it came",
-        "silent": "no precommit of it came, though it was on line",
+        "silent": "silent: no precommit of it came, though there had been a word of it within 15 s",
         "nil": "it precommitted nil",
         "late": f"late: its precommit came {one.late_ms} ms after the certificate was there",
         "left_out": "its precommit was here in time; the next forger had not got it, or left it out",

@@ -28,9 +28,10 @@ _NEGLIGIBLE: Final = 1e-17  # a term that no longer changes a sum
 class Missed(Struct, frozen=True):
     """A height whose certificate, in its child's body, lacks this validator, and why as far as this node knows.
 
-    `offline`: no precommit came, nor any other word for a while. `silent`: no precommit came, though it was on line.
-    `nil`: its precommit was for nil. `late`: it came `late_ms` after this node had a certificate. `left_out`: it was
-    here in time, and the next forger had not got it, or left it out. "": this node did not see that height live.
+    `offline`: no precommit came, nor any other word for a while. `silent`: no precommit came, though there had been a
+    word of it. `nil`: its precommit was for nil. `late`: it came `late_ms` after this node had a certificate.
+    `left_out`: it was here in time, and the next forger had not got it, or left it out. "": this node did not see that
+    height live.
     """
 
     height: int
