@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from blockchain.ledger.records import (
     Misses,
-    known_stakeholder,
     misses_of,
     put_misses,
     put_stakeholder,
+    stakeholder,
 )
 from blockchain.ledger.terms import part
 from blockchain.primitives.chain import Parameters
@@ -38,22 +38,25 @@ def note_absent(
         if index in present:
             continue
         address = Address(member.address)
-        holder = known_stakeholder(state, address)
-        if not _is_excused(holder, height):
+        holder = stakeholder(state, address)  # none where a seat has outlived all else that the account had
+        if holder is not None and not _is_excused(holder, height):
             absent.append(address)
             _count(state, parameters, address, holder, height, window)
     return tuple(absent)
 
 
-def missed(misses: Misses | None, window: int, last: int) -> int:
-    """How many of the `window` heights up to `last` were missed."""
-    kept = 0 if misses is None else window - (last - misses.newest)
-    return 0 if misses is None or kept <= 0 else (_bits(misses) & ((1 << kept) - 1)).bit_count()
+def is_over_limit(misses: Misses | None, parameters: Parameters, last: int) -> bool:
+    """Whether more of the window that ends at height `last` was missed than may be."""
+    window = parameters.absence_window
+    if misses is None or window is None:
+        return False
+    kept = max(window - (last - misses.newest), 0)
+    return (_bits(misses) & ((1 << kept) - 1)).bit_count() > part(window, parameters.absence_share_bp)
 
 
-def missed_max(parameters: Parameters, window: int) -> int:
-    """So many of a window may be missed."""
-    return part(window, parameters.absence_share_bp)
+def missed_ever(misses: Misses | None) -> int:
+    """All misses that are on record: of a suspended validator those for which it was."""
+    return 0 if misses is None else _bits(misses).bit_count()
 
 
 def _is_excused(holder: Stakeholder, height: int) -> bool:
@@ -68,8 +71,9 @@ def _count(
     bits = 1
     if before is not None and height - before.newest < window:
         bits |= (_bits(before) << (height - before.newest)) & ((1 << window) - 1)
-    put_misses(state, address, Misses(height, bits.to_bytes((bits.bit_length() + 7) // 8, "big")))
-    if bits.bit_count() > missed_max(parameters, window) and holder.suspension is None:
+    misses = Misses(height, bits.to_bytes((bits.bit_length() + 7) // 8, "big"))
+    put_misses(state, address, misses)
+    if holder.suspension is None and is_over_limit(misses, parameters, height):
         put_stakeholder(state, address, holder, replace(holder, suspension=0))
 
 

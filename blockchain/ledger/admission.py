@@ -6,6 +6,8 @@ most a share of the set, whoever brings it; the rest waits.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from blockchain.ledger.records import (
@@ -19,40 +21,48 @@ from blockchain.ledger.records import (
 )
 from blockchain.ledger.terms import WHOLE_BP
 from blockchain.primitives.chain import Parameters
+from blockchain.primitives.crypto import Address
 from blockchain.primitives.records import Stakeholder, Waiting
 from blockchain.seams import State
 
+ADMISSIONS_MAX: Final = 1_000  # tickets a block, those taken back included: the end of a block is bounded work
 
-def admit(state: State, parameters: Parameters, total: int) -> int:
-    """Bond what there is room for beside a set with `total` stake; returns how much that was."""
+
+def room_for(state: State, parameters: Parameters, total: int) -> int | None:
+    """How much new stake there may be in the sets that are closed; `total` is the stake of the block's own set.
+
+    None: any. Of a chain that most of the stake leaves in this very block, what is left is what counts.
+    """
+    if parameters.stake_step_max_bp is None:
+        return None
+    whole = min(total, totals_of(state).bonded)
+    return -(-whole * parameters.stake_step_max_bp // WHOLE_BP)  # rounded up: a small set grows too
+
+
+def admit(state: State, room: int | None) -> dict[Address, int]:
+    """Bond what there is room for; returns how much, by account."""
     queue = waiting_queue(state)
-    if queue.first == queue.next:
-        return 0
-    room = _room(state, parameters, total)
     first = queue.first
-    added = 0
-    while first < queue.next:
+    admitted: dict[Address, int] = {}
+    while first < min(queue.next, queue.first + ADMISSIONS_MAX):
         address = ticket_owner(state, first)
         holder = stakeholder(state, address)
         entry = None if holder is None else _entry(holder, first)
         if holder is not None and entry is not None:  # else it was taken back meanwhile
-            amount = entry.amount if room is None else min(entry.amount, room - added)
+            amount = entry.amount if room is None else min(entry.amount, free_room(state, room))
             if amount:
                 put_stakeholder(state, address, holder, _bonded(holder, entry, amount))
-                added += amount
+                add_to_totals(state, joining=amount)
+                admitted[address] = admitted.get(address, 0) + amount
             if amount < entry.amount:
                 break
         first += 1
     leave_waiting(state, queue, first)
-    add_to_totals(state, joining=added)
-    return added
+    return admitted
 
 
-def _room(state: State, parameters: Parameters, total: int) -> int | None:
-    if parameters.stake_step_max_bp is None:
-        return None
-    most = -(-total * parameters.stake_step_max_bp // WHOLE_BP)  # rounded up: a small set grows too
-    return max(most - totals_of(state).joining, 0)
+def free_room(state: State, room: int) -> int:
+    return max(room - totals_of(state).joining, 0)
 
 
 def _entry(holder: Stakeholder, ticket: int) -> Waiting | None:

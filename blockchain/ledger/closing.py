@@ -1,9 +1,9 @@
 """A block closes the set of a later height: who has a seat there, and who is away (docs/protocol.md §3.5, §6.1).
 
 Theory of operation. Whatever block h changes counts from height E = h + 1 + stake_delay on, and nothing else changes
-the set of E. So where nothing happened that set is the one of E − 1, and costs nothing. Else it is made from the
-candidates' records, which say what each had at E − 1; only those that change, and those that may be away, are read in
-full.
+the set of E. So where nothing happened that set is the one of E − 1, and costs nothing. Else it is planned from the
+candidates' records, which say what each had at E − 1, and then written; only those that change, and those that may be
+away, are read in full.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from blockchain.ledger.absence import missed, missed_max
-from blockchain.ledger.admission import admit
+from blockchain.ledger.absence import is_over_limit, missed_ever
+from blockchain.ledger.admission import admit, room_for
 from blockchain.ledger.records import (
+    Candidate,
     Changes,
+    add_to_totals,
     candidates,
+    due_suspensions,
     forget_pause_ends,
     forget_touched,
     known_stakeholder,
@@ -28,13 +31,12 @@ from blockchain.ledger.records import (
     totals_of,
     touched,
 )
+from blockchain.ledger.seating import Seating, ranked, seat
 from blockchain.ledger.terms import away_budget, away_share, closed_by, part
 from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.records import Seat, Stakeholder
 from blockchain.seams import Penalty, State
-
-Top = dict[Address, int]  # bonded stake of those who may have a seat
 
 
 class Closing(Struct, frozen=True):
@@ -42,25 +44,31 @@ class Closing(Struct, frozen=True):
     penalties: tuple[Penalty, ...] = ()  # to be burnt
 
 
+class _Plan(Struct, frozen=True):
+    """What a set would be."""
+
+    known: dict[Address, Candidate]
+    seating: Seating
+    dropped: list[Address]  # whose due suspension is none any more
+    away: dict[Address, bool]  # who is away; whether by a suspension that is due, and begins
+
+
 def close_set(state: State, parameters: Parameters, height: int, total: int) -> Closing:
     """Close the set that follows from the block at `height`, whose own set has `total` stake."""
     closed = closed_by(parameters, height)
-    added = admit(state, parameters, total)
+    room = room_for(state, parameters, total)
+    admitted = admit(state, room)
     who = touched(state)
-    if not (who or added or totals_of(state).due or pauses_ending_at(state, closed)):
+    is_asked = bool(who or admitted or totals_of(state).left_out or pauses_ending_at(state, closed))
+    if not is_asked and not _may_matter(state, parameters, height):
         return Closing()
-    closing = Closing()
-    seats = before = {address: one.seat for address, one in candidates(state)}
-    top = _top(state, parameters)
-    if top:
-        away, closing = _settle_absences(state, parameters, top, height)
-        seats = {address: bonded for address, bonded in top.items() if address not in away}
-    moved = {address for address in before.keys() | seats.keys() if before.get(address, 0) != seats.get(address, 0)}
-    for address in moved:
-        holder = known_stakeholder(state, address)
-        entry = Seat(closed, seats.get(address, 0))
-        put_stakeholder(state, address, holder, replace(holder, seats=(*holder.seats, entry)))
-    moved.update(address for address in who if _changes(stakeholder(state, address), closed, seats.get(address, 0)))
+    plan = _plan(state, parameters, height, room, admitted)
+    if not is_asked and not plan.dropped and not any(plan.away.values()):
+        return Closing()
+    closing = _settle_absences(state, parameters, plan, closed)
+    moved = _settle_seats(state, plan, closed)
+    moved.update(address for address in who if _changes(stakeholder(state, address), closed))
+    added = sum(admitted.values()) + plan.seating.entered
     if moved or added:
         put_changes(state, closed, Changes(added, tuple(sorted(moved))))
     forget_touched(state, who)
@@ -68,85 +76,112 @@ def close_set(state: State, parameters: Parameters, height: int, total: int) -> 
     return closing
 
 
-def _top(state: State, parameters: Parameters) -> Top:
-    """By stake, and by address where that is equal, so that all draw the line at the same place."""
-    ranked = sorted((-one.bonded, address) for address, one in candidates(state) if one.bonded)
-    return {address: -bonded for bonded, address in ranked[: parameters.validators_max]}
+def _may_matter(state: State, parameters: Parameters, height: int) -> bool:
+    """Whether a suspension that is due could begin, or be dropped; a cheap look, at the due ones alone.
+
+    While nothing else happens the eligible stake is at most what it was when the last set was closed.
+    """
+    share = away_share(away_budget(parameters, totals_of(state).eligible))
+    return any(
+        known_stakeholder(state, address).bonded <= share
+        or not is_over_limit(misses_of(state, address), parameters, height - 1)
+        for address in due_suspensions(state)
+    )
 
 
-def _changes(holder: Stakeholder | None, closed: int, seat: int) -> bool:
-    """Whether something of it counts from there on, beside its seat: a key, or stake that has left."""
+# ---------------------------------------------------------------------------------------------------- the plan
+
+
+def _plan(state: State, parameters: Parameters, height: int, room: int | None, admitted: dict[Address, int]) -> _Plan:
+    """Changes nothing."""
+    known = dict(candidates(state))
+    joining = totals_of(state).joining
+    order = ranked(list(known.items()))
+    seating = seat(order, parameters.validators_max, admitted, room, joining)
+    dropped = [
+        address
+        for address in due_suspensions(state)
+        if not is_over_limit(misses_of(state, address), parameters, height - 1)
+    ]
+    away: dict[Address, bool] = {}
+    budget = away_budget(parameters, sum(seating.top.values()))
+    for address, is_due in _would_be_away(state, known, seating, dropped, closed_by(parameters, height)):
+        bonded = seating.top[address]
+        if bonded <= away_share(budget) and bonded + sum(seating.top[one] for one in away) <= budget:
+            away[address] = is_due
+    return _Plan(known, seating, dropped, away)
+
+
+def _would_be_away(
+    state: State, known: dict[Address, Candidate], seating: Seating, dropped: list[Address], closed: int
+) -> list[tuple[Address, bool]]:
+    """Those paused in the set that is closed, by address; then those suspended, most missed first, then by address.
+
+    With each whether its suspension is only due. Who is paused there is not looked at as suspended.
+    """
+    paused: list[tuple[Address, bool]] = []
+    suspended: list[tuple[int, Address, bool]] = []
+    for address, candidate in known.items():
+        if not candidate.may_be_away or address not in seating.top:
+            continue
+        holder = known_stakeholder(state, address)
+        if holder.pause is not None and holder.pause.holds_at(closed):
+            paused.append((address, False))
+        elif holder.suspension is not None and address not in dropped:
+            suspended.append((-missed_ever(misses_of(state, address)), address, holder.suspension == 0))
+    return [*paused, *((address, is_due) for _, address, is_due in sorted(suspended))]
+
+
+# ---------------------------------------------------------------------------------------------------- writing it
+
+
+def _settle_absences(state: State, parameters: Parameters, plan: _Plan, closed: int) -> Closing:
+    """Suspensions go and begin, and cost what absence costs; the sums by which PAUSE is judged."""
+    for address in plan.dropped:
+        holder = known_stakeholder(state, address)
+        put_stakeholder(state, address, holder, replace(holder, suspension=None))
+    penalties = []
+    begun = tuple(address for address, is_due in plan.away.items() if is_due)
+    for address in begun:
+        holder = known_stakeholder(state, address)
+        lost = part(holder.bonded, parameters.absence_slash_bp)
+        put_stakeholder(state, address, holder, replace(holder, suspension=closed, bonded=holder.bonded - lost))
+        if lost:
+            penalties.append(Penalty(address, lost, is_evidence=False))
+    top = plan.seating.top
+    if top:
+        inactive = sum(top[address] for address in plan.away)
+        put_totals(state, replace(totals_of(state), eligible=sum(top.values()), inactive=inactive))
+    add_to_totals(
+        state,
+        joining=plan.seating.entered,
+        left_out=plan.seating.left_out - totals_of(state).left_out,
+    )
+    return Closing(begun, tuple(penalties))
+
+
+def _settle_seats(state: State, plan: _Plan, closed: int) -> set[Address]:
+    """Write the seats that change; returns whose they are. Where there is no candidate at all they stay as they are."""
+    top = plan.seating.top
+    moved = set()
+    for address, candidate in plan.known.items():
+        is_away = address in plan.away
+        stake = 0 if is_away else top.get(address, 0) if top else candidate.seat
+        if stake == candidate.seat and is_away == candidate.is_away:
+            continue
+        holder = known_stakeholder(state, address)
+        seats = holder.seats
+        if stake != candidate.seat:
+            seats = (*seats, Seat(closed, stake))
+            moved.add(address)
+        put_stakeholder(state, address, holder, replace(holder, seats=seats, is_away=is_away))
+    return moved
+
+
+def _changes(holder: Stakeholder | None, closed: int) -> bool:
+    """Whether something of it counts from there on, beside its seat: a key, stake that has left, evidence."""
     if holder is None:
         return False
     has_left = any(entry.leaves == closed for entry in holder.unbonding)
-    return has_left or (seat > 0 and holder.keys[-1].height == closed)
-
-
-# ---------------------------------------------------------------------------------------------------- absences
-
-
-def _settle_absences(state: State, parameters: Parameters, top: Top, height: int) -> tuple[set[Address], Closing]:
-    """Who of the top is away, as far as there is room for it; writes the suspensions that begin."""
-    eligible = sum(top.values())
-    budget = away_budget(parameters, eligible)
-    away: set[Address] = set()
-    inactive = 0
-    paused, suspended = _would_be_away(state, parameters, top, height)
-    for address in (*paused, *suspended):
-        if top[address] <= away_share(budget) and inactive + top[address] <= budget:
-            away.add(address)
-            inactive += top[address]
-    put_totals(state, replace(totals_of(state), eligible=eligible, inactive=inactive))
-    begun = [address for address in suspended if address in away]
-    return away, _suspend(state, parameters, begun, closed_by(parameters, height))
-
-
-def _would_be_away(state: State, parameters: Parameters, top: Top, height: int) -> tuple[list[Address], list[Address]]:
-    """Those paused in the set that is closed, by address; and those suspended, most missed first, then by address.
-
-    Who is paused there is not looked at as suspended. What is due, and is not any more, is dropped.
-    """
-    closed = closed_by(parameters, height)
-    paused: list[Address] = []
-    suspended: list[tuple[int, Address]] = []
-    for address, candidate in candidates(state):
-        if not candidate.may_be_away or not candidate.bonded:
-            continue
-        holder = _without_stale_suspension(state, parameters, address, height)
-        if address not in top:
-            continue
-        if holder.pause is not None and holder.pause.holds_at(closed):
-            paused.append(address)
-        elif holder.suspension is not None:
-            misses = misses_of(state, address)
-            suspended.append((0 if misses is None else -int.from_bytes(misses.bits, "big").bit_count(), address))
-    return paused, [address for _, address in sorted(suspended)]
-
-
-def _without_stale_suspension(state: State, parameters: Parameters, address: Address, height: int) -> Stakeholder:
-    """Its record; a suspension that is due goes when its misses are no more than may be (it could not begin so far)."""
-    holder = known_stakeholder(state, address)
-    window = parameters.absence_window
-    if holder.suspension != 0 or window is None:
-        return holder
-    if missed(misses_of(state, address), window, height - 1) > missed_max(parameters, window):
-        return holder
-    after = replace(holder, suspension=None)
-    put_stakeholder(state, address, holder, after)
-    return after
-
-
-def _suspend(state: State, parameters: Parameters, granted: list[Address], closed: int) -> Closing:
-    """The suspensions that were due begin, and cost what absence costs."""
-    begun = []
-    penalties = []
-    for address in granted:
-        holder = known_stakeholder(state, address)
-        if holder.suspension != 0:
-            continue
-        lost = part(holder.bonded, parameters.absence_slash_bp)
-        put_stakeholder(state, address, holder, replace(holder, suspension=closed, bonded=holder.bonded - lost))
-        begun.append(address)
-        if lost:
-            penalties.append(Penalty(address, lost, is_evidence=False))
-    return Closing(tuple(begun), tuple(penalties))
+    is_rotated = holder.keys[-1].height == closed and holder.seat_at(closed) > 0
+    return holder.is_out or has_left or is_rotated

@@ -6,6 +6,7 @@ a + address  Account: balance and next nonce
 v + address  Stakeholder: an account's stake, keys and seats
 b + address  Candidate: what closing a set needs to know of a stakeholder, so that it does not read all of them
 m + address  Misses: the heights that a validator missed lately
+i            the addresses whose suspension is due
 k + key      the address whose validator key this is or was, for ever
 w, w + ticket    Queue, and the address that the ticket belongs to: stake that waits to be bonded
 u, u + number    Queue, and Leaver: stake that left its set, in the order of leaving
@@ -47,8 +48,9 @@ _WAITING: Final = b"w"
 _LEAVING: Final = b"u"
 _CHANGES: Final = b"q"
 _PAUSE_ENDS: Final = b"d"
+_DUE: Final = b"i"
 _TOUCHED: Final = b"c"
-RECORD_PREFIXES: Final = tuple(bytes([prefix]) for prefix in b"avbmkwuqds")  # `c` is never there between two blocks
+RECORD_PREFIXES: Final = tuple(bytes([prefix]) for prefix in b"avbmikwuqds")  # `c` is never there between two blocks
 _R = TypeVar("_R")
 
 
@@ -60,10 +62,11 @@ class Totals(Struct, frozen=True, array_like=True):
     fees: Amount = 0  # of the block in progress; 0 between blocks
     stakers: Count = 0  # accounts with something bonded or waiting
     candidates: Count = 0  # accounts with something bonded that are not out
+    bonded: Amount = 0  # what these have bonded
     joining: Amount = 0  # new stake in sets that are closed and do not count yet
     eligible: Amount = 0  # stake of the newest closed set, with those who are away
     inactive: Amount = 0  # of these, the stake that is away
-    due: Count = 0  # suspensions of candidates that are due
+    left_out: Count = 0  # candidates that the newest closing had no room for
 
 
 class Candidate(Struct, frozen=True, array_like=True, gc=False):
@@ -72,6 +75,7 @@ class Candidate(Struct, frozen=True, array_like=True, gc=False):
     bonded: Amount  # 0 for who is out
     seat: Amount
     may_be_away: bool  # has a suspension or a pause
+    is_away: bool  # was, in the newest closed set
 
 
 class Misses(Struct, frozen=True, array_like=True, gc=False):
@@ -168,32 +172,51 @@ def put_stakeholder(state: State, address: Address, before: Stakeholder | None, 
         state.set(_MISSES + address, None)
     else:
         _put(state, stakeholder_key(address), after)
-    candidate = _candidate(after)
-    if before is None or candidate != _candidate(before):
-        if candidate is None:
-            state.set(_CANDIDATE + address, None)
-        else:
-            _put(state, _CANDIDATE + address, candidate)
-    _add_counts(state, _counts(before), _counts(None if is_gone else after))
+    _put_candidate(state, address, None if before is None else _candidate(before), _candidate(after))
+    _note_due(state, address, before, None if is_gone else after)
+    _count(state, before, after)
+
+
+def _put_candidate(state: State, address: Address, before: Candidate | None, after: Candidate | None) -> None:
+    if after is not None and after != before:
+        _put(state, _CANDIDATE + address, after)
+    elif after is None and before is not None:
+        state.set(_CANDIDATE + address, None)
 
 
 def _candidate(holder: Stakeholder) -> Candidate | None:
     bonded = 0 if holder.is_out else holder.bonded
     if not bonded and not holder.newest_seat:
         return None
-    return Candidate(bonded, holder.newest_seat, holder.suspension is not None or holder.pause is not None)
+    may_be_away = holder.suspension is not None or holder.pause is not None
+    return Candidate(bonded, holder.newest_seat, may_be_away, holder.is_away)
 
 
-def _counts(holder: Stakeholder | None) -> tuple[int, int, int]:
-    if holder is None:
-        return 0, 0, 0
-    return int(holder.staked > 0), int(holder.is_candidate), int(holder.is_candidate and holder.suspension == 0)
+def _note_due(state: State, address: Address, before: Stakeholder | None, after: Stakeholder | None) -> None:
+    was_due, is_due = (holder is not None and holder.suspension == 0 for holder in (before, after))
+    if was_due != is_due:
+        others = [other for other in due_suspensions(state) if other != address]
+        due = tuple(sorted([*others, address])) if is_due else tuple(others)
+        if due:
+            _put(state, _DUE, due)
+        else:
+            state.set(_DUE, None)
 
 
-def _add_counts(state: State, before: tuple[int, int, int], after: tuple[int, int, int]) -> None:
-    if before != after:
-        stakers, candidates, due = (new - old for old, new in zip(before, after, strict=True))
-        add_to_totals(state, stakers=stakers, candidates=candidates, due=due)
+def _count(state: State, before: Stakeholder | None, after: Stakeholder) -> None:
+    old, new = (0, 0, 0) if before is None else _counts(before), _counts(after)
+    if old != new:
+        stakers, candidates, bonded = (by - was for was, by in zip(old, new, strict=True))
+        add_to_totals(state, stakers=stakers, candidates=candidates, bonded=bonded)
+
+
+def _counts(holder: Stakeholder) -> tuple[int, int, int]:
+    return int(holder.staked > 0), int(holder.is_candidate), holder.bonded * holder.is_candidate
+
+
+def due_suspensions(state: State) -> tuple[Address, ...]:
+    """In address order."""
+    return _get(state, _DUE, tuple[AddressField, ...]) or ()
 
 
 def candidates(state: State) -> list[tuple[Address, Candidate]]:

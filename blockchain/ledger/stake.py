@@ -104,10 +104,12 @@ def unstake(state: State, parameters: Parameters, sender: Address, payload: Unst
     is_new = all(entry.leaves != leaves for entry in holder.unbonding)
     if is_new and len(holder.unbonding) >= UNBONDING_MAX:
         raise InvalidTransaction("unbonding_full", f"{UNBONDING_MAX} amounts of this account are unbonding already")
+    bonded = holder.bonded - rest
     after = replace(
         holder,
-        bonded=holder.bonded - rest,
+        bonded=bonded,
         waiting=waiting,
+        is_away=holder.is_away and bonded > 0,
         unbonding=add_unbonding(holder.unbonding, payload.amount, leaves),
     )
     put_stakeholder(state, sender, holder, after)

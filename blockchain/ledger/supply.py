@@ -12,6 +12,7 @@ from blockchain.errors import StoreError
 from blockchain.ledger.records import (
     ACCOUNT_PREFIX,
     candidates,
+    due_suspensions,
     stakeholders,
     totals_of,
 )
@@ -66,13 +67,15 @@ def _check_counts(state: State) -> None:
         "fees": (totals.fees, 0),
         "stakers": (totals.stakers, sum(holder.staked > 0 for _, holder in holders)),
         "candidates": (totals.candidates, sum(holder.is_candidate for _, holder in holders)),
-        "due": (totals.due, sum(holder.is_candidate and holder.suspension == 0 for _, holder in holders)),
+        "bonded": (totals.bonded, sum(holder.bonded for _, holder in holders if holder.is_candidate)),
     }
     for name, (said, found) in expected.items():
         if said != found:
             raise StoreError(f"the state does not balance: it says {said} {name}, and its records say {found}")
     if {address: (one.bonded, one.seat) for address, one in candidates(state)} != _candidates(holders):
         raise StoreError("the state does not balance: its candidates are not those of its stakes")
+    if list(due_suspensions(state)) != [address for address, holder in holders if holder.suspension == 0]:
+        raise StoreError("the state does not balance: the suspensions that are due are not those of its stakes")
 
 
 def _candidates(holders: list[tuple[Address, Stakeholder]]) -> dict[Address, tuple[int, int]]:

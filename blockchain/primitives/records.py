@@ -77,6 +77,7 @@ class Stakeholder(Struct, frozen=True, array_like=True):
     is_out: bool = False
     suspension: Height | None = None  # 0: due; else the height from which it holds
     pause: Pause | None = None
+    is_away: bool = False  # paused or suspended in the newest closed set, where it would have had a seat
 
     @property
     def newest_key(self) -> PublicKey:
