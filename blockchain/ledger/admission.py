@@ -31,11 +31,12 @@ ADMISSIONS_MAX: Final = 1_000  # tickets a block, those taken back included: the
 def room_for(state: State, parameters: Parameters, total: int) -> int | None:
     """How much new stake there may be in the sets that are closed; `total` is the stake of the block's own set.
 
-    None: any. Of a chain that most of the stake leaves in this very block, what is left is what counts.
+    None: any. Of a chain that most of the stake leaves in this very block, what is left is what counts; where nothing
+    is left, somebody has to come.
     """
     if parameters.stake_step_max_bp is None:
         return None
-    whole = min(total, totals_of(state).bonded)
+    whole = min(total, totals_of(state).bonded or total)
     return -(-whole * parameters.stake_step_max_bp // WHOLE_BP)  # rounded up: a small set grows too
 
 
