@@ -32,7 +32,7 @@ def add_parser(commands: Commands) -> None:
         "check every block, certificate and record from genesis on; the node may run",
         check,
         "Check all of the store from genesis on: its pages, each block's bytes, id, link, certificate and state root, "
-        "the state, the index of transactions. Read-only, on the moment when it begins, so the node may run (its WAL "
+        "the state, its sums, the index of transactions. Read-only, on the moment when it begins, so the node may run (its WAL "
         "grows meanwhile). It takes about as long as syncing the chain. Exit code 1 and the first fault if there is "
         "one.",
     )
@@ -91,6 +91,11 @@ def check(arguments: argparse.Namespace) -> int:
     print(
         f"{store.path} is sound: {count_text(found.blocks, 'block')} with "
         f"{count_text(found.transactions, 'transaction')}, {count_text(found.state_records, 'record')} of state"
+    )
+    sums = found.sums
+    print(
+        f"its books balance: {sums.minted} minted, {sums.burnt} burnt; {sums.balances} to spend, {sums.bonded} staked, "
+        f"{sums.waiting} waiting, {sums.unbonding} unbonding"
     )
     return 0
 

@@ -16,6 +16,7 @@ from blockchain.consensus.record import decode_record
 from blockchain.errors import BlockchainError, InvalidSignature, MalformedMessage, StoreError
 from blockchain.genesis import ENGINES
 from blockchain.ledger.state import FinalState, Overlay
+from blockchain.ledger.supply import Sums, check_supply
 from blockchain.node.chain import Chain
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import VerifyContext, verify_block
@@ -54,6 +55,7 @@ class Audited(Struct, frozen=True):
     blocks: int
     transactions: int
     state_records: int
+    sums: Sums
 
 
 class _Replayed(MemoryStore):
@@ -103,7 +105,7 @@ class Auditor:
         self._check_counts(height)
         self._check_validators(height)
         self._check_small_tables()
-        return Audited(height, self._transactions, records)
+        return Audited(height, self._transactions, records, self._check_supply())
 
     def _check_block(self, height: int) -> Hash32:
         """The block and its index entries; returns the state root that it leads to."""
@@ -179,6 +181,13 @@ class Auditor:
         if not all(value for _, value in records) or Overlay(FinalState(records)).root() != root:
             raise damaged(self._path, f"its state is not the one after block {height}")
         return len(records)
+
+    def _check_supply(self) -> Sums:
+        """What was minted and not burnt is there (protocol §3.1)."""
+        try:
+            return check_supply(self._chain.state())
+        except StoreError as error:
+            raise damaged(self._path, str(error)) from None
 
     def _check_counts(self, height: int) -> None:
         """Nothing stands in a table beside what the blocks put there."""

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
-from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.transaction import VerifiedTransaction, prove_possession
 from blockchain.simulator.world import Node, World
 from blockchain.wallet import Wallet
 
@@ -98,10 +98,26 @@ class Load:
         expiry = rng.choice((None, None, None, node.store.head() + rng.randint(1, 4)))
         kind = rng.random()
         if kind < 0.1:
-            return wallet.stake(rng.randint(1, 5), nonce, fee, expiry)
-        if kind < 0.2 and wallet is self._wallets[0]:
+            return wallet.stake(rng.randint(5, 40), nonce, fee, expiry)
+        if kind < 0.15:
+            return self._own_stake(wallet, nonce, fee)
+        if kind < 0.25 and wallet is self._wallets[0]:
             return wallet.exchange(self._recipient(), rng.randint(1, 50), nonce, fee, expiry)
         return wallet.transfer(self._recipient(), rng.randint(1, 50), nonce, fee, expiry)
+
+    def _own_stake(self, wallet: Wallet, nonce: int, fee: int) -> VerifiedTransaction:
+        """What applies only for who has staked; a wallet runs no node, so its key votes nowhere."""
+        match self._rng.choice(("unstake", "rotate", "pause", "resume")):
+            case "unstake":
+                return wallet.unstake(self._rng.randint(1, 40), nonce, fee)
+            case "pause":
+                return wallet.pause(self._rng.randint(1, 5), nonce, fee)
+            case "resume":
+                return wallet.resume(nonce, fee)
+            case _:
+                key = SigningKey(wallet.address[:24] + nonce.to_bytes(8, "big"))
+                proof = prove_possession(key, wallet.address, nonce, wallet.genesis_hash)
+                return wallet.rotate(key.public_key, proof, nonce, fee)
 
     def _bad(self, wallet: Wallet, nonce: int) -> VerifiedTransaction:
         rng = self._rng

@@ -107,7 +107,8 @@ def test_a_store_that_cannot_be_read_is_a_line(
 
 
 def test_a_sound_store_passes_also_while_its_node_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"{HEIGHT} blocks with {2 * HEIGHT} transactions" in told(capsys, "check", *flags(folder))
+    said = told(capsys, "check", *flags(folder))
+    assert f"{HEIGHT} blocks with {2 * HEIGHT} transactions" in said and "its books balance: " in said
     with open_chain(folder / "data") as node:
         grow(node, 1)
         assert f"{HEIGHT + 1} blocks" in told(capsys, "check", *flags(folder))
