@@ -32,9 +32,9 @@ def add_parser(commands: Commands) -> None:
         "check every block, certificate and record from genesis on; the node may run",
         check,
         "Check all of the store from genesis on: its pages, each block's bytes, id, link, certificate and state root, "
-        "the state, its sums, the index of transactions. Read-only, on the moment when it begins, so the node may run (its WAL "
-        "grows meanwhile). It takes about as long as syncing the chain. Exit code 1 and the first fault if there is "
-        "one.",
+        "the state, its sums, the index of transactions. Read-only, on the moment when it begins, so the node may run "
+        "(its WAL grows meanwhile). It takes about as long as syncing the chain. Exit code 1 and the first fault if "
+        "there is one.",
     )
     copy = add_command(
         actions,

@@ -12,7 +12,7 @@ w, w + ticket    Queue, and the address that the ticket belongs to: stake that w
 u, u + number    Queue, and Leaver: stake that left its set, in the order of leaving
 q + height   Changes: whose place in the set changes at that height (8 bytes, big-endian)
 d + height   the addresses whose pause ends at that height
-c + address  whom a transaction or evidence of this block touched; gone at its end
+c, c + address   whether a transaction or evidence of this block touched anybody, and whom; gone at its end
 s            Totals: sums and counts over the other records
 
 The first two are what a light client reads, and defined in `primitives.records`. `put_stakeholder` keeps the candidates
@@ -340,17 +340,20 @@ def forget_pause_ends(state: State, height: int) -> None:
 
 def touch(state: State, address: Address) -> None:
     """This block changed what the account has at stake: the set has to be made anew."""
+    state.set(_TOUCHED, b"\xc3")
     state.set(_TOUCHED + address, address)
 
 
 def touched(state: State) -> tuple[Address, ...]:
     """In address order."""
-    return tuple(Address(key[1:]) for key, _ in state.items(_TOUCHED))
+    if state.get(_TOUCHED) is None:
+        return ()
+    return tuple(Address(key[1:]) for key, _ in state.items(_TOUCHED) if len(key) > 1)
 
 
 def forget_touched(state: State, addresses: tuple[Address, ...]) -> None:
-    for address in addresses:
-        state.set(_TOUCHED + address, None)
+    for key in (b"", *addresses):
+        state.set(_TOUCHED + key, None)
 
 
 # ---------------------------------------------------------------------------------------------------- bytes

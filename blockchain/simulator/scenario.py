@@ -130,8 +130,6 @@ def _draw_parameters(rng: Random, *, is_demo: bool) -> Parameters:
         timeout_max_ms=4_000,
         commit_wait_ms=rng.choice((0, 50, 100)),
         clock_drift_ms=500,
-        unbonding_blocks=14,
-        unbonding_ms=rng.choice((1, 5_000)),
         reward_per_block=rng.choice((0, 7, 1_000)),
         absence_window=rng.choice((None, 10, 1_000)),
         pause_blocks_max=5,

@@ -22,9 +22,17 @@ from blockchain.node.mempool import (
 )
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.scalars import NO_SIGNATURE
-from blockchain.primitives.transaction import Exchange, Payload, Stake, Transaction, Transfer, VerifiedTransaction
+from blockchain.primitives.transaction import (
+    Exchange,
+    Payload,
+    Stake,
+    Transaction,
+    Transfer,
+    Unstake,
+    VerifiedTransaction,
+)
 from blockchain.seams import Stage, TransactionStory
-from tests.ledger.one_ledger import Chain, staking
+from tests.ledger.one_ledger import Chain, rotating, staking
 from tests.samples import address, deterministic, spec_of
 
 NOW = 5_000
@@ -597,6 +605,37 @@ def test_what_no_longer_applies_waits() -> None:
     assert bench.pool.ready_count == 1
 
 
+def test_what_the_end_of_a_block_pays_makes_ready_what_waited_for_it() -> None:
+    bench = Bench(reward_per_block=1_000)
+    bench.block(pay("a", 0))
+    bench.add(pay("new", 0, 300), pay("new", 1), *(pay("a", nonce) for nonce in (1, 2, 3)))
+    assert bench.pool.ready_count == 3
+    bench.block(pay("a", 1), forger="new")
+    assert bench.pool.ready_count == 3  # 300 earned: the first, and not the second
+    bench.block(pay("a", 2), forger="new")
+    assert bench.pool.ready_count == 3 == len(bench.select()) == len(bench.select_ready())
+
+
+def test_what_a_block_mints_may_leave_no_room_for_one_that_mints() -> None:
+    bench = Bench(reward_per_block=1_000, supply_max=4_000)
+    bench.add(verified("mint", 0, Exchange(ADDRESSES["a"], 1_500)), pay("a", 0), pay("a", 1))
+    assert bench.pool.ready_count == 3
+    bench.block(pay("a", 0))
+    assert bench.pool.ready_count == 1 == len(bench.select_ready())
+
+
+def test_what_stakes_is_tried_again_at_each_height() -> None:
+    bench = Bench(unbonding_blocks=1, unbonding_ms=1)
+    bench.block(verified("a", 0, Stake(50)))
+    bench.add(verified("a", 1, rotating("new")), pay("b", 0))
+    assert bench.pool.ready_count == 1  # the first key does not count yet
+    for _ in range(7):
+        bench.block()
+    assert bench.pool.ready_count == 1
+    bench.block()
+    assert bench.pool.ready_count == 2 == len(bench.select_ready())
+
+
 def test_a_transaction_of_the_block_that_was_never_here_is_no_matter() -> None:
     bench = Bench()
     assert bench.block(pay("a", 0)) == []
@@ -694,7 +733,8 @@ NAMES = st.sampled_from(["a", "b", "c", "mint", "new"])
 PAYLOADS: st.SearchStrategy[Payload] = st.one_of(
     st.builds(Transfer, NAMES.map(ADDRESSES.__getitem__), st.sampled_from([1, 300, 900, 1_500])),
     st.builds(Exchange, NAMES.map(ADDRESSES.__getitem__), st.sampled_from([1, 700])),
-    st.builds(Stake, st.sampled_from([1, 600]), st.none()),
+    st.builds(Stake, st.sampled_from([1, 600])),
+    st.builds(Unstake, st.sampled_from([1, 600])),
 )
 ADDITIONS = st.tuples(NAMES, st.integers(0, 4), PAYLOADS, st.sampled_from([0, 0, 1, 5]), st.sampled_from([None, 1, 3]))
 STEPS = st.lists(st.one_of(ADDITIONS, st.just("block"), st.just("others")), max_size=40)
@@ -703,10 +743,20 @@ STEPS = st.lists(st.one_of(ADDITIONS, st.just("block"), st.just("others")), max_
 @settings(deterministic, max_examples=200)
 @given(STEPS)
 def test_the_pool_keeps_its_books_whatever_comes(steps: list[Any]) -> None:
-    bench = Bench()
+    keep_books(Bench(), steps)
+
+
+@settings(deterministic, max_examples=100)
+@given(STEPS, st.sampled_from([2_100, 5_000]))
+def test_the_pool_keeps_its_books_where_blocks_pay(steps: list[Any], supply_max: int) -> None:
+    """Its forgers earn, and what they sent before they had money becomes ready; at last there is nothing to mint."""
+    keep_books(Bench(reward_per_block=700, supply_max=supply_max, unbonding_blocks=1, unbonding_ms=1), steps)
+
+
+def keep_books(bench: Bench, steps: list[Any]) -> None:
     for step in steps:
         if step == "block":
-            bench.block(*bench.select(count=2))
+            bench.block(*bench.select(count=2), forger="new" if bench.height % 2 else "c")
         elif step == "others":
             nonce = bench.ledger.next_nonce(Overlay(bench.final), ADDRESSES["b"])
             balance = account_of(Overlay(bench.final), ADDRESSES["b"]).balance
