@@ -121,6 +121,10 @@ def check_running(config: NodeConfig, spec: ChainSpec) -> Iterator[Finding]:
     if status.genesis_hash != spec.hash.hex():
         yield fail("peers", f"at {url} is a node of another chain, {status.chain_id}", "ask with its own settings")
         return
+    if status.silent:
+        yield warn("key", f"this node signs nothing: {status.silent}", "docs/operating.md says what to do")
+    if status.untrusted:
+        yield warn("key", f"this node does not vote: {status.untrusted}", "name a block that you trust (--checkpoint)")
     for dial in peers.dials:
         for reason, fix in _UNLIKE.items():
             if not dial.is_connected and reason in dial.last_error:

@@ -7,14 +7,13 @@ a name stands for may not be nearer than the peer that gave it: it could name a 
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Final
 
 from websockets.exceptions import WebSocketException
 
 from blockchain.errors import ConfigError, HandshakeFailed
-from blockchain.node.reach import is_exchanged
-from blockchain.primitives.host_port import HostPort, format_host_port, parse_host_port
+from blockchain.primitives.host_port import HostPort, parse_host_port
+from blockchain.runtime.nearness import targets_behind
 from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.session import Sessions
 from blockchain.seams import DialOutcome
@@ -26,7 +25,7 @@ async def dial_back(sessions: Sessions, limits: P2PLimits, peer_id: bytes, addre
     """Whether the peer with that node id is at an address; `remote` is the IP address that it is connected from."""
     try:
         async with asyncio.timeout(limits.handshake_s):
-            targets = await _resolve(parse_host_port(address), remote)
+            targets = await targets_behind(parse_host_port(address), remote)
     except (ConfigError, OSError, UnicodeError):  # TimeoutError is an OSError
         return "no_answer"
     outcome: DialOutcome = "not_near"
@@ -35,16 +34,6 @@ async def dial_back(sessions: Sessions, limits: P2PLimits, peer_id: bytes, addre
         if outcome == "reached":
             break
     return outcome
-
-
-async def _resolve(named: HostPort, remote: str) -> list[HostPort]:
-    """Of what is behind a name, the first IPv4 and the first IPv6 address no nearer than `remote`. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(named.host, named.port, type=socket.SOCK_STREAM)
-    targets: dict[int, HostPort] = {}
-    for family, *_, (host, *_) in found:
-        if is_exchanged(format_host_port(str(host), named.port), remote):
-            targets.setdefault(family, HostPort(str(host), named.port))
-    return list(targets.values())
 
 
 async def _visit(sessions: Sessions, target: HostPort, peer_id: bytes) -> DialOutcome:

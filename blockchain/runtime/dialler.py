@@ -16,6 +16,7 @@ from blockchain.errors import ConfigError, HandshakeFailed
 from blockchain.primitives.host_port import HostPort, parse_host_port
 from blockchain.runtime.dial_back import dial_back
 from blockchain.runtime.link import Link
+from blockchain.runtime.nearness import targets_behind
 from blockchain.runtime.peer_events import DialAnswered, DialBackEnded, DialFailed, P2PLimits, PeerEvents
 from blockchain.runtime.roster import DuplicateConnection
 from blockchain.runtime.secure_channel import printable
@@ -23,6 +24,7 @@ from blockchain.runtime.session import Sessions
 
 Phase = Literal["dialling", "connected", "waiting", "self", "impossible"]
 
+NEARER: Final = "it leads to something nearer than the peer that told of it"
 _DOUBLINGS_MAX: Final = 16  # keeps the power small; retry_max_s is reached long before
 _RANDOM: Final = secrets.SystemRandom()
 
@@ -41,9 +43,10 @@ class DialState:
 
 
 class _Dial:
-    def __init__(self, address: str, expected_id: bytes | None) -> None:
+    def __init__(self, address: str, expected_id: bytes | None, told_from: str | None) -> None:
         self.address = address
         self.expected_id = expected_id
+        self.told_from = told_from
         self.phase: Phase = "dialling"
         self.why = ""
         self.failures = 0
@@ -74,13 +77,16 @@ class Dialler:
         self._links: set[asyncio.Task[None]] = set()
         self._backs: set[asyncio.Task[None]] = set()  # dials that peers asked for
 
-    def dial(self, address: str, expected_id: bytes | None) -> bool:
-        """Keep dialling; False when `dials_max` addresses are dialled already. A second time changes nothing."""
+    def dial(self, address: str, expected_id: bytes | None, told_from: str | None = None) -> bool:
+        """Keep dialling; False when `dials_max` addresses are dialled already. A second time changes nothing.
+
+        `told_from`: the IP address of the peer that told of it, None for the operator's own.
+        """
         if address in self._dials:
             return True
         if len(self._dials) >= self._limits.dials_max:
             return False
-        dial = self._dials[address] = _Dial(address, expected_id)
+        dial = self._dials[address] = _Dial(address, expected_id, told_from)
         dial.task = asyncio.create_task(self._keep(dial))
         return True
 
@@ -140,7 +146,7 @@ class Dialler:
         dial.phase = "dialling"
         dial.tried_at = asyncio.get_running_loop().time()
         try:
-            link = await self._sessions.dial(dial.address, target, dial.expected_id)
+            link = await self._sessions.dial(dial.address, await self._where(dial, target), dial.expected_id)
         except DuplicateConnection as error:  # no failure; the next round waits for the connection that stays
             dial.peer_id = error.peer_id
             self._note(dial, "waiting", error.why)
@@ -153,6 +159,19 @@ class Dialler:
             await self._events.put(DialFailed(dial.address, dial.why))
         else:
             await self._follow(dial, link)
+
+    async def _where(self, dial: _Dial, target: HostPort) -> HostPort:
+        """What was named; of what a peer told of, an IP address behind it that is no nearer than that peer.
+
+        Raises OSError when there is none.
+        """
+        if dial.told_from is None:
+            return target
+        async with asyncio.timeout(self._limits.handshake_s):
+            targets = await targets_behind(target, dial.told_from)
+        if not targets:
+            raise OSError(NEARER)
+        return targets[dial.failures % len(targets)]
 
     async def _follow(self, dial: _Dial, link: Link) -> None:
         dial.phase, dial.why, dial.peer_id = "connected", "", link.peer.id

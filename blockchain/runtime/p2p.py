@@ -20,7 +20,7 @@ from blockchain.runtime.dialler import Dialler, DialState
 from blockchain.runtime.handshake import PEERS, Identity, Wire
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.seldom import Seldom
-from blockchain.runtime.session import Sessions
+from blockchain.runtime.session import VISITED, Sessions
 from blockchain.runtime.websocket import Listener, source_of_address
 
 
@@ -73,9 +73,12 @@ class P2P:
         """Listen; raises PortInUse, or ConfigError when the host is none of this machine's."""
         self._port = await self._listener.start(*self._listen_at)
 
-    def dial(self, address: str, expected_id: bytes | None = None) -> bool:
-        """Keep dialling "host:port" until `forget`; False when too many addresses are dialled already."""
-        return self._dialler.dial(address, expected_id)
+    def dial(self, address: str, expected_id: bytes | None = None, *, told_from: str | None = None) -> bool:
+        """Keep dialling "host:port" until `forget`; False when too many addresses are dialled already.
+
+        `told_from` is the IP address of the peer that told of it: nothing nearer is dialled. None: the operator did.
+        """
+        return self._dialler.dial(address, expected_id, told_from)
 
     def dial_back(self, peer_id: bytes, address: str, remote: str) -> None:
         """See once whether that peer answers at an address; a DialBackEnded tells. `remote`: from where it asked."""
@@ -117,7 +120,8 @@ class P2P:
         try:
             link = await self._sessions.accept(socket, address)
         except HandshakeFailed as error:
-            self._say_refused(address, error)
+            if VISITED not in error.why:  # as this node asked for: it hears of the outcome
+                self._say_refused(address, error)
             return
         self._listener.gate.settle(socket)
         await self._sessions.run(link)

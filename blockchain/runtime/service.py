@@ -197,8 +197,9 @@ class NodeService:
             case Penalize(peer=peer, reason=reason, why=why):
                 self._penalize(peer, reason, why)
             case Dial(addresses=addresses, teller=teller):
+                up = self._intake.connected.get(teller)
                 for address in addresses:
-                    self._told.dial(address, teller)
+                    self._told.dial(address, teller, "" if up is None else up.remote)
             case DialBack(peer=peer, address=address, remote=remote):
                 self.p2p.dial_back(peer, address, remote)
             case Halt(why=why):

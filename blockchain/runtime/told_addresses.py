@@ -32,7 +32,7 @@ RESTING_MAX: Final = 1_000  # the one given up first is forgotten first
 class Dials(Protocol):
     """What this needs of `P2P`."""
 
-    def dial(self, address: str) -> bool: ...
+    def dial(self, address: str, *, told_from: str) -> bool: ...
 
     def forget(self, address: str) -> None: ...
 
@@ -59,15 +59,18 @@ class ToldAddresses:
         self._told: dict[str, _Told] = {}
         self._resting: dict[str, float] = {}  # until when, of those that were given up
 
-    def dial(self, address: str, teller: PeerId) -> None:
-        """Dial an address, unless that is done already, it rests, or there is no room for one like it."""
+    def dial(self, address: str, teller: PeerId, remote: str = "") -> None:
+        """Dial an address, unless that is done already, it rests, or there is no room for one like it.
+
+        `remote` is the IP address that the teller is connected from.
+        """
         if address in self._told or not is_host_port(address) or self._rests(address):
             return
         if any(known.address == address for known in self._p2p.dials()):
             return
         host = parse_host_port(address).host
         told = _Told(teller, host_of(host), _range_of(host))
-        if self._has_room(told) and self._p2p.dial(address):
+        if self._has_room(told) and self._p2p.dial(address, told_from=remote):
             self._told[address] = told
 
     def is_told(self, address: str) -> bool:

@@ -11,9 +11,10 @@ from pathlib import Path
 from blockchain.node.views import NetworkView
 from blockchain.primitives.crypto import SigningKey
 from blockchain.primitives.host_port import HostPort
-from blockchain.runtime.dial_back import _resolve
+from blockchain.runtime.dialler import NEARER
+from blockchain.runtime.nearness import targets_behind
 from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import DialBackEnded, PeerEvent
+from blockchain.runtime.peer_events import DialBackEnded, DialFailed, PeerEvent
 from blockchain.runtime.service import NodeService
 from blockchain.seams import DialOutcome
 from tests.runtime.scenarios import run
@@ -67,8 +68,8 @@ def p2p_with(events: asyncio.Queue[PeerEvent]) -> P2P:
 
 def test_a_name_of_this_machine_leads_nowhere_for_who_is_outside() -> None:
     async def scenario() -> None:
-        assert await _resolve(HostPort("localhost", 22), "5.9.0.77") == []
-        assert HostPort("127.0.0.1", 22) in await _resolve(HostPort("localhost", 22), "127.0.0.1")
+        assert await targets_behind(HostPort("localhost", 22), "5.9.0.77") == []
+        assert HostPort("127.0.0.1", 22) in await targets_behind(HostPort("localhost", 22), "127.0.0.1")
         events: asyncio.Queue[PeerEvent] = asyncio.Queue(4)
         p2p = p2p_with(events)
         for host, outcome in EXPECTED.items():
@@ -86,6 +87,27 @@ def test_a_node_ends_while_it_dials_for_a_peer() -> None:
             p2p = p2p_with(asyncio.Queue(1))
             p2p.dial_back(NOBODY, f"127.0.0.1:{silent.getsockname()[1]}", "127.0.0.1")
             connection, _ = await asyncio.get_running_loop().sock_accept(silent)
+            await p2p.stop()
+            connection.close()
+
+    run(scenario())
+
+
+def test_an_address_that_a_peer_told_of_is_not_dialled_where_it_leads_to_something_nearer() -> None:
+    """Whatever it looks like: `localhost` stands here for a public name that leads to this machine."""
+
+    async def scenario() -> None:
+        events: asyncio.Queue[PeerEvent] = asyncio.Queue(4)
+        p2p = p2p_with(events)
+        with socket.create_server(("127.0.0.1", 0)) as inside:
+            inside.setblocking(False)
+            address = f"localhost:{inside.getsockname()[1]}"
+            assert p2p.dial(address, told_from="5.9.0.77")
+            assert await events.get() == DialFailed(address, NEARER)
+            assert p2p.dials()[0].why == NEARER
+            p2p.forget(address)
+            p2p.dial(address, told_from="127.0.0.1")
+            connection, _ = await asyncio.get_running_loop().sock_accept(inside)
             await p2p.stop()
             connection.close()
 

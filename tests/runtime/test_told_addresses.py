@@ -27,7 +27,7 @@ class Dialled:
     def __init__(self, *addresses: str) -> None:
         self.addresses = list(addresses)
 
-    def dial(self, address: str) -> bool:
+    def dial(self, address: str, *, told_from: str) -> bool:
         self.addresses.append(address)
         return True
 
