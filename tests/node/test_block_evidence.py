@@ -21,6 +21,7 @@ from blockchain.primitives.block import (
     check_body,
     evidence_root,
 )
+from blockchain.primitives.chain import GenesisAccount
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
 from blockchain.primitives.records import KeyFrom, Unbonding, stakeholder_key
 from blockchain.primitives.scalars import INTEGER_MAX, VALIDATORS_MAX
@@ -36,6 +37,7 @@ from blockchain.primitives.vote import (
     Vote,
 )
 from blockchain.seams import Batch
+from blockchain.wallet import Wallet
 from tests.node.one_chain import KEYS, NOW, Node, spec_with, twin, with_body
 from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE, address, key, signed, vote
 
@@ -326,3 +328,17 @@ def test_each_key_that_an_account_ever_had_accuses_it_by_the_heights_at_which_it
     for by, height in ((new, 1), (old, 2)):
         with pytest.raises(InvalidEvidence, match="signature"):
             accuse(by, height)
+
+
+def test_what_the_offender_still_wanted_with_its_stake_keeps_nobody_else_out_of_blocks() -> None:
+    """Its transactions are in a pool, and the evidence comes in the block of a forger that has not seen them."""
+    spec = replace(spec_with(), accounts=(*spec_with().accounts, GenesisAccount(Address(KEYS[0].public_key), 50)))
+    offender = Wallet(KEYS[0], spec.hash)
+    node, other = Node(spec), Node(spec)
+    other.chain.evidence.add(two_votes(KEYS[0], 1, spec.hash))
+    node.add(offender.unstake(10, 0), offender.stake(5, 1), offender.transfer(address("b"), 1, 2), node.pay("a", 0))
+    block = other.build()
+    node.perform(node.chain.import_block(block, node.certificate(block), NOW))
+    assert node.chain.ledger.is_out(node.chain.state(), offender.address)
+    assert [each.transaction.sender for each in node.build().transactions] == [address("a")]
+    check_supply(node.chain.state())
