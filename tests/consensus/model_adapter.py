@@ -251,7 +251,9 @@ def sent_by_model(output: Term) -> list[Event]:
 
 
 def validator_set(stakes: dict[str, int]) -> ValidatorSet:
-    return ValidatorSet(Validator(address_of(name), PublicKey(bytes(32)), stake) for name, stake in stakes.items())
+    return ValidatorSet(
+        Validator(address_of(name), PublicKey(address_of(name)), stake) for name, stake in stakes.items()
+    )
 
 
 def production_vote(vote: ModelVote, polka_round: int = -1) -> Vote:

@@ -45,7 +45,7 @@ def address(number: int) -> Address:
 
 
 def set_of(*stakes: int) -> ValidatorSet:
-    return ValidatorSet(Validator(address(at), PublicKey(bytes(32)), stake) for at, stake in enumerate(stakes))
+    return ValidatorSet(Validator(address(at), PublicKey(address(at)), stake) for at, stake in enumerate(stakes))
 
 
 def lottery_of(*stakes: int, height: int = 1) -> Lottery:

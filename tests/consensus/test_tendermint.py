@@ -41,7 +41,7 @@ def address(number: int) -> Address:
 
 
 def validators(*stakes: int) -> ValidatorSet:
-    return ValidatorSet(Validator(address(at), PublicKey(bytes(32)), stake) for at, stake in enumerate(stakes))
+    return ValidatorSet(Validator(address(at), PublicKey(address(at)), stake) for at, stake in enumerate(stakes))
 
 
 def vote(who: int, round: int, step: VoteStep, value: Hash32 | None, polka_round: int = -1) -> Vote:

@@ -26,7 +26,9 @@ def address(number: int) -> Address:
 
 
 def book_of(*stakes: int) -> VoteBook:
-    return VoteBook(ValidatorSet(Validator(address(at), PublicKey(bytes(32)), each) for at, each in enumerate(stakes)))
+    return VoteBook(
+        ValidatorSet(Validator(address(at), PublicKey(address(at)), each) for at, each in enumerate(stakes))
+    )
 
 
 def vote(who: int, round: int, step: VoteStep, value: Hash32 | None, polka_round: int = -1) -> Vote:

@@ -21,6 +21,7 @@ from blockchain.primitives.block import (
     check_body,
     decode_block,
     evidence_root,
+    header_of,
     transaction_root,
 )
 from blockchain.primitives.crypto import Hash32
@@ -145,6 +146,13 @@ def test_repeating_the_last_leaf_does_not_keep_the_root() -> None:
     """The flaw of trees that pad with their last leaf (CVE-2012-2459)."""
     header = replace(BLOCK.header, transaction_count=4)
     assert "transactions" in refused(Block(header, (*RAWS, RAWS[2]), (), CERTIFICATE))
+
+
+@pytest.mark.parametrize("block", [BLOCK, block_of(RAWS, (EVIDENCE,))])
+def test_the_header_is_read_without_the_rest(block: Block) -> None:
+    assert header_of(codec.encode(block)) == block.header
+    with pytest.raises(MalformedMessage):
+        header_of(codec.encode(block)[:-1])
 
 
 def test_other_evidence_is_another_body() -> None:
