@@ -21,17 +21,17 @@ WITHHELD = 0.37 - 1 / 3  # what a third of the stake in many accounts wins by wi
 
 
 def test_without_a_delay_it_wins_nearly_all() -> None:
-    result = Grinder(0, 1, tries=40).play(200)
+    result = Grinder(0, 1, tries=40).play(120)
     assert result.share > 0.9 and result.fair < 0.34, str(result)
 
 
 def test_with_the_default_delay_it_wins_its_share() -> None:
-    result = Grinder(DEFAULT_DELAY, 1, tries=4).play(500)
+    result = Grinder(DEFAULT_DELAY, 1, tries=4).play(300)
     assert abs(result.share - result.fair) < SIGMAS * result.sigma, str(result)
 
 
 def test_with_the_default_delay_it_wins_by_withholding_only() -> None:
-    result = Grinder(DEFAULT_DELAY, 2, tries=4, withholds=True).play(300)
+    result = Grinder(DEFAULT_DELAY, 2, tries=4, withholds=True).play(200)
     assert result.share - result.fair < WITHHELD + SIGMAS * result.sigma, str(result)
 
 

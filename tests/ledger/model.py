@@ -352,7 +352,7 @@ class Model:
         room = self._room(height, closes)
         admitted = self._admit(closes, room)
         asked = bool(self.touched or admitted or closes in self.pause_ends or self.left_out)
-        seats = self.sets[-1]
+        seats = {owner: (self._key_of_seat(owner, closes), stake) for owner, (_, stake) in self.sets[-1].items()}
         room = None if room is None else room - sum(admitted.values())
         if self.candidates() and (asked or self._can_settle_due(height, closes, room)):
             top = self._top(closes, room, admitted)
@@ -368,7 +368,7 @@ class Model:
             return None
         total = sum(stake for _, stake in self.sets[height].values())
         bonded = sum(self.stakers[owner].bonded for owner in self.candidates())
-        return max(0, -(-min(total, bonded) * step // WHOLE) - self._joining(closes))
+        return max(0, -(-min(total, bonded or total) * step // WHOLE) - self._joining(closes))
 
     def _joining(self, closes: int) -> int:
         return sum(self.added.get(h, 0) for h in range(closes - self.rules.stake_delay, closes + 1))
@@ -468,6 +468,9 @@ class Model:
 
     def _recent_misses(self, one: Staker, height: int) -> int:
         return sum(h > height - 1 - self.rules.absence_window for h in one.missed)
+
+    def _key_of_seat(self, owner: bytes, height: int) -> bytes:
+        return self._key(owner, height) if owner in self.stakers else self.sets[-1][owner][0]
 
     def _key(self, owner: bytes, height: int) -> bytes:
         return [key for begins, key in self.stakers[owner].keys if begins <= height][-1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from string import ascii_lowercase
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ from blockchain.seams import Settlement
 from tests.ledger.model import WHOLE, Model, Outcome, Seats
 
 ZERO = Hash32(bytes(32))
-ALL_PREFIXES = [bytes([first]) for first in range(256)]
+PREFIXES = [bytes([letter]) for letter in ascii_lowercase.encode()]  # protocol §3.1; the root covers any other
 
 
 def transaction_of(sender: bytes, nonce: int, fee: int, expiry: int | None, payload: Sequence[Any]) -> Transaction:
@@ -63,7 +64,7 @@ def set_of_seats(seats: Seats) -> ValidatorSet:
 
 
 def records_of(final: FinalState) -> dict[bytes, bytes]:
-    return {key: value for prefix in ALL_PREFIXES for key, value in final.items(prefix)}
+    return {key: value for prefix in PREFIXES for key, value in final.items(prefix)}
 
 
 class LedgerChain:
@@ -168,7 +169,7 @@ class Pair:
     def _compare_settlement(self, done: Settlement, outcome: Outcome) -> None:
         assert (done.minted, done.burnt) == (outcome.minted, outcome.burnt)
         assert (done.forger_reward, done.evidence_reward) == (outcome.forger_reward, outcome.evidence_reward)
-        assert dict(done.signer_rewards) == outcome.signer_rewards
+        assert dict(done.signer_rewards) == {owner: part for owner, part in outcome.signer_rewards.items() if part}
         penalties = [(each.address, each.amount, each.is_evidence) for each in done.penalties]
         assert sorted(penalties) == sorted(outcome.penalties)
         assert sorted(done.released) == sorted(outcome.released)
@@ -191,14 +192,14 @@ class Pair:
         self._compare_sets()
 
     def _compare_staker(self, owner: bytes, value: Sequence[Any]) -> None:
-        keys, _seats, bonded, waiting, unbonding, is_out, suspension, pause = value
+        keys, _seats, bonded, waiting, unbonding, is_out, suspension, pause, is_away = value
         one = self.model.stakers[owner]
         assert [tuple(each) for each in keys] == one.keys
         assert bonded == one.bonded
         assert [amount for _, amount in waiting] == [entry.amount for entry in self.model.waiting_of(owner)]
         kept = [(entry.amount, entry.leaves, entry.left_ms) for entry in one.unbonding]
         assert sorted(map(tuple, unbonding)) == sorted(kept)
-        assert (is_out, suspension) == (one.is_out, one.suspension)
+        assert (is_out, suspension, is_away) == (one.is_out, one.suspension, owner in self.model.away)
         assert (None if pause is None else tuple(pause)) == one.pause
         ledger, state = self.chain.ledger, self.chain.overlay
         for height in range(max(0, self.height - 2), self.height + self.delay + 1):
@@ -229,7 +230,9 @@ def check_invariants(model: Model, height: int) -> None:
     assert closed, "a height without validators"
     candidates = model.candidates()
     if not candidates:
-        assert closed == before
+        assert {owner: stake for owner, (_, stake) in closed.items()} == {
+            owner: stake for owner, (_, stake) in before.items()
+        }
         return
     for owner, (_, stake) in closed.items():
         assert not model.stakers[owner].is_out and stake == model.stakers[owner].bonded

@@ -115,7 +115,7 @@ stakes_of_any_size = st.lists(
 )
 
 
-@settings(deterministic, max_examples=40)
+@settings(deterministic, max_examples=25)
 @given(
     stakes=stakes_of_any_size,
     fee=st.one_of(st.integers(0, 100), st.integers(0, 2**50)),
