@@ -20,7 +20,8 @@ from typing import Any
 
 from blockchain.consensus.lottery import Lottery, next_seed
 from blockchain.errors import InvalidTransaction
-from blockchain.ledger.accounts import AccountLedger, account_of
+from blockchain.ledger.accounts import AccountLedger
+from blockchain.ledger.records import account_of
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.primitives.chain import GenesisAccount, GenesisValidator
 from blockchain.primitives.crypto import Address, Hash32

@@ -67,7 +67,7 @@ class Outcome:
 
 class Model:
     def __init__(self, spec: ChainSpec) -> None:
-        self.rules: Any = spec.parameters
+        self.rules = spec.parameters
         self.issuer = spec.issuer
         self.balance: dict[bytes, int] = {one.address: one.balance for one in spec.accounts}
         self.nonce: dict[bytes, int] = {}
@@ -329,8 +329,12 @@ class Model:
             paid += part
         self.burnt += reward - paid
 
+    def _window(self) -> int:
+        assert self.rules.absence_window is not None
+        return self.rules.absence_window
+
     def _misses_max(self) -> int:
-        return int(self.rules.absence_window * self.rules.absence_share_bp // WHOLE)
+        return self._window() * self.rules.absence_share_bp // WHOLE
 
     def _count_absent(self, height: int, signers: Collection[bytes], done: Outcome) -> None:
         if height < 2 or self.rules.absence_window is None:
@@ -342,7 +346,7 @@ class Model:
             is_paused = one.pause is not None and one.pause[0] <= height - 1 < one.pause[1]
             if address in signers or one.is_out or one.suspension or is_paused:
                 continue
-            one.missed = [h for h in [*one.missed, height - 1] if h > height - 1 - self.rules.absence_window]
+            one.missed = [h for h in [*one.missed, height - 1] if h > height - 1 - self._window()]
             done.absent.append(address)
             if len(one.missed) > self._misses_max() and one.suspension is None:
                 one.suspension = 0
@@ -467,7 +471,7 @@ class Model:
         return one.pause is not None and one.pause[0] <= height < one.pause[1]
 
     def _recent_misses(self, one: Staker, height: int) -> int:
-        return sum(h > height - 1 - self.rules.absence_window for h in one.missed)
+        return sum(h > height - 1 - self._window() for h in one.missed)
 
     def _key_of_seat(self, owner: bytes, height: int) -> bytes:
         return self._key(owner, height) if owner in self.stakers else self.sets[-1][owner][0]

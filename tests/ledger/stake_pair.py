@@ -12,11 +12,11 @@ from string import ascii_lowercase
 from typing import Any
 
 import msgspec
-from blockchain.ledger.supply import check_supply
 
 from blockchain.errors import InvalidTransaction
 from blockchain.ledger.accounts import AccountLedger
 from blockchain.ledger.state import FinalState, Overlay
+from blockchain.ledger.supply import check_supply
 from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32, PublicKey

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator
+from blockchain.primitives.crypto import Address
+from blockchain.primitives.scalars import INTEGER_MAX
 from tests.ledger.stake_pair import Pair
 from tests.samples import BAD_KEYS, address, key, spec_of
 
@@ -52,7 +54,7 @@ def spec_from(choose: Choose) -> ChainSpec:
     return spec_of(
         issuer=ISSUER,
         accounts=tuple(GenesisAccount(address(f"staker {n}"), balance) for n in range(8)),
-        validators=tuple(GenesisValidator(each, stake) for each, stake in zip(OWNERS[:4], stakes, strict=False)),
+        validators=tuple(GenesisValidator(Address(OWNERS[n]), stake) for n, stake in enumerate(stakes)),
         parameters={name: choose(values) for name, values in options.items()},
     )
 
@@ -95,7 +97,8 @@ class Play:
         return choose([*sorted(self.pair.model.stakers), OWNERS[6]])
 
     def _amount(self, choose: Choose) -> int:
-        return choose((*range(1, 14), 20, 30, 33, 60, 61, 100, 101, 250, 400, 2**53 - 1))
+        amounts: list[int] = [*range(1, 14), 20, 30, 33, 60, 61, 100, 101, 250, 400, INTEGER_MAX]
+        return choose(amounts)
 
     def money(self, choose: Choose) -> None:
         kind, sender = choose(

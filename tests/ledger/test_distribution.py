@@ -9,7 +9,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blockchain.ledger.accounts import account_of
+from blockchain.ledger.records import account_of
 from blockchain.ledger.state import Overlay
 from blockchain.ledger.supply import check_supply
 from blockchain.primitives.chain import GenesisAccount, GenesisValidator
