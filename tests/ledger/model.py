@@ -288,6 +288,7 @@ class Model:
         one.unbonding = [entry for entry in one.unbonding if entry.amount > 0]
         self._unbond(one, remains, closes)
         one.is_out, one.pause, one.suspension, one.missed = True, None, None, []
+        self.away = [owner for owner in self.away if owner != offender]
         self.touched.add(offender)
         lost = before - self.held()
         reward = 0 if forger == offender else lost * self.rules.evidence_reward_bp // WHOLE

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tests.ledger.stake_play import Choose, Play, T
+from blockchain.primitives.chain import GenesisAccount, GenesisValidator
+from tests.ledger.model import KEYS_MAX, TICKETS_MAX, WAITING_MAX
+from tests.ledger.stake_pair import Pair
+from tests.ledger.stake_play import PROOF, Choose, Play, T
+from tests.samples import address, key, spec_of
 
 MET = {
     "expired", "not_issuer", "nonce_used", "nonce_gap", "insufficient_balance", "supply_exceeded",
@@ -88,6 +93,44 @@ def test_the_ledger_does_what_the_model_does() -> None:
 def test_seeded_chains() -> None:
     seen = run_seeds(range(8), 80)
     assert seen["blocks"] > 400 and {"penalties", "released", "absent", "queue", "away", "pressed in"} <= set(seen)
+
+
+def quiet_pair(accounts: int, **parameters: Any) -> Pair:
+    """A chain on which one validator signs, and money for everybody."""
+    free = {"stake_delay": 0, "stake_min": 1, "stake_step_max_bp": None, "absence_window": None}
+    everybody = [address(f"one of many {n}") for n in range(accounts)]
+    held = tuple(GenesisAccount(owner, 1_000) for owner in everybody)
+    first = (GenesisValidator(everybody[0], 1_000_000),)
+    return Pair(spec_of(issuer=None, accounts=held, validators=first, parameters=free | parameters))
+
+
+def finish(pair: Pair) -> None:
+    forger = bytes(next(iter(pair.model.sets[0])))
+    pair.finish(pair.time_ms + 1, forger, (), (forger,) if pair.height > 1 else ())
+
+
+def test_sixty_four_keys() -> None:
+    pair = quiet_pair(1)
+    owner = bytes(address("one of many 0"))
+    for n in range(KEYS_MAX - 1):
+        assert pair.apply(owner, n, 0, None, ("ROTATE", bytes(key(f"rotated {n}").public_key), PROOF)) is None
+        finish(pair)
+    assert (
+        pair.apply(owner, KEYS_MAX - 1, 0, None, ("ROTATE", bytes(key("last").public_key), PROOF)) == "rotations_full"
+    )
+
+
+@pytest.mark.slow
+def test_a_thousand_tickets_a_block() -> None:
+    """More wait than one block admits: the rest comes with the next, in the order of the tickets."""
+    pair = quiet_pair(70)
+    for n in range(70):
+        for nonce in range(WAITING_MAX):
+            assert pair.apply(bytes(address(f"one of many {n}")), nonce, 0, None, ("STAKE", 1 + n, None, None)) is None
+    finish(pair)
+    assert len(pair.model.waiting) == 70 * WAITING_MAX - TICKETS_MAX
+    finish(pair)
+    assert not pair.model.waiting
 
 
 @pytest.mark.slow
