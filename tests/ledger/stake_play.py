@@ -35,7 +35,7 @@ def spec_from(choose: Choose) -> ChainSpec:
     options: dict[str, Sequence[Any]] = {
         "stake_delay": (0, 1, 2, 3),
         "unbonding_blocks": (2, 3, 6),
-        "unbonding_ms": (1, 400, 4_000),
+        "unbonding_ms": (3, 401, 4_000),  # sums of three of the steps below, and more
         "validators_max": (4, 5) if len(stakes) > 3 else (3, 4),
         "stake_min": (1, 10),
         "stake_step_max_bp": (None, 1_000, 3_333),
