@@ -75,7 +75,7 @@ SPEC = ChainSpec(
     parameters=Parameters(block_threshold=2, block_max_wait_ms=None),
     issuer=Address(BOB_KEY.public_key),
     accounts=(GenesisAccount(Address(ALICE_KEY.public_key), 1_000),),
-    validators=(GenesisValidator(Address(ALICE_KEY.public_key), 1),),
+    validators=(GenesisValidator(Address(ALICE_KEY.public_key), 100),),
 )
 GENESIS_HASH = SPEC.hash
 ALICE = Wallet(ALICE_KEY, GENESIS_HASH)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
-from blockchain.primitives.crypto import Address, Hash32, PublicKey, SigningKey
+from blockchain.primitives.crypto import Address, Hash32, SigningKey
+from blockchain.primitives.transaction import prove_possession
 from blockchain.seams import BlockFinalized, ForgerDrawn, NodeEvent
 from blockchain.simulator.network import Links
 from blockchain.simulator.scenario import GENESIS_MS, key
@@ -60,10 +61,12 @@ class Stage:
         self._nonce += 1
         return self.pay_again(number)
 
-    def stake(self, number: int, amount: int, key: PublicKey) -> None:
+    def stake(self, number: int, amount: int, key: SigningKey) -> None:
         """Lock some of the rich account's money behind a validator key."""
         self._nonce += 1
-        verified = self._wallet.stake(amount, self._nonce - 1, validator_key=key)
+        nonce = self._nonce - 1
+        proof = prove_possession(key, self._wallet.address, nonce, self._wallet.genesis_hash)
+        verified = self._wallet.stake(amount, nonce, validator_key=key.public_key, proof=proof)
         token = self.world.submit(number, (verified,))
         assert [result.code for result in self.world.replies[token]] == [""]
 

@@ -216,7 +216,7 @@ def test_two_that_wait_for_their_stake_to_count_look_when_it_does() -> None:
         stage.world.nodes[number].hold(new)
         stage.world.nodes[number].caution = LOOK
     stage.start(*range(6))
-    stage.stake(1, 10, new.public_key)
+    stage.stake(1, 10, new)
     grow(stage, 3)
     stage.run(LISTENED)
     for number in (4, 5):
