@@ -1,7 +1,7 @@
 """The rules of stake once more, as plainly as they can be said: what the ledger's tests compare it with.
 
-Written from the text of the protocol (§3, §6) alone, by somebody who had not read the ledger. No records, no queues,
-no sets carried from height to height: dicts, and a scan of everything at the end of each block.
+Written from the text of the protocol (§3, §6) alone, by somebody who had not read the ledger: dicts, lists, and a
+scan of everything at the end of each block. What the records of such a state are, `model_records` says.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Staker:
     """One account's `v` and `m`."""
 
     keys: list[tuple[int, bytes]]
+    seats: list[tuple[int, int]] = field(default_factory=list)  # from height, stake: the newest that counts, and later
     bonded: int = 0
     unbonding: list[Unbonding] = field(default_factory=list)
     is_out: bool = False
@@ -48,6 +49,7 @@ class Staker:
 class Waiting:
     owner: bytes
     amount: int
+    ticket: int
 
 
 @dataclass
@@ -65,6 +67,10 @@ class Outcome:
     absent: list[bytes] = field(default_factory=list)
 
 
+def _newest(seats: list[tuple[int, int]], height: int) -> tuple[int, int] | None:
+    return max((seat for seat in seats if seat[0] <= height), default=None)
+
+
 class Model:
     def __init__(self, spec: ChainSpec) -> None:
         self.rules = spec.parameters
@@ -75,19 +81,24 @@ class Model:
         self.owner_of_key: dict[bytes, bytes] = {}
         for one in spec.validators:
             key = one.key or one.address
-            self.stakers[one.address] = Staker([(0, bytes(key))], bonded=one.stake)
+            self.stakers[one.address] = Staker([(0, bytes(key))], [(0, one.stake)], one.stake)
             self.owner_of_key[bytes(key)] = one.address
         self.waiting: list[Waiting] = []  # oldest first
+        self.tickets = (0, 0)  # the first that was not passed yet, and the next
+        self.holders: dict[int, bytes] = {}  # of the tickets, those included whose stake is gone
+        self.leaving: list[tuple[int, bytes]] = []  # leaves, owner: what unbonds, in the order of leaving
+        self.released = 0  # how many have been passed of those
+        self.changes: dict[int, set[bytes]] = {}  # height: who changes there
         self.minted = self.held()
         self.burnt = self.fees = 0
         self.eligible, self.inactive = sum(one.stake for one in spec.validators), 0
         self.away: list[bytes] = []  # whom the newest closing granted a pause or suspension
         self.away_before: list[bytes] = []  # the same of the block before
-        self.left_out = False  # whether it kept somebody out for want of room
+        self.left_out = 0  # how many it kept out for want of room
         self.touched: set[bytes] = set()
         self.added: dict[int, int] = {}  # height: new stake that counts from there
         self.pressed: set[int] = set()  # heights at which somebody came in for whom there was no room
-        self.pause_ends: set[int] = set()
+        self.pause_ends: dict[int, set[bytes]] = {}
         first: Seats = {one.address: (bytes(one.key or one.address), one.stake) for one in spec.validators}
         self.sets: list[Seats] = [first] * (2 + self.rules.stake_delay)  # by height
 
@@ -177,7 +188,9 @@ class Model:
             self.stakers[sender] = Staker([(counts, named)])
             self.owner_of_key[named] = sender
         self._pay(sender, -amount)
-        self.waiting.append(Waiting(sender, amount))
+        first, ticket = self.tickets
+        self.waiting.append(Waiting(sender, amount, ticket))
+        self.tickets, self.holders[ticket] = (first, ticket + 1), sender
         self.touched.add(sender)
 
     def _unstake(self, leaves: int, sender: bytes, amount: int) -> None:
@@ -242,7 +255,7 @@ class Model:
         if one.bonded > share or self.inactive + one.bonded > budget:
             raise Refused("pause_too_large")
         one.pause = (begins, begins + blocks)
-        self.pause_ends.add(begins + blocks)
+        self.pause_ends.setdefault(begins + blocks, set()).add(sender)
         self.inactive += one.bonded
         self.touched.add(sender)
 
@@ -302,15 +315,27 @@ class Model:
             for entry in list(one.unbonding):
                 if entry.leaves == height:
                     entry.left_ms = time_ms
+                    self.leaving.append((height, owner))
                 is_over = height > entry.leaves + self.rules.unbonding_blocks
                 if is_over and entry.left_ms is not None and time_ms > entry.left_ms + self.rules.unbonding_ms:
                     one.unbonding.remove(entry)
                     self._pay(owner, entry.amount)
                     done.released.append((owner, entry.amount))
+        self._pass_released()
+        for owner in self.changes.pop(height, set()) & set(self.stakers):
+            one = self.stakers[owner]
+            one.seats = [seat for seat in one.seats if seat[0] > height or seat == _newest(one.seats, height)]
         for owner, one in list(self.stakers.items()):
             is_seated = any(owner in seats for seats in self.sets[height:])
             if self.stake_of(owner) == 0 and not one.unbonding and not one.is_out and not is_seated:
                 del self.stakers[owner]
+
+    def _pass_released(self) -> None:
+        """The queue of what unbonds, up to the first entry that is still there."""
+        for leaves, owner in self.leaving[self.released :]:
+            if owner in self.stakers and any(entry.leaves == leaves for entry in self.stakers[owner].unbonding):
+                break
+            self.released += 1
 
     def _reward(self, height: int, forger: bytes, signers: Collection[bytes], done: Outcome) -> None:
         new = min(self.rules.reward_per_block, self.rules.supply_max - self.minted)
@@ -363,8 +388,23 @@ class Model:
             top = self._top(closes, room, admitted)
             seats = self._seats(top, height, closes, done)
         assert len(self.sets) == closes, "one set a height"
+        self._note_changes(closes, seats)
         self.sets.append(seats)
         self.touched = set()
+        self.pause_ends.pop(closes, None)
+
+    def _note_changes(self, closes: int, seats: Seats) -> None:
+        """Whose seat changed, and of the touched those whom the height concerns otherwise."""
+        changes = self.changes.setdefault(closes, set())
+        for owner, one in self.stakers.items():
+            stake = seats[owner][1] if owner in seats else 0
+            if stake != (self.sets[-1][owner][1] if owner in self.sets[-1] else 0):
+                changes.add(owner)
+                one.seats.append((closes, stake))
+            has_new_key = owner in seats and one.keys[-1][0] == closes
+            is_leaving = any(entry.leaves == closes for entry in one.unbonding)
+            if owner in self.touched and (has_new_key or is_leaving or one.is_out):
+                changes.add(owner)
 
     def _room(self, height: int, closes: int) -> int | None:
         """For new stake, in the set that is closed now; None: no bound."""
@@ -381,14 +421,19 @@ class Model:
     def _admit(self, closes: int, room: int | None) -> dict[bytes, int]:
         """How much of whose stake left the queue."""
         admitted: dict[bytes, int] = {}
-        for entry in self.waiting[:TICKETS_MAX]:
-            amount = entry.amount if room is None else min(entry.amount, room - sum(admitted.values()))
-            if amount > 0:
-                admitted[entry.owner] = admitted.get(entry.owner, 0) + amount
-                self.stakers[entry.owner].bonded += amount
-                entry.amount -= amount
-            if entry.amount > 0:
+        first, following = self.tickets
+        for ticket in range(first, min(following, first + TICKETS_MAX)):
+            for entry in self.waiting:
+                if entry.ticket == ticket:
+                    amount = entry.amount if room is None else min(entry.amount, room - sum(admitted.values()))
+                    admitted[entry.owner] = admitted.get(entry.owner, 0) + amount
+                    self.stakers[entry.owner].bonded += amount
+                    entry.amount -= amount
+            if any(entry.ticket == ticket and entry.amount for entry in self.waiting):
                 break
+            del self.holders[ticket]
+            self.tickets = (ticket + 1, following)
+        admitted = {owner: amount for owner, amount in admitted.items() if amount}
         self.waiting = [entry for entry in self.waiting if entry.amount > 0]
         self.added[closes] = sum(admitted.values())
         return admitted
@@ -412,7 +457,7 @@ class Model:
             room = None if room is None else max(0, room - need)
             self.added[closes] += need
         top += [owner for owner in order[most:] if owner in before][: len(out)]
-        self.left_out = bool(out)
+        self.left_out = len(out)
         if not top:
             top = out[:1]
             self.pressed.add(closes)
