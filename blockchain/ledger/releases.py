@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from blockchain.ledger.records import (
@@ -23,6 +25,8 @@ from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.records import Stakeholder, Unbonding
 from blockchain.seams import State
+
+RELEASES_MAX: Final = 1_000  # amounts a block, those that a penalty took included: the end of a block is bounded work
 
 
 def begin_set(state: State, header: Header) -> None:
@@ -49,11 +53,11 @@ def _left(entry: Unbonding, header: Header) -> Unbonding:
 
 
 def release(state: State, parameters: Parameters, header: Header) -> tuple[tuple[Address, int], ...]:
-    """Pay out what has unbonded for long enough, in blocks and in time."""
+    """Pay out what has unbonded for long enough, in blocks and in time, at most RELEASES_MAX amounts a block."""
     queue = leaving_queue(state)
     first = queue.first
     released = []
-    while first < queue.next:
+    while first < min(queue.next, queue.first + RELEASES_MAX):
         leaver = leaver_at(state, first)
         address = Address(leaver.address)
         holder = stakeholder(state, address)

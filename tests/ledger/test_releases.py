@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from blockchain.ledger import releases
 from blockchain.ledger.records import Leaver, leaver_at, leaving_queue, put_stakeholder
 from blockchain.primitives.chain import GenesisValidator
 from blockchain.primitives.records import Unbonding
@@ -69,6 +70,15 @@ def test_what_left_first_comes_first_and_the_rest_waits() -> None:
     assert chain.block().released == ((address("w"), 40),)
     assert chain.block().released == tuple(sorted([(address("w"), 60), (address("x"), 100)]))
     assert chain.block().released == ()
+
+
+def test_a_block_pays_out_a_bounded_number_and_the_next_one_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "RELEASES_MAX", 2)
+    chain = chain_of(1)
+    chain.block(*(chain.send(name, Unstake(40)) for name in "vwx"))
+    first_release(chain)
+    assert [chain.balance(name) for name in sorted("vwx", key=address)] == [40, 40, 0]
+    assert chain.block().released == ((max(map(address, "vwx")), 40),)
 
 
 def test_what_is_released_can_be_spent_in_the_next_block() -> None:
