@@ -15,7 +15,7 @@ from blockchain.primitives import vrf
 from blockchain.primitives.chain import ChainSpec
 
 WHOLE = 10_000  # basis points
-STAKERS_MAX, WAITING_MAX, UNBONDING_MAX, KEYS_MAX, TICKETS_MAX = 10_000, 16, 16, 64, 1_000
+STAKERS_MAX, WAITING_MAX, UNBONDING_MAX, KEYS_MAX, TICKETS_MAX, RELEASES_MAX = 10_000, 16, 16, 64, 1_000, 1_000
 
 Seats = dict[bytes, tuple[bytes, int]]  # address: validator key, stake
 
@@ -312,16 +312,19 @@ class Model:
 
     def _release(self, height: int, time_ms: int, done: Outcome) -> None:
         for owner, one in sorted(self.stakers.items()):
-            for entry in list(one.unbonding):
+            for entry in one.unbonding:
                 if entry.leaves == height:
                     entry.left_ms = time_ms
                     self.leaving.append((height, owner))
-                is_over = height > entry.leaves + self.rules.unbonding_blocks
-                if is_over and entry.left_ms is not None and time_ms > entry.left_ms + self.rules.unbonding_ms:
-                    one.unbonding.remove(entry)
-                    self._pay(owner, entry.amount)
-                    done.released.append((owner, entry.amount))
-        self._pass_released()
+        for leaves, owner in self.leaving[self.released :][:RELEASES_MAX]:
+            left = [entry for entry in self._unbonding(owner) if entry.leaves == leaves]
+            if left and not self._is_over(left[0], height, time_ms):
+                break
+            self.released += 1
+            for entry in left:
+                self.stakers[owner].unbonding.remove(entry)
+                self._pay(owner, entry.amount)
+                done.released.append((owner, entry.amount))
         for owner in self.changes.pop(height, set()) & set(self.stakers):
             one = self.stakers[owner]
             one.seats = [seat for seat in one.seats if seat[0] > height or seat == _newest(one.seats, height)]
@@ -330,12 +333,13 @@ class Model:
             if self.stake_of(owner) == 0 and not one.unbonding and not one.is_out and not is_seated:
                 del self.stakers[owner]
 
-    def _pass_released(self) -> None:
-        """The queue of what unbonds, up to the first entry that is still there."""
-        for leaves, owner in self.leaving[self.released :]:
-            if owner in self.stakers and any(entry.leaves == leaves for entry in self.stakers[owner].unbonding):
-                break
-            self.released += 1
+    def _unbonding(self, owner: bytes) -> list[Unbonding]:
+        return self.stakers[owner].unbonding if owner in self.stakers else []
+
+    def _is_over(self, entry: Unbonding, height: int, time_ms: int) -> bool:
+        assert entry.left_ms is not None, "in the queue before it left"
+        in_blocks = height > entry.leaves + self.rules.unbonding_blocks
+        return in_blocks and time_ms > entry.left_ms + self.rules.unbonding_ms
 
     def _reward(self, height: int, forger: bytes, signers: Collection[bytes], done: Outcome) -> None:
         new = min(self.rules.reward_per_block, self.rules.supply_max - self.minted)
