@@ -130,10 +130,10 @@ class NodeService:
         The records are written here, where all else that could be refused has passed.
         """
         records = tuple(signer.load() for signer in self._signers.values())
-        await self._handle(Started(records, secrets.randbits(63)))
         for signer in self._signers.values():
             if isinstance(signer, RemoteSigner):
-                signer.begin(self._give)
+                signer.begin(self._give)  # before anything is asked of it: no answer is lost
+        await self._handle(Started(records, secrets.randbits(63)))
         self._tasks = [
             asyncio.create_task(self._consume(), name="core"),
             asyncio.create_task(self._intake.run(), name="peers"),

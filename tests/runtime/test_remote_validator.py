@@ -174,3 +174,26 @@ def test_others_go_on_without_the_one_whose_signer_is_lost_and_it_votes_again_wh
             raise AssertionError("it votes no more")
 
     run(scenario())
+
+
+def test_a_signer_that_is_lost_while_its_node_starts_is_asked_when_it_is_back(tmp_path: Path) -> None:
+    """What it was asked for at the very beginning was refused, and not forgotten: else the only forger never forges."""
+
+    async def scenario() -> None:
+        spec, own = chain_of(10), SigningKey(b"\x31" * 32)
+        async with held(tmp_path, spec, "v", own) as holder:
+            async with contextlib.AsyncExitStack() as stack:
+                node = await node_of(spec, tmp_path / "node", own, await holder.remote(own, stack), stack)
+                await holder.stop()
+                await until(lambda: "the signer: " in node.status().consensus.waiting_for)
+                await Payer(spec, node).pay()
+            await holder.start(own)
+            async with contextlib.AsyncExitStack() as stack:
+                remote = await holder.remote(own, stack)
+                await holder.stop()
+                await until(lambda: not remote._is_up)
+                node = await node_of(spec, tmp_path / "node", own, remote, stack)
+                await holder.start(own)
+                await until(lambda: node.status().height == 1)
+
+    run(scenario())
