@@ -43,6 +43,7 @@ from blockchain.seams import (
     TimerKind,
 )
 
+AHEAD_MAX_MS: Final = 86_400_000  # no clock in use is wrong by more: one that was must not stop its validator for ever
 _PEER_SHOWN: Final = 16  # hex digits of a node id in a sentence
 
 
@@ -219,7 +220,12 @@ class Lookout:
     def on_announced(self, said: Announcement, sender: PeerId | None, now: int) -> None:
         if sender is None:
             self._announced_ms = said.time_ms
-        elif self.wants(said) and self._key is not None and self._signed_by(said, self._key):
+        elif (
+            self.wants(said)
+            and said.time_ms <= now + AHEAD_MAX_MS
+            and self._key is not None
+            and self._signed_by(said, self._key)
+        ):
             self._stop(
                 self._key,
                 f"another process has its key: instance {said.instance} announced itself, by way of {_peer(sender)}, "

@@ -171,11 +171,19 @@ def heard(bench: Bench, said: Announcement) -> str:
     [
         (8, NOW, 0, True),
         (8, NOW + 3_600_000, 0, True),
+        (8, NOW + 86_400_001, 0, False),
         (8, NOW - 1, 0, False),
         (INSTANCE, NOW + 1, 0, False),
         (8, NOW, 1, False),
     ],
-    ids=["another process", "with a clock far ahead", "of before", "its own", "of a key that it no longer has"],
+    ids=[
+        "another process",
+        "with a clock far ahead",
+        "of a past with a wrong clock",
+        "of before",
+        "its own",
+        "of a key that it no longer has",
+    ],
 )
 def test_an_announcement_of_another_process_stops_it(instance: int, time_ms: int, key: int, stops: bool) -> None:
     bench = Bench()
