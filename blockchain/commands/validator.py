@@ -134,9 +134,10 @@ def _check_new(path: Path) -> None:
 def _key_text(key_file: Path) -> bytes:
     """A key file as it is, if it may be moved. Raises KeyFileError."""
     from blockchain.errors import KeyFileError
-    from blockchain.runtime.keystore import check_folder, check_mode, check_secret, public_key_of
+    from blockchain.runtime.keystore import check_folder, check_mode, check_private, check_secret, public_key_of
 
     check_mode(key_file, public_ok=False)
+    check_private(key_file)
     check_folder(key_file.parent)
     check_secret(key_file, public_key_of(key_file))
     try:
@@ -205,7 +206,7 @@ def _targets(
     """Each key with its record and the name of its file here. Raises ConfigError, KeyFileError, HistoryRefused."""
     from blockchain.commands.node import record_of
     from blockchain.errors import ConfigError, KeyFileError
-    from blockchain.runtime.keystore import check_owner, public_key_of
+    from blockchain.runtime.keystore import check_owner, check_private, public_key_of
     from blockchain.runtime.record_file import RecordFile
 
     key_files = _key_files(config)
@@ -218,6 +219,7 @@ def _targets(
     for key_file, one in zip(key_files, keys, strict=True):
         if key_file.exists():
             check_owner(key_file)
+            check_private(key_file)
             if public_key_of(key_file) != one.public_key:
                 raise KeyFileError(str(key_file), "it is there and holds another key: name another file for this one")
         record = RecordFile(record_of(key_file, one.public_key, config, spec), one.public_key, spec.hash)

@@ -231,6 +231,11 @@ def check_owner(path: Path) -> None:
         raise KeyFileError(str(path), f"it belongs to another user (uid {owner}): do this as that user")
 
 
+def check_private(path: Path) -> None:
+    """Refuse a file that holds no private key, encrypted or not. Raises KeyFileError."""
+    _private_block(path, _read_blocks(path))
+
+
 def check_secret(path: Path, key: PublicKey) -> None:
     """Refuse a key that everybody has. For every chain whose genesis does not say `demo`. Raises KeyFileError."""
     if key in DEMO_KEYS:

@@ -268,6 +268,36 @@ def test_the_same_move_is_exported_again(here: Machine, there: Machine, tmp_path
     assert there.would_sign()
 
 
+def public_half(key_file: Path, name: str) -> Path:
+    """What `openssl pkey -pubout` writes; its record would be that of the key file."""
+    path = key_file.with_name(name)
+    path.write_text("-----BEGIN PUBLIC" + key_file.read_text().partition("-----BEGIN PUBLIC")[2])
+    path.chmod(0o600)
+    return path
+
+
+def test_a_public_key_is_not_moved_for_the_validator(
+    here: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, public = tmp_path / "validator.move", public_half(here.key_file, "validator.pub")
+    words = ["validator", "move", "export", str(path), *here.flags()]
+    words[words.index(f"--key_file={here.key_file}")] = f"--key_file={public}"
+    assert main(words) == EXIT_FAILED
+    assert "no private key in it" in stderr_line(capsys)
+    assert not path.exists() and here.would_sign()
+
+
+def test_a_public_key_does_not_stand_in_the_way_of_the_one_that_is_moved(
+    here: Machine, there: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "validator.move"
+    assert here.do("validator", "move", "export", path) == 0
+    public_half(here.key_file, "public").rename(there.key_file)
+    assert there.do("validator", "move", "import", path) == EXIT_FAILED
+    assert "no private key in it" in stderr_line(capsys)
+    assert not there.record().exists(), "nothing was changed"
+
+
 def test_both_keys_of_a_rotation_move_together(here: Machine, there: Machine, tmp_path: Path) -> None:
     path = tmp_path / "validator.move"
     write_key_file(here.folder / "keys" / "next.pem", NEXT, None)
