@@ -23,6 +23,7 @@ from blockchain.consensus.evidence import accused, author_of
 from blockchain.consensus.signing import last_position, position_of, step_of, unsigned
 from blockchain.node.announcements import NEWS_MS
 from blockchain.node.chain import Chain
+from blockchain.node.level import Level
 from blockchain.node.sightings import Search, Sighting, seen_in_block, seen_in_certificate
 from blockchain.node.sync import Sync
 from blockchain.primitives.block import VerifiedBlock
@@ -90,6 +91,7 @@ class Lookout:
         self._announced_ms = 0
         self._is_looking = False
         self._listened_ms = 0
+        self._level = Level(sync, caution.look_ms)
         self._out: list[Effect] = []
         if self._keys:
             chain.on_final = self._on_final
@@ -157,12 +159,16 @@ class Lookout:
             self._is_looking = self._is_looking or not self._search.is_over_for(self._key)
             return False
         self._since_ms, self._listened_ms, self._is_looking = now, 0, True
+        self._level = Level(self._sync, self._caution.look_ms)
         return True
 
     # ------------------------------------------------------------------------------------------------ looking
 
     def _end_look(self) -> None:
-        if not self._is_looking or self._key is None or self._awaited(self._key):
+        if not self._is_looking or self._key is None:
+            return
+        self._level.note(self._listened_ms)
+        if self._awaited(self._key):
             return
         self._is_looking = False
         if self._key in self._floors:
@@ -178,13 +184,13 @@ class Lookout:
             return f"looks through its blocks for what its key has signed, at height {self._search.height} now"
         if not self._must_listen(key):
             return ""
-        best, height = self._sync.best_height, self._chain.height
+        best = self._sync.best_height
         if best == 0 and not self._is_alone():
             return "listens for others that sign with its key: no peer has told its height yet"
         left_ms = self._caution.look_ms - self._listened_ms
         if left_ms > 0:
             return f"listens for others that sign with its key, for {-(-left_ms // 1000)} s more"
-        return f"catches up before it signs: peers are at height {best - 1}" if best > height else ""
+        return f"catches up before it signs: peers are at height {best - 1}" if self._level.is_behind else ""
 
     def _must_listen(self, key: PublicKey) -> bool:
         """Whether it has to be level with its peers first. A demo's keys are everybody's: nothing to protect there."""

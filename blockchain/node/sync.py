@@ -69,9 +69,25 @@ class Sync:
 
         A peer may say what it likes. One that did not answer as it promised is not believed until it does.
         """
-        peers = self._gossip.peers.values()
-        believed = [peer.height for peer in peers if self._sources.is_believed(peer)]
-        return max(believed or [peer.height for peer in peers], default=0)
+        return max((peer.height for peer in self._believed()), default=0)
+
+    @property
+    def ahead(self) -> frozenset[PeerId]:
+        """The peers that say they are further than this node, of those that `best_height` goes by."""
+        return frozenset(peer.id for peer in self._believed() if peer.height > self._chain.height)
+
+    @property
+    def is_level_with_some(self) -> bool:
+        """Whether one of those peers says that it is where this node is."""
+        return any(peer.height == self._chain.height for peer in self._believed())
+
+    def has_served(self, peer: PeerId) -> bool:
+        """Whether a connected peer has served blocks, in time, when it was asked last."""
+        return self._sources.of(peer).has_served
+
+    def _believed(self) -> list[Peer]:
+        peers = list(self._gossip.peers.values())
+        return [peer for peer in peers if self._sources.is_believed(peer)] or peers
 
     @property
     def is_syncing(self) -> bool:

@@ -27,6 +27,7 @@ from blockchain.seams import (
     Effect,
     Emit,
     PeerConnected,
+    PeerDisconnected,
     PeerId,
     SetTimer,
     Sign,
@@ -76,7 +77,9 @@ class Bench:
         self.feed(Started((record_of(LAST) if record is None else record,), INSTANCE))
         self.feed(PeerConnected(PEER, ""))
 
-    def feed(self, given: Started | PeerConnected | MessageReceived | TimerFired | Signed, now: int = NOW) -> None:
+    def feed(
+        self, given: Started | PeerConnected | PeerDisconnected | MessageReceived | TimerFired | Signed, now: int = NOW
+    ) -> None:
         self.effects += self.core.handle(given, now)
 
     def hear(self, *votes: Vote) -> str:
@@ -249,6 +252,65 @@ def test_an_empty_record_waits_until_it_has_heard_where_the_others_are() -> None
     assert "peers are at height 2" in bench.why
     bench.feed(MessageReceived(PEER, Status(1, 0, Step.PROPOSE, ())))
     assert bench.why == ""
+
+
+class Crowd:
+    """A validator that looks for 10 s, beside one honest peer that is level with it."""
+
+    def __init__(self, record: SigningRecord | None = None) -> None:
+        self.bench = Bench(record, Caution(look_ms=10_000))
+        self.tell(PEER, self.height)
+
+    @property
+    def height(self) -> int:
+        return self.bench.core.chain.height
+
+    def tell(self, peer: PeerId, height: int) -> None:
+        self.bench.feed(MessageReceived(peer, Status(height, 0, Step.PROPOSE, ())))
+
+    def come(self, name: int, height: int) -> PeerId:
+        peer = PeerId(name.to_bytes(32, "big"))
+        self.bench.feed(PeerConnected(peer, ""))
+        self.tell(peer, height)
+        return peer
+
+    def leave(self, peer: PeerId) -> None:
+        self.bench.feed(PeerDisconnected(peer))
+
+    def tick(self, count: int = 1) -> str:
+        for _ in range(count):
+            self.bench.feed(TimerFired(TimerKey(TimerKind.STATUS)))
+        return self.bench.why
+
+
+def test_liars_who_come_one_after_the_other_do_not_keep_a_validator_from_signing() -> None:
+    crowd = Crowd()
+    liar, seconds = crowd.come(1, 1_000), 0
+    while crowd.tick() and seconds < 40:
+        if seconds % 3 == 2:  # before it fails to answer
+            successor = crowd.come(seconds, 1_000)
+            crowd.leave(liar)
+            liar = successor
+        seconds += 1
+    assert 10 <= seconds < 20 and crowd.bench.why == ""
+
+
+def test_who_was_there_when_it_had_listened_is_waited_for() -> None:
+    crowd = Crowd()
+    assert "for 1 s more" in crowd.tick(9)
+    ahead = crowd.come(1, crowd.height + 1)
+    assert "catches up" in crowd.tick(4)
+    crowd.tell(ahead, crowd.height)
+    assert crowd.bench.why == ""
+
+
+def test_where_nobody_is_level_whoever_comes_is_waited_for() -> None:
+    crowd = Crowd()
+    crowd.tell(PEER, crowd.height + 1)
+    assert "catches up" in crowd.tick(11)
+    crowd.come(1, crowd.height + 7)
+    crowd.leave(PEER)
+    assert "catches up" in crowd.tick(2)
 
 
 def test_without_the_check_nothing_is_looked_at() -> None:
