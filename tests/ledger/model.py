@@ -214,6 +214,8 @@ class Model:
             rest -= taken
         self.waiting = [entry for entry in self.waiting if entry.amount > 0]
         one.bonded -= rest
+        if one.bonded == 0:
+            self.away = [owner for owner in self.away if owner != sender]
         self._unbond(one, amount, leaves)
         self.touched.add(sender)
 
@@ -461,11 +463,11 @@ class Model:
             room = None if room is None else max(0, room - need)
             self.added[closes] += need
         top += [owner for owner in order[most:] if owner in before][: len(out)]
-        self.left_out = len(out)
         if not top:
-            top = out[:1]
+            top, out = out[:1], out[1:]
             self.pressed.add(closes)
             self.added[closes] += self.stakers[top[0]].bonded - admitted.get(top[0], 0)
+        self.left_out = len(out)
         return top
 
     def _drop_due(self, height: int) -> list[bytes]:
