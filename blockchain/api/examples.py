@@ -213,6 +213,7 @@ STATUS: Final[Example] = {
     "is_halted": "",
     "validator": ADDRESS_A,
     "is_active": True,
+    "keys": [KEY_A],
     "peers": 2,
     "pool": {"pending": 1, "ready": 1, "bytes": 150, "threshold": 2},
     "waiting_for": "pool holds 1 of 2",

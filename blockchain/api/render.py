@@ -60,6 +60,7 @@ def status(view: StatusView, spec: ChainSpec, genesis_hash: Hash32, node_id: byt
         "is_halted": view.is_halted,
         "validator": _address_or_none(view.validator),
         "is_active": view.is_active,
+        "keys": [key.hex() for key in view.keys],
         "peers": view.peers,
         "pool": msgspec.structs.asdict(view.pool),
         "waiting_for": view.consensus.waiting_for,

@@ -68,6 +68,7 @@ class StatusAnswer(BaseModel):
     is_halted: Annotated[str, Field(description="why, or empty")]
     validator: AddressText | None
     is_active: bool
+    keys: Annotated[list[Hash], Field(description="the validator keys that it holds, whether they count or not")]
     peers: Number
     pool: PoolPart
     waiting_for: str

@@ -51,6 +51,7 @@ class Status(Struct, frozen=True):
     is_halted: str
     validator: str | None
     is_active: bool
+    keys: tuple[str, ...]
     peers: int
     pool: Pool
     waiting_for: str

@@ -100,5 +100,12 @@ def _sync(status: Status) -> list[str]:
 
 def _validator(status: Status) -> str:
     if status.validator is None:
-        return "none: this node follows and does not vote"
-    return f"{status.validator}  ({'votes' if status.is_active else 'has no stake that counts yet'})"
+        if not status.keys:
+            return "none: this node follows and does not vote"
+        return "none at this height: its key is in no set yet, or no more: `blockchain account` says why"
+    return f"{status.validator}  ({'does not vote now' if _is_mute(status) else 'votes'})"
+
+
+def _is_mute(status: Status) -> bool:
+    """It is of the set and holds its peace; the page says why in its first lines."""
+    return bool(status.is_halted or status.untrusted or status.silent)

@@ -47,12 +47,24 @@ def run(arguments: argparse.Namespace) -> int:
 def _run_one(arguments: argparse.Namespace, node: Client) -> int:
     from blockchain.commands.keyring import read_address
 
-    found = node.validator(read_address(arguments.address).hex())
+    address = read_address(arguments.address).hex()
+    found = node.validator(address) or _by_key(address, node)
     if found is None:
-        print(f"blockchain: {arguments.address} is no validator, and was none in the newest blocks", file=sys.stderr)
+        print(
+            f"blockchain: {arguments.address} is no validator, and was none in the newest blocks; of a validator that "
+            "is away, or has another key than its account, give the account's address",
+            file=sys.stderr,
+        )
         return 1
     print(json_text(found) if arguments.json else record_page(found))
     return 0
+
+
+def _by_key(key: str, node: Client) -> ValidatorRecord | None:
+    """Of the validator that votes with this key for an account with another one; None: there is none in the set."""
+    told = node.validators()
+    accounts = [one.address for one in told.validators if one.key == key] if told is not None else []
+    return node.validator(accounts[0]) if accounts else None
 
 
 def page(found: ValidatorList) -> str:
@@ -106,7 +118,7 @@ def record_page(found: ValidatorRecord) -> str:
     record = found.record
     lines: list[tuple[str, object]] = [
         ("address", found.address),
-        ("key", found.key or "none: it has left the set"),
+        ("key", found.key or "none: it is not in the set of this height; `blockchain account` says why"),
         ("stake", f"{found.stake}  ({_percent(found.share)} of the lottery)"),
         ("on line", _online(found.is_online)),
         ("window", _window_text(found.window)),

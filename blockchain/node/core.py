@@ -121,7 +121,7 @@ class Core:
         self.lookout = Lookout(self.chain, self.engine, self.sync, store, keys, caution)
         self.exchange = Exchange()
         self.surroundings = Surroundings(self.gossip, spec.parameters.clock_drift_ms)
-        self._keys = keys
+        self.keys = keys
         self.halted = store.halted()  # why, once something happened that must never happen
         self.lost_signers: dict[PublicKey, str] = {}  # keys of this node that cannot sign now, and why
         self.announcements = Announcements(spec.parameters.clock_drift_ms)
@@ -230,7 +230,7 @@ class Core:
         self._drive(given, now)
         self._set_timer(TimerKind.STATUS, STATUS_MS)
         self._set_timer(TimerKind.PEERS, PEERS_MS)
-        if self._keys:
+        if self.keys:
             self._set_timer(TimerKind.ANNOUNCE, 0)
 
     def _restore_round(self) -> None:

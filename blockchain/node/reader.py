@@ -45,6 +45,7 @@ def status_of(core: Core) -> StatusView:
         is_halted=core.halted,
         validator=core.engine.validator,
         is_active=core.engine.validator is not None,
+        keys=tuple(sorted(core.keys)),
         peers=len(core.gossip.peers),
         pool=pool_of(core),
         consensus=consensus_of(core),

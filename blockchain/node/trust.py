@@ -64,10 +64,11 @@ class Trust:
     def _reason(self, newest: int) -> str:
         if self._awaited is not None:
             return f"the checkpoint at height {self._awaited.height} is not reached yet"
-        days = self._chain.spec.parameters.unbonding_ms / _DAY_MS
+        unbonding_ms = self._chain.spec.parameters.unbonding_ms
+        age = f"{unbonding_ms / _DAY_MS:g} days" if unbonding_ms >= _DAY_MS else f"{unbonding_ms / 1000:g} s"
         what = f"block {newest}" if newest else "genesis"
         return (
-            f"{what}, the newest that it trusts, is older than {days:g} days: start with --checkpoint height:id of a "
+            f"{what}, the newest that it trusts, is older than {age}: start with --checkpoint height:id of a "
             "newer block, from somebody you trust, or with --trust_genesis"
         )
 

@@ -88,6 +88,7 @@ class StatusView(Struct, frozen=True):
     is_halted: str  # why, or ""
     validator: Address | None
     is_active: bool  # this node's validator is in the set of the height in progress
+    keys: tuple[PublicKey, ...]  # the validator keys that this node holds, whether they count or not; sorted
     peers: int
     pool: PoolView
     consensus: ConsensusView

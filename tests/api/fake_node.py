@@ -40,7 +40,7 @@ from blockchain.node.views import (
 from blockchain.primitives import codec
 from blockchain.primitives.block import Block, Header, block_id, decode_block, evidence_root, transaction_root
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
-from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
+from blockchain.primitives.crypto import Address, Hash32, PublicKey, Signature, SigningKey
 from blockchain.primitives.records import Account, Pause, account_key, stakeholder_key
 from blockchain.primitives.transaction import (
     Transaction,
@@ -112,6 +112,8 @@ class FakeNode:
         self.is_halted = ""
         self.untrusted = ""
         self.silent = ""
+        self.validator: Address | None = ALICE.address
+        self.keys: tuple[PublicKey, ...] = (ALICE_KEY.public_key,)
         self.is_syncing = False
         self.stalled_ms = 0
         self.network = NetworkView(12, 3, "yes", "2 of 2 peers that tried reached this node")
@@ -182,8 +184,9 @@ class FakeNode:
             best_peer_height=height + 5 * self.is_syncing,
             is_syncing=self.is_syncing,
             is_halted=self.is_halted,
-            validator=ALICE.address,
-            is_active=True,
+            validator=self.validator,
+            is_active=self.validator is not None,
+            keys=self.keys,
             peers=1,
             pool=PoolView(len(self.pool), len(self.pool), sum(len(one.raw) for one in self.pool), 2),
             consensus=self._consensus(height + 1),

@@ -73,7 +73,18 @@ def test_a_validator_that_signs_nothing_says_so_first(
     api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]
 ) -> None:
     api[1].silent = "another process has its key"
-    assert output(capsys, "status", f"--url={api[0]}").startswith("SIGNS NOTHING  another process has its key\n")
+    page = output(capsys, "status", f"--url={api[0]}")
+    assert page.startswith("SIGNS NOTHING  another process has its key\n")
+    assert "(does not vote now)" in page and "(votes)" not in page
+
+
+def test_a_node_whose_key_does_not_count_says_where_to_look(
+    api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api[1].validator = None
+    assert "none at this height: its key is in no set" in output(capsys, "status", f"--url={api[0]}")
+    api[1].keys = ()
+    assert "none: this node follows and does not vote" in output(capsys, "status", f"--url={api[0]}")
 
 
 def test_the_status_of_an_empty_chain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from blockchain.cli import EXIT_FAILED, main
+from blockchain.client import Client
 from blockchain.client.seen import MissedHeight
-from blockchain.commands.validators import _missed_text
-from tests.api.fake_node import ALICE, BOB
+from blockchain.commands.validators import _missed_text, record_page
+from blockchain.primitives.validators import Validator, ValidatorSet
+from tests.api.fake_node import ALICE, BOB, BOB_KEY
 from tests.commands.fake_api import running_api
 from tests.commands.test_cli import stderr_line
 
@@ -67,7 +70,21 @@ def test_one_validator_and_why_it_missed_a_height(capsys: pytest.CaptureFixture[
         assert main(["validators", ALICE.address_text, f"--url={url}", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["missed_heights"] == [{"height": 1, "reason": "late", "late_ms": 12}]
         assert main(["validators", BOB.address_text, f"--url={url}"]) == EXIT_FAILED
-        assert "is no validator" in stderr_line(capsys)
+        assert "give the account's address" in stderr_line(capsys)
+
+
+def test_a_validator_is_found_by_the_key_that_votes_for_its_account(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_api() as (url, node):
+        node.members = ValidatorSet([Validator(ALICE.address, BOB_KEY.public_key, 1)])
+        assert main(["validators", BOB.address_text, f"--url={url}"]) == 0
+        assert f"address  {ALICE.address_text}" in capsys.readouterr().out
+
+
+def test_one_that_is_away_is_not_said_to_have_left_for_good() -> None:
+    with running_api() as (url, _), Client(url) as node:
+        found = node.validator(ALICE.address_text)
+    assert found is not None
+    assert "key      none: it is not in the set of this height" in record_page(replace(found, key=None))
 
 
 def test_each_reason_has_its_words() -> None:
