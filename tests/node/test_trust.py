@@ -218,9 +218,7 @@ def test_a_halt_outlasts_a_new_start() -> None:
     assert bench.core.sync.awaited_from(PEER) == 0, "nor does it ask for blocks"
 
 
-@pytest.mark.parametrize(
-    ("unbonding_ms", "age"), [(60_000, "60 s"), (1_814_400_000, "21 days")]
-)
+@pytest.mark.parametrize(("unbonding_ms", "age"), [(60_000, "60 s"), (1_814_400_000, "21 days")])
 def test_the_age_that_is_too_old_is_in_words(unbonding_ms: int, age: str) -> None:
     node = Node(spec_with(unbonding_ms=unbonding_ms))
     core = Core(node.spec, node.store, frozenset(), Vouched())
