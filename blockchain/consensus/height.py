@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from blockchain.consensus.evidence import author_of
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord
+from blockchain.consensus.signing import last_position, position_of, unsigned
 from blockchain.consensus.tendermint import Tendermint
 from blockchain.primitives.block import VerifiedBlock
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Hash32, PublicKey
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Proposal, Step, Vote
+from blockchain.seams import HeightBegun, SigningRecord
 
 PROPOSED_ROUNDS_MAX: Final = 64  # of which bodies are kept, of up to 4 MiB each; a value worth more is locked on
 RECORDED_ROUNDS_MAX: Final = 500  # of a height that is stalled; older votes were told to everybody long ago
@@ -19,9 +22,11 @@ RECORDED_ROUNDS_MAX: Final = 500  # of a height that is stalled; older votes wer
 class HeightInProgress:
     """Everything about one height that is forgotten when it is decided."""
 
-    def __init__(self, height: int, validators: ValidatorSet, forgers: Forgers) -> None:
+    def __init__(self, height: int, validators: ValidatorSet, forgers: Forgers, keys: frozenset[PublicKey]) -> None:
         self.height = height
         self.validators = validators
+        self.key = _key_of(validators, keys)  # the one of this node's that signs here; None: none of them is in the set
+        self.validator = None if self.key is None else validators.by_key[self.key]
         self.forgers = forgers
         self.rules = Tendermint(validators)
         self.proposals: dict[int, Proposal] = {}
@@ -37,6 +42,14 @@ class HeightInProgress:
         self.unarmed_round = -1  # the round whose propose time-out does not run yet
         self.is_commit_wait_set = False
         self.is_commit_wait_over = False
+
+    def begun(self) -> HeightBegun:
+        return HeightBegun(self.height, len(self.validators), self.validators.total)
+
+    def note_vrf_proof(self, height: int, proof: bytes) -> None:
+        """The answer of a signer; one for a height that is over is dropped."""
+        if height == self.height:
+            self.vrf_proof = proof
 
     def is_too_old(self, round: int) -> bool:
         """Whether a proposal of this round matters no more: long past, behind no lock, and not about to be decided."""
@@ -61,6 +74,19 @@ class HeightInProgress:
         known = {*self.asked, *self.signed}
         self.kept_back = [kept for kept in self.kept_back if kept.round == vote.round or kept in known]
         self.kept_back.append(vote)
+
+    def is_beyond(self, record: SigningRecord) -> bool:
+        """Whether it holds a signature that this node, as it stands, never asked for."""
+        last = record.message
+        if last is None or record.height < self.height:
+            return False
+        return record.height > self.height or record.key != self.key or unsigned(last) not in self.asked
+
+    def unsigned_yet(self, records: list[SigningRecord]) -> list[Proposal | Vote]:
+        """What was asked for and can be asked again: what lies below its last signature a key never gives."""
+        highest = max((last_position(record) for record in records), default=(0, 0, 0))
+        own = (message for message in self.asked if author_of(message) == self.validator)
+        return [message for message in own if position_of(message) > highest]
 
     def record(self) -> RoundRecord:
         """The place, the lock and everything behind it, as it must be on disk before the next signature."""
@@ -107,6 +133,12 @@ class HeightInProgress:
         for message in (*record.prevotes, *record.signed):
             if isinstance(message, Vote):
                 rules.book.add(message, rules.round)
+
+
+def _key_of(validators: ValidatorSet, keys: frozenset[PublicKey]) -> PublicKey | None:
+    """One voter a node: of two validators whose keys it holds, the one with the smaller address (protocol §6.1)."""
+    by_key = validators.by_key
+    return min((key for key in keys if key in by_key), key=by_key.__getitem__, default=None)
 
 
 def _step_asked_for(record: RoundRecord) -> Step:

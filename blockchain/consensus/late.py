@@ -10,6 +10,7 @@ from blockchain.consensus.votes import VoteBook
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, Evidence, Vote
+from blockchain.seams import Application
 
 KEPT_PREVOTES_MAX: Final = 25_000  # of one height, some 4 MB: those of the newest rounds; the largest set has 10,000
 
@@ -22,10 +23,11 @@ class LateVotes:
         self._round = round
 
     @classmethod
-    def of(cls, certificate: Certificate, prevotes: Iterable[Vote], validators: ValidatorSet) -> LateVotes:
+    def of_head(cls, app: Application) -> LateVotes:
         """What is known of a height that this node did not live through, or not since it was started."""
+        certificate, validators = app.parent_certificate, app.parent_validators
         book = VoteBook(validators)
-        votes = [*prevotes, *precommits_in(certificate, validators)]
+        votes = [*app.kept_prevotes(certificate.height), *precommits_in(certificate, validators)]
         round = max((vote.round for vote in votes), default=0)
         for vote in votes:
             book.add(vote, round)

@@ -226,7 +226,7 @@ class Core:
         self._out.extend(self.trust.on_started(now))
         self.lookout.on_started(given, now)
         if self.trust.why or self.lookout.is_silent:
-            self.engine.mute()
+            self.engine.voice.mute()
         self._drive(given, now)
         self._set_timer(TimerKind.STATUS, STATUS_MS)
         self._set_timer(TimerKind.PEERS, PEERS_MS)
@@ -412,16 +412,16 @@ class Core:
 
     def _halt(self, why: str) -> None:
         self.halted = self.halted or why
-        self.engine.halt()
+        self.engine.voice.halt()
         self.sync.stop()
 
     def _hush(self, now: int) -> None:
         """This validator signs where its chain is trusted and nothing was seen of its key that it did not sign."""
         is_silent = bool(self.trust.why) or self.lookout.is_silent
         if is_silent:
-            self.engine.mute()
-        elif self.engine.is_mute:
-            self.engine.unmute()
+            self.engine.voice.mute()
+        elif self.engine.voice.is_mute:
+            self.engine.voice.unmute()
             self._drive(PoolChanged(), now)  # what it kept back leaves now
 
     def _follow_up(self, now: int) -> None:

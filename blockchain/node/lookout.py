@@ -173,7 +173,7 @@ class Lookout:
         self._is_looking = False
         if self._key in self._floors:
             self._floors[self._key] = self._floor(self._floors[self._key])
-            self._engine.silence(self._floors[self._key])
+            self._engine.voice.silence(self._floors[self._key])
         if self._must_listen(self._key) and self._key not in self._found:
             from_height = max(self._floors.get(self._key, 0) + 1, self._chain.height)
             self._out.append(Emit(SigningBegun(from_height)))
@@ -318,7 +318,7 @@ class Lookout:
             return
         self._found[key] = why
         if key == self._engine.key:
-            self._engine.mute()
+            self._engine.voice.mute()
         self._out.append(Emit(SigningStopped(why)))
 
     def _signed_by(self, message: Vote | Proposal | Announcement, key: PublicKey) -> bool:

@@ -65,7 +65,7 @@ def unsettled(world: World, head: int) -> str:
         rules = core.engine.current.rules
         lines.append(
             f"node {node.number}: head {node.store.head()} round {rules.round} step {rules.step.name} "
-            f"locked {rules.locked_round} valid {rules.valid_round} silent {core.engine._silent_until} "
+            f"locked {rules.locked_round} valid {rules.valid_round} silent {core.engine.voice.silent_until} "
             f"pool {len(core.chain.pool)} ready {core.chain.pool.ready_count}"
         )
     return "\n  ".join([*lines, *_lacking(world)])

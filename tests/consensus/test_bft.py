@@ -629,14 +629,14 @@ def test_answers_about_announcements_are_not_the_engines() -> None:
 def test_who_must_not_sign_follows_without_voting(is_follower: bool) -> None:
     bench = started(me=None if is_follower else ME)
     if not is_follower:
-        bench.engine.halt()
+        bench.engine.voice.halt()
     effects = bench.propose(BLOCK) + bench.prevotes(V) + bench.precommits(V)
     assert asked(effects) == [] and len(bench.app.final) == 1
 
 
 def test_a_halted_forger_proposes_nothing() -> None:
     bench = due(me=0)
-    bench.engine.halt()
+    bench.engine.voice.halt()
     assert of(ProveVrf, bench.give(PoolChanged())) == []
 
 
@@ -883,11 +883,11 @@ def test_a_fork_is_kept_told_and_ends_all_signing() -> None:
 
 def test_a_mute_engine_signs_nothing_until_it_may_again() -> None:
     bench = started()
-    bench.engine.mute()
+    bench.engine.voice.mute()
     assert asked(bench.propose(BLOCK)) == []
     bench = started()
-    bench.engine.mute()
-    bench.engine.unmute()
+    bench.engine.voice.mute()
+    bench.engine.voice.unmute()
     assert asked(bench.propose(BLOCK)) != []
 
 
@@ -926,10 +926,10 @@ def test_messages_are_asked_for_without_a_signature() -> None:
 def test_what_a_mute_engine_keeps_back_leaves_when_it_speaks_again() -> None:
     """All of a chain may listen at the same time: what nobody casts then must not be lost for good."""
     bench = started()
-    bench.engine.mute()
-    assert asked([*bench.propose(BLOCK), *bench.prevotes(V)]) == [] and bench.engine.is_mute
-    bench.engine.unmute()
-    assert not bench.engine.is_mute
+    bench.engine.voice.mute()
+    assert asked([*bench.propose(BLOCK), *bench.prevotes(V)]) == [] and bench.engine.voice.is_mute
+    bench.engine.voice.unmute()
+    assert not bench.engine.voice.is_mute
     effects = bench.give(PoolChanged())
     wanted = [vote_of(ME, PREVOTE, V), vote_of(ME, PRECOMMIT, V)]
     assert [signed(message) for message in asked(effects)] == wanted
@@ -938,12 +938,12 @@ def test_what_a_mute_engine_keeps_back_leaves_when_it_speaks_again() -> None:
 
 def test_of_rounds_that_are_past_nothing_is_kept_back() -> None:
     bench = started()
-    bench.engine.mute()
+    bench.engine.voice.mute()
     bench.timeout(Step.PROPOSE)
     bench.precommits(None)
     bench.to_round(1)
     bench.timeout(Step.PROPOSE, 1)
-    bench.engine.unmute()
+    bench.engine.voice.unmute()
     [message] = asked(bench.give(PoolChanged()))
     assert signed(message) == vote_of(ME, PREVOTE, None, round=1)
 
@@ -952,7 +952,7 @@ def test_what_comes_back_from_the_signer_of_a_mute_engine_is_dropped() -> None:
     """It is on record, and may be published after the next start; lost votes are no offence, contradicting ones are."""
     bench = started()
     effects = bench.propose(BLOCK)
-    bench.engine.mute()
+    bench.engine.voice.mute()
     assert bench.sign(effects) == [] and bench.engine.current.signed == []
 
 
@@ -962,10 +962,10 @@ def test_a_mute_start_says_nothing_and_asks_for_nothing_until_it_speaks() -> Non
     again = Bench(bench.me)
     stored = record_of(effects)
     again.engine.restore(stored, {block_id: bench.engine.current.blocks[block_id] for block_id in stored.block_ids()})
-    again.engine.mute()
+    again.engine.voice.mute()
     quiet = again.give(Started((remembers(prevote),)))
     assert of(Broadcast, quiet) == [] and asked(quiet) == []
-    again.engine.unmute()
+    again.engine.voice.unmute()
     loud = again.give(PoolChanged())
     assert [effect.message for effect in of(Broadcast, loud)] == [signed(prevote)]
     assert asked(loud) == [precommit]
@@ -974,11 +974,11 @@ def test_a_mute_start_says_nothing_and_asks_for_nothing_until_it_speaks() -> Non
 def test_a_silenced_height_is_passed_without_a_signature() -> None:
     """Nor is what was kept back for it."""
     bench = started()
-    bench.engine.mute()
+    bench.engine.voice.mute()
     bench.propose(BLOCK)
-    bench.engine.silence(HEIGHT)
-    bench.engine.silence(HEIGHT - 1)
-    bench.engine.unmute()
+    bench.engine.voice.silence(HEIGHT)
+    bench.engine.voice.silence(HEIGHT - 1)
+    bench.engine.voice.unmute()
     assert asked(bench.give(PoolChanged())) == [] and asked(bench.timeout(Step.PROPOSE)) == []
     bench.precommits(V)
     assert bench.app.height == HEIGHT + 1 and asked(bench.timeout(Step.PROPOSE)) != []

@@ -11,7 +11,7 @@ from blockchain.errors import ForkFound
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Certificate, CommitSignature, ConflictingVotes, Evidence, ForgottenLock
 from blockchain.seams import Effect, Halt, HeadMoved, OffenceSeen, ProposalReceived
-from tests.consensus.bench import HEIGHT, PEER, SET, SIGNATURE, Bench, block_of, of, proposal_of, vote_of
+from tests.consensus.bench import HEIGHT, PEER, SET, SIGNATURE, App, Bench, block_of, of, proposal_of, vote_of
 from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE
 
 BLOCK = block_of()
@@ -158,5 +158,7 @@ def test_a_fork_of_which_nothing_is_known_keeps_nothing() -> None:
 
 
 def test_late_votes_of_a_height_without_any() -> None:
-    empty = LateVotes.of(Certificate(0, 0, BLOCK_A, ()), (), SET)
+    app = App(height=1)
+    app.parent_certificate = Certificate(0, 0, BLOCK_A, ())
+    empty = LateVotes.of_head(app)
     assert empty.add(vote_of(0, PREVOTE, BLOCK_A, height=0)) == []

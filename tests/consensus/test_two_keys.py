@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from blockchain.consensus.bft import ASKED_AGAIN_MAX, BftEngine
+from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.evidence import author_of
 from blockchain.consensus.record import decode_record
 from blockchain.consensus.signing import step_of
+from blockchain.consensus.voice import ASKED_AGAIN_MAX
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import PublicKey, Signature
@@ -351,7 +352,7 @@ def test_the_key_that_does_not_sign_at_this_height_is_asked_for_nothing_when_it_
 def test_a_mute_engine_asks_for_nothing_again() -> None:
     bench = voting()
     refused(bench, propose(bench, BLOCK))
-    bench.engine.mute()
+    bench.engine.voice.mute()
     assert signs(regained(bench)) == []
 
 

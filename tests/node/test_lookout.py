@@ -129,7 +129,7 @@ def test_a_vote_that_the_record_does_not_hold_stops_this_run(said: Vote, what: s
     bench = Bench()
     assert what in bench.hear(said) and "--sign_anew" in bench.why
     assert bench.hear(vote(round=3)) == bench.why and len(bench.stops()) == 1, "the first reason stays"
-    assert bench.core.engine.is_mute
+    assert bench.core.engine.voice.is_mute
     assert "until it is started again" in status_of(bench.core).consensus.waiting_for
 
 
@@ -239,7 +239,7 @@ def test_a_long_chain_is_looked_through_bit_by_bit_and_nothing_is_signed_before_
     look, steps = TimerKey(TimerKind.LOOK), 1
     effects = core.handle(Started((SigningRecord(OWN.public_key),), INSTANCE), NOW)
     while SetTimer(look, 0) in effects:
-        assert core.engine.is_mute and status_of(core).silent
+        assert core.engine.voice.is_mute and status_of(core).silent
         effects = core.handle(TimerFired(look), NOW)
         steps += 1
     assert steps == 3 and "in the header of block" in status_of(core).silent
@@ -315,4 +315,4 @@ def test_where_nobody_is_level_whoever_comes_is_waited_for() -> None:
 
 def test_without_the_check_nothing_is_looked_at() -> None:
     bench = Bench(record_at(1), Caution(is_on=False))
-    assert bench.hear(vote(round=3)) == "" and not bench.core.engine.is_mute
+    assert bench.hear(vote(round=3)) == "" and not bench.core.engine.voice.is_mute

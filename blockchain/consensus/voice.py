@@ -1,0 +1,89 @@
+"""What this node says as a validator: whether it may sign now, and how a signature is asked for (protocol §5.6).
+
+Everything that a message depends on is written down before its signature is asked for. A mute node keeps back what it
+would say of the round in progress; one that speaks again asks for that, and publishes what was signed before.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from blockchain.consensus.height import HeightInProgress
+from blockchain.consensus.record import encode_record
+from blockchain.consensus.tendermint import CastVote
+from blockchain.primitives.vote import Proposal, Vote
+from blockchain.seams import Batch, Broadcast, Effect, Sign, SigningRecord, Write
+
+ASKED_AGAIN_MAX: Final = 16  # messages, of a signer that is back: those of the newest rounds, which others wait for
+
+
+class Voice:
+    """Halted, mute, or silent up to a height: three reasons to sign nothing, which come and go by themselves."""
+
+    def __init__(self) -> None:
+        self.silent_until = 0  # no new signature up to this height: the store is older than the signer's record
+        self.is_mute = False
+        self._is_halted = False
+
+    def halt(self) -> None:
+        """Sign nothing any more: something that must never happen did."""
+        self._is_halted = True
+
+    def mute(self) -> None:
+        """Sign nothing until `unmute`; a signature that comes back meanwhile is dropped (protocol §5.6)."""
+        self.is_mute = True
+
+    def unmute(self) -> None:
+        """Sign again. What was kept back of the round in progress is asked for with the next input."""
+        self.is_mute = False
+
+    def silence(self, height: int) -> None:
+        """Sign nothing new up to and including this height."""
+        self.silent_until = max(self.silent_until, height)
+
+    def may_sign(self, current: HeightInProgress) -> bool:
+        is_silent = self._is_halted or self.is_mute or current.height <= self.silent_until
+        return current.validator is not None and not is_silent
+
+    def cast(self, current: HeightInProgress, action: CastVote) -> list[Effect]:
+        """Have a vote signed, or keep it back while mute."""
+        if current.validator is None or not (self.is_mute or self.may_sign(current)):
+            return []
+        vote = Vote(current.height, action.round, action.step, action.value, action.polka_round, current.validator)
+        if not self.is_mute:
+            return self.ask(current, vote)
+        current.keep_back(vote)
+        return []
+
+    def ask(self, current: HeightInProgress, message: Proposal | Vote) -> list[Effect]:
+        """Write down everything that this message depends on, then ask for its signature."""
+        assert current.key is not None, "a node that is not in the set signs nothing"
+        current.asked.append(message)
+        record = current.record()
+        bodies = current.unrecorded_bodies(record)
+        written = Write(Batch(round_record=encode_record(record), round_blocks=bodies))
+        return [written, Sign(message, current.key)]
+
+    def ask_again(self, current: HeightInProgress, record: SigningRecord) -> list[Effect]:
+        """What the signer that is back, with this record, was asked for and has not signed."""
+        if record.key != current.key or not self.may_sign(current):
+            return []
+        return [Sign(message, record.key) for message in current.unsigned_yet([record])[-ASKED_AGAIN_MAX:]]
+
+    def speak_up(self, current: HeightInProgress) -> list[Effect]:
+        """Publish and ask for what was kept back while mute; a late signature is as any slow one."""
+        if self.is_mute:
+            return []
+        kept, current.kept_back = current.kept_back, []
+        said: list[Effect] = []
+        for message in kept:
+            if message in current.signed:
+                block = current.blocks[message.block_id] if isinstance(message, Proposal) else None
+                said.append(Broadcast(message, block))
+            elif current.key is None or not self.may_sign(current):
+                continue
+            elif message in current.asked:
+                said.append(Sign(message, current.key))
+            else:
+                said.extend(self.ask(current, message))
+        return said
