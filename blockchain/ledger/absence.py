@@ -12,7 +12,7 @@ from blockchain.ledger.records import (
     Misses,
     misses_of,
     put_misses,
-    put_stakeholder,
+    put_stakeholders,
     stakeholder,
 )
 from blockchain.ledger.terms import part
@@ -34,6 +34,7 @@ def note_absent(
         return ()
     present = {entry.index for entry in certificate.precommits}
     absent = []
+    due = []
     for index, member in enumerate(members.validators):
         if index in present:
             continue
@@ -41,7 +42,10 @@ def note_absent(
         holder = stakeholder(state, address)  # none where a seat has outlived all else that the account had
         if holder is not None and not _is_excused(holder, height):
             absent.append(address)
-            _count(state, parameters, address, holder, height, window)
+            misses = _count(state, address, height, window)
+            if holder.suspension is None and is_over_limit(misses, parameters, height):
+                due.append((address, holder, replace(holder, suspension=0)))
+    put_stakeholders(state, due)
     return tuple(absent)
 
 
@@ -64,17 +68,14 @@ def _is_excused(holder: Stakeholder, height: int) -> bool:
     return holder.is_out or bool(holder.suspension) or is_paused
 
 
-def _count(
-    state: State, parameters: Parameters, address: Address, holder: Stakeholder, height: int, window: int
-) -> None:
+def _count(state: State, address: Address, height: int, window: int) -> Misses:
     before = misses_of(state, address)
     bits = 1
     if before is not None and height - before.newest < window:
         bits |= (_bits(before) << (height - before.newest)) & ((1 << window) - 1)
     misses = Misses(height, bits.to_bytes((bits.bit_length() + 7) // 8, "big"))
     put_misses(state, address, misses)
-    if holder.suspension is None and is_over_limit(misses, parameters, height):
-        put_stakeholder(state, address, holder, replace(holder, suspension=0))
+    return misses
 
 
 def _bits(misses: Misses) -> int:

@@ -26,6 +26,7 @@ from blockchain.ledger.records import (
     pauses_ending_at,
     put_changes,
     put_stakeholder,
+    put_stakeholders,
     put_totals,
     stakeholder,
     totals_of,
@@ -49,7 +50,7 @@ class _Plan(Struct, frozen=True):
 
     known: dict[Address, Candidate]
     seating: Seating
-    dropped: list[Address]  # whose due suspension is none any more
+    dropped: frozenset[Address]  # whose due suspension is none any more
     away: dict[Address, bool]  # who is away; whether by a suspension that is due, and begins
 
 
@@ -98,22 +99,24 @@ def _plan(state: State, parameters: Parameters, height: int, room: int | None, a
     joining = totals_of(state).joining
     order = ranked(list(known.items()))
     seating = seat(order, parameters.validators_max, admitted, room, joining)
-    dropped = [
+    dropped = frozenset(
         address
         for address in due_suspensions(state)
         if not is_over_limit(misses_of(state, address), parameters, height - 1)
-    ]
+    )
     away: dict[Address, bool] = {}
+    granted = 0
     budget = away_budget(parameters, sum(seating.top.values()))
     for address, is_due in _would_be_away(state, known, seating, dropped, closed_by(parameters, height)):
         bonded = seating.top[address]
-        if bonded <= away_share(budget) and bonded + sum(seating.top[one] for one in away) <= budget:
+        if bonded <= away_share(budget) and granted + bonded <= budget:
             away[address] = is_due
+            granted += bonded
     return _Plan(known, seating, dropped, away)
 
 
 def _would_be_away(
-    state: State, known: dict[Address, Candidate], seating: Seating, dropped: list[Address], closed: int
+    state: State, known: dict[Address, Candidate], seating: Seating, dropped: frozenset[Address], closed: int
 ) -> list[tuple[Address, bool]]:
     """Those paused in the set that is closed, by address; then those suspended, most missed first, then by address.
 
@@ -137,17 +140,18 @@ def _would_be_away(
 
 def _settle_absences(state: State, parameters: Parameters, plan: _Plan, closed: int) -> Closing:
     """Suspensions go and begin, and cost what absence costs; the sums by which PAUSE is judged."""
-    for address in plan.dropped:
-        holder = known_stakeholder(state, address)
-        put_stakeholder(state, address, holder, replace(holder, suspension=None))
+    dropped = [(address, known_stakeholder(state, address)) for address in plan.dropped]
+    put_stakeholders(state, [(address, holder, replace(holder, suspension=None)) for address, holder in dropped])
     penalties = []
+    written = []
     begun = tuple(address for address, is_due in plan.away.items() if is_due)
     for address in begun:
         holder = known_stakeholder(state, address)
         lost = part(holder.bonded, parameters.absence_slash_bp)
-        put_stakeholder(state, address, holder, replace(holder, suspension=closed, bonded=holder.bonded - lost))
+        written.append((address, holder, replace(holder, suspension=closed, bonded=holder.bonded - lost)))
         if lost:
             penalties.append(Penalty(address, lost, is_evidence=False))
+    put_stakeholders(state, written)
     top = plan.seating.top
     if top:
         inactive = sum(top[address] for address in plan.away)

@@ -21,6 +21,7 @@ and the counts in `s` in step with what it writes, so that nobody has to think o
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta, Struct
@@ -166,15 +167,29 @@ def stakeholders(state: State) -> list[tuple[Address, Stakeholder]]:
 
 def put_stakeholder(state: State, address: Address, before: Stakeholder | None, after: Stakeholder) -> None:
     """Write what became of `before`, with its candidate's record and the counts. One with nothing left goes."""
-    is_gone = not (after.staked or after.unbonding or after.is_out or any(seat.stake for seat in after.seats))
-    if is_gone:
-        state.set(stakeholder_key(address), None)
-        state.set(_MISSES + address, None)
-    else:
-        _put(state, stakeholder_key(address), after)
-    _put_candidate(state, address, None if before is None else _candidate(before), _candidate(after))
-    _note_due(state, address, before, None if is_gone else after)
-    _count(state, before, after)
+    put_stakeholders(state, [(address, before, after)])
+
+
+def put_stakeholders(state: State, written: Iterable[tuple[Address, Stakeholder | None, Stakeholder]]) -> None:
+    """The same of several, nobody twice. All of a set may be due at once; so the list of them is written once."""
+    due: dict[Address, bool] = {}
+    for address, before, after in written:
+        if _is_gone(after):
+            state.set(stakeholder_key(address), None)
+            state.set(_MISSES + address, None)
+        else:
+            _put(state, stakeholder_key(address), after)
+        _put_candidate(state, address, None if before is None else _candidate(before), _candidate(after))
+        _count(state, before, after)
+        is_due = after.suspension == 0 and not _is_gone(after)
+        if is_due != (before is not None and before.suspension == 0):
+            due[address] = is_due
+    if due:
+        _note_due(state, due)
+
+
+def _is_gone(holder: Stakeholder) -> bool:
+    return not (holder.staked or holder.unbonding or holder.is_out or any(seat.stake for seat in holder.seats))
 
 
 def _put_candidate(state: State, address: Address, before: Candidate | None, after: Candidate | None) -> None:
@@ -192,15 +207,13 @@ def _candidate(holder: Stakeholder) -> Candidate | None:
     return Candidate(bonded, holder.newest_seat, may_be_away, holder.is_away)
 
 
-def _note_due(state: State, address: Address, before: Stakeholder | None, after: Stakeholder | None) -> None:
-    was_due, is_due = (holder is not None and holder.suspension == 0 for holder in (before, after))
-    if was_due != is_due:
-        others = [other for other in due_suspensions(state) if other != address]
-        due = tuple(sorted([*others, address])) if is_due else tuple(others)
-        if due:
-            _put(state, _DUE, due)
-        else:
-            state.set(_DUE, None)
+def _note_due(state: State, changes: Mapping[Address, bool]) -> None:
+    others = (address for address in due_suspensions(state) if address not in changes)
+    due = tuple(sorted((*others, *(address for address, is_due in changes.items() if is_due))))
+    if due:
+        _put(state, _DUE, due)
+    else:
+        state.set(_DUE, None)
 
 
 def _count(state: State, before: Stakeholder | None, after: Stakeholder) -> None:

@@ -37,7 +37,7 @@ def seat(order: Ranked, seats_max: int, admitted: dict[Address, int], room: int 
     """
     first = order[:seats_max]
     entered = 0
-    left_out: list[Address] = []
+    left_out: set[Address] = set()
     for address, one in first:
         if room is None or _is_in(one):
             continue
@@ -46,7 +46,7 @@ def seat(order: Ranked, seats_max: int, admitted: dict[Address, int], room: int 
         if need <= max(room - so_far, 0) or so_far == 0:
             entered += need
         else:
-            left_out.append(address)
+            left_out.add(address)
     standbys = (item for item in order[seats_max:] if item[1].seat > 0)
     kept = [next(standbys, None) for _ in left_out]
     places = [item for item in (*first, *kept) if item is not None and item[0] not in left_out]

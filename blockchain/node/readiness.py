@@ -12,13 +12,14 @@ paid is looked at again; what it mints may leave no room for one that mints, whi
 
 The kinds of stake break this: of two accounts that name one validator key the first wins, and what they write, and
 whether they apply, depends on the height. So a block is followed by a new search while one of them is ready, and those
-that wait are tried again.
+that wait are tried again, so many of them a block: to wait costs nobody anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import Final
 
 from blockchain.errors import InvalidTransaction
@@ -28,6 +29,7 @@ from blockchain.primitives.transaction import Payment, VerifiedTransaction, part
 from blockchain.seams import Ledger, Settlement, State
 
 SETTLED_MAX: Final = 10_000  # final transactions whose accounts the scratch state still holds, if no more are ready
+TRIED_MAX: Final = 1_000  # waiting stakes tried again after a block: a full pool of them would take a second each time
 
 Queues = Mapping[Address, Mapping[int, Entry]]
 
@@ -151,7 +153,14 @@ class Readiness:
             self._settled = 0
         if not self.is_stale:
             paid = (address for address, _ in settlement.paid)
-            self._advance({*paid, *(entry.sender for entry in self._waiting_stakes.values())})
+            self._advance({*paid, *self._next_stakes()})
+
+    def _next_stakes(self) -> list[Address]:
+        """The senders of waiting stakes that were not tried for longest."""
+        tried = list(islice(self._waiting_stakes.items(), TRIED_MAX))
+        for transaction_id, _ in tried:
+            self._waiting_stakes[transaction_id] = self._waiting_stakes.pop(transaction_id)
+        return [entry.sender for _, entry in tried]
 
     # ------------------------------------------------------------------------------------------------ finding
 

@@ -6,6 +6,7 @@ import pytest
 
 from blockchain.ledger.absence import is_over_limit, missed_ever
 from blockchain.ledger.records import Misses, due_suspensions, misses_of, totals_of
+from blockchain.ledger.state import Overlay
 from blockchain.primitives.chain import GenesisValidator
 from blockchain.primitives.transaction import Pause, Resume, Unstake
 from blockchain.seams import Penalty
@@ -80,6 +81,31 @@ def test_more_than_the_share_suspends_after_the_delay() -> None:
     before = misses(chain, "s")
     miss(chain, "s", times=DELAY)  # still in the set, and suspended
     assert misses(chain, "s") == before
+
+
+def test_who_is_due_is_written_down_once_however_many_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each of ten thousand took two minutes a block."""
+    small = [f"s{n}" for n in range(30)]
+    members = (("v", 600), ("w", 400), *((name, 1) for name in small))
+    chain = Chain(
+        spec_of(
+            validators=tuple(GenesisValidator(address(name), stake) for name, stake in members),
+            parameters={"stake_delay": DELAY, "absence_window": WINDOW},
+            demo=True,
+        )
+    )
+    chain.blocks(1)
+    miss(chain, *small, times=5)
+    written = []
+    write = Overlay.set
+
+    def noted(state: Overlay, key: bytes, value: bytes | None) -> None:
+        written.append(key)
+        write(state, key, value)
+
+    monkeypatch.setattr(Overlay, "set", noted)
+    assert len(chain.block(absent=small).suspended) == 30
+    assert written.count(b"i") == 2  # they become due, and it begins
 
 
 @pytest.mark.parametrize(("stake", "lost"), [(99, 0), (100, 1)])

@@ -25,6 +25,7 @@ from blockchain.primitives.scalars import NO_SIGNATURE
 from blockchain.primitives.transaction import (
     Exchange,
     Payload,
+    Resume,
     Stake,
     Transaction,
     Transfer,
@@ -634,6 +635,27 @@ def test_what_stakes_is_tried_again_at_each_height() -> None:
     assert bench.pool.ready_count == 1
     bench.block()
     assert bench.pool.ready_count == 2 == len(bench.select_ready())
+
+
+def test_stakes_that_wait_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accounts without money may fill the pool with them; a block must not cost more for each."""
+    monkeypatch.setattr(readiness, "TRIED_MAX", 2)
+    bench = Bench()
+    bench.add(*(verified(name, 0, Resume()) for name in ("a", "b", "c")), verified("new", 0, Stake(10)))
+    tried: list[bytes] = []
+    apply = bench.ledger.apply
+
+    def counted(state: Any, transaction: Transaction, height: int) -> Any:
+        tried.append(transaction.sender)
+        return apply(state, transaction, height)
+
+    monkeypatch.setattr(bench.ledger, "apply", counted)
+    bench.block()
+    assert set(tried) == {ADDRESSES["a"], ADDRESSES["b"]}
+    bench.block()
+    assert set(tried[2:]) == {ADDRESSES["c"], ADDRESSES["new"]}
+    bench.block()
+    assert set(tried[4:]) == {ADDRESSES["a"], ADDRESSES["b"]}
 
 
 def test_a_transaction_of_the_block_that_was_never_here_is_no_matter() -> None:
