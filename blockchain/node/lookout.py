@@ -150,12 +150,12 @@ class Lookout:
         """The key of the height in progress; True: this node has come into the set, and looks around."""
         if not self._keys:
             return False
-        was_member = self._key is not None
+        before = self._validator
         self._key, self._validator = self._engine.key, self._engine.validator
         if self._key is None:
             self._is_looking = False
             return False
-        if was_member:  # another key of the same validator: only what it signed is still to be known
+        if self._validator == before:  # another key of the same validator: only what it signed is still to be known
             self._is_looking = self._is_looking or not self._search.is_over_for(self._key)
             return False
         self._since_ms, self._listened_ms, self._is_looking = now, 0, True

@@ -13,6 +13,7 @@ from blockchain.node.reader import status_of
 from blockchain.node.sightings import BLOCKS_AT_ONCE
 from blockchain.node.store import MemoryStore
 from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import (
     Announcement,
     ConflictingVotes,
@@ -311,6 +312,23 @@ def test_where_nobody_is_level_whoever_comes_is_waited_for() -> None:
     crowd.come(1, crowd.height + 7)
     crowd.leave(PEER)
     assert "catches up" in crowd.tick(2)
+
+
+def test_who_goes_on_as_another_validator_looks_around_first() -> None:
+    """It was silent for that one, and heard nothing of what another process announced for it."""
+    node, caution = Node(SPEC), Caution(look_ms=10_000)
+    held = tuple(SigningRecord(one.public_key, is_new=True) for one in KEYS[:2])
+    core = Core(SPEC, node.store, frozenset(record.key for record in held), caution=caution)
+    core.handle(Started(held, INSTANCE), NOW)
+    core.handle(PeerConnected(PEER, ""), NOW)
+    core.handle(MessageReceived(PEER, Status(1, 0, Step.PROPOSE, ())), NOW)
+    for _ in range(10):
+        core.handle(TimerFired(TimerKey(TimerKind.STATUS)), NOW)
+    assert status_of(core).silent == "" and core.engine.validator == ME
+    others = tuple(one for one in core.chain.validators.validators if one.address != ME)
+    core.engine.current.validators = ValidatorSet(others)  # as after evidence against it
+    core.handle(TimerFired(TimerKey(TimerKind.STATUS)), NOW)
+    assert core.engine.validator == OTHER and "listens for others" in status_of(core).silent
 
 
 def test_without_the_check_nothing_is_looked_at() -> None:
