@@ -597,3 +597,9 @@ def test_signatures_are_for_the_chain_of_the_connection(tmp_path: Path) -> None:
             assert not verify_message(signed.message, PublicKey(KEY.public_key), A)
 
     run(scenario())
+
+
+def test_one_address_cannot_take_all_places_of_those_who_have_not_proved_who_they_are() -> None:
+    """Else any host that reaches the signer keeps a node from coming back to it, by connections that say nothing."""
+    limits = signer_service.LIMITS
+    assert limits.inbound_per_ip_max <= limits.handshakes_max // 2 <= limits.inbound_max // 4
