@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, assert_never
 from msgspec.structs import replace
 
 from blockchain.consensus.lottery import vrf_alpha
-from blockchain.consensus.signing import after_signing, check_record, last_position, position_of
+from blockchain.consensus.signing import after_signing, check_record, last_position, merge, position_of
 from blockchain.errors import InvalidProof, MalformedMessage, SignerUnreachable, SigningRefused
 from blockchain.primitives import codec, vrf
 from blockchain.primitives.crypto import Hash32, PublicKey, SigningKey
@@ -272,9 +272,7 @@ class RemoteSigner:
             return "its record does not bear its key's signature"
         if known is not None and known.key != record.key:
             return f"it holds another key than before: {record.key.hex()}, not {known.key.hex()}"
-        if known is not None and last_position(record) < last_position(known):
-            return "its record is older than what it has signed for this node: stop it, and restore the newest one"
-        return ""
+        return "" if known is None else _contradiction(record, known)
 
     # ------------------------------------------------------------------------------------------------ losing
 
@@ -303,6 +301,16 @@ class RemoteSigner:
         if not self._is_stopping and self._seldom.is_due(self._why):
             facts = {"evt.name": "signer_lost", "signer": self._place.address, "why": self._why}
             _LOG.warning("the signer at %s is not there: %s", self._place.address, self._why, extra=facts)
+
+
+def _contradiction(told: SigningRecord, known: SigningRecord) -> str:
+    """What is wrong with a record that comes after `known`, which this node has seen; the empty string: nothing."""
+    try:
+        if merge(told, known) == told:
+            return ""
+    except SigningRefused as error:
+        return f"its record is not what it has signed for this node: {error.why}"
+    return "its record is older than what it has signed for this node: stop it, and restore the newest one"
 
 
 def _request_of(asked: Sign | ProveVrf) -> SignMessage | ProveHeight:

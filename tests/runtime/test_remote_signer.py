@@ -603,3 +603,25 @@ def test_one_address_cannot_take_all_places_of_those_who_have_not_proved_who_the
     """Else any host that reaches the signer keeps a node from coming back to it, by connections that say nothing."""
     limits = signer_service.LIMITS
     assert limits.inbound_per_ip_max <= limits.handshakes_max // 2 <= limits.inbound_max // 4
+
+
+def test_a_signer_that_comes_back_with_another_message_in_the_last_place_is_not_used(tmp_path: Path) -> None:
+    """Another process has signed with this key, for this very place: the key contradicts itself already."""
+
+    async def scenario() -> None:
+        place = Place(tmp_path)
+        async with place.listening() as service:
+            client = Client(place)
+            await client.remote.open(30)
+            client.remote.begin(client.inputs.put_nowait)
+            await client.ask(asked(vote(1)))
+            await service.stop()
+            await client.next(SignerLost)
+        place.record = tmp_path / "elsewhere"
+        place.signer().sign(vote(1, B))
+        async with place.listening():
+            await until(lambda: "two different messages are signed for height 1" in client.remote._why)
+            assert isinstance(await client.ask(asked(vote(2))), SignRefused)
+            await client.remote.stop()
+
+    run(scenario())
