@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from blockchain.consensus.height import HeightInProgress
 from blockchain.node.core import Core
 from blockchain.node.inputs import MessageReceived
 from blockchain.node.lookout import CAREFUL, Caution
@@ -325,8 +326,10 @@ def test_who_goes_on_as_another_validator_looks_around_first() -> None:
     for _ in range(10):
         core.handle(TimerFired(TimerKey(TimerKind.STATUS)), NOW)
     assert status_of(core).silent == "" and core.engine.validator == ME
-    others = tuple(one for one in core.chain.validators.validators if one.address != ME)
-    core.engine.current.validators = ValidatorSet(others)  # as after evidence against it
+    current = core.engine.current
+    without_me = ValidatorSet(one for one in current.validators.validators if one.address != ME)
+    keys = frozenset(record.key for record in held)
+    core.engine.current = HeightInProgress(current.height, without_me, current.forgers, keys)  # as after evidence
     core.handle(TimerFired(TimerKey(TimerKind.STATUS)), NOW)
     assert core.engine.validator == OTHER and "listens for others" in status_of(core).silent
 
