@@ -1,4 +1,4 @@
-"""This node's settings: what they are, where each may be set, and which setting wins.
+"""This node's configuration: where each setting may be set, and which of them wins (`settings.py` has the table).
 
 A setting comes from the first of these that has it: flags, the environment, the `.env` file, the config file (TOML),
 its default. An empty value in the environment or in `.env` counts as not set. A relative path in a config file counts
@@ -11,23 +11,27 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from blockchain.errors import ConfigError
+from blockchain.settings import (
+    DEFAULT_API_PORT,
+    DEFAULT_API_RATE,
+    DEFAULT_IP,
+    DEFAULT_NODE_PORT,
+    SETTINGS,
+    LogFormat,
+    LogLevel,
+    Value,
+    bad,
+    read_port,
+    read_seeds,
+    split,
+)
 
-LogFormat = Literal["json", "text"]
-LogLevel = Literal["debug", "info", "warning", "error"]
-LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
-Value = tuple[int, bytes] | bool | str | Path | int | tuple[str, ...] | tuple[tuple[str, bytes], ...] | None
-
-DEFAULT_IP: Final = "localhost"
-DEFAULT_NODE_PORT: Final = 8010
-DEFAULT_API_PORT: Final = 8050
-DEFAULT_API_RATE: Final = 500  # requests a second of one client: about half of what one core answers
-API_HOSTS_MAX: Final = 64
 ENV_FILE: Final = ".env"
 ENV_PREFIX: Final = "BLOCKCHAIN_"
 ENV_FILE_VARIABLE: Final = "BLOCKCHAIN_ENV_FILE"  # another `.env` file, or none when it is empty
@@ -36,20 +40,6 @@ FIRST_PORT: Final = "FIRST_NODE_PORT"
 CONTAINER_NAMES: Final = "DOCKER_NODE_CONTAINER_NAMES"
 CONTAINER_PORTS: Final = "DOCKER_NODE_PORTS"
 SETTINGS_FILE_BYTES_MAX: Final = 64 * 1024  # a page of settings; more is another kind of file
-SIGNERS_MAX: Final = 2  # the key that signs now, and the one that follows it
-SEEDS_MAX: Final = 64  # what a node is told to dial at its start; it learns of the others from these
-_ADDRESS_CHARACTERS_MAX: Final = 256  # as in the handshake
-_SHOWN_CHARACTERS: Final = 60  # of a wrong value in a message
-_PORT_MAX: Final = 65535
-_RATE_MAX: Final = 1_000_000  # as good as no limit
-_LOOK_MAX_S: Final = 3_600
-_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", re.ASCII)
-_ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
-_DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}", re.ASCII)  # what Datadog takes as a service name
-_CHECKPOINT: Final = re.compile(r"([1-9][0-9]{0,15}):([0-9a-fA-F]{64})", re.ASCII)
-_NODE_ID: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
-_SWITCH: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 _ENV_LINE: Final = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=\s*(.*))?")
 
 
@@ -155,14 +145,14 @@ def _parents_seeds(layer: Layer) -> Found | None:
     names, ports = layer.values.get(CONTAINER_NAMES), layer.values.get(CONTAINER_PORTS)
     if names or ports:
         where = f"{CONTAINER_NAMES} and {CONTAINER_PORTS} in {layer.source}"
-        hosts, numbers = _split(str(names or "")), _split(str(ports or ""))
+        hosts, numbers = split(str(names or "")), split(str(ports or ""))
         if len(hosts) != len(numbers):
-            raise _bad(where, f"{len(hosts)} names and {len(numbers)} ports", "as many ports as names, in their order")
+            raise bad(where, f"{len(hosts)} names and {len(numbers)} ports", "as many ports as names, in their order")
         pairs = [f"{host}:{number}" for host, number in zip(hosts, numbers, strict=True)]
-        return Found(_read_seeds(pairs, where), where)
+        return Found(read_seeds(pairs, where), where)
     if first := layer.values.get(FIRST_PORT):
         where = f"{FIRST_PORT} in {layer.source}"
-        return Found(_read_seeds([f"localhost:{_read_port(first, where)}"], where), where)
+        return Found(read_seeds([f"localhost:{read_port(first, where)}"], where), where)
     return None
 
 
@@ -226,170 +216,6 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"settings file {path}: {error.strerror}") from None
 
 
-# ------------------------------------------------------------------------------------------- one setting each
-
-
-def _read_host(raw: object, where: str) -> str:
-    if not isinstance(raw, str) or not _HOST.fullmatch(raw):
-        raise _bad(where, raw, "a host name or an address of this machine, without a port")
-    return raw
-
-
-def _read_hosts(raw: object, where: str) -> tuple[str, ...]:
-    """Names and addresses, as a list or as text with commas; "none" for no further ones."""
-    entries = _split(raw.removeprefix("none")) if isinstance(raw, str) else raw
-    if not isinstance(entries, list) or len(entries) > API_HOSTS_MAX:
-        raise _bad(where, raw, f"at most {API_HOSTS_MAX} host names, without ports, with commas between them")
-    return tuple(dict.fromkeys(_read_host(entry, where) for entry in entries))
-
-
-def _read_rate(raw: object, where: str) -> int:
-    return _read_number(raw, where, 1, _RATE_MAX, f"a whole number of requests a second, 1 to {_RATE_MAX}")
-
-
-def _read_look(raw: object, where: str) -> int:
-    return _read_number(raw, where, 0, _LOOK_MAX_S, f"a whole number of seconds, 0 to {_LOOK_MAX_S}")
-
-
-def _read_port(raw: object, where: str) -> int:
-    return _read_number(raw, where, 0, _PORT_MAX, f"a port, 0 to {_PORT_MAX} (0: any free one)")
-
-
-def _read_number(raw: object, where: str, least: int, most: int, allowed: str) -> int:
-    number = int(raw) if isinstance(raw, str) and _DIGITS.fullmatch(raw) else raw
-    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
-        raise _bad(where, raw, allowed)
-    return number
-
-
-def _read_path(raw: object, where: str) -> Path:
-    if not isinstance(raw, str) or not raw or "\0" in raw:
-        raise _bad(where, raw, "a path")
-    return Path(raw)
-
-
-def _read_seeds(raw: object, where: str) -> tuple[str, ...]:
-    """Addresses, as a list or as text with commas; "none" or an empty list for a node that waits to be dialled."""
-    entries = _split(raw.removeprefix("none")) if isinstance(raw, str) else raw
-    if not isinstance(entries, list):
-        raise _bad(where, raw, "addresses of the form host:port, with commas between them")
-    if len(entries) > SEEDS_MAX:
-        raise _bad(where, f"{len(entries)} addresses", f"at most {SEEDS_MAX}")
-    return tuple(dict.fromkeys(_read_address(entry, where) for entry in entries))
-
-
-def _read_address(raw: object, where: str) -> str:
-    match = _ADDRESS.fullmatch(raw) if isinstance(raw, str) else None
-    if match is None or len(match[0]) > _ADDRESS_CHARACTERS_MAX or not 1 <= int(match[1]) <= _PORT_MAX:
-        raise _bad(where, raw, "an address of the form host:port")
-    return match[0]
-
-
-def _read_signers(raw: object, where: str) -> tuple[tuple[str, bytes], ...]:
-    """Addresses and node ids of remote signers: one, or two while a rotation is under way."""
-    entries = _split(raw) if isinstance(raw, str) else raw
-    if not isinstance(entries, list) or not 1 <= len(entries) <= SIGNERS_MAX:
-        raise _bad(where, raw, "host:port@node_id of a remote signer, or of two with a comma between them")
-    return tuple(_read_signer(entry, where) for entry in entries)
-
-
-def _read_signer(raw: object, where: str) -> tuple[str, bytes]:
-    address, _, node_id = raw.rpartition("@") if isinstance(raw, str) else ("", "", "")
-    if not _NODE_ID.fullmatch(node_id):
-        raise _bad(where, raw, "host:port@node_id, the node id of 64 hex digits as `blockchain keys node` prints it")
-    return _read_address(address, where), bytes.fromhex(node_id)
-
-
-def _read_advertise(raw: object, where: str) -> str | None:
-    """An address, or "none" for a node that nobody can dial."""
-    return None if raw == "none" else _read_address(raw, where)
-
-
-def _read_choice(*choices: str) -> Callable[[object, str], str]:
-    def read(raw: object, where: str) -> str:
-        if not isinstance(raw, str) or raw.lower() not in choices:
-            raise _bad(where, raw, f"one of {', '.join(choices)}")
-        return raw.lower()
-
-    return read
-
-
-def _read_service(raw: object, where: str) -> str:
-    if not isinstance(raw, str) or not _SERVICE.fullmatch(raw):
-        raise _bad(where, raw, "up to 100 letters, digits and _ . : / -")
-    return raw
-
-
-def _read_checkpoint(raw: object, where: str) -> tuple[int, bytes]:
-    match = _CHECKPOINT.fullmatch(raw) if isinstance(raw, str) else None
-    if match is None:
-        raise _bad(where, raw, "a block's height:id, the id of 64 hex digits")
-    return int(match[1]), bytes.fromhex(match[2])
-
-
-def _read_switch(raw: object, where: str) -> bool:
-    found = raw if isinstance(raw, bool) else _SWITCH.get(raw.lower()) if isinstance(raw, str) else None
-    if found is None:
-        raise _bad(where, raw, "true or false")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """How a setting is read, and what it is, for the command line's help and the README's table."""
-
-    read: Callable[[object, str], Value]
-    what: str
-    default: str
-    is_switch: bool = False  # a flag without a value
-
-
-SETTINGS: Final[dict[str, Setting]] = {
-    "ip": Setting(_read_host, "host that both ports listen on", DEFAULT_IP),
-    "node_port": Setting(_read_port, "port for other nodes", str(DEFAULT_NODE_PORT)),
-    "api_port": Setting(_read_port, "port of the HTTP API", str(DEFAULT_API_PORT)),
-    "api_ip": Setting(_read_host, "host that the API listens on, if not the same", "<ip>"),
-    "key_file": Setting(_read_path, "validator key (PEM); without one the node follows and does not vote", "none"),
-    "next_key_file": Setting(
-        _read_path, "key that a rotation announced: signs from the height on where it counts", "none"
-    ),
-    "signer": Setting(
-        _read_signers, "host:port@node_id of the process that holds the validator key, in place of `key_file`", "none"
-    ),
-    "password_file": Setting(_read_path, "file whose first line is the password of an encrypted key file", "none"),
-    "data_dir": Setting(_read_path, "folder of the node's data", "data/node-<node_port>"),
-    "genesis": Setting(_read_path, "genesis file of the chain", "the built-in demo chain"),
-    "seeds": Setting(_read_seeds, "nodes to dial first, host:port with commas, or none", "localhost:<FIRST_NODE_PORT>"),
-    "advertise": Setting(
-        _read_advertise, "host:port that other nodes are told to dial, or none", "<ip>:<node_port>, not of 0.0.0.0"
-    ),
-    "log_format": Setting(_read_choice(*get_args(LogFormat)), "json: an object a line; text: for people", "json"),
-    "log_level": Setting(_read_choice(*LOG_LEVELS), "least level that is logged", "info"),
-    "service": Setting(_read_service, "name of this node in its logs", "blockchain-node"),
-    "api_hosts": Setting(
-        _read_hosts, "further names that API clients may call this node by (`Host`), with commas", "none"
-    ),
-    "api_rate": Setting(_read_rate, "requests a second that one client of the API may make", str(DEFAULT_API_RATE)),
-    "admin_token_file": Setting(_read_path, "file whose first line is the token for /api/v1/admin/", "no such paths"),
-    "checkpoint": Setting(_read_checkpoint, "height:id of a block that the chain holds, or it is not trusted", "none"),
-    "trust_genesis": Setting(
-        _read_switch, "trust the chain from genesis on, however old its newest block is", "false", is_switch=True
-    ),
-    "look_s": Setting(
-        _read_look,
-        "seconds for which a validator listens for others with its key before it signs",
-        "10, on a demo chain 0",
-    ),
-    "sign_anew": Setting(
-        _read_switch,
-        "sign though the record is lost or old: nobody else signs with this key",
-        "false",
-        is_switch=True,
-    ),
-    "admit": Setting(_read_path, "file of the node ids (hex, one a line) that this node talks to", "everybody"),
-}
-
-
 def _check(name: str, raw: object, where: str) -> Found:
     return Found(SETTINGS[name].read(raw, where), where)
 
@@ -400,7 +226,7 @@ def _build(found: Mapping[str, Found]) -> NodeConfig:
     api_port = values.get("api_port", DEFAULT_API_PORT)
     if node_port == api_port != 0:
         where = found["api_port"].where if "api_port" in found else found["node_port"].where
-        raise _bad(where, api_port, "another port than the other one of this node")
+        raise bad(where, api_port, "another port than the other one of this node")
     values.setdefault("data_dir", Path("data", f"node-{node_port}"))
     if "advertise" not in values and node_port != 0 and not is_wildcard(ip):
         values["advertise"] = f"[{ip}]:{node_port}" if ":" in ip else f"{ip}:{node_port}"
@@ -416,14 +242,3 @@ def is_wildcard(ip: str) -> bool:
         return ipaddress.ip_address(ip).is_unspecified
     except ValueError:
         return False
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _bad(where: str, raw: object, allowed: str) -> ConfigError:
-    shown = str(list(raw) if isinstance(raw, Iterable) and not isinstance(raw, str) else raw)
-    if len(shown) > _SHOWN_CHARACTERS:
-        shown = shown[:_SHOWN_CHARACTERS] + "…"
-    return ConfigError(f"{where} is {shown!r}: it has to be {allowed}")

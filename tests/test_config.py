@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from blockchain.config import SETTINGS, SETTINGS_FILE_BYTES_MAX, NodeConfig, load_config, parse_env
+from blockchain.config import SETTINGS_FILE_BYTES_MAX, NodeConfig, load_config, parse_env
 from blockchain.errors import ConfigError
 from blockchain.primitives.host_port import is_host_port
+from blockchain.settings import SETTINGS
 
 
 def load(

@@ -16,8 +16,9 @@ from blockchain.api.admin import AdminToken
 from blockchain.api.app import ApiSettings, create_app
 from blockchain.api.routes.health import CHECKS
 from blockchain.cli import build_parser
-from blockchain.config import SETTINGS, load_config
+from blockchain.config import load_config
 from blockchain.seams import events
+from blockchain.settings import SETTINGS
 from tests.api.fake_node import FakeNode
 from tests.test_docs import DOCS, PROTOCOL, ROOT, documents, nodes, table, texts_of
 

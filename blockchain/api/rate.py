@@ -16,9 +16,9 @@ from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blockchain.api.problems import refusal_answer
-from blockchain.config import DEFAULT_API_RATE
 from blockchain.errors import Refusal
 from blockchain.node.reach import source_of
+from blockchain.settings import DEFAULT_API_RATE
 
 REQUESTS_PER_SECOND: Final = DEFAULT_API_RATE
 BURST_SECONDS: Final = 2  # how many seconds' worth may come at once

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from blockchain.api import examples
-from blockchain.config import LogLevel
 from blockchain.primitives.scalars import INTEGER_MAX
+from blockchain.settings import LogLevel
 
 Bytes = Annotated[str, Field(pattern="^([0-9a-f]{2})*$", description="bytes as hex")]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="32 bytes as hex")]

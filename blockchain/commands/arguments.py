@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from blockchain.config import SETTINGS, NodeConfig, is_wildcard, load_config
+from blockchain.config import NodeConfig, is_wildcard, load_config
+from blockchain.settings import SETTINGS
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["CommandParser"]

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from blockchain.commands.arguments import add_command, add_settings, read_settings, url_of
-from blockchain.config import LOG_LEVELS
+from blockchain.settings import LOG_LEVELS
 
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands

@@ -15,6 +15,7 @@ from blockchain.commands.arguments import add_command, add_new_password, whole_n
 from blockchain.commands.genesis import add_parameters, read_parameters
 from blockchain.config import ENV_PREFIX
 from blockchain.errors import ConfigError
+from blockchain.primitives.host_port import PORT_MAX
 
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 VALIDATORS_HERE_MAX: Final = 100  # processes and ports of one machine; a larger chain is made with `genesis create`
 DEFAULT_OUTPUT: Final = Path("data", "testnet")
 DEFAULT_VALIDATORS: Final = 4  # the fewest equal ones that tolerate one fault
-_PORT_MAX: Final = 65535
 _POLL_SECONDS: Final = 0.2
 
 
@@ -72,9 +72,9 @@ def _plan(arguments: argparse.Namespace) -> TestnetPlan:
         raise ConfigError(f"--validators is {validators}: it has to be 1 to {VALIDATORS_HERE_MAX}")
     first_node, first_api = arguments.first_node_port, arguments.first_api_port
     for flag, first in (("--first_node_port", first_node), ("--first_api_port", first_api)):
-        if not 1 <= first <= _PORT_MAX - validators + 1:
+        if not 1 <= first <= PORT_MAX - validators + 1:
             raise ConfigError(
-                f"{flag} is {first}: with {validators} nodes it has to be 1 to {_PORT_MAX - validators + 1}"
+                f"{flag} is {first}: with {validators} nodes it has to be 1 to {PORT_MAX - validators + 1}"
             )
     if abs(first_node - first_api) < validators:
         raise ConfigError("--first_node_port and --first_api_port are so close that ports of the nodes would meet")

@@ -285,19 +285,12 @@ class Core:
 
     def _on_votes(self, peer: Peer, votes: Iterable[Vote], held: Iterable[Vote], now: int) -> None:
         for vote in held:
-            self._note_vote_of(peer, vote)
+            self.gossip.note_vote_of(peer, vote)
         for vote in votes:
-            self._note_vote_of(peer, vote)
+            self.gossip.note_vote_of(peer, vote)
             self.liveness.on_heard(vote.validator, self.chain.validators)
             self.lookout.on_heard(vote, peer.id)
             self._drive(VoteReceived(vote, peer.id), now)
-
-    def _note_vote_of(self, peer: Peer, vote: Vote) -> None:
-        """The sender of a vote holds it."""
-        if vote.height == peer.height == self.chain.height:
-            index = self.chain.validators.index.get(vote.validator)
-            if index is not None:
-                peer.note_vote(vote, index)
 
     def _follow(self, effects: list[Effect], now: int) -> None:
         """What sync did; the engine learns of the head that it did not decide."""

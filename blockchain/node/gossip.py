@@ -100,6 +100,13 @@ class Gossip:
             case _:
                 assert_never(message)
 
+    def note_vote_of(self, peer: Peer, vote: Vote) -> None:
+        """The sender of a vote holds it."""
+        if vote.height == peer.height == self._chain.height:
+            index = self._chain.validators.index.get(vote.validator)
+            if index is not None:
+                peer.note_vote(vote, index)
+
     def tell_evidence(self, peer: Peer) -> list[Effect]:
         """What waits for a block, to a new peer: no more than it takes in a second."""
         return [self.send(peer, Accuse(each)) for each in self._chain.evidence.pieces()[:TOLD_EVIDENCE]]

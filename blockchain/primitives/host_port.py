@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from blockchain.errors import ConfigError
 
 CHARACTERS_MAX: Final = 256  # a name of DNS has 253 at most
-_PORT_MAX: Final = 65535
+PORT_MAX: Final = 65535
 _NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?", re.ASCII)  # _ is usual in containers
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
@@ -22,7 +22,7 @@ class HostPort(NamedTuple):
 def parse_host_port(text: str) -> HostPort:
     """Take "host:port" apart; raises ConfigError when it is not one, or is longer than CHARACTERS_MAX."""
     host, _, port = text.rpartition(":")
-    if len(text) > CHARACTERS_MAX or not _PORT.fullmatch(port) or int(port) > _PORT_MAX:
+    if len(text) > CHARACTERS_MAX or not _PORT.fullmatch(port) or int(port) > PORT_MAX:
         raise ConfigError(f"not an address of the form host:port: {text[:80]!r}")
     if host.startswith("[") and host.endswith("]"):
         return HostPort(_parse_ipv6(host[1:-1], text), int(port))

@@ -11,6 +11,7 @@ import errno
 import glob
 import os
 import secrets
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,8 @@ elif sys.platform == "win32":
     _MOVE.argtypes = (wintypes.LPCWSTR, wintypes.LPCWSTR, wintypes.DWORD)
     _MOVE.restype = wintypes.BOOL
 
-_PRIVATE: Final = 0o600
+PRIVATE: Final = 0o600
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO  # what a private file grants nobody
 _PRIVATE_FOLDER: Final = 0o700
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -86,7 +88,7 @@ def remove_leftovers(path: Path) -> None:
 
 def _write_temporary(path: Path, content: bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, _CREATE, _PRIVATE)
+    descriptor = os.open(temporary, _CREATE, PRIVATE)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -108,7 +110,7 @@ def publish(temporary: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # a file system without links (FAT, some network shares): take the name first, then fill it
-        os.close(os.open(path, _CREATE, _PRIVATE))
+        os.close(os.open(path, _CREATE, PRIVATE))
         os.replace(temporary, path)
 
 

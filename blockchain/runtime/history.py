@@ -35,14 +35,14 @@ KEYS_MAX: Final = 64  # one machine's; a node has two at most
 _MESSAGE_BYTES_MAX: Final = 256  # a vote takes 150
 _NOBODYS: Final = "no signing history"
 
-_Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 _StepName = Literal["propose", "prevote", "precommit"]
 _STEPS: Final[tuple[_StepName, ...]] = get_args(_StepName)  # in the order of `Step`
 
 
 class _Metadata(Struct, frozen=True, forbid_unknown_fields=True):
     interchange_format_version: Literal["1"]
-    genesis_hash: _Hex32
+    genesis_hash: Hex32
 
 
 class _LastSigned(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,11 +54,11 @@ class _LastSigned(Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Lock(Struct, frozen=True, forbid_unknown_fields=True):
     round: Round
-    block_id: _Hex32
+    block_id: Hex32
 
 
 class _Key(Struct, frozen=True, forbid_unknown_fields=True):
-    public_key: _Hex32
+    public_key: Hex32
     last_signed: _LastSigned | None
     lock: _Lock | None
 

@@ -28,7 +28,7 @@ from nacl.bindings import crypto_core_ed25519_is_valid_point
 
 from blockchain.errors import InvalidKey, KeyFileError
 from blockchain.primitives.crypto import SEED_BYTES, PublicKey, SigningKey
-from blockchain.runtime.atomic_file import create_file, make_folder, replace_file
+from blockchain.runtime.atomic_file import OTHERS, create_file, make_folder, replace_file
 
 # The security lint takes `Crypto` for PyCrypto, which is abandoned (B413); it is pycryptodome, which is not.
 
@@ -45,7 +45,6 @@ KDF_ROUNDS_MAX: Final = 10_000_000  # seconds; a file that asks for more would k
 KEY_FILE_BYTES_MAX: Final = 16_384  # fits an RSA key of 8,192 bits, which is then refused by its name
 
 _KDF_SALT_BYTES: Final = 16  # NIST SP 800-132 §5.1: at least 128 bits
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ED25519_OID: Final = "1.3.101.112"  # RFC 8410 §3
 _ED25519_PUBLIC_PREFIX: Final = bytes.fromhex("302a300506032b6570032100")  # RFC 8410 §4; the 32 bytes of the key follow
 _PRIVATE: Final = "PRIVATE KEY"
@@ -195,7 +194,7 @@ def check_mode(path: Path, public_ok: bool) -> None:
         raise _missing(path) from None
     except OSError as error:
         raise KeyFileError(str(path), f"cannot be read: {error.strerror}") from None
-    if not mode & _OTHERS or (public_ok and public_key_of(path) in DEMO_KEYS):
+    if not mode & OTHERS or (public_ok and public_key_of(path) in DEMO_KEYS):
         return
     raise KeyFileError(str(path), f"others may read or change it (mode {mode:04o}): run `chmod 600` on it")
 

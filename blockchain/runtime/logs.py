@@ -21,7 +21,6 @@ from typing import Any, Final, assert_never
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from blockchain.config import LOG_LEVELS, LogFormat
 from blockchain.errors import ConfigError
 from blockchain.primitives.address import format_address
 from blockchain.primitives.vote import Step
@@ -53,6 +52,7 @@ from blockchain.seams import (
     Trusted,
     TrustMissing,
 )
+from blockchain.settings import LOG_LEVELS, LogFormat
 
 Line = tuple[int, str]  # level and message
 

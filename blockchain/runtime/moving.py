@@ -31,7 +31,7 @@ from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.scalars import HashField, PublicKeyField, RoundOrNone
 from blockchain.primitives.vote import Proposal, Vote
-from blockchain.runtime.history import other_chain, read_capped
+from blockchain.runtime.history import Hex32, other_chain, read_capped
 from blockchain.runtime.keystore import KEY_FILE_BYTES_MAX
 from blockchain.runtime.record_file import Moves, checked_record
 from blockchain.seams import SigningRecord
@@ -51,7 +51,6 @@ _HexNonce = Annotated[str, Meta(pattern=f"^[0-9a-f]{{{2 * crypto_aead_xchacha20p
 _HexSealed = Annotated[
     str, Meta(pattern="^([0-9a-f]{2})+$", min_length=2 * _TAG_BYTES, max_length=2 * (_CONTENT_BYTES_MAX + _TAG_BYTES))
 ]
-_Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class MovedKey(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -85,8 +84,8 @@ class MoveHead(Struct, frozen=True, forbid_unknown_fields=True):
 
     format: Literal["validator move"]
     version: Literal[1]
-    genesis_hash: _Hex32
-    public_keys: Annotated[tuple[_Hex32, ...], Meta(min_length=1, max_length=KEYS_MAX)]
+    genesis_hash: Hex32
+    public_keys: Annotated[tuple[Hex32, ...], Meta(min_length=1, max_length=KEYS_MAX)]
     number: Moves
     password_hash: _Argon2id
     nonce: _HexNonce

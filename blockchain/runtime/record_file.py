@@ -30,7 +30,7 @@ from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32, PublicKey
 from blockchain.primitives.scalars import HashField, PublicKeyField, RoundOrNone
 from blockchain.primitives.vote import Proposal, Vote, verify_message
-from blockchain.runtime.atomic_file import make_folder, remove_leftovers, replace_file, settle
+from blockchain.runtime.atomic_file import OTHERS, PRIVATE, make_folder, remove_leftovers, replace_file, settle
 from blockchain.seams import SigningRecord
 
 if sys.platform == "win32":
@@ -41,8 +41,6 @@ else:
 RECORD_BYTES_MAX: Final = 1_024  # the largest record takes about 350
 MOVES_MAX: Final = 2**32 - 1  # nobody moves a validator that often
 _CHECKSUM_BYTES: Final = 32
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_PRIVATE: Final = 0o600
 
 Moves = Annotated[int, Meta(ge=0, le=MOVES_MAX)]
 
@@ -142,8 +140,8 @@ class RecordFile:
         """Remove what crashes left behind, and others' rights. Under the lock nobody is in the middle of writing."""
         remove_leftovers(self.path)
         try:
-            if os.name != "nt" and stat.S_IMODE(self.path.stat().st_mode) & _OTHERS:
-                self.path.chmod(_PRIVATE)  # it was copied here
+            if os.name != "nt" and stat.S_IMODE(self.path.stat().st_mode) & OTHERS:
+                self.path.chmod(PRIVATE)  # it was copied here
         except OSError as error:
             raise self.refused(f"cannot be made its owner's alone: {error.strerror}") from None
 
@@ -155,7 +153,7 @@ class RecordFile:
         """One at a time, over all threads and processes that use this record."""
         try:
             make_folder(self.path.parent)
-            lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT, _PRIVATE)
+            lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT, PRIVATE)
         except OSError as error:
             raise self.refused(f"cannot be locked: {error.strerror}") from None
         try:

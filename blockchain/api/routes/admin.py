@@ -12,9 +12,9 @@ from blockchain.api.body import BodyLimits, parse_json, read_body
 from blockchain.api.rate import client_of
 from blockchain.api.routes.paths import BODY_PROBLEMS, add_path, answer_json
 from blockchain.api.schemas import AdminAnswer, LogLevelAnswer
-from blockchain.config import LOG_LEVELS
 from blockchain.errors import Refusal
 from blockchain.runtime.logs import change_log_level, log_level
+from blockchain.settings import LOG_LEVELS
 
 _LEVEL_BODY: Final = BodyLimits(bytes_max=1_024, seconds_max=5.0)
 _LEVEL_REQUEST: Final[dict[str, object]] = {
