@@ -22,10 +22,11 @@ from blockchain.config import NodeConfig, is_wildcard
 from blockchain.errors import BlockchainError, PortInUse
 from blockchain.node.reach import Reach, reach_of_host
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import Address, PublicKey, check_library
+from blockchain.primitives.crypto import PublicKey, check_library
 from blockchain.runtime.admitted import read_admitted
 from blockchain.runtime.folder_lock import is_locked
 from blockchain.runtime.keystore import NODE_KEY_FILE, check_mode
+from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite_file import STORE_FILE
 from blockchain.runtime.sqlite_look import read_facts
 
@@ -69,7 +70,7 @@ def check_chain(config: NodeConfig, spec: ChainSpec) -> Iterator[Finding]:
 def check_key(config: NodeConfig, spec: ChainSpec) -> tuple[list[Finding], frozenset[PublicKey]]:
     """The validator keys open, are their owner's alone, and fit their signing records and the chain; and which."""
     try:
-        keys = [signer.public_key for signer in open_signers(config, spec)]
+        signers = open_signers(config, spec)
         api_settings(config)  # reads the operator's token
         if config.admit is not None:
             read_admitted(config.admit)
@@ -79,12 +80,15 @@ def check_key(config: NodeConfig, spec: ChainSpec) -> tuple[list[Finding], froze
         return [fail("key", str(error), "mend that file, or name another")], frozenset()
     if config.signer:
         return check_signers(config, spec)
-    if not keys:
+    if not signers:
         return [ok("key", "none: this node follows and does not vote")], frozenset()
     found = [ok("key", f"{config.key_file} opens, only its owner can read it, and its signing record fits it")]
-    if Address(keys[0]) not in {one.address for one in spec.validators}:
-        found.append(warn("key", "no validator of genesis has this key", "it votes once its account has staked"))
-    return found, frozenset(keys)
+    keys = frozenset(signer.public_key for signer in signers)
+    has_signed = any(isinstance(signer, Signer) and signer.record.height > 0 for signer in signers)
+    if not has_signed and keys.isdisjoint(one.key or PublicKey(one.address) for one in spec.validators):
+        text = "no validator of genesis has this key, and it has signed nothing yet"
+        found.append(warn("key", text, "it votes once its account has staked"))
+    return found, keys
 
 
 def check_store(config: NodeConfig, spec: ChainSpec, now_ms: int) -> Iterator[Finding]:

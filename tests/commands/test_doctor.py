@@ -12,18 +12,23 @@ from pathlib import Path
 import apsw
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
 from blockchain.commands import checks, checks_disk, checks_peers, clock
 from blockchain.commands.keyring import keys_folder
+from blockchain.commands.node import record_of
 from blockchain.config import NodeConfig, load_config
 from blockchain.demo_chain import demo_spec
 from blockchain.errors import UnsafeLibrary
 from blockchain.primitives.block import decode_block
 from blockchain.primitives.chain import ChainSpec
+from blockchain.primitives.crypto import Address, SigningKey
+from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.runtime import sqlite_look
 from blockchain.runtime.folder_lock import FolderLock
 from blockchain.runtime.keystore import write_key_file
+from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite_look import read_growth
 from tests.api.fake_node import FakeNode
 from tests.commands.fake_api import running_api
@@ -32,6 +37,7 @@ from tests.commands.test_cli import stderr_line
 from tests.node.one_chain import KEYS
 
 WAIT_SECONDS = 60
+NEW = SigningKey(b"\x77" * 32)
 
 
 @pytest.fixture(name="settings")
@@ -70,6 +76,20 @@ def test_a_node_that_is_fit(settings: list[str], tmp_path: Path, capsys: pytest.
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     beside = {tmp_path / "data" / f"chain.db-{which}" for which in ("wal", "shm")}  # SQLite's, as of any reader
     assert {path: raw for path, raw in after.items() if path not in beside} == before
+
+
+def test_a_key_that_came_after_genesis_warns_until_it_has_signed(tmp_path: Path) -> None:
+    key_file = tmp_path / "new.pem"
+    write_key_file(key_file, NEW, None)
+    given = {"key_file": str(key_file), "data_dir": str(tmp_path / "data")}
+    config = load_config(given, {"BLOCKCHAIN_ENV_FILE": ""}, tmp_path)
+    assert [one.level for one in checks.check_key(config, SPEC)[0]] == ["ok", "warn"]
+    named = replace(SPEC, validators=(replace(SPEC.validators[0], key=NEW.public_key),))
+    assert [one.level for one in checks.check_key(config, named)[0]] == ["ok"]  # a genesis may name another key
+    signer = Signer(NEW, SPEC.hash, record_of(key_file, NEW.public_key, config, SPEC))
+    signer.load()
+    signer.sign(Vote(1, 0, VoteStep.PREVOTE, None, -1, Address(NEW.public_key)))
+    assert checks.check_key(config, SPEC)[0][1:] == []
 
 
 def key_of_everybody(folder: Path, arguments: list[str]) -> None:
