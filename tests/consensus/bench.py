@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.pos import Forgers
+from blockchain.consensus.record import RoundRecord, decode_record
 from blockchain.errors import ForkFound, InvalidBlock
 from blockchain.primitives import codec
 from blockchain.primitives.block import Block, Header, VerifiedBlock, block_id
@@ -197,6 +198,31 @@ class Bench:
     def place(self) -> tuple[int, int, Step]:
         rules = self.engine.current.rules
         return self.engine.current.height, rules.round, rules.step
+
+
+def started(me: int | None = 3, **parameters: Any) -> Bench:
+    bench = Bench(me, **parameters)
+    bench.start()
+    return bench
+
+
+def due(me: int | None = 3, **parameters: Any) -> Bench:
+    bench = started(me, **parameters)
+    bench.app.is_due = True
+    return bench
+
+
+def locked() -> tuple[Bench, list[Any]]:
+    """Locked on `block_of()` in round 0, the precommit asked for."""
+    bench = started()
+    bench.sign(bench.propose(block_of()))
+    return bench, bench.prevotes(block_of().id, who=[0, 1])
+
+
+def record_of(effects: list[Effect]) -> RoundRecord:
+    """The record that the last write holds."""
+    raws = [write.batch.round_record for write in of(Write, effects) if write.batch.round_record is not None]
+    return decode_record(raws[-1])
 
 
 def proposal_of(

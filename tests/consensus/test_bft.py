@@ -8,15 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX
-from blockchain.consensus.evidence import accused, author_of
-from blockchain.consensus.height import PROPOSED_ROUNDS_MAX, RECORDED_ROUNDS_MAX
-from blockchain.consensus.record import RoundRecord, decode_record
+from blockchain.consensus.evidence import accused
 from blockchain.errors import ForkFound, InvalidCertificate
-from blockchain.primitives.crypto import Hash32, PublicKey
-from blockchain.primitives.scalars import NO_SIGNATURE
+from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import (
     Announcement,
     Certificate,
@@ -25,7 +21,6 @@ from blockchain.primitives.vote import (
     ConflictingVotes,
     Evidence,
     ForgottenLock,
-    Proposal,
     Step,
     Vote,
 )
@@ -45,67 +40,44 @@ from blockchain.seams import (
     PoolChanged,
     ProposalReceived,
     ProposalUntimely,
-    Proposed,
     ProveVrf,
     RoundTimedOut,
-    SetTimer,
     Sign,
     SignatureRefused,
     Signed,
-    SigningRecord,
     SignRefused,
-    Started,
     TimerFired,
     TimerKey,
     TimerKind,
-    VrfProved,
     Write,
 )
 from tests.consensus.bench import (
     HEIGHT,
     NOW,
     PEER,
-    PROOF,
-    SEED,
     SET,
     SIGNATURE,
     WHO,
-    App,
     Bench,
     asked,
     block_of,
+    due,
     events,
     of,
     proposal_of,
+    record_of,
     rounds,
     signed,
+    started,
     timers,
     vote_of,
 )
-from tests.samples import BLOCK_A, BLOCK_B, GENESIS_HASH, PRECOMMIT, PREVOTE, certificate_of, keys_in_order
+from tests.samples import BLOCK_B, PRECOMMIT, PREVOTE, certificate_of, keys_in_order
 
 BLOCK = block_of()
 OTHER = block_of(salt=1)
 V = BLOCK.id
 ME = 3
-
-
-def started(me: int | None = ME, **parameters: Any) -> Bench:
-    bench = Bench(me, **parameters)
-    bench.start()
-    return bench
-
-
-def due(me: int | None = ME, **parameters: Any) -> Bench:
-    bench = started(me, **parameters)
-    bench.app.is_due = True
-    return bench
-
-
-def record_of(effects: list[Any]) -> RoundRecord:
-    """The record that the last write holds."""
-    raws = [write.batch.round_record for write in of(Write, effects) if write.batch.round_record is not None]
-    return decode_record(raws[-1])
 
 
 # ------------------------------------------------------------------------------------------------ beginning
@@ -226,156 +198,6 @@ def test_a_time_out_is_told_and_votes_nil() -> None:
     effects = due().timeout(Step.PROPOSE)
     assert events(RoundTimedOut, effects) == [RoundTimedOut(HEIGHT, 0, Step.PROPOSE)]
     assert asked(effects) == [Vote(HEIGHT, 0, PREVOTE, None, -1, WHO[ME])]
-
-
-# ------------------------------------------------------------------------------------------------ proposing
-
-
-def test_a_forger_proposes_when_the_trigger_comes_to_hold() -> None:
-    bench = started(me=0)
-    assert bench.give(PoolChanged()) == []
-    bench.app.is_due = True
-    effects = bench.give(PoolChanged())
-    assert of(ProveVrf, effects) == [ProveVrf(HEIGHT, 0, SEED, PublicKey(WHO[0]))] and asked(effects) == []
-    assert timers(effects) == [(TimerKind.PROPOSE, 0, 3_000)]
-    effects = bench.prove()
-    assert bench.app.built == [(0, PROOF, bench.app.parent_certificate, NOW)]
-    assert asked(effects) == [Proposal(HEIGHT, 0, -1, V, WHO[0])]
-    assert bench.give(PoolChanged()) == [], "once"
-
-
-def test_a_proposal_leaves_when_it_is_signed_and_the_forgers_own_vote_follows() -> None:
-    bench = due(me=0)
-    bench.give(PoolChanged())
-    wanted = bench.prove()
-    assert of(Broadcast, wanted) == []
-    effects = bench.give(Signed(proposal_of(BLOCK)))
-    assert events(Proposed, effects) == [Proposed(HEIGHT, 0, -1, V)]
-    assert of(Broadcast, effects) == [Broadcast(proposal_of(BLOCK), BLOCK)]
-    assert asked(effects) == [Vote(HEIGHT, 0, PREVOTE, V, -1, WHO[0])]
-
-
-def test_the_proof_of_a_height_is_asked_for_once() -> None:
-    bench = due(me=0)
-    bench.give(PoolChanged())
-    later = bench.to_round(4)
-    assert of(ProveVrf, later) == [] and bench.place == (HEIGHT, 4, Step.PROPOSE)
-    assert asked(bench.prove()) == [Proposal(HEIGHT, 4, -1, block_of(4, 0).id, WHO[0])]
-
-
-def test_a_proof_of_another_height_is_dropped() -> None:
-    bench = due(me=0)
-    bench.give(PoolChanged())
-    bench.give(VrfProved(HEIGHT - 1, 0, PROOF))
-    assert bench.app.built == []
-
-
-def test_who_is_not_drawn_proposes_nothing() -> None:
-    bench = due(me=1)
-    assert of(ProveVrf, bench.give(PoolChanged())) == []
-    bench.prove()
-    assert bench.app.built == []
-
-
-def test_a_forger_whose_time_is_over_proposes_nothing() -> None:
-    bench = due(me=0)
-    bench.give(PoolChanged())
-    bench.timeout(Step.PROPOSE)
-    bench.prove()
-    assert bench.app.built == []
-
-
-def test_a_forger_proposes_its_valid_value_again_without_a_trigger_or_a_proof() -> None:
-    bench = started(me=1)
-    bench.propose(BLOCK)
-    bench.prevotes(V, who=[0, 2, 3])
-    effects = bench.to_round(1)
-    assert asked(effects) == [Proposal(HEIGHT, 1, 0, V, WHO[1])]
-    assert bench.app.built == [] and of(ProveVrf, effects) == []
-    effects = bench.give(Signed(proposal_of(BLOCK, 1, 0)))
-    assert of(Broadcast, effects) == [Broadcast(proposal_of(BLOCK, 1, 0), BLOCK)]
-
-
-# ------------------------------------------------------------------------------------------------ commit wait
-
-
-def waiting(**parameters: Any) -> Bench:
-    """A forger whose parent's certificate lacks the precommit of validator 3."""
-    app = App()
-    app.parent_certificate = replace(app.parent_certificate, precommits=app.parent_certificate.precommits[:3])
-    bench = Bench(0, app, **parameters)
-    bench.start()
-    app.is_due = True
-    return bench
-
-
-def test_a_forger_waits_for_missing_precommits() -> None:
-    bench = waiting()
-    effects = bench.give(PoolChanged())
-    assert (TimerKind.COMMIT_WAIT, 0, 50) in timers(effects) and of(ProveVrf, effects) == []
-    assert of(SetTimer, bench.give(PoolChanged())) == []
-    effects = bench.give(TimerFired(TimerKey(TimerKind.COMMIT_WAIT, HEIGHT)))
-    assert len(of(ProveVrf, effects)) == 1
-    bench.prove()
-    assert len(bench.app.built[0][2].precommits) == 3
-
-
-def test_the_last_missing_precommit_ends_the_wait() -> None:
-    bench = waiting()
-    bench.give(PoolChanged())
-    late = vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT - 1)
-    effects = bench.vote(late)
-    assert of(Broadcast, effects) == [Broadcast(late)] and len(of(ProveVrf, effects)) == 1
-    bench.prove()
-    assert bench.app.built[0][2] == bench.engine.commit
-    assert [entry.index for entry in bench.engine.commit.precommits] == [0, 1, 2, 3]
-
-
-def test_without_a_wait_or_with_all_precommits_nothing_is_waited_for() -> None:
-    for bench in (waiting(commit_wait_ms=0), due(me=0)):
-        effects = bench.give(PoolChanged())
-        assert len(of(ProveVrf, effects)) == 1
-        assert TimerKind.COMMIT_WAIT not in [kind for kind, _, _ in timers(effects)]
-
-
-def test_genesis_needs_no_precommits() -> None:
-    app = App(height=1)
-    app.parent_certificate = Certificate(0, 0, GENESIS_HASH, ())
-    bench = Bench(0, app)
-    bench.start()
-    app.is_due = True
-    assert len(of(ProveVrf, bench.give(PoolChanged()))) == 1
-
-
-def test_nobody_can_sign_a_certificate_of_genesis() -> None:
-    """One validator that did would make every forger of block 1 carry the wrong certificate."""
-    app = App(height=1)
-    app.parent_certificate = Certificate(0, 0, GENESIS_HASH, ())
-    bench = Bench(0, app)
-    bench.start()
-    assert bench.vote(vote_of(1, PRECOMMIT, GENESIS_HASH, height=0)) == []
-    assert bench.engine.commit == app.parent_certificate
-
-
-@pytest.mark.parametrize(
-    "late",
-    [
-        vote_of(3, PRECOMMIT, BLOCK_B, height=HEIGHT - 1),
-        vote_of(3, PRECOMMIT, None, height=HEIGHT - 1),
-        vote_of(3, PREVOTE, BLOCK_A, height=HEIGHT - 1),
-        vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT - 1, round=1),
-        vote_of(2, PRECOMMIT, BLOCK_A, height=HEIGHT - 1),
-        vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT - 2),
-        vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT + 1),
-        replace(vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT - 1), validator=keys_in_order(5)[0].public_key),
-    ],
-    ids=["another block", "nil", "a prevote", "another round", "there", "an older height", "a later one", "a stranger"],
-)
-def test_other_votes_do_not_enter_the_heads_certificate(late: Vote) -> None:
-    bench = waiting()
-    before = bench.engine.commit
-    assert Broadcast(late) not in bench.vote(late)
-    assert bench.engine.commit == before
 
 
 # ------------------------------------------------------------------------------------------------ proposals received
@@ -726,152 +548,6 @@ def test_a_seal_is_a_certificate_of_that_very_block() -> None:
             engine.verify_seal(BLOCK, bad, SET)
 
 
-# ------------------------------------------------------------------------------------------------ starting again
-
-
-def restart(bench: Bench, effects: list[Any], record: SigningRecord) -> tuple[Bench, list[Any]]:
-    """A new engine from what the last write of `effects` made durable, and what its start does."""
-    again = Bench(bench.me)
-    stored = record_of(effects)
-    again.engine.restore(stored, {block_id: bench.engine.current.blocks[block_id] for block_id in stored.block_ids()})
-    return again, again.give(Started((record,)))
-
-
-def remembers(message: Any) -> SigningRecord:
-    step = Step.PROPOSE if isinstance(message, Proposal) else Step(message.step)
-    return SigningRecord(PublicKey(author_of(message)), message.height, message.round, step, signed(message))
-
-
-def locked() -> tuple[Bench, list[Any]]:
-    """Locked on V in round 0, the precommit asked for."""
-    bench = started()
-    bench.sign(bench.propose(BLOCK))
-    return bench, bench.prevotes(V, who=[0, 1])
-
-
-def test_a_node_resumes_in_the_recorded_place_with_its_lock() -> None:
-    bench, effects = locked()
-    prevote, precommit = record_of(effects).asked
-    again, started_again = restart(bench, effects, remembers(prevote))
-    rules = again.engine.current.rules
-    assert again.place == (HEIGHT, 0, Step.PRECOMMIT)
-    assert (rules.locked_value, rules.locked_round, rules.valid_value, rules.valid_round) == (V, 0, V, 0)
-    assert rules.book.is_polka(0, V)
-    assert Broadcast(signed(prevote)) in started_again
-    assert asked(started_again) == [precommit], "it was asked for and never signed"
-    assert again.engine.current.proposals == {0: proposal_of(BLOCK)} and again.app.checked == [V]
-
-
-def test_what_the_signer_alone_remembers_counts_as_just_received() -> None:
-    bench, effects = locked()
-    _, precommit = record_of(effects).asked
-    again, started_again = restart(bench, effects, remembers(precommit))
-    assert Broadcast(signed(precommit)) in started_again and asked(started_again) == []
-    assert again.engine.current.rules.book.of(0).precommits.stake_for(V) == 1
-    again.precommits(V, who=[0, 1])
-    assert len(again.app.final) == 1
-
-
-def test_the_body_of_a_lock_is_still_there_to_decide_with_and_to_propose_again() -> None:
-    bench, effects = locked()
-    again, _ = restart(bench, effects, remembers(record_of(effects).asked[1]))
-    proposed = again.to_round(3)
-    assert asked(proposed)[-1] == Proposal(HEIGHT, 3, 0, V, WHO[ME])
-
-
-def test_what_both_remember_counts_once() -> None:
-    bench, effects = locked()
-    prevote, _ = record_of(effects).asked
-    again, started_again = restart(bench, effects, remembers(prevote))
-    assert again.engine.current.signed == [signed(prevote)]
-    assert started_again.count(Broadcast(signed(prevote))) == 1
-
-
-def test_a_forger_that_starts_again_sends_its_proposal_again() -> None:
-    bench = due(me=0)
-    bench.give(PoolChanged())
-    effects = bench.prove()
-    [unsigned] = asked(effects)
-    again, started_again = restart(bench, effects, remembers(unsigned))
-    assert Broadcast(proposal_of(BLOCK), BLOCK) in started_again
-    assert asked(started_again) == [Vote(HEIGHT, 0, PREVOTE, V, -1, WHO[0])]
-    again.app.is_due = True
-    assert of(ProveVrf, again.give(PoolChanged())) == [], "and makes no other"
-
-
-def test_a_forger_whose_proposal_was_not_signed_asks_for_the_same_one() -> None:
-    bench = due(me=0)
-    bench.give(PoolChanged())
-    effects = bench.prove()
-    again, started_again = restart(bench, effects, SigningRecord(PublicKey(WHO[0])))
-    assert asked(started_again) == [Proposal(HEIGHT, 0, -1, V, WHO[0])]
-    assert Broadcast(proposal_of(BLOCK), BLOCK) in again.give(Signed(proposal_of(BLOCK)))
-
-
-def test_its_own_proposal_is_in_the_record_of_its_vote() -> None:
-    bench = due(me=0)
-    bench.give(PoolChanged())
-    effects = bench.give(Signed(signed(asked(bench.prove())[0])))
-    record = record_of(effects)
-    assert record.proposals == () and record.signed == (proposal_of(BLOCK),)
-    again, _ = restart(bench, effects, remembers(record.asked[-1]))
-    assert again.engine.current.rules.proposals[0].block_id == V
-    assert again.place == (HEIGHT, 0, Step.PREVOTE)
-
-
-def test_a_block_that_is_no_longer_good_is_not_good_after_a_restart() -> None:
-    bench, effects = locked()
-    again = Bench(bench.me)
-    again.app.bad.add(V)
-    again.engine.restore(record_of(effects), {V: BLOCK})
-    assert not again.engine.current.rules.proposals[0].is_valid
-
-
-def test_a_record_of_another_height_is_not_taken_up() -> None:
-    bench, effects = locked()
-    with pytest.raises(AssertionError):
-        Bench(app=App(height=HEIGHT + 1)).engine.restore(record_of(effects), dict(bench.engine.current.blocks))
-
-
-@pytest.mark.parametrize("ahead", [0, 3])
-def test_a_store_behind_the_signers_record_does_not_vote_up_to_that_height(ahead: int) -> None:
-    app = App()
-    bench = Bench(ME, app)
-    bench.start(remembers(vote_of(ME, PRECOMMIT, OTHER.id, height=HEIGHT + ahead)))
-    assert asked(bench.propose(BLOCK)) == []
-    app.height = HEIGHT + ahead
-    assert asked(bench.give(HeadMoved())) == []
-    app.height = HEIGHT + ahead + 1
-    bench.give(HeadMoved())
-    assert asked(bench.timeout(Step.PROPOSE)) != []
-
-
-def test_a_store_behind_the_signers_record_sends_what_it_has_again_and_asks_for_nothing() -> None:
-    bench, effects = locked()
-    prevote, _ = record_of(effects).asked
-    again, started_again = restart(bench, effects, remembers(vote_of(ME, PRECOMMIT, None)))
-    assert Broadcast(signed(prevote)) in started_again and asked(started_again) == []
-    assert asked(again.to_round(1)) == []
-
-
-def test_a_restored_copy_of_the_store_asks_for_no_signature_that_it_remembers() -> None:
-    bench, effects = locked()
-    later = vote_of(ME, PREVOTE, None, round=2)
-    _, started_again = restart(bench, effects, remembers(later))
-    assert asked(started_again) == []
-
-
-def test_a_signers_record_of_the_past_silences_nobody() -> None:
-    bench = Bench()
-    bench.start(remembers(vote_of(ME, PRECOMMIT, BLOCK_A, height=HEIGHT - 1)))
-    assert len(asked(bench.propose(BLOCK))) == 1
-
-
-def test_a_node_without_a_key_starts_without_a_record() -> None:
-    bench = Bench(me=None)
-    assert events(HeightBegun, bench.give(Started())) != []
-
-
 def test_a_fork_is_kept_told_and_ends_all_signing() -> None:
     bench = started()
     bench.app.fork = ForkFound(HEIGHT - 1, b"two certificates")
@@ -879,106 +555,3 @@ def test_a_fork_is_kept_told_and_ends_all_signing() -> None:
     assert Write(Batch(evidence=(b"two certificates",), halted=str(bench.app.fork))) in effects
     assert [type(effect) for effect in effects if isinstance(effect, Write | Halt)] == [Write, Halt]
     assert len(events(Halted, effects)) == 1 and asked(effects) == []
-
-
-def test_a_mute_engine_signs_nothing_until_it_may_again() -> None:
-    bench = started()
-    bench.engine.voice.mute()
-    assert asked(bench.propose(BLOCK)) == []
-    bench = started()
-    bench.engine.voice.mute()
-    bench.engine.voice.unmute()
-    assert asked(bench.propose(BLOCK)) != []
-
-
-def test_the_record_of_a_long_height_keeps_the_newest_rounds_and_those_behind_the_lock() -> None:
-    current = started().engine.current
-    current.signed = [vote_of(ME, PREVOTE, None, round=number) for number in range(RECORDED_ROUNDS_MAX + 10)]
-    current.rules.round, current.rules.locked_round = RECORDED_ROUNDS_MAX + 9, 2
-    kept = [message.round for message in current.record().signed]
-    assert kept == [2, *range(10, RECORDED_ROUNDS_MAX + 10)]
-
-
-def test_bodies_of_rounds_long_past_go_but_those_behind_a_lock_or_near_a_decision() -> None:
-    """A stalled height goes on for long, and each round may bring a body of megabytes."""
-    bench, _ = locked()  # on V, in round 0
-    blocks = {number: block_of(number, number % len(SET)) for number in (1, 2, 3)}
-    for number, block in blocks.items():
-        bench.to_round(number)
-        bench.propose(block, number)
-    bench.precommits(blocks[2].id, who=[0, 1], round=2)  # more than a third
-    bench.precommits(None, who=[0, 1], round=3)
-    bench.to_round(PROPOSED_ROUNDS_MAX + 10)
-    current = bench.engine.current
-    assert sorted(current.proposals) == sorted(current.rules.proposals) == [0, 2]
-    assert current.blocks.keys() == {V, blocks[2].id}
-    assert bench.propose(blocks[1], 1) == [], "and does not come back"
-    late = block_of(70, 70 % len(SET))
-    assert Broadcast(proposal_of(late, 70), late) in bench.propose(late, 70)
-    bench.precommits(blocks[2].id, who=[2], round=2)
-    assert [final[0].id for final in bench.app.final] == [blocks[2].id]
-
-
-def test_messages_are_asked_for_without_a_signature() -> None:
-    assert all(message.signature == NO_SIGNATURE for message in asked(started().propose(BLOCK)))
-
-
-def test_what_a_mute_engine_keeps_back_leaves_when_it_speaks_again() -> None:
-    """All of a chain may listen at the same time: what nobody casts then must not be lost for good."""
-    bench = started()
-    bench.engine.voice.mute()
-    assert asked([*bench.propose(BLOCK), *bench.prevotes(V)]) == [] and bench.engine.voice.is_mute
-    bench.engine.voice.unmute()
-    assert not bench.engine.voice.is_mute
-    effects = bench.give(PoolChanged())
-    wanted = [vote_of(ME, PREVOTE, V), vote_of(ME, PRECOMMIT, V)]
-    assert [signed(message) for message in asked(effects)] == wanted
-    assert asked(bench.give(PoolChanged())) == [], "once"
-
-
-def test_of_rounds_that_are_past_nothing_is_kept_back() -> None:
-    bench = started()
-    bench.engine.voice.mute()
-    bench.timeout(Step.PROPOSE)
-    bench.precommits(None)
-    bench.to_round(1)
-    bench.timeout(Step.PROPOSE, 1)
-    bench.engine.voice.unmute()
-    [message] = asked(bench.give(PoolChanged()))
-    assert signed(message) == vote_of(ME, PREVOTE, None, round=1)
-
-
-def test_what_comes_back_from_the_signer_of_a_mute_engine_is_dropped() -> None:
-    """It is on record, and may be published after the next start; lost votes are no offence, contradicting ones are."""
-    bench = started()
-    effects = bench.propose(BLOCK)
-    bench.engine.voice.mute()
-    assert bench.sign(effects) == [] and bench.engine.current.signed == []
-
-
-def test_a_mute_start_says_nothing_and_asks_for_nothing_until_it_speaks() -> None:
-    bench, effects = locked()
-    prevote, precommit = record_of(effects).asked
-    again = Bench(bench.me)
-    stored = record_of(effects)
-    again.engine.restore(stored, {block_id: bench.engine.current.blocks[block_id] for block_id in stored.block_ids()})
-    again.engine.voice.mute()
-    quiet = again.give(Started((remembers(prevote),)))
-    assert of(Broadcast, quiet) == [] and asked(quiet) == []
-    again.engine.voice.unmute()
-    loud = again.give(PoolChanged())
-    assert [effect.message for effect in of(Broadcast, loud)] == [signed(prevote)]
-    assert asked(loud) == [precommit]
-
-
-def test_a_silenced_height_is_passed_without_a_signature() -> None:
-    """Nor is what was kept back for it."""
-    bench = started()
-    bench.engine.voice.mute()
-    bench.propose(BLOCK)
-    bench.engine.voice.silence(HEIGHT)
-    bench.engine.voice.silence(HEIGHT - 1)
-    bench.engine.voice.unmute()
-    assert asked(bench.give(PoolChanged())) == [] and asked(bench.timeout(Step.PROPOSE)) == []
-    bench.precommits(V)
-    assert bench.app.height == HEIGHT + 1 and asked(bench.timeout(Step.PROPOSE)) != []

@@ -1,0 +1,216 @@
+"""A node that starts again: from its round record, and with what its signer remembers (protocol §5.6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from blockchain.consensus.evidence import author_of
+from blockchain.consensus.height import PROPOSED_ROUNDS_MAX, RECORDED_ROUNDS_MAX
+from blockchain.primitives.crypto import PublicKey
+from blockchain.primitives.vote import Proposal, Step, Vote
+from blockchain.seams import Broadcast, HeadMoved, HeightBegun, PoolChanged, ProveVrf, Signed, SigningRecord, Started
+from tests.consensus.bench import (
+    HEIGHT,
+    SET,
+    WHO,
+    App,
+    Bench,
+    asked,
+    block_of,
+    due,
+    events,
+    locked,
+    of,
+    proposal_of,
+    record_of,
+    signed,
+    started,
+    vote_of,
+)
+from tests.samples import BLOCK_A, PRECOMMIT, PREVOTE
+
+BLOCK = block_of()
+OTHER = block_of(salt=1)
+V = BLOCK.id
+ME = 3
+
+
+def restart(bench: Bench, effects: list[Any], record: SigningRecord) -> tuple[Bench, list[Any]]:
+    """A new engine from what the last write of `effects` made durable, and what its start does."""
+    again = Bench(bench.me)
+    stored = record_of(effects)
+    again.engine.restore(stored, {block_id: bench.engine.current.blocks[block_id] for block_id in stored.block_ids()})
+    return again, again.give(Started((record,)))
+
+
+def remembers(message: Any) -> SigningRecord:
+    step = Step.PROPOSE if isinstance(message, Proposal) else Step(message.step)
+    return SigningRecord(PublicKey(author_of(message)), message.height, message.round, step, signed(message))
+
+
+def test_a_node_resumes_in_the_recorded_place_with_its_lock() -> None:
+    bench, effects = locked()
+    prevote, precommit = record_of(effects).asked
+    again, started_again = restart(bench, effects, remembers(prevote))
+    rules = again.engine.current.rules
+    assert again.place == (HEIGHT, 0, Step.PRECOMMIT)
+    assert (rules.locked_value, rules.locked_round, rules.valid_value, rules.valid_round) == (V, 0, V, 0)
+    assert rules.book.is_polka(0, V)
+    assert Broadcast(signed(prevote)) in started_again
+    assert asked(started_again) == [precommit], "it was asked for and never signed"
+    assert again.engine.current.proposals == {0: proposal_of(BLOCK)} and again.app.checked == [V]
+
+
+def test_what_the_signer_alone_remembers_counts_as_just_received() -> None:
+    bench, effects = locked()
+    _, precommit = record_of(effects).asked
+    again, started_again = restart(bench, effects, remembers(precommit))
+    assert Broadcast(signed(precommit)) in started_again and asked(started_again) == []
+    assert again.engine.current.rules.book.of(0).precommits.stake_for(V) == 1
+    again.precommits(V, who=[0, 1])
+    assert len(again.app.final) == 1
+
+
+def test_the_body_of_a_lock_is_still_there_to_decide_with_and_to_propose_again() -> None:
+    bench, effects = locked()
+    again, _ = restart(bench, effects, remembers(record_of(effects).asked[1]))
+    proposed = again.to_round(3)
+    assert asked(proposed)[-1] == Proposal(HEIGHT, 3, 0, V, WHO[ME])
+
+
+def test_what_both_remember_counts_once() -> None:
+    bench, effects = locked()
+    prevote, _ = record_of(effects).asked
+    again, started_again = restart(bench, effects, remembers(prevote))
+    assert again.engine.current.signed == [signed(prevote)]
+    assert started_again.count(Broadcast(signed(prevote))) == 1
+
+
+def test_a_forger_that_starts_again_sends_its_proposal_again() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    effects = bench.prove()
+    [unsigned] = asked(effects)
+    again, started_again = restart(bench, effects, remembers(unsigned))
+    assert Broadcast(proposal_of(BLOCK), BLOCK) in started_again
+    assert asked(started_again) == [Vote(HEIGHT, 0, PREVOTE, V, -1, WHO[0])]
+    again.app.is_due = True
+    assert of(ProveVrf, again.give(PoolChanged())) == [], "and makes no other"
+
+
+def test_a_forger_whose_proposal_was_not_signed_asks_for_the_same_one() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    effects = bench.prove()
+    again, started_again = restart(bench, effects, SigningRecord(PublicKey(WHO[0])))
+    assert asked(started_again) == [Proposal(HEIGHT, 0, -1, V, WHO[0])]
+    assert Broadcast(proposal_of(BLOCK), BLOCK) in again.give(Signed(proposal_of(BLOCK)))
+
+
+def test_its_own_proposal_is_in_the_record_of_its_vote() -> None:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    effects = bench.give(Signed(signed(asked(bench.prove())[0])))
+    record = record_of(effects)
+    assert record.proposals == () and record.signed == (proposal_of(BLOCK),)
+    again, _ = restart(bench, effects, remembers(record.asked[-1]))
+    assert again.engine.current.rules.proposals[0].block_id == V
+    assert again.place == (HEIGHT, 0, Step.PREVOTE)
+
+
+def test_a_block_that_is_no_longer_good_is_not_good_after_a_restart() -> None:
+    bench, effects = locked()
+    again = Bench(bench.me)
+    again.app.bad.add(V)
+    again.engine.restore(record_of(effects), {V: BLOCK})
+    assert not again.engine.current.rules.proposals[0].is_valid
+
+
+def test_a_record_of_another_height_is_not_taken_up() -> None:
+    bench, effects = locked()
+    with pytest.raises(AssertionError):
+        Bench(app=App(height=HEIGHT + 1)).engine.restore(record_of(effects), dict(bench.engine.current.blocks))
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_a_store_behind_the_signers_record_does_not_vote_up_to_that_height(ahead: int) -> None:
+    app = App()
+    bench = Bench(ME, app)
+    bench.start(remembers(vote_of(ME, PRECOMMIT, OTHER.id, height=HEIGHT + ahead)))
+    assert asked(bench.propose(BLOCK)) == []
+    app.height = HEIGHT + ahead
+    assert asked(bench.give(HeadMoved())) == []
+    app.height = HEIGHT + ahead + 1
+    bench.give(HeadMoved())
+    assert asked(bench.timeout(Step.PROPOSE)) != []
+
+
+def test_a_store_behind_the_signers_record_sends_what_it_has_again_and_asks_for_nothing() -> None:
+    bench, effects = locked()
+    prevote, _ = record_of(effects).asked
+    again, started_again = restart(bench, effects, remembers(vote_of(ME, PRECOMMIT, None)))
+    assert Broadcast(signed(prevote)) in started_again and asked(started_again) == []
+    assert asked(again.to_round(1)) == []
+
+
+def test_a_restored_copy_of_the_store_asks_for_no_signature_that_it_remembers() -> None:
+    bench, effects = locked()
+    later = vote_of(ME, PREVOTE, None, round=2)
+    _, started_again = restart(bench, effects, remembers(later))
+    assert asked(started_again) == []
+
+
+def test_a_signers_record_of_the_past_silences_nobody() -> None:
+    bench = Bench()
+    bench.start(remembers(vote_of(ME, PRECOMMIT, BLOCK_A, height=HEIGHT - 1)))
+    assert len(asked(bench.propose(BLOCK))) == 1
+
+
+def test_a_node_without_a_key_starts_without_a_record() -> None:
+    bench = Bench(me=None)
+    assert events(HeightBegun, bench.give(Started())) != []
+
+
+def test_a_mute_start_says_nothing_and_asks_for_nothing_until_it_speaks() -> None:
+    bench, effects = locked()
+    prevote, precommit = record_of(effects).asked
+    again = Bench(bench.me)
+    stored = record_of(effects)
+    again.engine.restore(stored, {block_id: bench.engine.current.blocks[block_id] for block_id in stored.block_ids()})
+    again.engine.voice.mute()
+    quiet = again.give(Started((remembers(prevote),)))
+    assert of(Broadcast, quiet) == [] and asked(quiet) == []
+    again.engine.voice.unmute()
+    loud = again.give(PoolChanged())
+    assert [effect.message for effect in of(Broadcast, loud)] == [signed(prevote)]
+    assert asked(loud) == [precommit]
+
+
+def test_the_record_of_a_long_height_keeps_the_newest_rounds_and_those_behind_the_lock() -> None:
+    current = started().engine.current
+    current.signed = [vote_of(ME, PREVOTE, None, round=number) for number in range(RECORDED_ROUNDS_MAX + 10)]
+    current.rules.round, current.rules.locked_round = RECORDED_ROUNDS_MAX + 9, 2
+    kept = [message.round for message in current.record().signed]
+    assert kept == [2, *range(10, RECORDED_ROUNDS_MAX + 10)]
+
+
+def test_bodies_of_rounds_long_past_go_but_those_behind_a_lock_or_near_a_decision() -> None:
+    """A stalled height goes on for long, and each round may bring a body of megabytes."""
+    bench, _ = locked()  # on V, in round 0
+    blocks = {number: block_of(number, number % len(SET)) for number in (1, 2, 3)}
+    for number, block in blocks.items():
+        bench.to_round(number)
+        bench.propose(block, number)
+    bench.precommits(blocks[2].id, who=[0, 1], round=2)  # more than a third
+    bench.precommits(None, who=[0, 1], round=3)
+    bench.to_round(PROPOSED_ROUNDS_MAX + 10)
+    current = bench.engine.current
+    assert sorted(current.proposals) == sorted(current.rules.proposals) == [0, 2]
+    assert current.blocks.keys() == {V, blocks[2].id}
+    assert bench.propose(blocks[1], 1) == [], "and does not come back"
+    late = block_of(70, 70 % len(SET))
+    assert Broadcast(proposal_of(late, 70), late) in bench.propose(late, 70)
+    bench.precommits(blocks[2].id, who=[2], round=2)
+    assert [final[0].id for final in bench.app.final] == [blocks[2].id]
