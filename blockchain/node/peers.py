@@ -62,6 +62,7 @@ ASKED_FOR: Final = frozenset({Transactions, Blocks, Peers, Time, Dialled})  # wh
 OWED_MAX: Final = 50_000  # entries of a kind that a peer is remembered to have been asked for
 BLOCKS_SENT_MAX: Final = 8  # a tick, to who says that it lacks them: up to 4 MiB each for a status of 100 bytes
 VOTES_SENT_MAX: Final = ALLOWANCES[Votes] // 2  # a tick, the same: its tick may begin in the middle of one's own
+UNSIGNED_COST: Final = 50  # of an announcement that its validator did not sign: 50 a tick are looked at, 10 ms
 OVER_FACTOR: Final = 4  # so many times an allowance is no accident, unless it happens seldom
 FLOOD_FACTOR: Final = 40
 USELESS_MAX: Final = 1_000  # transactions a tick that do not enter the pool; some never do, of honest peers too

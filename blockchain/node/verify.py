@@ -43,7 +43,7 @@ from blockchain.node.messages import (
     cost_of,
     decode_frame,
 )
-from blockchain.node.peers import LABORIOUS, UNBOUNDED
+from blockchain.node.peers import LABORIOUS, UNBOUNDED, UNSIGNED_COST
 from blockchain.primitives.block import VerifiedBlock, block_id, check_body, decode_block
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
@@ -187,7 +187,7 @@ def _verify_announcement(message: Announce, context: VerifyContext) -> Verified:
     members = (validators.get(announcement.validator) for validators in context.sets.values())
     keys = dict.fromkeys(member.key for member in members if member is not None)  # at a switch there are two
     is_signed = any(verify_message(announcement, key, context.genesis_hash) for key in keys)
-    return VerifiedAnnouncement(announcement) if is_signed else Nothing(Announce)
+    return VerifiedAnnouncement(announcement) if is_signed else Nothing(Announce, UNSIGNED_COST)
 
 
 def _verify_evidence(evidence: Evidence, context: VerifyContext) -> Verified:

@@ -34,7 +34,7 @@ from blockchain.node.messages import (
     encode_frame,
     kind_of,
 )
-from blockchain.node.peers import ALLOWANCES, BLOCKS_SENT_MAX, PLACES_MAX, Peer
+from blockchain.node.peers import ALLOWANCES, BLOCKS_SENT_MAX, PLACES_MAX, UNSIGNED_COST, Peer
 from blockchain.node.reader import LOTTERY_ROUNDS_MAX, lottery_of
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
@@ -62,6 +62,7 @@ from blockchain.seams import (
     Emit,
     PeerConnected,
     PeerId,
+    Penalize,
     ProveVrf,
     Send,
     SetTimer,
@@ -418,6 +419,25 @@ def test_announcements_are_passed_on_only_as_often_as_an_honest_validator_speaks
     assert not any(is_passed_on(NOW + n) for n in range(1, ANNOUNCE_MS // 2, 7))
     assert is_passed_on(NOW + ANNOUNCE_MS // 2)
     assert not is_passed_on(NOW + spec.parameters.clock_drift_ms + 1)
+
+
+def test_announcements_that_nobody_signed_cost_no_more_than_a_few_looks_a_second() -> None:
+    """They are no fault, since a key may have changed; so a peer could else have any number of signatures checked."""
+    spec, keys = chain_of(4)
+    node = Bench(spec, None)
+    sent = Announce(Announcement(Address(keys[0].public_key), 1, NOW, Signature(bytes(64))))
+
+    def looked_at() -> int:
+        count = 0
+        for _ in range(200):
+            verified = verify_frame(encode_frame(spec.hash, sent), node.core.context(PEER))
+            count += verified == Nothing(Announce, UNSIGNED_COST)
+            node.feed(MessageReceived(PEER, verified))
+        return count
+
+    assert looked_at() == 50
+    node.feed(TimerFired(TimerKey(TimerKind.STATUS)))
+    assert looked_at() == 50 and not any(isinstance(effect, Penalize) for effect in node.effects)
 
 
 def test_over_a_slow_line_fewer_blocks_are_asked_for() -> None:

@@ -42,6 +42,7 @@ from blockchain.node.messages import (
     encode_frame,
     kind_of,
 )
+from blockchain.node.peers import UNSIGNED_COST
 from blockchain.node.verify import VerifyContext, verify_block, verify_frame
 from blockchain.primitives import codec
 from blockchain.primitives.block import Block, Header, VerifiedBlock, block_id, evidence_root, transaction_root
@@ -382,8 +383,8 @@ def test_validators_announce_themselves() -> None:
 
 def test_an_announcement_by_another_key_than_its_validators_is_of_no_use_and_no_fault() -> None:
     """It names no height, and a validator's key may change at one that this node has not come to."""
-    assert verified(Announce(announcement(KEYS[1], WHO[0]))) == Nothing(Announce)
-    assert verified(Announce(announcement(STRANGER, WHO[0]))) == Nothing(Announce)
+    assert verified(Announce(announcement(KEYS[1], WHO[0]))) == Nothing(Announce, UNSIGNED_COST)
+    assert verified(Announce(announcement(STRANGER, WHO[0]))) == Nothing(Announce, UNSIGNED_COST)
 
 
 def test_around_the_switch_of_a_key_announcements_by_either_are_taken() -> None:
@@ -393,7 +394,7 @@ def test_around_the_switch_of_a_key_announcements_by_either_are_taken() -> None:
     for by in (STRANGER, KEYS[0]):
         good = announcement(by, WHO[0])
         assert verified(Announce(good), sets=sets) == VerifiedAnnouncement(good)
-    assert verified(Announce(announcement(KEYS[1], WHO[0])), sets=sets) == Nothing(Announce)
+    assert verified(Announce(announcement(KEYS[1], WHO[0])), sets=sets) == Nothing(Announce, UNSIGNED_COST)
 
 
 # ------------------------------------------------------------------------------------------------ evidence
