@@ -62,7 +62,10 @@ def verify_lottery(
     field that is wrong.
     """
     if receipt.genesis_hash != spec.hash.hex():
-        raise InvalidReceipt("genesis_hash", "the receipt is of another chain")
+        raise InvalidReceipt(
+            "genesis_hash",
+            f"the receipt is of another chain than the genesis that it is checked with ({spec.chain_id})",
+        )
     if not 0 <= receipt.round <= ROUNDS_MAX:
         raise InvalidReceipt("round", f"receipts are for rounds 0 to {ROUNDS_MAX}")
     headers = _Headers(_header("header", receipt.header), _header("parent_header", receipt.parent_header))
