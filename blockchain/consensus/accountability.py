@@ -11,8 +11,9 @@ Pure: signatures are verified, nothing is read from anywhere else.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import combinations
+from itertools import chain, pairwise
 
 from msgspec import Struct
 
@@ -119,15 +120,37 @@ def _is_good(vote: Vote, height: int, validators: ValidatorSet, genesis_hash: by
 
 
 def _contradictions(votes: Iterable[Vote]) -> Iterator[tuple[Address, Evidence]]:
-    """The first two votes of each validator that contradict each other, by round and step."""
+    """Of each validator two votes that contradict each other: two in one place, or else a forgotten lock."""
     by_validator: dict[Address, list[Vote]] = {}
     for vote in sorted(votes, key=_order):
         by_validator.setdefault(vote.validator, []).append(vote)
     for address, cast in by_validator.items():
-        found = (contradiction(one, other) for one, other in combinations(cast, 2))
-        evidence = next((each for each in found if each is not None), None)
+        evidence = next(chain(_double_votes(cast), _forgotten_locks(cast)), None)
         if evidence is not None:
             yield address, evidence
+
+
+def _double_votes(cast: list[Vote]) -> Iterator[Evidence]:
+    """Of one validator's votes, by round and step: those of one place stand side by side."""
+    found = (ConflictingVotes(one, other) for one, other in pairwise(cast))
+    yield from (evidence for evidence in found if contradicts(evidence))
+
+
+def _forgotten_locks(cast: list[Vote]) -> Iterator[Evidence]:
+    """Of one validator's votes, by round. Not each with each: a liar may have signed any number of them."""
+    locks = [vote for vote in cast if vote.step is VoteStep.PRECOMMIT and vote.block_id is not None]
+    rounds = [lock.round for lock in locks]
+    others = [len(locks)] * len(locks)  # of each lock the next that is for another value
+    for number in reversed(range(len(locks) - 1)):
+        is_same = locks[number].block_id == locks[number + 1].block_id
+        others[number] = others[number + 1] if is_same else number + 1
+    for vote in cast:
+        if vote.step is VoteStep.PREVOTE and vote.block_id is not None:
+            first, end = bisect_right(rounds, vote.polka_round), bisect_left(rounds, vote.round)
+            if first < end and locks[first].block_id == vote.block_id:
+                first = others[first]
+            if first < end:
+                yield ForgottenLock(locks[first], vote)
 
 
 def _unshown(

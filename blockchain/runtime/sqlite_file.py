@@ -178,7 +178,8 @@ def check_owner(connection: apsw.Connection, path: Path, genesis_hash: bytes) ->
     if found != genesis_hash:
         raise StoreError(
             f"store {path} belongs to another chain (genesis {_short(found)}, this node's is {_short(genesis_hash)}): "
-            "choose another data folder, or start with the genesis that it was made with"
+            "choose another data folder, or start with the genesis that it was made with, and a version of this "
+            "software that has the same rules: new ones make another chain of an old genesis file"
         )
     if missing := TABLES.keys() - added_since(version) - names:
         raise damaged(path, f"without its table {min(missing)}")

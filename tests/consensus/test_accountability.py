@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 from random import Random
 
 import pytest
 from msgspec.structs import replace
 
+from blockchain.consensus import accountability
 from blockchain.consensus.accountability import Findings, contradiction, find_guilty
 from blockchain.consensus.commit import certificate_of as certificate_from
 from blockchain.consensus.evidence import contradicts
@@ -15,7 +17,7 @@ from blockchain.consensus.tendermint import Action, Candidate, CastVote, Tenderm
 from blockchain.errors import InvalidCertificate
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Certificate, ConflictingVotes, ForgottenLock, Step, Vote
+from blockchain.primitives.vote import Certificate, ConflictingVotes, Evidence, ForgottenLock, Step, Vote, VoteStep
 from tests.samples import BLOCK_A, BLOCK_B, GENESIS_HASH, PRECOMMIT, PREVOTE, certificate_of, set_of, vote
 
 HEIGHT = 5
@@ -124,6 +126,43 @@ def test_two_votes_that_go_together_are_no_contradiction() -> None:
     one, other = prevotes((0, 0), BLOCK_A, 1)
     assert contradiction(one, other) is None
     assert contradiction(prevotes((0,), BLOCK_B, 1)[0], one) is not None
+
+
+def any_votes(random: Random, count: int) -> list[Vote]:
+    """Of the last validator, in few places and for few values."""
+    cast = []
+    for _ in range(count):
+        step, value, round = random.choice(list(VoteStep)), random.choice((BLOCK_A, BLOCK_B, None)), random.randrange(5)
+        polka = random.randrange(-1, round) if step is PREVOTE and value is not None and round else -1
+        cast.append(vote(KEYS[3], HEIGHT, step, value, round=round, polka_round=polka))
+    return cast
+
+
+def test_whatever_it_signed_it_is_guilty_where_two_of_its_votes_contradict_each_other() -> None:
+    random = Random(4)
+    first, second = certified((0, 1, 2), BLOCK_A), certified((0, 1, 2), BLOCK_B)
+    seen = set()
+    for count in (2, 3, 4, 5) * 30:
+        cast = any_votes(random, count)
+        is_guilty = any(contradiction(one, other) is not None for one, other in combinations(cast, 2))
+        assert (3 in numbers(found(first, second, cast))[0]) == is_guilty
+        seen.add(is_guilty)
+    assert seen == {True, False}
+
+
+def test_many_votes_of_one_validator_are_not_held_each_against_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A liar may have signed any number: its file would keep whoever looks into it busy for hours."""
+    cast = [*prevotes((3,), BLOCK_A, 0), *(one for round in range(1, 100) for one in prevotes((3,), BLOCK_A, round, 0))]
+    cast += [vote(KEYS[3], HEIGHT, PRECOMMIT, BLOCK_A, round=round) for round in range(100)]
+    compared = []
+
+    def counted(evidence: Evidence) -> bool:
+        compared.append(evidence)
+        return contradicts(evidence)
+
+    monkeypatch.setattr(accountability, "contradicts", counted)
+    assert numbers(found(certified((0, 1, 2), BLOCK_A), certified((0, 1, 2), BLOCK_B), cast))[0] == [0, 1, 2]
+    assert len(compared) <= 2 * (len(cast) + 6)  # `found` looks twice
 
 
 # ------------------------------------------------------------------------------------------------ real rules

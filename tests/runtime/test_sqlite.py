@@ -214,6 +214,7 @@ def test_a_store_of_another_chain_is_refused(tmp_path: Path) -> None:
     write_chain(tmp_path, 1)
     text = refusal(tmp_path, digest("another genesis"))
     assert "belongs to another chain" in text and GENESIS.hex()[:16] in text and "choose another data folder" in text
+    assert "new ones make another chain of an old genesis file" in text
     with open_store(tmp_path) as store:
         assert store.head() == 1
 
