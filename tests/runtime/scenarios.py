@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 HANG_S: Final = 30.0  # a test that waits longer has failed
@@ -20,3 +20,9 @@ def run(scenario: Coroutine[None, None, None]) -> None:
         assert not left, left
 
     asyncio.run(bounded())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for it; `run` bounds how long."""
+    while not condition():
+        await asyncio.sleep(0.005)

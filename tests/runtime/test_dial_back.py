@@ -17,8 +17,8 @@ from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialBackEnded, DialFailed, PeerEvent
 from blockchain.runtime.service import NodeService
 from blockchain.seams import DialOutcome
-from tests.runtime.scenarios import run
-from tests.runtime.test_discovery import ITSELF, LIMITS, SPEC, address, ids, nodes_in, until
+from tests.runtime.scenarios import run, until
+from tests.runtime.test_discovery import ITSELF, LIMITS, SPEC, address, ids, nodes_in
 
 NOBODY = bytes(32)
 EXPECTED: dict[str, DialOutcome] = {"localhost:1": "not_near", "a..b:1": "no_answer", "no address": "no_answer"}

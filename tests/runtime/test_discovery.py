@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 from tests.runtime.raw_peer import RawPeer, dial_raw
-from tests.runtime.scenarios import run
+from tests.runtime.scenarios import run, until
 from tests.samples import spec_of
 
 SPEC = spec_of()
@@ -67,11 +67,6 @@ class Nodes:
 async def nodes_in(folder: Path) -> AsyncIterator[Nodes]:
     async with contextlib.AsyncExitStack() as stack:
         yield Nodes(folder, stack)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 def address(node: NodeService) -> str:

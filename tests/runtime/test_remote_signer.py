@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace as changed
 from pathlib import Path
@@ -48,7 +48,7 @@ from blockchain.seams import (
     VrfProved,
     VrfRefused,
 )
-from tests.runtime.scenarios import run
+from tests.runtime.scenarios import run, until
 
 CHAIN = Hash32(b"\x0c" * 32)
 KEY = SigningKey(b"\x01" * 32)
@@ -151,11 +151,6 @@ async def unreachable(place: Place, why: str, node: SigningKey = NODE, **options
         opening.cancel()
         await client.remote.stop()
         await asyncio.gather(opening, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 class Gate(Signer):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace as changed
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from blockchain.runtime.signer_service import SignerService
 from blockchain.runtime.signing import Signing
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
-from tests.runtime.scenarios import run
+from tests.runtime.scenarios import run, until
 from tests.samples import address, key, spec_of, wallet
 
 LIMITS = P2PLimits(message_bytes_max=FRAME_BYTES_MAX, retry_first_s=0.01, retry_max_s=0.05, close_s=0.5)
@@ -96,11 +95,6 @@ async def node_of(
     await node.start()
     stack.push_async_callback(node.stop)
     return node
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 class Payer:

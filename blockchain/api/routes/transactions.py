@@ -189,9 +189,7 @@ _REQUEST_BODY: Final[dict[str, object]] = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {
-                "oneOf": [_ONE_SCHEMA, {"type": "array", "items": _ONE_SCHEMA, "maxItems": SUBMISSION_TRANSACTIONS_MAX}]
-            },
+            "schema": {"oneOf": [_ONE_SCHEMA, _LIST_SCHEMA]},
             "example": examples.SIGNED_TRANSACTION,
         },
         "application/msgpack": {"schema": {"type": "string", "format": "binary"}},
