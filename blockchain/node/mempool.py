@@ -125,6 +125,7 @@ class Mempool:
 
     def select(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
         """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order."""
+        self._refresh()
         return self._readiness.select(state, count_max, bytes_max)
 
     def select_ready(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:

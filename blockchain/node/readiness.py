@@ -29,7 +29,7 @@ from blockchain.primitives.transaction import Payment, VerifiedTransaction, part
 from blockchain.seams import Ledger, Settlement, State
 
 SETTLED_MAX: Final = 10_000  # final transactions whose accounts the scratch state still holds, if no more are ready
-TRIED_MAX: Final = 1_000  # waiting stakes tried again after a block: a full pool of them would take a second each time
+TRIED_MAX: Final = 1_000  # waiting stakes tried for a block and after it: a full pool of them would take a second
 
 Queues = Mapping[Address, Mapping[int, Entry]]
 
@@ -198,9 +198,14 @@ class Readiness:
     # ------------------------------------------------------------------------------------------------ forging
 
     def select(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
-        """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order."""
+        """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order.
+
+        A payment that waits cannot apply before what is ready. One that stakes may: its fee may be the higher one.
+        """
         chosen: list[VerifiedTransaction] = []
-        heap = [_rank(entry) for sender in self._queues if (entry := self.next_of(sender, state)) is not None]
+        stakes = islice(self._waiting_stakes.values(), TRIED_MAX)
+        senders = {entry.sender for entry in (*self.ready.values(), *stakes)}
+        heap = [_rank(entry) for sender in senders if (entry := self.next_of(sender, state)) is not None]
         heapify(heap)
         size = 0
         while heap and len(chosen) < count_max:

@@ -461,6 +461,26 @@ def test_selecting_changes_nothing() -> None:
     assert len(bench.pool) == 2 and account_of(Overlay(bench.final), ADDRESSES["d"]).balance == 0
 
 
+def test_a_forger_does_not_go_through_all_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting costs nobody anything; but what stakes may win by its fee over one that is ready."""
+    monkeypatch.setattr(readiness, "TRIED_MAX", 1)
+    bench = Bench()
+    winner = verified("a", 0, staking(1, "key"), fee=9)
+    bench.add(verified("b", 0, staking(1, "key")), winner)
+    bench.add(pay("d", 0), pay("c", 0), verified("mint", 0, Resume()))
+    tried: list[bytes] = []
+    apply = bench.ledger.apply
+
+    def counted(state: Any, transaction: Transaction, height: int) -> Any:
+        tried.append(transaction.sender)
+        return apply(state, transaction, height)
+
+    assert bench.pool.ready_count == 1
+    monkeypatch.setattr(bench.ledger, "apply", counted)
+    assert bench.pool.select(Overlay(bench.final), 100, 10**6) == [winner]
+    assert tried == [ADDRESSES["a"], ADDRESSES["b"]]
+
+
 def test_by_fee_may_be_fewer_than_by_arrival() -> None:
     """Two accounts stake with one key: whoever is first keeps it, and what the other sends next falls away."""
     bench = Bench()
