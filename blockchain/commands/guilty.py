@@ -86,8 +86,13 @@ def _gather(sources: list[Path], spec: ChainSpec, height: int | None) -> ForkCas
     cases = []
     for source in sources:
         if not source.is_dir():
-            with source.open("rb") as file:
-                raw = file.read(CASE_BYTES_MAX + 1)
+            try:
+                with source.open("rb") as file:
+                    raw = file.read(CASE_BYTES_MAX + 1)
+            except OSError as error:
+                raise ConfigError(
+                    f"{source}: {error.strerror}: name a data folder, or a file of certificates"
+                ) from None
             try:
                 cases.append(read_case(raw, spec.hash))
             except MalformedMessage as error:
@@ -101,10 +106,14 @@ def _gather(sources: list[Path], spec: ChainSpec, height: int | None) -> ForkCas
 
 
 def _export(case: ForkCase, file: Path) -> int:
+    from blockchain.errors import ConfigError
     from blockchain.node.fork_case import case_to_json
 
-    with file.open("x", encoding="utf-8") as out:
-        out.write(json_text(case_to_json(case)) + "\n")
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(json_text(case_to_json(case)) + "\n")
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}: name a new file") from None
     print(f"{file}: {len(case.certificates)} certificates and {len(case.votes)} votes of height {case.height}")
     return 0
 

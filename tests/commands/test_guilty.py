@@ -134,7 +134,7 @@ def test_what_is_no_fork_is_said(made: Made, capsys: pytest.CaptureFixture[str])
     assert run(made, made.folder / "a", "--height", FORK) == EXIT_FAILED
     assert "no two certificates for different blocks" in stderr_line(capsys)
     assert run(made, made.folder / "nothing") == EXIT_FAILED
-    assert "No such file" in stderr_line(capsys)
+    assert "No such file or directory: name a data folder" in stderr_line(capsys)
     (made.folder / "empty").write_bytes(b"")
     assert run(made, made.folder / "empty") == EXIT_FAILED
     assert "empty: not a Fork" in stderr_line(capsys)
