@@ -112,7 +112,7 @@ def test_what_is_exported_proves_the_same_elsewhere(made: Made, capsys: pytest.C
     capsys.readouterr()
     assert run(made, made.folder / "a.json", made.folder / "b.json") == 0
     assert "guilty: 3, with 300 of 300" in capsys.readouterr().out
-    assert run(made, made.folder / "a.json", "--export", made.folder / "b.json") == EXIT_FAILED, "it is there already"
+    assert run(made, made.folder / "a.json", "--export", made.folder / "b.json") == EXIT_USAGE, "it is there already"
 
 
 @pytest.mark.parametrize("form", ["json", "bytes"])
@@ -133,7 +133,7 @@ def test_what_is_no_fork_is_said(made: Made, capsys: pytest.CaptureFixture[str])
     assert "no source has proof of a fork" in stderr_line(capsys)
     assert run(made, made.folder / "a", "--height", FORK) == EXIT_FAILED
     assert "no two certificates for different blocks" in stderr_line(capsys)
-    assert run(made, made.folder / "nothing") == EXIT_FAILED
+    assert run(made, made.folder / "nothing") == EXIT_USAGE
     assert "No such file or directory: name a data folder" in stderr_line(capsys)
     (made.folder / "empty").write_bytes(b"")
     assert run(made, made.folder / "empty") == EXIT_FAILED
