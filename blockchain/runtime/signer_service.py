@@ -159,4 +159,5 @@ def _answer(
 
 
 def _refused(why: str) -> Refused:
+    why = why.encode("utf-8", "replace").decode("utf-8")  # of a file name there may be bytes that are no text
     return Refused(why if len(why) <= WHY_CHARACTERS_MAX else why[: WHY_CHARACTERS_MAX - 1] + "…")

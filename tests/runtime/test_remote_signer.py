@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.consensus.lottery import vrf_alpha
-from blockchain.errors import SignerUnreachable
+from blockchain.errors import SignerUnreachable, SigningRefused
 from blockchain.primitives import codec, vrf
 from blockchain.primitives.crypto import Address, Hash32, PublicKey, SigningKey
 from blockchain.primitives.vote import Announcement, Proposal, Signable, Vote, VoteStep, sign_message, verify_message
@@ -620,3 +620,14 @@ def test_a_signer_that_comes_back_with_another_message_in_the_last_place_is_not_
             await client.remote.stop()
 
     run(scenario())
+
+
+def test_a_reason_that_names_a_file_in_no_known_letters_can_be_sent(tmp_path: Path) -> None:
+    class Refusing(Signer):
+        def load(self) -> SigningRecord:
+            raise SigningRefused("the signing record /keys/\udcff/record is damaged")  # how Python names such a file
+
+    raw = codec.encode(Asked(1, Describe()))
+    answered = signer_service.answer_to(raw, Refusing(KEY, CHAIN, tmp_path / "record"))
+    told = codec.decode(codec.encode(answered), Answered, bytes_max=MESSAGE_BYTES_MAX).answer
+    assert told == Refused("the signing record /keys/?/record is damaged")
