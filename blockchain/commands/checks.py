@@ -68,7 +68,10 @@ def check_chain(config: NodeConfig, spec: ChainSpec) -> Iterator[Finding]:
 
 
 def check_key(config: NodeConfig, spec: ChainSpec) -> tuple[list[Finding], frozenset[PublicKey]]:
-    """The validator keys open, are their owner's alone, and fit their signing records and the chain; and which."""
+    """The validator keys open, are their owner's alone, and fit their signing records and the chain; and which.
+
+    The operator's token, the list of admitted nodes and the node's own key are looked at too.
+    """
     try:
         signers = open_signers(config, spec)
         api_settings(config)  # reads the operator's token

@@ -137,7 +137,10 @@ class RecordFile:
         self._is_settled = True
 
     def tidy(self) -> None:
-        """Remove what crashes left behind, and others' rights. Under the lock nobody is in the middle of writing."""
+        """Remove what crashes left behind, and others' rights. Under the lock: nobody is in the middle of writing.
+
+        Raises SigningRefused.
+        """
         remove_leftovers(self.path)
         try:
             if os.name != "nt" and stat.S_IMODE(self.path.stat().st_mode) & OTHERS:
@@ -150,7 +153,7 @@ class RecordFile:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """One at a time, over all threads and processes that use this record."""
+        """One at a time, over all threads and processes that use this record. Raises SigningRefused."""
         try:
             make_folder(self.path.parent)
             lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT, PRIVATE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from functools import cache
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
@@ -73,3 +74,11 @@ def check_problem(response: httpx.Response, status: int, code: str) -> dict[str,
     assert document["title"]
     assert document["detail"]
     return document
+
+
+def get_json(node: FakeNode, path: str) -> Any:
+    """What the node answers with 200, as JSON."""
+    response = ask(node, path)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
+    return response.json()
