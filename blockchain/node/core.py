@@ -300,7 +300,7 @@ class Core:
 
     def _on_evidence(self, evidence: Evidence, sender: PeerId | None) -> None:
         """One proof of an offence is kept and passed on: a validator can sign any number of others."""
-        if not self.chain.evidence.add(evidence):
+        if not self.chain.evidence.add(evidence, is_own=sender is None):
             return
         height, validator = accused(evidence)
         self._out.append(Emit(EvidenceFound(type(evidence).__name__, height, validator)))

@@ -21,6 +21,7 @@ from blockchain.primitives.vote import Evidence, Fork
 from blockchain.seams import State
 
 POOL_MAX: Final = 1_000  # offenders; a block takes sixteen, and what has no room now is told again by peers
+OWN_MAX: Final = 1_000  # beyond these, of what this node found itself: nobody else may ever tell it of that
 EVIDENCE_BYTES_MAX: Final = 4 * 1024 * 1024  # of a piece from one's own store; a fork has two certificates
 
 
@@ -46,7 +47,7 @@ class EvidencePool:
         for raw in kept:
             try:
                 found = codec.decode(raw, Evidence | Fork, bytes_max=EVIDENCE_BYTES_MAX)  # type: ignore[arg-type]
-                if not isinstance(found, Fork) and self.key_of(*accused(found)) is not None:
+                if not isinstance(found, Fork) and self._key_of(*accused(found), POOL_MAX + OWN_MAX) is not None:
                     self._rules.check(found, self._state, self._height, self._time_ms + 1)
                     self._pieces[accused(found)[1]] = found
             except (MalformedMessage, InvalidEvidence):
@@ -58,7 +59,10 @@ class EvidencePool:
         That is so for one who is accused already, is out, has no stake or had no key, and for a height that is too
         old or not reached yet. Cheap: what is of no use costs no signature check. It may be too old all the same.
         """
-        if offender in self._pieces or len(self._pieces) >= POOL_MAX:
+        return self._key_of(offence, offender, POOL_MAX)
+
+    def _key_of(self, offence: int, offender: Address, most: int) -> PublicKey | None:
+        if offender in self._pieces or len(self._pieces) >= most:
             return None
         if not self._rules.age.first <= offence <= self._height:
             return None
@@ -67,10 +71,13 @@ class EvidencePool:
         except InvalidEvidence:
             return None
 
-    def add(self, evidence: Evidence) -> bool:
-        """Take in evidence whose two messages are verified; False: it is of no use."""
+    def add(self, evidence: Evidence, *, is_own: bool = False) -> bool:
+        """Take in evidence whose two messages are verified; False: it is of no use. `is_own`: found by this node.
+
+        Accounts that stake the least may accuse themselves by the thousand, so that a larger one is not.
+        """
         offence, offender = accused(evidence)
-        if self.key_of(offence, offender) is None:
+        if self._key_of(offence, offender, POOL_MAX + OWN_MAX if is_own else POOL_MAX) is None:
             return False
         if not self._rules.age.is_in_date(offence, self._height, self._time_ms + 1):
             return False
@@ -82,7 +89,7 @@ class EvidencePool:
         self._state, self._height, self._time_ms = state, height, time_ms
         kept, self._pieces = self._pieces, {}
         for evidence in kept.values():
-            self.add(evidence)
+            self.add(evidence, is_own=True)  # there was room for it
 
     def choose(self, time_ms: int) -> tuple[Evidence, ...]:
         """What a block with this time, on the head, takes of it."""

@@ -289,6 +289,23 @@ def test_the_pool_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not node.chain.evidence.add(two_votes(KEYS[1], 1, node.spec.hash)) and len(node.chain.evidence) == 1
 
 
+def test_a_flood_from_peers_leaves_room_for_what_a_node_finds_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a block and a restart too."""
+    monkeypatch.setattr(evidence_pool, "POOL_MAX", 1)
+    monkeypatch.setattr(evidence_pool, "OWN_MAX", 1)
+    node = grown(1)
+    flood, found, more = (two_votes(held, 1, node.spec.hash) for held in KEYS)
+    pool = node.chain.evidence
+    assert pool.add(flood) and not pool.add(found)
+    assert pool.add(found, is_own=True) and not pool.add(more, is_own=True)
+    pool.on_head(node.chain.state(), node.chain.height, node.chain.head.time_ms)
+    assert pool.pieces() == (flood, found)
+    node.store.write(Batch(evidence=(codec.encode(flood), codec.encode(found))))
+    node.load()
+    node.chain.evidence.restore(node.store.evidence())
+    assert set(node.chain.evidence.pieces()) == {flood, found}
+
+
 def test_the_pool_is_filled_from_the_store_with_what_still_counts() -> None:
     node = grown(1)
     good, forged = two_votes(KEYS[0], 1), two_votes(KEYS[1], 1, BLOCK_A)
