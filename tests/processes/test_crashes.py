@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.processes.checks import check_everything, end_all, wait_all_final, wait_votes_again
 from tests.processes.findings import check_logs, check_one_chain, stored_chain
 from tests.processes.load import load
@@ -14,6 +16,7 @@ from tests.processes.node_process import NodeProcess
 BLOCKS: Final = 3  # so many more make the claim "it goes on"
 
 
+@pytest.mark.slow
 def test_any_one_is_killed_under_load_and_comes_back(tmp_path: Path) -> None:
     with network(tmp_path, 4) as net:
         net.start_all()
@@ -33,6 +36,7 @@ def test_any_one_is_killed_under_load_and_comes_back(tmp_path: Path) -> None:
         assert len(running.acknowledged) > 4 * BLOCKS
 
 
+@pytest.mark.slow
 def test_the_drawn_forger_is_killed_before_it_proposes(tmp_path: Path) -> None:
     with network(tmp_path, 4) as net:
         net.start_all()
