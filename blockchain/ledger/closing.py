@@ -66,8 +66,10 @@ def close_set(state: State, parameters: Parameters, height: int, total: int) -> 
     plan = _plan(state, parameters, height, room, admitted)
     if not is_asked and not plan.dropped and not any(plan.away.values()):
         return Closing()
-    closing = _settle_absences(state, parameters, plan, closed)
-    moved = _settle_seats(state, plan, closed)
+    closing, moved = Closing(), set[Address]()
+    if plan.seating.top:  # else there is no candidate, and all stays as it is
+        closing = _settle_absences(state, parameters, plan, closed)
+        moved = _settle_seats(state, plan, closed)
     moved.update(address for address in who if _changes(stakeholder(state, address), closed))
     added = sum(admitted.values()) + plan.seating.entered
     if moved or added:
@@ -153,9 +155,8 @@ def _settle_absences(state: State, parameters: Parameters, plan: _Plan, closed: 
             penalties.append(Penalty(address, lost, is_evidence=False))
     put_stakeholders(state, written)
     top = plan.seating.top
-    if top:
-        inactive = sum(top[address] for address in plan.away)
-        put_totals(state, replace(totals_of(state), eligible=sum(top.values()), inactive=inactive))
+    inactive = sum(top[address] for address in plan.away)
+    put_totals(state, replace(totals_of(state), eligible=sum(top.values()), inactive=inactive))
     add_to_totals(
         state,
         joining=plan.seating.entered,
@@ -165,12 +166,12 @@ def _settle_absences(state: State, parameters: Parameters, plan: _Plan, closed: 
 
 
 def _settle_seats(state: State, plan: _Plan, closed: int) -> set[Address]:
-    """Write the seats that change; returns whose they are. Where there is no candidate at all they stay as they are."""
+    """Write the seats that change; returns whose they are."""
     top = plan.seating.top
     moved = set()
     for address, candidate in plan.known.items():
         is_away = address in plan.away
-        stake = 0 if is_away else top.get(address, 0) if top else candidate.seat
+        stake = 0 if is_away else top.get(address, 0)
         if stake == candidate.seat and is_away == candidate.is_away:
             continue
         holder = known_stakeholder(state, address)

@@ -95,6 +95,11 @@ def test_seeded_chains() -> None:
     assert seen["blocks"] > 400 and {"penalties", "released", "absent", "queue", "away", "pressed in"} <= set(seen)
 
 
+@pytest.mark.parametrize("seed", [1_280, 2_140], ids=["1280", "2140: a suspension is due, and nobody is a candidate"])
+def test_chains_on_which_the_two_once_differed(seed: int) -> None:
+    assert run_seeds([seed], 150)["blocks"] > 50
+
+
 def quiet_pair(accounts: int, **parameters: Any) -> Pair:
     """A chain on which one validator signs, and money for everybody."""
     free = {"stake_delay": 0, "stake_min": 1, "stake_step_max_bp": None, "absence_window": None}

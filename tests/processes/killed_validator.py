@@ -32,8 +32,7 @@ from blockchain.primitives import codec, vrf
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.vote import Proposal, Signable, Step, Vote, VoteStep, sign_message
-from blockchain.runtime import atomic_file
-from blockchain.runtime import signer as signer_module
+from blockchain.runtime import atomic_file, record_file
 from blockchain.runtime.intake import nothing
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.signer import Signer
@@ -127,11 +126,16 @@ def read_said(path: Path) -> Iterator[Proposal | Vote]:
 
 
 class Wire:
-    """In the place of the P2P shell: nobody is reached, and what would be sent is noted."""
+    """In the place of the P2P shell: nobody is reached, and what would be sent is noted.
 
-    def __init__(self, said: Said, point: Point) -> None:
+    What an earlier life had sent is sent again at each start; a node that died of that would never get any further.
+    """
+
+    def __init__(self, folder: Path, said: Said, point: Point) -> None:
         self._said = said
         self._point = point
+        self._sent = Said(folder / "sent")
+        self._before = set(read_said(folder / "sent"))
 
     def send(self, peer: bytes, frame: bytes) -> None:
         try:
@@ -145,7 +149,9 @@ class Wire:
             own = [message.proposal]
         for one in own:
             self._said.note(one)
-            self._point.pass_by("message sent")
+            if one not in self._before:
+                self._sent.note(one)
+                self._point.pass_by("message sent")
 
     def dial(self, address: str) -> None:
         raise AssertionError("a node without seeds that nobody told an address dials")
@@ -187,7 +193,7 @@ def plant(point: Point, said: Said) -> None:
     places: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
         (SqliteStore, "write", written),
         (Signer, "sign", signed),
-        (signer_module, "replace_file", replaced),
+        (record_file, "replace_file", replaced),
         (atomic_file, "sync_folder", synced),
         (os, "replace", renamed),
     )
@@ -205,7 +211,7 @@ class Life:
         self._store = SqliteStore.open(folder / "data", spec.hash)
         signer = Signer(VICTIM, spec.hash, folder / "signing_record")
         plant(point, said)
-        make_wire: Callable[[Any], Any] = lambda _: Wire(said, point)  # noqa: E731
+        make_wire: Callable[[Any], Any] = lambda _: Wire(folder, said, point)  # noqa: E731
         self._node = NodeService(spec, self._store, (signer,), make_wire, PeerId(b"n" * 32))
         self._core = self._node._core
         self._spec = spec
