@@ -140,6 +140,7 @@ class BftEngine:
                 self.current.note_vrf_proof(height, proof)
             case SignRefused(message=Proposal() | Vote() as message, why=why):
                 self._emit(SignatureRefused(message.height, message.round, step_of(message), why))
+                self._out.extend(self.voice.on_refused(self.current, message))
             case Signed() | SignRefused():
                 pass  # an announcement: the core's
             case VrfRefused():
@@ -300,6 +301,8 @@ class BftEngine:
             return
         if key.kind is TimerKind.COMMIT_WAIT:
             self.current.is_commit_wait_over = True
+        elif key.kind is TimerKind.SIGN_AGAIN:
+            self._out.extend(self.voice.ask_for_refused(self.current, key.round))
         step = STEP_OF.get(key.kind)
         if step is None:
             return

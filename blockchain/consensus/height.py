@@ -37,6 +37,7 @@ class HeightInProgress:
         self.recorded_blocks: set[Hash32] = set()
         self.vrf_proof: bytes | None = None
         self.is_vrf_asked = False
+        self.refusals = 0  # of signatures, so far
         self.vrf_refused_round = -1  # the last round in which the signer did not prove
         self.forges_round = -1  # the round that this node must propose in, until it has
         self.unarmed_round = -1  # the round whose propose time-out does not run yet
@@ -87,6 +88,11 @@ class HeightInProgress:
         highest = max((last_position(record) for record in records), default=(0, 0, 0))
         own = (message for message in self.asked if author_of(message) == self.validator)
         return [message for message in own if position_of(message) > highest]
+
+    def refused_in(self, round: int) -> list[Proposal | Vote]:
+        """What was asked for in this round, was not given, and could still be: a key signs upwards only."""
+        highest = max((position_of(message) for message in self.signed), default=(0, 0, 0))
+        return [message for message in self.asked if message.round == round and position_of(message) > highest]
 
     def record(self) -> RoundRecord:
         """The place, the lock and everything behind it, as it must be on disk before the next signature."""

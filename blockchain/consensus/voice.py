@@ -12,9 +12,11 @@ from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.record import encode_record
 from blockchain.consensus.tendermint import CastVote
 from blockchain.primitives.vote import Proposal, Vote
-from blockchain.seams import Batch, Broadcast, Effect, Sign, SigningRecord, Write
+from blockchain.seams import Batch, Broadcast, Effect, SetTimer, Sign, SigningRecord, TimerKey, TimerKind, Write
 
 ASKED_AGAIN_MAX: Final = 16  # messages, of a signer that is back: those of the newest rounds, which others wait for
+SIGN_AGAIN_MS: Final = 1_000  # after a refusal; then twice as long each time
+_DOUBLINGS_MAX: Final = 6  # about a minute
 
 
 class Voice:
@@ -63,6 +65,20 @@ class Voice:
         bodies = current.unrecorded_bodies(record)
         written = Write(Batch(round_record=encode_record(record), round_blocks=bodies))
         return [written, Sign(message, current.key)]
+
+    def on_refused(self, current: HeightInProgress, message: Proposal | Vote) -> list[Effect]:
+        """Ask once more in a while: a disk that is full, or a lock that another holds, are reasons that pass."""
+        if message.height != current.height:
+            return []
+        delay = SIGN_AGAIN_MS << min(current.refusals, _DOUBLINGS_MAX)
+        current.refusals += 1
+        return [SetTimer(TimerKey(TimerKind.SIGN_AGAIN, current.height, current.rules.round), delay)]
+
+    def ask_for_refused(self, current: HeightInProgress, round: int) -> list[Effect]:
+        """What the signer refused in the round in progress; others wait for no vote of a round that is past."""
+        if current.key is None or round != current.rules.round or not self.may_sign(current):
+            return []
+        return [Sign(message, current.key) for message in current.refused_in(round)]
 
     def ask_again(self, current: HeightInProgress, record: SigningRecord) -> list[Effect]:
         """What the signer that is back, with this record, was asked for and has not signed."""

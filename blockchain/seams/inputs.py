@@ -31,6 +31,7 @@ class TimerKind(Enum):
     STATUS = "status"
     ANNOUNCE = "announce"
     PEERS = "peers"
+    SIGN_AGAIN = "sign_again"  # ask again for what a signer has refused
     LOOK = "look"  # go on looking through the store for what a key has signed
     SYNC = "sync"  # go on taking over blocks, after other inputs had their turn
 
