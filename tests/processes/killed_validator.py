@@ -54,6 +54,7 @@ POINTS: Final = (
 )
 ACTIONS: Final = 60  # of one life: some blocks
 PASSAGES_MAX: Final = 8  # at the latest of these it dies
+BLOCK_PASSAGES_MAX: Final = 2  # few blocks come about in a life
 LIVES_MAX: Final = 50  # for one kill: a life may end before it comes to its point
 PEER: Final = PeerId(b"p" * 32)
 VICTIM: Final = key("victim")
@@ -323,7 +324,8 @@ class Life:
 
 def live(folder: Path, chance: Random, point: str) -> bool:
     """One life, in a process of its own. Whether it was killed at its point; any other end is a failure."""
-    seed, passages = chance.getrandbits(32), chance.randint(1, PASSAGES_MAX)
+    latest = BLOCK_PASSAGES_MAX if point.startswith("block") else PASSAGES_MAX
+    seed, passages = chance.getrandbits(32), chance.randint(1, latest)
     child = os.fork()
     if child == 0:
         try:
