@@ -1,10 +1,19 @@
-"""What a test sums up with `record_property("summary", text)` stands at the end of the run, whichever worker ran it."""
+"""For all tests: Hypothesis draws the same examples in every run, and summaries stand at the end.
+
+What a test sums up with `record_property("summary", text)` is printed there, whichever worker ran it. Fresh examples:
+`pytest --hypothesis-profile=explore`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("deterministic", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=1_000, deadline=None, print_blob=True)
+settings.load_profile("deterministic")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -28,7 +28,17 @@ from blockchain.primitives.jsonform import (
     vote_to_json,
 )
 from blockchain.primitives.scalars import INTEGER_MAX
-from blockchain.primitives.transaction import Exchange, Pause, Resume, Rotate, Stake, Transaction, Transfer, Unstake
+from blockchain.primitives.transaction import (
+    Exchange,
+    Pause,
+    Payload,
+    Resume,
+    Rotate,
+    Stake,
+    Transaction,
+    Transfer,
+    Unstake,
+)
 from blockchain.primitives.validators import Validator, ValidatorSet
 from blockchain.primitives.vote import (
     Certificate,
@@ -71,6 +81,25 @@ transactions = st.builds(
     payload=payloads,
     signature=signatures,
 )
+
+
+KINDS = (
+    Transfer(B, 1),
+    Exchange(B, 1),
+    Stake(1),
+    Stake(1, PublicKey(b"\xcc" * 32), SIGNATURE),
+    Unstake(1),
+    Rotate(PublicKey(b"\xcc" * 32), SIGNATURE),
+    Pause(1),
+    Resume(),
+)
+
+
+@pytest.mark.parametrize("payload", KINDS, ids=lambda payload: type(payload).__name__)
+def test_every_kind_reads_back_as_the_same_bytes(payload: Payload) -> None:
+    transaction = Transaction(version=1, sender=A, nonce=0, fee=0, expiry=None, payload=payload, signature=SIGNATURE)
+    text = json.dumps(transaction_to_json(transaction))
+    assert codec.encode(transaction_from_json(json.loads(text))) == codec.encode(transaction)
 
 
 @given(transactions)
