@@ -47,6 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.export is not None:
         return _export(case, arguments.export)
     fork = case.fork()
+    if fork is None:
+        raise ConfigError(
+            f"no fork: the sources hold no two certificates for different blocks of height {case.height}: name another "
+            "node's data folder, or another --height"
+        )
     if case.validators is None:
         raise ConfigError(f"no source has the validator set of height {case.height}: name a data folder too")
     findings = find_guilty(fork.first, fork.second, case.votes, case.validators, spec.hash)

@@ -23,13 +23,13 @@ PASSWORD_BYTES_MAX: Final = 1_024  # a line that a person could have typed
 
 
 def read_key(path: Path, password_file: Path | None) -> SigningKey:
-    """The key of a file that only its owner can read, or of a public demo key. Raises KeyFileError."""
+    """The key of a file that only its owner can read, or of a public demo key. Raises KeyFileError, ConfigError."""
     check_mode(path, public_ok=True)
     return open_key(path, password_file)
 
 
 def open_key(path: Path, password_file: Path | None) -> SigningKey:
-    """The key of a file, with the password that was given for it, or else is asked for. Raises KeyFileError."""
+    """The key of a file, with the password given for it, or else asked for. Raises KeyFileError, ConfigError."""
     password = given_password(password_file)
     if password is None and is_encrypted(path):
         password = asked_password(path)
@@ -37,7 +37,7 @@ def open_key(path: Path, password_file: Path | None) -> SigningKey:
 
 
 def given_password(path: Path | None, variable: str = PASSWORD_VARIABLE) -> bytes | None:
-    """That of the file, else that of the environment, None when there is neither. Raises KeyFileError."""
+    """That of the file, else that of the environment, None when there is neither. Raises ConfigError."""
     if path is not None:
         return read_password(path)
     text = os.environ.get(variable)
@@ -50,18 +50,20 @@ def given_password(path: Path | None, variable: str = PASSWORD_VARIABLE) -> byte
 
 
 def read_password(path: Path) -> bytes:
-    """The first line of a password file, which only its owner may read, as a key. Raises KeyFileError."""
+    """The first line of a password file, which only its owner may read, as a key. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             line = file.readline(PASSWORD_BYTES_MAX + 2).rstrip(b"\r\n")
     except OSError as error:
-        raise KeyFileError(str(path), f"cannot be read as a password file: {error.strerror}: check the name") from None
+        raise ConfigError(f"password file {path} cannot be read: {error.strerror}: check the name") from None
     try:
         check_mode(path, public_ok=False)
     except KeyFileError as error:
-        raise KeyFileError(str(path), f"cannot be used as a password file: {error.why}") from None
+        raise ConfigError(f"password file {path} cannot be used: {error.why}") from None
     if not line or len(line) > PASSWORD_BYTES_MAX:
-        raise KeyFileError(str(path), f"its first line has to be a password, of at most {PASSWORD_BYTES_MAX} bytes")
+        raise ConfigError(
+            f"password file {path}: its first line has to be a password of 1 to {PASSWORD_BYTES_MAX} bytes"
+        )
     return line
 
 

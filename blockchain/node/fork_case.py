@@ -35,15 +35,11 @@ class ForkCase(Struct, frozen=True):
     validators: ValidatorSet | None
     votes: tuple[Vote, ...]
 
-    def fork(self) -> Fork:
-        """The first two certificates that are for different blocks. Raises MalformedMessage where none are."""
+    def fork(self) -> Fork | None:
+        """The first two certificates that are for different blocks; None where none are."""
         first = next(iter(self.certificates), None)
         other = next((each for each in self.certificates if first and each.block_id != first.block_id), None)
-        if first is None or other is None:
-            raise MalformedMessage(
-                f"no two certificates for different blocks of height {self.height} are known: no fork"
-            )
-        return Fork(first, other)
+        return None if first is None or other is None else Fork(first, other)
 
 
 class _Precommit(Struct, forbid_unknown_fields=True):

@@ -25,7 +25,7 @@ from blockchain.primitives.address import format_address
 from blockchain.primitives.block import BLOCK_BYTES_MAX, decode_block
 from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.records import Unbonding
+from blockchain.primitives.records import Pause, Stakeholder, Unbonding
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, Step
 from blockchain.seams import FinalBlock, Stage
@@ -161,8 +161,13 @@ def account_view(core: Core, address: Address) -> AccountView:
         validator_key=None if holder is None else holder.newest_key,
         is_out=holder is not None and holder.is_out,
         suspension=None if holder is None else holder.suspension,
-        pause=None if holder is None else holder.pause,
+        pause=None if holder is None else _pause(holder, core.chain.height),
     )
+
+
+def _pause(holder: Stakeholder, height: int) -> Pause | None:
+    """The one that holds, or is to come: the record keeps one that is over too, for the interval between two."""
+    return holder.pause if holder.pause is not None and height < holder.pause.until else None
 
 
 def _unbonding(entry: Unbonding, parameters: Parameters) -> UnbondingView:

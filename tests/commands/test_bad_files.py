@@ -313,13 +313,13 @@ KEY_FILES: Final[dict[str, tuple[Harm, str]]] = {
     "another password": (another_password, "key.pem: the password is wrong"),
     "no password file": (
         no_password,
-        "nobody: cannot be read as a password file: No such file or directory: check the name",
+        "nobody cannot be read: No such file or directory: check the name",
     ),
     "open to all": (open_to_all, "key.pem: others may read or change it (mode 0644): run `chmod 600` on it"),
     "a folder open to all": (folder_open_to_all, "everybody may change what is in this folder (mode 0777)"),
     "a password open to all": (
         password_open_to_all,
-        "password: cannot be used as a password file: others may read or change it (mode 0640)",
+        "password cannot be used: others may read or change it (mode 0640)",
     ),
     "no password": (not_typed, "key.pem: it is encrypted: give its password with --password_file or BLOCKCHAIN_PASSW"),
     "moved away": (moved_away, "says that this validator was moved away (move 1): run it where that move was imported"),

@@ -131,8 +131,8 @@ def test_two_certificates_in_a_file_are_enough_beside_a_folder(
 def test_what_is_no_fork_is_said(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(made, made.folder / "a") == EXIT_USAGE
     assert "no source has proof of a fork" in stderr_line(capsys)
-    assert run(made, made.folder / "a", "--height", FORK) == EXIT_FAILED
-    assert "no two certificates for different blocks" in stderr_line(capsys)
+    assert run(made, made.folder / "a", "--height", FORK) == EXIT_USAGE
+    assert "no fork: the sources hold no two certificates for different blocks" in stderr_line(capsys)
     assert run(made, made.folder / "nothing") == EXIT_USAGE
     assert "No such file or directory: name a data folder" in stderr_line(capsys)
     (made.folder / "empty").write_bytes(b"")

@@ -149,9 +149,9 @@ def test_a_password_file_that_others_may_touch_is_refused(
 ) -> None:
     password = secret(tmp_path, "open sesame")
     password.chmod(mode)
-    assert main(["keys", "generate", str(tmp_path / "key.pem"), f"--password_file={password}"]) == EXIT_FAILED
+    assert main(["keys", "generate", str(tmp_path / "key.pem"), f"--password_file={password}"]) == EXIT_USAGE
     line = stderr_line(capsys)
-    assert f"{password}: cannot be used as a password file: others may read or change it" in line
+    assert f"password file {password} cannot be used: others may read or change it" in line
     assert "chmod 600" in line and "sesame" not in line
     assert not (tmp_path / "key.pem").exists()
 
@@ -159,7 +159,7 @@ def test_a_password_file_that_others_may_touch_is_refused(
 @pytest.mark.parametrize("text", ["", "\n", "\nsecond", "x" * 1_025])
 def test_a_password_file_without_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     password = secret(tmp_path, text)
-    assert main(["keys", "generate", str(tmp_path / "key.pem"), f"--password_file={password}"]) == EXIT_FAILED
+    assert main(["keys", "generate", str(tmp_path / "key.pem"), f"--password_file={password}"]) == EXIT_USAGE
     assert "first line has to be a password" in stderr_line(capsys)
 
 
