@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction, prove_possession
-from blockchain.simulator.world import Node, World
+from blockchain.simulator.node import Node
+from blockchain.simulator.world import World
 from blockchain.wallet import Wallet
 
 FRESH_MS: Final = 1_500  # between two deliveries of fresh load

@@ -15,20 +15,16 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Final
 
-from blockchain.consensus.lottery import vrf_alpha
-from blockchain.consensus.signing import after_signing, check_request, position_of
-from blockchain.errors import PeerFault, SigningRefused
+from blockchain.consensus.signing import position_of
+from blockchain.errors import PeerFault
 from blockchain.node.core import Core
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
-from blockchain.node.lookout import CAREFUL
 from blockchain.node.messages import Nothing, Verified, VerifiedEvidence, VerifiedVotes
-from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
-from blockchain.primitives import vrf
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import PublicKey, SigningKey
+from blockchain.primitives.crypto import SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction
-from blockchain.primitives.vote import Proposal, Signable, Vote, sign_message
+from blockchain.primitives.vote import Proposal, Signable, Vote
 from blockchain.seams import (
     BlockFinalized,
     Effect,
@@ -44,45 +40,20 @@ from blockchain.seams import (
     Send,
     SetTimer,
     Sign,
-    Signed,
-    SigningRecord,
-    SignRefused,
     Started,
     SubmissionResult,
     TimerFired,
     TimerKey,
     Token,
     TransactionsSubmitted,
-    VrfProved,
     Write,
 )
 from blockchain.seams.faults import BAN_POINTS, points_of
 from blockchain.simulator.network import Links, Network
+from blockchain.simulator.node import Node
 
 EVENTS_MAX: Final = 5_000_000  # of one run; more means that something spins
 VERIFIED_MAX: Final = 5_000  # frames whose verification is remembered
-
-
-class Node:
-    """One simulated node: what survives a crash, and the core while it runs."""
-
-    def __init__(self, number: int, key: SigningKey | None, skew_ms: int) -> None:
-        self.number = number
-        self.id = PeerId(number.to_bytes(32, "big"))
-        self.keys = {} if key is None else {key.public_key: key}
-        self.records = {held: SigningRecord(held) for held in self.keys}
-        self.skew_ms = skew_ms
-        self.caution = CAREFUL  # of its next start
-        self.store = MemoryStore()
-        self.core: Core | None = None
-        self.life = 0  # counts starts: events of an earlier life are void
-        self.timers: dict[TimerKey, int] = {}  # the newest setting of each
-        self.dies_before: Callable[[Effect], bool] | None = None  # holds for the effect that it does not come to
-
-    def hold(self, key: SigningKey) -> None:
-        """Give a node that does not run a further validator key, as before its rotation."""
-        self.keys[key.public_key] = key
-        self.records[key.public_key] = SigningRecord(key.public_key)
 
 
 class Violation(AssertionError):
@@ -145,6 +116,8 @@ class World:
             if other.core is not None and other is not node and node.core is not None:
                 self.feed(other, PeerConnected(node.id, "", inbound=True))
                 self.feed(node, PeerConnected(other.id, "", inbound=False))
+        if node.core is not None:
+            node.conduct.begins(self, node)
 
     def crash(self, number: int) -> None:
         """Stop a node at once: what it had not written is gone.
@@ -214,14 +187,14 @@ class World:
             case Write(batch=batch):
                 node.store.write(batch)
             case Send(peers=peers, frame=frame):
-                for peer in peers:
-                    self._send(node, self.by_id[peer], frame)
+                for receiver, twisted, extra_ms in node.conduct.sends(self, node, peers, frame):
+                    self.send(node, receiver, twisted, extra_ms)
             case SetTimer(key=key, delay_ms=delay):
                 self._set_timer(node, key, delay)
             case Sign(message=message, key=key):
-                self._later(node, self._sign(node, message, key))
+                self._later(node, node.conduct.signs(self, node, message, key))
             case ProveVrf():
-                self._later(node, self._prove(node, effect))
+                self._later(node, node.conduct.proves(self, node, effect))
             case Emit(event=event):
                 self._on_event(node, event)
             case Reply(token=token, results=results):
@@ -235,11 +208,12 @@ class World:
             case _:
                 pass  # dialling: everybody is connected to everybody here
 
-    def _send(self, sender: Node, receiver: Node, frame: bytes) -> None:
+    def send(self, sender: Node, receiver: Node, frame: bytes, extra_ms: int = 0) -> None:
+        """Put a frame on the link to another node, which may lose it."""
         life = receiver.life
         self.frames.update(frame)
         for delay in self.network.deliveries(sender.number, receiver.number):
-            self.at(self.time_ms + delay, lambda: self._deliver(sender, receiver, life, frame))
+            self.at(self.time_ms + extra_ms + delay, lambda: self._deliver(sender, receiver, life, frame))
 
     def _deliver(self, sender: Node, receiver: Node, life: int, frame: bytes) -> None:
         if receiver.core is None or receiver.life != life:
@@ -284,30 +258,12 @@ class World:
         life = node.life
         self.at(self.time_ms, lambda: self.feed(node, given) if node.life == life else None)
 
-    def _sign(self, node: Node, message: Signable, key: PublicKey) -> Input:
-        if not isinstance(message, Vote | Proposal):
-            return Signed(sign_message(message, node.keys[key], self.spec.hash))
-        try:
-            known = check_request(node.records[key], message)
-        except SigningRefused as error:
-            return SignRefused(message, error.why)
-        if known is not None:
-            return Signed(known)
-        signed = sign_message(message, node.keys[key], self.spec.hash)
-        assert isinstance(signed, Vote | Proposal)
-        node.records[key] = after_signing(node.records[key], signed)
-        self._check_signed_once(node, signed)
-        self.note(node, f"signed {_words_of(signed)}")
-        return Signed(signed)
-
-    def _check_signed_once(self, node: Node, signed: Vote | Proposal) -> None:
+    def note_signed(self, node: Node, signed: Vote | Proposal) -> None:
+        """A signer that keeps its record has signed; two different messages at one place are a Violation."""
         place = (node.number, *position_of(signed))
         if self.signed.setdefault(place, signed) != signed:
             raise Violation(f"seed {self.seed}: node {node.number} signed twice at {place[1:]}")
-
-    def _prove(self, node: Node, asked: ProveVrf) -> Input:
-        alpha = vrf_alpha(self.spec.hash, asked.seed, asked.height)
-        return VrfProved(asked.height, asked.round, vrf.prove(node.keys[asked.key].seed, alpha))
+        self.note(node, f"signed {_words_of(signed)}")
 
     def _on_event(self, node: Node, event: NodeEvent) -> None:
         self.events.append((node.number, event))

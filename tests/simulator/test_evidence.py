@@ -33,7 +33,8 @@ from blockchain.primitives.vote import (
 )
 from blockchain.seams import BlockFinalized, Effect, EvidenceFound, Halt, Locked, PeerConnected, Penalize, Proposed
 from blockchain.simulator.network import Links
-from blockchain.simulator.world import Node, World
+from blockchain.simulator.node import Node
+from blockchain.simulator.world import World
 from tests.simulator.stage import LINKS, Stage
 
 A, B, C = (Hash32(bytes([number]) * 32) for number in (1, 2, 3))

@@ -17,8 +17,8 @@ from blockchain.node.lookout import Caution
 from blockchain.node.reader import status_of
 from blockchain.primitives.crypto import Address
 from blockchain.seams import EvidenceFound, SigningBegun, SigningRecord, SigningStopped
+from blockchain.simulator.node import Node
 from blockchain.simulator.scenario import key
-from blockchain.simulator.world import Node
 from tests.simulator.stage import PARAMETERS, Stage
 
 ALL = (0, 1, 2, 3)
