@@ -1,5 +1,6 @@
 # make demo    three nodes and the sample, until Ctrl-C (ONCE=1: until they agree)
 # make test    lint, types, security lint and tests: what CI runs
+# make mutants plant bugs one by one in a copy and see each caught by a test (ONLY=name,name JOBS=2)
 #
 # Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
 # Without make, on Windows for one, CONTRIBUTING.md has the same steps.
@@ -15,7 +16,7 @@ COVERED_TESTS = $(wildcard tests/primitives tests/ledger tests/consensus)
 # An environment that somebody activated, or settings that send packages elsewhere, are not ours.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONSAFEPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
 
-.PHONY: demo test lint typecheck security coverage setup setup-run lock clean
+.PHONY: demo test lint typecheck security coverage setup setup-run lock clean mutants
 
 demo: setup-run
 	@$(BIN)/python -m blockchain demo $(if $(ONCE),--once)
@@ -74,3 +75,7 @@ lock:
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find blockchain tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Each planted bug must pass `demo --once` and fail the test that it names.
+mutants: setup
+	@$(BIN)/python -m tests.mutants.run --jobs=$(or $(JOBS),2) $(if $(ONLY),--only=$(ONLY))
