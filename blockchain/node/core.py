@@ -151,14 +151,15 @@ class Core:
             proposal=current.proposals.get,
             round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
             awaited=self.sync.awaited_from(peer),
-            holds=self._holds,
+            holds=self.holds,
             is_news=lambda said: self.announcements.is_news(said) or self.lookout.wants(said),
             accused_key=self.chain.evidence.key_of,
             left=sender.left if sender is not None else lambda _: UNBOUNDED,
             owed=sender.owed if sender is not None else lambda _: UNBOUNDED,
         )
 
-    def _holds(self, vote: Vote) -> bool:
+    def holds(self, vote: Vote) -> bool:
+        """Whether this node has counted the very vote at the height in progress."""
         votes = self.engine.current.rules.book.of(vote.round).of(vote.step).votes
         return vote.height == self.chain.height and votes.get((vote.validator, vote.block_id)) == vote
 

@@ -19,8 +19,6 @@ from blockchain.consensus.signing import position_of
 from blockchain.errors import PeerFault
 from blockchain.node.core import Core
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
-from blockchain.node.messages import Nothing, Verified, VerifiedEvidence, VerifiedVotes
-from blockchain.node.verify import verify_frame
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction
@@ -33,7 +31,6 @@ from blockchain.seams import (
     NodeEvent,
     PeerConnected,
     PeerDisconnected,
-    PeerId,
     Penalize,
     ProveVrf,
     Reply,
@@ -49,11 +46,11 @@ from blockchain.seams import (
     Write,
 )
 from blockchain.seams.faults import BAN_POINTS, points_of
+from blockchain.simulator.inspection import Inspection
 from blockchain.simulator.network import Links, Network
 from blockchain.simulator.node import Node
 
 EVENTS_MAX: Final = 5_000_000  # of one run; more means that something spins
-VERIFIED_MAX: Final = 5_000  # frames whose verification is remembered
 
 
 class Violation(AssertionError):
@@ -79,7 +76,7 @@ class World:
         self.frames = sha256()  # over every frame that was sent, so that runs compare to the byte
         self.signed: dict[tuple[int, int, int, int], Signable] = {}  # by (node, height, round, step)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
-        self._verified: dict[tuple[int, bytes], Verified] = {}
+        self._inspection = Inspection()
         self._sequence = 0
         self._tokens = 0
 
@@ -219,27 +216,11 @@ class World:
         if receiver.core is None or receiver.life != life:
             return
         try:
-            message = self._verify(frame, receiver.core, sender.id)
+            message = self._inspection.verify(frame, receiver.core, sender.id)
         except PeerFault as fault:
             self.feed(receiver, MessageFaulty(sender.id, fault))
             return
         self.feed(receiver, MessageReceived(sender.id, message))
-
-    def _verify(self, frame: bytes, core: Core, sender: PeerId) -> Verified:
-        """Verify a frame once for all the nodes at one height, unless it was of no use, which is the node's own matter.
-
-        What one node verified and another would have dropped unseen is dropped there by its core.
-        """
-        place = (core.chain.height, frame)
-        message = self._verified.get(place)
-        if message is None:
-            message = verify_frame(frame, core.context(sender))
-            if isinstance(message, Nothing | VerifiedEvidence) or (isinstance(message, VerifiedVotes) and message.held):
-                return message
-            if len(self._verified) >= VERIFIED_MAX:
-                self._verified.clear()
-            self._verified[place] = message
-        return message
 
     def _set_timer(self, node: Node, key: TimerKey, delay_ms: int) -> None:
         setting = self._sequence
