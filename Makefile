@@ -1,6 +1,7 @@
 # make demo    three nodes and the sample, until Ctrl-C (ONCE=1: until they agree)
 # make test    lint, types, security lint and tests: what CI runs
 # make mutants plant bugs one by one in a copy and see each caught by a test (ONLY=name,name JOBS=2)
+# make networks  generated networks of real processes, with fresh seeds (NETWORKS=24)
 #
 # Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
 # Without make, on Windows for one, CONTRIBUTING.md has the same steps.
@@ -79,3 +80,9 @@ clean:
 # Each planted bug must pass `demo --once` and fail the test that it names.
 mutants: setup
 	@$(BIN)/python -m tests.mutants.run --jobs=$(or $(JOBS),2) $(if $(ONLY),--only=$(ONLY))
+
+# Fresh seeds each time, printed; NETWORK_SEED= plays one again, NETWORK_MANIFEST= a file. A line each in tests/records.
+networks: setup
+	NETWORKS=$(NETWORKS) NETWORK_SEED=$(NETWORK_SEED) NETWORK_MANIFEST=$(NETWORK_MANIFEST) $(BIN)/python -m tests.networks
+
+.PHONY: networks

@@ -14,6 +14,7 @@ import apsw
 
 from blockchain.cli import main
 from blockchain.runtime.sqlite import SqliteStore
+from tests.processes.node_process import NodeProcess
 from tests.runtime.broken_disk import BrokenDisk
 
 MARK_VARIABLE = "TEST_DISK_FULL"  # names the file
@@ -33,6 +34,13 @@ class FillingDisk(BrokenDisk):
     def __init__(self, name: str, mark: Path) -> None:
         self._mark = mark
         super().__init__(name)
+
+
+def on_a_filling_disk(node: NodeProcess, mark: Path) -> None:
+    """The disk of its store is full as soon as there is the file `mark`."""
+    python, _, *flags = node.command()
+    node.command = lambda: [python, "-m", "tests.processes.filling_disk", *flags]  # type: ignore[method-assign]
+    node.environment[MARK_VARIABLE] = str(mark)
 
 
 def run() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from blockchain.client import Client, RequestRefused, Submission
@@ -25,11 +26,21 @@ _REQUEST_SECONDS: Final = 3.0
 _JOIN_SECONDS: Final = 20.0
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Of one client."""
+
+    batch: int = BATCH
+    pause_s: float = PAUSE_SECONDS
+    fee: int = 0
+
+
 class Sender(threading.Thread):
     """Sends until it is told to stop; what it says is read after it has ended, or as a moment's picture before."""
 
-    def __init__(self, url: str, wallet: Wallet, recipient: Address, stopped: threading.Event) -> None:
+    def __init__(self, url: str, wallet: Wallet, recipient: Address, stopped: threading.Event, pace: Pace) -> None:
         super().__init__(name=f"sender to {url}", daemon=True)
+        self._pace = pace
         self._url = url
         self._wallet = wallet
         self._recipient = recipient
@@ -42,12 +53,12 @@ class Sender(threading.Thread):
         with Client(self._url, _REQUEST_SECONDS) as node:
             while not self._stopped.is_set():
                 self._hand_in(node, self._next_batch())
-                self._stopped.wait(PAUSE_SECONDS)
+                self._stopped.wait(self._pace.pause_s)
 
     def _next_batch(self) -> list[VerifiedTransaction]:
-        nonces = range(self._nonce, self._nonce + BATCH)
-        self._nonce += BATCH
-        return [self._wallet.transfer(self._recipient, 1, nonce) for nonce in nonces]
+        nonces = range(self._nonce, self._nonce + self._pace.batch)
+        self._nonce += self._pace.batch
+        return [self._wallet.transfer(self._recipient, 1, nonce, self._pace.fee) for nonce in nonces]
 
     def _hand_in(self, node: Client, batch: list[VerifiedTransaction]) -> None:
         while not self._stopped.is_set():
@@ -94,12 +105,12 @@ class Load:
 
 
 @contextmanager
-def load(net: Network) -> Iterator[Load]:
+def load(net: Network, pace: Pace = Pace()) -> Iterator[Load]:
     """A client at every node that has an account, until the end of the block or until `stop`."""
     stopped = threading.Event()
     recipients = [*net.wallets[1:], net.wallets[0]]
     senders = [
-        Sender(node.client.url, wallet, recipient.address, stopped)
+        Sender(node.client.url, wallet, recipient.address, stopped, pace)
         for node, wallet, recipient in zip(net.nodes, net.wallets, recipients, strict=False)
     ]
     running = Load(senders, stopped)

@@ -51,9 +51,10 @@ class Links:
         self._thread = threading.Thread(target=self._run, name="links", daemon=True)
         self._thread.start()
 
-    def seeds(self, node: int) -> str:
-        """Where this node dials all others."""
-        ours = [server for (source, _), server in self._servers.items() if source == node]
+    def seeds(self, node: int, others: Collection[int] | None = None) -> str:
+        """Where this node dials these others (None: all of them)."""
+        pairs = [pair for pair in self._servers if pair[0] == node and (others is None or pair[1] in others)]
+        ours = [self._servers[pair] for pair in pairs]
         return ",".join(f"{LOCAL}:{server.getsockname()[1]}" for server in ours)
 
     def cut(self, directions: Collection[Pair], how: Cut) -> None:

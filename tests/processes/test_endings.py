@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 
 from blockchain.errors import NodeUnreachable, RequestRefused
-from tests.processes.filling_disk import MARK_VARIABLE
+from tests.processes.filling_disk import on_a_filling_disk
 from tests.processes.findings import check_logs
 from tests.processes.network import all_closed, free_ports, network
 from tests.processes.node_process import HOST, NodeProcess
@@ -107,13 +107,6 @@ def test_neither_peers_that_do_not_read_nor_clients_that_wait_hold_it_up(tmp_pat
             first.client.ping()
             first.process.terminate()
             check_ends(first)
-
-
-def on_a_filling_disk(node: NodeProcess, mark: Path) -> None:
-    """The disk of its store is full as soon as there is the file `mark`."""
-    python, _, *flags = node.command()
-    node.command = lambda: [python, "-m", "tests.processes.filling_disk", *flags]  # type: ignore[method-assign]
-    node.environment = {MARK_VARIABLE: str(mark)}
 
 
 def test_a_full_disk_is_one_line_and_with_room_it_goes_on(tmp_path: Path) -> None:
