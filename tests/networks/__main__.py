@@ -16,9 +16,11 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from tests.networks.manifest import Manifest, draw, from_json, summary, to_json
 from tests.networks.play import Outcome, play
-from tests.networks.record import append, load_average
+from tests.record_lines import append_record
 
 _SEEDS: Final = 2**32
 
@@ -56,11 +58,11 @@ def _play(manifest: Manifest) -> Outcome | None:
     except AssertionError as error:
         print(f"  FAILED: {error}\n  load of this machine: {load_average()}; its logs: {folder}", flush=True)
         print(f"  again: make networks NETWORK_SEED={manifest.seed}", flush=True)
-        append("networks", _line(manifest, failed=str(error)))
+        append_record("networks", _line(manifest, failed=str(error)))
         return None
     shutil.rmtree(folder)
     print(f"  {outcome.height} blocks, {outcome.transactions}, {outcome.seconds:.0f} s in all", flush=True)
-    append("networks", _line(manifest, outcome))
+    append_record("networks", _line(manifest, outcome))
     return outcome
 
 
@@ -68,7 +70,12 @@ def _line(manifest: Manifest, outcome: Outcome | None = None, failed: str = "") 
     facts: dict[str, object] = {"seed": manifest.seed, "network": summary(manifest), "load_average": load_average()}
     if outcome is None:
         return {**facts, "failed": failed.replace(tempfile.gettempdir(), "")}
-    return {**facts, "failed": None, "outcome": outcome}
+    return {**facts, "failed": None, **msgspec.to_builtins(outcome)}
+
+
+def load_average() -> str:
+    """How busy the machine was over the last minute, where the system says so."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 if __name__ == "__main__":
