@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction, prove_possession
+from blockchain.seams import Token
 from blockchain.simulator.node import Node
 from blockchain.simulator.world import World
 from blockchain.wallet import Wallet
@@ -43,8 +44,17 @@ class Load:
         owners = (Wallet(held, genesis_hash) for node in world.nodes for held in node.keys.values())
         self._joiners = [owner for owner in owners if owner.address not in members]
         self._sent: list[VerifiedTransaction] = []
-        self.promises: list[Promise] = []
-        self.refusals: dict[str, int] = {}  # by code, what nodes refused at once
+        self._asked: list[tuple[Token, int, list[VerifiedTransaction]]] = []  # and of which node
+
+    @property
+    def promises(self) -> list[Promise]:
+        """What was acknowledged so far; a slow node answers late."""
+        return [
+            Promise(number, verified)
+            for token, number, transactions in self._asked
+            for verified, result in zip(transactions, self._world.replies.get(token, ()), strict=False)
+            if not result.code
+        ]
 
     def send(self) -> None:
         """One client's next submission, to a node that may be down."""
@@ -72,11 +82,7 @@ class Load:
         if not transactions:
             return
         token = self._world.submit(node.number, tuple(transactions))
-        for verified, result in zip(transactions, self._world.replies.get(token, ()), strict=False):
-            if result.code:
-                self.refusals[result.code] = self.refusals.get(result.code, 0) + 1
-            else:
-                self.promises.append(Promise(node.number, verified))
+        self._asked.append((token, node.number, transactions))
         self._sent.extend(transactions)
 
     def _transactions(self, node: Node, wallet: Wallet) -> Iterator[VerifiedTransaction]:

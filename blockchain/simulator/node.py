@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from blockchain.node.core import Core
 from blockchain.node.lookout import CAREFUL
-from blockchain.node.store import MemoryStore
 from blockchain.primitives.crypto import PublicKey, SigningKey
 from blockchain.seams import Effect, PeerId, SigningRecord, TimerKey
+from blockchain.simulator.clock import Clock
 from blockchain.simulator.conduct import HONEST, Conduct
+from blockchain.simulator.disk import Disk
+from blockchain.simulator.pace import Pace
 
 
 class Node:
@@ -22,7 +24,11 @@ class Node:
         self.records: dict[PublicKey, SigningRecord] = {held: SigningRecord(held) for held in self.keys}
         self.skew_ms = skew_ms
         self.caution = CAREFUL  # of its next start
-        self.store = MemoryStore()
+        self.store = Disk()
+        self.clock = Clock()  # beyond its skew
+        self.pace = Pace()
+        self.has_lost_writes = False  # of its store, that it was told were on the disk
+        self.has_lost_record = False  # of its signatures, or got an old copy of it
         self.core: Core | None = None
         self.conduct: Conduct = HONEST
         self.life = 0  # counts starts: events of an earlier life are void
@@ -33,6 +39,11 @@ class Node:
     def is_honest(self) -> bool:
         """Whether every rule must hold of it; of the others only what they cannot help."""
         return self.conduct.is_honest
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether it has lost what no machine may lose."""
+        return self.has_lost_writes or self.has_lost_record
 
     def hold(self, key: SigningKey) -> None:
         """Give a node that does not run a further validator key, as before its rotation."""

@@ -18,6 +18,8 @@ from msgspec import Struct
 from blockchain.genesis import check_genesis
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, SigningKey
+from blockchain.simulator.draw_faults import draw_faults
+from blockchain.simulator.faults import Fault
 from blockchain.simulator.invariants import check_world, is_settled, unsettled
 from blockchain.simulator.load import Load
 from blockchain.simulator.network import Links
@@ -30,19 +32,6 @@ BALANCE: Final = 100_000
 DEADLINE_MS: Final = 120_000  # of virtual time after healing; the time-outs grow to four seconds at most
 LOOK_MS: Final = 250  # how often the driver looks whether all have come to rest
 REST_MS: Final = 2_000  # for which rest must last: two status ticks, so that nothing is on its way any more
-
-
-class Fault(Struct, frozen=True, kw_only=True):
-    """Something that goes wrong at `at_ms` and ends at `until_ms`: a partition, or nodes that are down.
-
-    `effects` ≥ 0: the nodes do not stop between two inputs but after so many more effects of one.
-    """
-
-    at_ms: int
-    until_ms: int
-    groups: tuple[frozenset[int], ...] = ()
-    crashed: tuple[int, ...] = ()
-    effects: int = -1
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
@@ -91,7 +80,7 @@ def draw(seed: int) -> Scenario:
         wallets=tuple(key("wallet", n) for n in range(WALLETS)),
         links=_draw_links(rng),
         skew_max_ms=rng.choice((0, 0, 100, 400)),
-        faults=_draw_faults(rng, len(keys), heal_ms),
+        faults=draw_faults(rng, len(keys), heal_ms),
         load_ms=tuple(sorted(rng.randint(500, heal_ms) for _ in range(rng.randint(8, 24)))),
         heal_ms=heal_ms,
     )
@@ -146,36 +135,6 @@ def _draw_links(rng: Random) -> Links:
     )
 
 
-def _draw_faults(rng: Random, nodes: int, heal_ms: int) -> tuple[Fault, ...]:
-    """Partitions and crashes, one after the other, some of them still there when all heals."""
-    faults: list[Fault] = []
-    time_ms = rng.randint(500, 2_000)
-    while time_ms < heal_ms:
-        until_ms = min(time_ms + rng.randint(300, 6_000), heal_ms)
-        faults.append(_draw_fault(rng, nodes, time_ms, until_ms))
-        time_ms += rng.randint(300, 4_000)
-    return tuple(faults)
-
-
-def _draw_fault(rng: Random, nodes: int, at_ms: int, until_ms: int) -> Fault:
-    everybody = list(range(nodes))
-    rng.shuffle(everybody)
-    kind = rng.choice(("halves", "minority", "isolated", "crash", "crash", "crashes", "all"))
-    effects = rng.choice((-1, rng.randint(0, 8)))
-    match kind:
-        case "crash":
-            return Fault(at_ms=at_ms, until_ms=until_ms, crashed=(everybody[0],), effects=effects)
-        case "crashes":
-            some = tuple(everybody[: rng.randint(2, nodes - 1)])
-            return Fault(at_ms=at_ms, until_ms=until_ms, crashed=some, effects=effects)
-        case "all":
-            return Fault(at_ms=at_ms, until_ms=until_ms, crashed=tuple(everybody), effects=effects)
-        case _:
-            size = {"halves": nodes // 2, "minority": max(1, (nodes - 1) // 3), "isolated": 1}[kind]
-            groups = (frozenset(everybody[:size]), frozenset(everybody[size:]))
-            return Fault(at_ms=at_ms, until_ms=until_ms, groups=groups)
-
-
 # ---------------------------------------------------------------------------------------------------- playing
 
 
@@ -203,24 +162,13 @@ def play(scenario: Scenario, world: World) -> Outcome:
 
 
 def _begin(world: World, fault: Fault) -> None:
-    if fault.groups:
-        world.network.groups = fault.groups
-    for number in fault.crashed:
-        if world.nodes[number].core is None:
-            continue
-        if fault.effects < 0:
-            world.crash(number)
-        else:
-            world.crash_after(number, fault.effects)
+    world.transcript.append(f"{world.time_ms:>8} {fault.words}")
+    fault.begin(world)
 
 
 def _end(world: World, fault: Fault) -> None:
-    if fault.groups and world.network.groups == fault.groups:
-        world.network.groups = ()
-    for number in fault.crashed:
-        world.spare(number)
-        if world.nodes[number].core is None:
-            world.start(number)
+    world.transcript.append(f"{world.time_ms:>8} no longer: {fault.words}")
+    fault.end(world)
 
 
 def _heal(world: World) -> None:

@@ -37,6 +37,7 @@ from blockchain.seams import (
     Send,
     SetTimer,
     Sign,
+    SigningStopped,
     Started,
     SubmissionResult,
     TimerFired,
@@ -49,6 +50,7 @@ from blockchain.seams.faults import BAN_POINTS, points_of
 from blockchain.simulator.inspection import Inspection
 from blockchain.simulator.network import Links, Network
 from blockchain.simulator.node import Node
+from blockchain.simulator.operator import attend
 
 EVENTS_MAX: Final = 5_000_000  # of one run; more means that something spins
 
@@ -105,6 +107,7 @@ class World:
         assert node.core is None, "a node that runs is not started"
         node.life += 1
         node.timers = {}
+        node.pace.forget()
         self._part(node)
         node.core = Core(self.spec, node.store, frozenset(node.keys), caution=node.caution)
         self.note(node, "started")
@@ -151,6 +154,28 @@ class World:
         """Take back a crash that has not happened yet."""
         self.nodes[number].dies_before = None
 
+    def work(self, number: int) -> None:
+        """Let a node whose pace has changed go on with what waits for it."""
+        node = self.nodes[number]
+        life = node.life
+
+        def later(delay_ms: int, action: Callable[[], None]) -> None:
+            self.at(self.time_ms + delay_ms, lambda: action() if node.life == life else None)
+
+        node.pace.work(lambda given: self._handle(node, given), later)
+
+    def may_spoil(self, number: int) -> bool:
+        """Whether a machine may lose what none must: they and the hostile have less than a third of the stake."""
+        cores = [node.core for node in self.nodes if node.core is not None]
+        if not cores:
+            return False
+        node = self.nodes[number]
+        members = max(cores, key=lambda core: core.chain.height).chain.validators
+        lost = [other for other in self.nodes if other is node or other.is_spoilt or not other.is_honest]
+        keys = dict.fromkeys(key for other in lost for key in other.keys)
+        stake = sum(members.stake_of(members.by_key[key]) for key in keys if key in members.by_key)
+        return 3 * stake < members.total
+
     def submit(self, number: int, transactions: tuple[VerifiedTransaction, ...]) -> Token:
         """A client's transactions to one node; a node that is down takes nothing."""
         self._tokens += 1
@@ -163,7 +188,16 @@ class World:
     # ------------------------------------------------------------------------------------------------ driving
 
     def feed(self, node: Node, given: Input) -> None:
-        """One input to a node, and all of its effects."""
+        """One input to a node, and all of its effects: at once, unless its pace says otherwise."""
+        if node.core is None:
+            return
+        if node.pace.is_at_once:
+            self._handle(node, given)
+        else:
+            node.pace.put(given)
+            self.work(node.number)
+
+    def _handle(self, node: Node, given: Input) -> None:
         if node.core is None:
             return
         for effect in node.core.handle(given, self.wall_ms(node)):
@@ -174,7 +208,7 @@ class World:
             self._perform(node, effect)
 
     def wall_ms(self, node: Node) -> int:
-        return self.spec.time_ms + 1_000_000 + self.time_ms + node.skew_ms
+        return self.spec.time_ms + 1_000_000 + self.time_ms + node.skew_ms + node.clock.ahead_ms(self.time_ms)
 
     def note(self, node: Node, text: str) -> None:
         self.transcript.append(f"{self.time_ms:>8} node {node.number}: {text}")
@@ -209,7 +243,7 @@ class World:
         """Put a frame on the link to another node, which may lose it."""
         life = receiver.life
         self.frames.update(frame)
-        for delay in self.network.deliveries(sender.number, receiver.number):
+        for delay in self.network.deliveries(sender.number, receiver.number, len(frame), self.time_ms):
             self.at(self.time_ms + extra_ms + delay, lambda: self._deliver(sender, receiver, life, frame))
 
     def _deliver(self, sender: Node, receiver: Node, life: int, frame: bytes) -> None:
@@ -232,7 +266,7 @@ class World:
                 del node.timers[key]
                 self.feed(node, TimerFired(key))
 
-        self.at(self.time_ms + delay_ms, fire)
+        self.at(self.time_ms + node.clock.lasts_ms(delay_ms), fire)
 
     def _later(self, node: Node, given: Input) -> None:
         """An answer of the signer: an input of its own, after this one's effects."""
@@ -249,6 +283,8 @@ class World:
     def _on_event(self, node: Node, event: NodeEvent) -> None:
         self.events.append((node.number, event))
         self.note(node, _line(event))
+        if isinstance(event, SigningStopped):
+            attend(self, node)
         if isinstance(event, BlockFinalized):
             self._check_agreement(node, event)
 

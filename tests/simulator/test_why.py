@@ -130,8 +130,8 @@ def test_precommits_that_come_after_the_certificate_are_late_by_so_much() -> Non
     sending = stage.world.network
     usual = sending.deliveries
 
-    def deliveries(sender: int, receiver: int) -> list[int]:
-        return [delay + 150 * (sender == slow) for delay in usual(sender, receiver)]
+    def deliveries(sender: int, receiver: int, size: int, time_ms: int) -> list[int]:
+        return [delay + 150 * (sender == slow) for delay in usual(sender, receiver, size, time_ms)]
 
     sending.deliveries = deliveries  # type: ignore[method-assign]
     stage.pay(stage.forger(0))
@@ -152,8 +152,8 @@ def test_a_proposal_after_the_time_out_is_late_by_so_much() -> None:
     slow = stage.forger(0)
     usual = stage.world.network.deliveries
 
-    def deliveries(sender: int, receiver: int) -> list[int]:
-        return [delay + 400 * (sender == slow) for delay in usual(sender, receiver)]
+    def deliveries(sender: int, receiver: int, size: int, time_ms: int) -> list[int]:
+        return [delay + 400 * (sender == slow) for delay in usual(sender, receiver, size, time_ms)]
 
     stage.world.network.deliveries = deliveries  # type: ignore[method-assign]
     for number in ALL:
