@@ -2,6 +2,7 @@
 # make test    lint, types, security lint and tests: what CI runs
 # make mutants plant bugs one by one in a copy and see each caught by a test (ONLY=name,name JOBS=2)
 # make networks  generated networks of real processes, with fresh seeds (NETWORKS=24)
+# make twins   all Twins scenarios, some ten minutes (JOBS= SAMPLE= SEED=; MUTANT= with a bug planted, or all)
 #
 # Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
 # Without make, on Windows for one, CONTRIBUTING.md has the same steps.
@@ -86,3 +87,7 @@ networks: setup
 	NETWORKS=$(NETWORKS) NETWORK_SEED=$(NETWORK_SEED) NETWORK_MANIFEST=$(NETWORK_MANIFEST) $(BIN)/python -m tests.networks
 
 .PHONY: networks
+
+.PHONY: twins
+twins: setup
+	@JOBS="$(JOBS)" SAMPLE="$(SAMPLE)" SEED="$(SEED)" MUTANT="$(MUTANT)" $(BIN)/python -m tests.simulator.all_twins
