@@ -37,11 +37,11 @@ class Conduct(Protocol):
     def sends(self, world: World, node: Node, peers: tuple[PeerId, ...], frame: bytes) -> Iterator[Sending]:
         """What becomes of a frame that the core wants sent to these peers."""
 
-    def signs(self, world: World, node: Node, message: Signable, key: PublicKey) -> SignAnswer:
-        """The signer's answer to the core."""
+    def signs(self, world: World, node: Node, message: Signable, key: PublicKey) -> SignAnswer | None:
+        """The signer's answer to the core; None: none."""
 
-    def proves(self, world: World, node: Node, asked: ProveVrf) -> ProofAnswer:
-        """The signer's answer to the core's wish for a VRF proof."""
+    def proves(self, world: World, node: Node, asked: ProveVrf) -> ProofAnswer | None:
+        """The signer's answer to the core's wish for a VRF proof; None: none."""
 
 
 class Honest:

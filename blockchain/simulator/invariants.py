@@ -15,6 +15,7 @@ from blockchain.ledger.records import RECORD_PREFIXES
 from blockchain.ledger.supply import check_supply
 from blockchain.node.chain import Chain
 from blockchain.node.core import Core
+from blockchain.node.evidence_age import EvidenceAge
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
@@ -25,11 +26,14 @@ from blockchain.seams import (
     Batch,
     BlockRejected,
     EvidenceFound,
+    ForgerDrawn,
     Halted,
+    NodeEvent,
     PeerPenalized,
     SignatureRefused,
     SigningStopped,
 )
+from blockchain.simulator.justice import accused_in, unpunished
 from blockchain.simulator.load import Load, Promise, pool_of
 from blockchain.simulator.operator import is_explained
 from blockchain.simulator.world import Violation, World
@@ -41,14 +45,15 @@ def check_world(world: World, load: Load) -> None:
     _check_stores_agree(world)
     chain = _replay(world)
     _check_states(world, chain)
+    _check_punished(world, chain)
     for promise in load.promises:
         _check_kept(world, promise)
 
 
 def is_settled(world: World) -> bool:
     """Whether all nodes hold the same head and pool, and nothing is left that a block should take."""
-    cores = [node.core for node in world.nodes]
-    if any(core is None for core in cores) or len({node.store.head() for node in world.nodes}) > 1:
+    cores = [node.core for node in world.honest]
+    if any(core is None for core in cores) or len({node.store.head() for node in world.honest}) > 1:
         return False
     if any(core is not None and _has_work(core, world) for core in cores):
         return False
@@ -58,7 +63,7 @@ def is_settled(world: World) -> bool:
 def unsettled(world: World, head: int) -> str:
     """Why not, for the reader of a Violation."""
     lines = [f"healed at head {head}"]
-    for node in world.nodes:
+    for node in world.honest:
         if node.core is None:
             lines.append(f"node {node.number} is down")
             continue
@@ -75,43 +80,57 @@ def unsettled(world: World, head: int) -> str:
 def _has_work(core: Core, world: World) -> bool:
     parameters = world.spec.parameters
     least = parameters.block_threshold if parameters.block_max_wait_ms is None else 1
-    return core.chain.pool.ready_count >= least
+    return core.chain.pool.ready_count >= least or len(core.chain.evidence) > 0
 
 
 def _lacking(world: World) -> list[str]:
     """Which node lacks what others hold pending; another transaction in the same place is as good."""
-    pools = [pool_of(node) for node in world.nodes if node.core is not None]
-    places = set().union(*pools)
+    pools = {node.number: pool_of(node) for node in world.honest if node.core is not None}
+    places = set().union(*pools.values())
     return [
         f"node {number} lacks nonce {place[1]} of {place[0].hex()[:8]}"
-        for number, pool in enumerate(pools)
+        for number, pool in pools.items()
         for place in sorted(places - pool.keys())
     ]
 
 
 def _check_words(world: World) -> None:
-    """Nobody accuses an honest validator, and no signer had to refuse its own node."""
+    """Nobody honest accuses an honest validator, and no signer of theirs had to refuse its own node."""
     for number, event in world.events:
         wrong = EvidenceFound | SignatureRefused | SigningStopped | BlockRejected | PeerPenalized | Halted
         if isinstance(event, SigningStopped) and is_explained(world.nodes[number]):
             continue
-        if isinstance(event, wrong):
+        if isinstance(event, wrong) and world.nodes[number].is_honest and not _is_of_hostile(world, event):
             _violate(world, f"node {number} says of honest nodes: {event}")
-    for node in world.nodes:
-        if node.store.evidence():
-            _violate(world, f"node {node.number} keeps evidence against an honest validator")
+    for node in world.honest:
+        for found in node.store.evidence():
+            if accused_in(found) not in world.docket.suspects:
+                _violate(world, f"node {node.number} keeps evidence against an honest validator")
+
+
+def _is_of_hostile(world: World, event: NodeEvent) -> bool:
+    """Whether what a node complains of was done by a hostile validator."""
+    match event:
+        case EvidenceFound(validator=validator):
+            return validator in world.docket.suspects
+        case BlockRejected(height=height, round=round):
+            draws = (event for _, event in world.events if isinstance(event, ForgerDrawn))
+            drawn = {event.forger for event in draws if (event.height, event.round) == (height, round)}
+            return not drawn.isdisjoint(world.docket.suspects)
+        case _:
+            return False
 
 
 def _check_stores_agree(world: World) -> None:
-    for height in range(1, max(node.store.head() for node in world.nodes) + 1):
-        blocks = {block.raw for node in world.nodes if (block := node.store.block(height)) is not None}
+    for height in range(1, max(node.store.head() for node in world.honest) + 1):
+        blocks = {block.raw for node in world.honest if (block := node.store.block(height)) is not None}
         if len(blocks) > 1:
             _violate(world, f"{len(blocks)} different final blocks at height {height}")
 
 
 def _replay(world: World) -> Chain:
     """The longest chain once more, on a fresh store, with every certificate that any node holds verified."""
-    longest = max(world.nodes, key=lambda node: node.store.head())
+    longest = max(world.honest, key=lambda node: node.store.head())
     store = MemoryStore()
     chain = Chain(world.spec, ENGINES[world.spec.engine](world.spec.hash), store)
     context = VerifyContext(chain.genesis_hash, 0, {}, lambda _: None)
@@ -119,7 +138,7 @@ def _replay(world: World) -> Chain:
         final = longest.store.block(height)
         assert final is not None
         block = verify_block(final.raw, context)
-        for raw in {held.certificate for node in world.nodes if (held := node.store.block(height)) is not None}:
+        for raw in {held.certificate for node in world.honest if (held := node.store.block(height)) is not None}:
             certificate = codec.decode(raw, Certificate, bytes_max=BLOCK_BYTES_MAX)
             if (certificate.height, certificate.block_id) != (height, final.id):
                 _violate(world, f"a certificate of height {height} is for another block")
@@ -134,7 +153,7 @@ def _check_states(world: World, chain: Chain) -> None:
     """The state of whoever is on the replayed head is the replayed one, in memory and in the store."""
     root = chain.state().root()
     records = sorted((key, value) for prefix in RECORD_PREFIXES for key, value in chain.state().items(prefix))
-    for node in world.nodes:
+    for node in world.honest:
         if node.store.head() != chain.head.height:
             continue
         if node.core is not None and node.core.chain.state().root() != root:
@@ -147,6 +166,18 @@ def _check_states(world: World, chain: Chain) -> None:
             _violate(world, f"node {node.number} has other transactions pending in its store than in its pool")
         if chain.head.height > 0 and sorted(node.store.state_records()) != records:
             _violate(world, f"node {node.number} has another state in its store than the replay")
+
+
+def _check_punished(world: World, chain: Chain) -> None:
+    """Every offence that an honest node could prove, and each that one has proved, cost its validator."""
+    offences = world.docket.provable()
+    for number, event in world.events:
+        if isinstance(event, EvidenceFound) and world.nodes[number].is_honest:
+            offences.setdefault(event.validator, set()).add(event.height)
+    store = max(world.honest, key=lambda node: node.store.head()).store
+    age = EvidenceAge(world.spec.parameters, store, chain.head.height, chain.head.time_ms)
+    for complaint in unpunished(chain, age, offences):
+        _violate(world, complaint)
 
 
 def _check_supply(world: World, chain: Chain) -> None:
@@ -172,7 +203,7 @@ def _check_kept(world: World, promise: Promise) -> None:
     what = f"nonce {place[1]} of {place[0].hex()[:8]} ({id_.hex()[:8]}), acknowledged by node {promise.node},"
     if id_ not in {each.id for each in node.store.pending()}:
         _violate(world, f"{what} is lost: neither final, nor refused, nor pending there")
-    for other in world.nodes:
+    for other in world.honest:
         if other.core is not None and place not in pool_of(other):
             _violate(world, f"{what} is pending there and not in node {other.number}")
 

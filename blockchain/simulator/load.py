@@ -73,7 +73,7 @@ class Load:
         recipient = self._wallets[0].address
         first = self._fresh_nonce
         self._submit(
-            self._rng.choice(self._world.nodes),
+            self._rng.choice(self._world.honest),
             [self._fresh.transfer(recipient, 1, nonce) for nonce in range(first, first + count)],
         )
         self._fresh_nonce += count
@@ -82,7 +82,8 @@ class Load:
         if not transactions:
             return
         token = self._world.submit(node.number, tuple(transactions))
-        self._asked.append((token, node.number, transactions))
+        if node.is_honest:  # a hostile one may promise what it likes
+            self._asked.append((token, node.number, transactions))
         self._sent.extend(transactions)
 
     def _transactions(self, node: Node, wallet: Wallet) -> Iterator[VerifiedTransaction]:

@@ -8,6 +8,7 @@ from blockchain.node.core import Core
 from blockchain.node.lookout import CAREFUL
 from blockchain.primitives.crypto import PublicKey, SigningKey
 from blockchain.seams import Effect, PeerId, SigningRecord, TimerKey
+from blockchain.simulator.bans import Scores
 from blockchain.simulator.clock import Clock
 from blockchain.simulator.conduct import HONEST, Conduct
 from blockchain.simulator.disk import Disk
@@ -31,6 +32,7 @@ class Node:
         self.has_lost_record = False  # of its signatures, or got an old copy of it
         self.core: Core | None = None
         self.conduct: Conduct = HONEST
+        self.scores = Scores()  # of its peers; a new start forgives everybody
         self.life = 0  # counts starts: events of an earlier life are void
         self.timers: dict[TimerKey, int] = {}  # the newest setting of each
         self.dies_before: Callable[[Effect], bool] | None = None  # holds for the effect that it does not come to

@@ -18,6 +18,7 @@ from msgspec import Struct
 from blockchain.genesis import check_genesis
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, SigningKey
+from blockchain.simulator.byzantine.cast import Playing, turn
 from blockchain.simulator.draw_faults import draw_faults
 from blockchain.simulator.faults import Fault
 from blockchain.simulator.invariants import check_world, is_settled, unsettled
@@ -44,6 +45,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     links: Links
     skew_max_ms: int
     faults: tuple[Fault, ...]
+    hostile: tuple[Playing, ...] = ()
     load_ms: tuple[int, ...]  # when a client of some wallet has something to send
     heal_ms: int
 
@@ -140,7 +142,10 @@ def _draw_links(rng: Random) -> Links:
 
 def world_of(scenario: Scenario) -> World:
     """The world of a scenario before time begins; nobody runs yet."""
-    return World(scenario.spec, list(scenario.keys), scenario.seed, scenario.links, scenario.skew_max_ms)
+    world = World(scenario.spec, list(scenario.keys), scenario.seed, scenario.links, scenario.skew_max_ms)
+    for number, names in scenario.hostile:
+        turn(world, number, names)
+    return world
 
 
 def play(scenario: Scenario, world: World) -> Outcome:
@@ -155,7 +160,7 @@ def play(scenario: Scenario, world: World) -> Outcome:
         world.at(fault.until_ms, partial(_end, world, fault))
     world.run_until(scenario.heal_ms)
     _heal(world)
-    head = max(node.store.head() for node in world.nodes)
+    head = max(node.store.head() for node in world.honest)
     decided_ms = _settle(world, load, head, scenario.heal_ms + DEADLINE_MS)
     check_world(world, load)
     return count(world, decided_ms - scenario.heal_ms)
@@ -187,7 +192,7 @@ def _settle(world: World, load: Load, head: int, deadline_ms: int) -> int:
     while rests_since < 0 or world.time_ms < rests_since + REST_MS:
         if world.time_ms >= deadline_ms:
             raise Violation(f"seed {world.seed}: not at rest at {world.time_ms} ms: {unsettled(world, head)}")
-        least = min(node.store.head() for node in world.nodes)
+        least = min(node.store.head() for node in world.honest)
         if decided_ms < 0 and least > head:
             decided_ms = world.time_ms
         if least < head + 2:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from heapq import heappop, heappush
 from random import Random
@@ -19,6 +20,7 @@ from blockchain.consensus.signing import position_of
 from blockchain.errors import PeerFault
 from blockchain.node.core import Core
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
+from blockchain.node.verify import verify_frame
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import SigningKey
 from blockchain.primitives.transaction import VerifiedTransaction
@@ -46,8 +48,9 @@ from blockchain.seams import (
     TransactionsSubmitted,
     Write,
 )
-from blockchain.seams.faults import BAN_POINTS, points_of
+from blockchain.simulator.bans import Scores
 from blockchain.simulator.inspection import Inspection
+from blockchain.simulator.justice import Docket
 from blockchain.simulator.network import Links, Network
 from blockchain.simulator.node import Node
 from blockchain.simulator.operator import attend
@@ -77,10 +80,16 @@ class World:
         self.replies: dict[Token, tuple[SubmissionResult, ...]] = {}
         self.frames = sha256()  # over every frame that was sent, so that runs compare to the byte
         self.signed: dict[tuple[int, int, int, int], Signable] = {}  # by (node, height, round, step)
+        self.docket = Docket()
+        self.may_fork = False  # a third and more is hostile: a fork is to be accounted for (protocol §5.9)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._inspection = Inspection()
         self._sequence = 0
         self._tokens = 0
+
+    @property
+    def honest(self) -> list[Node]:
+        return [node for node in self.nodes if node.is_honest]
 
     # ------------------------------------------------------------------------------------------------ scripting
 
@@ -108,12 +117,13 @@ class World:
         node.life += 1
         node.timers = {}
         node.pace.forget()
+        node.scores = Scores()
         self._part(node)
         node.core = Core(self.spec, node.store, frozenset(node.keys), caution=node.caution)
         self.note(node, "started")
         self.feed(node, Started(tuple(node.records.values()), node.number << 32 | node.life))
         for other in self.nodes:
-            if other.core is not None and other is not node and node.core is not None:
+            if other.core is not None and other is not node and talk(node, other) and node.core is not None:
                 self.feed(other, PeerConnected(node.id, "", inbound=True))
                 self.feed(node, PeerConnected(other.id, "", inbound=False))
         if node.core is not None:
@@ -200,12 +210,14 @@ class World:
     def _handle(self, node: Node, given: Input) -> None:
         if node.core is None:
             return
+        kept = self.docket.of_use(node, given)
         for effect in node.core.handle(given, self.wall_ms(node)):
             if node.dies_before is not None and node.dies_before(effect):
                 self.spare(node.number)
                 self.crash(node.number)
                 return
             self._perform(node, effect)
+        self.docket.note(node, kept)
 
     def wall_ms(self, node: Node) -> int:
         return self.spec.time_ms + 1_000_000 + self.time_ms + node.skew_ms + node.clock.ahead_ms(self.time_ms)
@@ -223,19 +235,18 @@ class World:
             case SetTimer(key=key, delay_ms=delay):
                 self._set_timer(node, key, delay)
             case Sign(message=message, key=key):
-                self._later(node, node.conduct.signs(self, node, message, key))
+                self._answer(node, node.conduct.signs(self, node, message, key))
             case ProveVrf():
-                self._later(node, node.conduct.proves(self, node, effect))
+                self._answer(node, node.conduct.proves(self, node, effect))
             case Emit(event=event):
                 self._on_event(node, event)
             case Reply(token=token, results=results):
                 self.replies[token] = results
-            case Penalize(reason=reason, why=why):
-                if points_of(reason) < BAN_POINTS:
-                    return  # a network that delivers twice, or late, is no fault
-                raise Violation(f"seed {self.seed}: node {node.number} blames an honest peer: {reason}: {why}")
+            case Penalize():
+                self._blame(node, effect)
             case Halt(why=why):
-                raise Violation(f"seed {self.seed}: node {node.number} halted: {why}")
+                if node.is_honest and not self.may_fork:
+                    raise Violation(f"seed {self.seed}: node {node.number} halted: {why}")
             case _:
                 pass  # dialling: everybody is connected to everybody here
 
@@ -247,10 +258,13 @@ class World:
             self.at(self.time_ms + extra_ms + delay, lambda: self._deliver(sender, receiver, life, frame))
 
     def _deliver(self, sender: Node, receiver: Node, life: int, frame: bytes) -> None:
-        if receiver.core is None or receiver.life != life:
+        if receiver.core is None or receiver.life != life or sender.id in receiver.scores.banned:
             return
         try:
-            message = self._inspection.verify(frame, receiver.core, sender.id)
+            if self.may_fork or not sender.is_honest:  # what is asked for, and what is drawn, differ from node to node
+                message = verify_frame(frame, receiver.core.context(sender.id))
+            else:
+                message = self._inspection.verify(frame, receiver.core, sender.id)
         except PeerFault as fault:
             self.feed(receiver, MessageFaulty(sender.id, fault))
             return
@@ -268,10 +282,22 @@ class World:
 
         self.at(self.time_ms + node.clock.lasts_ms(delay_ms), fire)
 
-    def _later(self, node: Node, given: Input) -> None:
-        """An answer of the signer: an input of its own, after this one's effects."""
+    def _answer(self, node: Node, given: Input | None) -> None:
+        """An answer of the signer, if it gives one: an input of its own, after this one's effects."""
         life = node.life
-        self.at(self.time_ms, lambda: self.feed(node, given) if node.life == life else None)
+        if given is not None:
+            self.at(self.time_ms, lambda: self.feed(node, given) if node.life == life else None)
+
+    def _blame(self, node: Node, fault: Penalize) -> None:
+        """Add to a peer's score, and hang up on who is banned. A hostile node's word costs nobody anything."""
+        other = self.by_id[fault.peer]
+        if not node.is_honest or not node.scores.blame(other.id, fault.reason, fault.why, self.time_ms):
+            return
+        if other.is_honest and not self.may_fork:
+            raise Violation(f"seed {self.seed}: node {node.number} bans an honest peer: {fault.reason}: {fault.why}")
+        self.note(node, f"banned node {other.number}: {fault.reason}")
+        for one, gone in ((node, other), (other, node)):
+            self.at(self.time_ms, partial(self.feed, one, PeerDisconnected(gone.id)))
 
     def note_signed(self, node: Node, signed: Vote | Proposal) -> None:
         """A signer that keeps its record has signed; two different messages at one place are a Violation."""
@@ -289,13 +315,20 @@ class World:
             self._check_agreement(node, event)
 
     def _check_agreement(self, node: Node, event: BlockFinalized) -> None:
-        for other in self.nodes:
+        for other in self.nodes if node.is_honest and not self.may_fork else ():
+            if not other.is_honest:
+                continue
             block = other.store.block(event.height)
             if block is not None and block.id != event.block_id:
                 raise Violation(
                     f"seed {self.seed}: nodes {node.number} and {other.number} made different blocks "
                     f"final at height {event.height}"
                 )
+
+
+def talk(one: Node, other: Node) -> bool:
+    """Whether neither has banned the other."""
+    return other.id not in one.scores.banned and one.id not in other.scores.banned
 
 
 def _words_of(signed: Vote | Proposal) -> str:
