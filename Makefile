@@ -3,6 +3,7 @@
 # make mutants plant bugs one by one in a copy and see each caught by a test (ONLY=name,name JOBS=2)
 # make networks  generated networks of real processes, with fresh seeds (NETWORKS=24)
 # make twins   all Twins scenarios, some ten minutes (JOBS= SAMPLE= SEED=; MUTANT= with a bug planted, or all)
+# make power-cuts  look at what thousands of power cuts may leave of a disk (CUTS=20000 JOBS=2 SEED=)
 #
 # Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
 # Without make, on Windows for one, CONTRIBUTING.md has the same steps.
@@ -91,3 +92,8 @@ networks: setup
 .PHONY: twins
 twins: setup
 	@JOBS="$(JOBS)" SAMPLE="$(SAMPLE)" SEED="$(SEED)" MUTANT="$(MUTANT)" $(BIN)/python -m tests.simulator.all_twins
+
+# The power goes at thousands of moments (CUTS=20000 JOBS=2 SEED=); what has to hold then: tests/powercuts.
+.PHONY: power-cuts
+power-cuts: setup
+	$(BIN)/python -m tests.powercuts

@@ -110,6 +110,7 @@ class Said:
     """What the signer gave, and what was sent: appended at once. A killed process loses nothing that it has written."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def note(self, message: Proposal | Vote) -> None:
@@ -205,8 +206,9 @@ def plant(point: Point, said: Said) -> None:
 class Life:
     """From a start to the kill, or to the end of the actions."""
 
-    def __init__(self, folder: Path, chance: Random, point: Point) -> None:
+    def __init__(self, folder: Path, chance: Random, point: Point, actions: int = ACTIONS) -> None:
         self._chance = chance
+        self._actions = actions
         said = Said(folder / "said")
         spec = chain()
         self._store = SqliteStore.open(folder / "data", spec.hash)
@@ -222,7 +224,7 @@ class Life:
     async def run(self) -> None:
         await self._node.start()
         await self._give(PeerConnected(PEER))
-        for _ in range(ACTIONS):
+        for _ in range(self._actions):
             await self._be_where_it_is()
             await self._have_something_to_do()
             await self._chance.choice(self._choices())()

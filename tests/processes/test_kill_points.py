@@ -8,15 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from blockchain.consensus.evidence import is_forgotten_lock
-from blockchain.consensus.signing import position_of
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
+from tests.processes.contradictions import check_said
 from tests.processes.killed_validator import POINTS, read_said
 
 KILLS: Final = int(os.environ.get("KILLS", "200"))
@@ -28,7 +26,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forke
 
 @needs_fork
 def test_a_validator_killed_between_signing_and_sending_never_contradicts_itself(tmp_path: Path) -> None:
-    check(said_in(tmp_path, "signature given", kills=3, seed=1))
+    check_said(said_in(tmp_path, "signature given", kills=3, seed=1))
 
 
 @needs_fork
@@ -36,7 +34,7 @@ def test_a_validator_killed_between_signing_and_sending_never_contradicts_itself
 @pytest.mark.parametrize("point", POINTS)
 def test_a_validator_killed_often_at_each_point_never_contradicts_itself(tmp_path: Path, point: str) -> None:
     said = said_in(tmp_path, point, KILLS, seed=2)
-    check(said)
+    check_said(said)
     votes = [one for one in said if isinstance(one, Vote) and one.block_id is not None]
     locked = {(vote.height, vote.round) for vote in votes if vote.step is VoteStep.PRECOMMIT}
     tempted = {
@@ -58,19 +56,3 @@ def said_in(folder: Path, point: str, kills: int, seed: int) -> set[Proposal | V
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return set(read_said(folder / "said"))
-
-
-def check(said: set[Proposal | Vote]) -> None:
-    assert said, "it never signed anything"
-    by_place: dict[tuple[int, int, int], Proposal | Vote] = {}
-    for one in said:
-        before = by_place.setdefault(position_of(one), one)
-        assert before == one, "two messages for one place"
-    votes = [one for one in said if isinstance(one, Vote)]
-    locks = defaultdict(list)
-    for vote in votes:
-        if vote.step is VoteStep.PRECOMMIT and vote.block_id is not None:
-            locks[vote.height].append(vote)
-    for prevote in (vote for vote in votes if vote.step is VoteStep.PREVOTE):
-        for precommit in locks[prevote.height]:
-            assert not is_forgotten_lock(precommit, prevote), "a prevote against its lock"
