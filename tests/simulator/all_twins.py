@@ -90,6 +90,7 @@ def counts(outcome: Outcome) -> dict[str, int]:
         "wrong": bool(outcome.wrong),
         f"round {outcome.decided_round}": 1,
         f"last round {outcome.last_round}": 1,
+        "spoilt": outcome.spoilt,
         "locks": outcome.locks,
         "reproposals": outcome.reproposals,
         "past decisions": outcome.past_decisions,
@@ -115,8 +116,8 @@ def run(mutant: str, sample: int, seed: int, jobs: int) -> dict[str, Counter[str
             finished[asked[future]] = future.result()
             with PARTS.open("a") as file:
                 file.write(json.dumps([identity, asked[future], future.result()]) + "\n")
-            print(f"\r{mutant or 'production'}: part {done} of {len(asked)}", end="", flush=True)
-    print()
+            if done % 10 == 0:
+                print(f"{mutant or 'production'}: {done} of {len(asked)} parts", flush=True)
     for at, chunk in parts:
         totals.setdefault(f"{chunk.plan.value}{', drawn' if chunk.drawn else ''}", Counter()).update(finished[at])
     return totals

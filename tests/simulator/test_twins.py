@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from blockchain.consensus.tendermint import Tendermint
+from blockchain.consensus.tendermint import Action, Tendermint
 from blockchain.consensus.votes import Added, VoteBook
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Evidence, Step, Vote
@@ -88,10 +88,20 @@ class _Blind(Tendermint):
         self.book = _BlindBook(validators)
 
 
+class _Late(Tendermint):
+    """Votes for nothing new before round 4."""
+
+    def _prevote_new(self) -> list[Action]:
+        if self.round < 4 and self.step is Step.PROPOSE and self.round in self.proposals:
+            return [self._prevote(None)]
+        return super()._prevote_new()
+
+
 def test_the_verdict_can_fail() -> None:
     split = Scenario(periods=(Period(SPLITS[4], 0, Step.PRECOMMIT),), forgers=(1,))
     assert play(split).wrong == ()
     assert "B decided nothing" in play(split, Making(validators=_NobodyIsEnough)).wrong
+    assert any("rounds of honest forgers" in wrong for wrong in play(split, Making(rules=_Late)).wrong)
     assert any("saw nothing" in wrong for wrong in play(split, Making(rules=_Blind)).wrong)
 
 
