@@ -52,6 +52,10 @@ class Docket:
         for each in kept:
             self._got.setdefault((node.number, node.life, author_of(each), each.height), {})[each] = None
 
+    def signed(self) -> Iterator[Vote | Proposal]:
+        """All of it; what several nodes got, as often."""
+        return (each for messages in self._got.values() for each in messages)
+
     def provable(self) -> dict[Address, set[int]]:
         """The validators that have been caught, and the heights of their offences."""
         found: dict[Address, set[int]] = {}

@@ -29,10 +29,12 @@ PARAMETERS = Parameters(
 
 
 class Stage:
-    """Four equal validators (nodes 0 to 3) and followers behind them, in one world; nobody runs yet."""
+    """Equal validators (nodes 0 to 3) and followers behind them, in one world; nobody runs yet."""
 
-    def __init__(self, followers: int = 0, parameters: Parameters = PARAMETERS, links: Links = LINKS) -> None:
-        self.keys = [key("validator", n) for n in range(4)]
+    def __init__(
+        self, followers: int = 0, parameters: Parameters = PARAMETERS, links: Links = LINKS, validators: int = 4
+    ) -> None:
+        self.keys = [key("validator", n) for n in range(validators)]
         self.rich = key("wallet", 0)
         owner = Address(self.rich.public_key)
         self.spec = ChainSpec(
@@ -47,6 +49,9 @@ class Stage:
         self.world = World(self.spec, keys, 1, links)
         self._wallet = Wallet(self.rich, self.spec.hash)
         self._nonce = 0
+
+    def address(self, number: int) -> Address:
+        return Address(self.keys[number].public_key)
 
     def start(self, *numbers: int) -> None:
         for number in numbers:

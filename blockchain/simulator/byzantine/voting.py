@@ -66,7 +66,12 @@ class ClaimsPolka(Actor):
     """Above round 0 it says that it saw a polka for what it votes for, and proposes what never had one again."""
 
     def votes(self, me: Puppet, vote: Vote) -> Vote | None:
-        return replace(vote, polka_round=vote.round - 1) if is_prevote_for_value(vote) else vote
+        claimed = me.current.proposals.get(vote.round)
+        if is_prevote_for_value(vote):
+            return replace(vote, polka_round=vote.round - 1)
+        if vote.step is VoteStep.PREVOTE and claimed is not None and claimed.valid_round >= 0:
+            return replace(vote, block_id=claimed.block_id, polka_round=claimed.valid_round)
+        return vote
 
     def proposes(self, me: Puppet, proposal: Proposal, block: VerifiedBlock) -> Proposing | None:
         known = me.current.proposals
