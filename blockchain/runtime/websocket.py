@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from blockchain.node.reach import source_of
 from blockchain.primitives.host_port import HostPort, format_host_port
@@ -190,6 +191,14 @@ class GatedConnection(_BoundedConnection, ServerConnection):
         self.refusal = self.gate.enter(self, source_of(host))
         if self.gate.is_overrun():
             self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Whoever sends what is no frame right behind his request, where RFC 6455 §4.1 has him wait for the answer: the
+        # library has given him up, and would fall over its own assertion, a traceback each time, when it answers him.
+        if self.request is not None and self.protocol.state is State.CONNECTING and self.protocol.eof_sent:
+            self.protocol.receive_eof()  # which closes it: what is closed is not answered
+            self.transport.abort()  # nor takes it in any more
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gate.leave(self)

@@ -440,6 +440,33 @@ def test_silence_is_not_waited_for(tmp_path: Path) -> None:
     run(scenario())
 
 
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+NO_FRAME = b"\x83\x80\x00\x00\x00\x00"  # of an opcode that there is not
+
+
+@pytest.mark.parametrize("refused", [b"Origin: https://example.org\r\n", b"Sec-WebSocket-Version: 12\r\n", b""])
+def test_what_is_no_frame_right_behind_the_request_is_cut_off_without_a_traceback(
+    tmp_path: Path, refused: bytes
+) -> None:
+    """Found by fuzzing: the library answered on a connection that it had given up, and logged its own assertion."""
+
+    async def scenario() -> None:
+        async with running(tmp_path) as bench:
+            host, _, port = bench.address.partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            with contextlib.closing(writer):
+                writer.write(REQUEST + refused + b"\r\n" + NO_FRAME)
+                with contextlib.suppress(ConnectionResetError):
+                    assert b"101" not in await reader.read()
+            (await dial_raw(bench.address, PEER, CHAIN)).vanish()
+            assert not [record.getMessage() for record in bench.lines.records if record.levelno >= logging.ERROR]
+
+    run(scenario())
+
+
 # ------------------------------------------------------------------------------------------------ who is dialled
 
 

@@ -1,0 +1,9 @@
+"""The handshake of the side that listens, with a stranger that sends whatever it likes."""
+
+from __future__ import annotations
+
+from blockchain.runtime.handshake import Role
+from tests.fuzz import shaking
+from tests.fuzz.target import Target
+
+TARGET = Target(shaking.samples, shaking.player(Role.LISTENER), shaking.MUTATION, bytes_max=2_048)
