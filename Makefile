@@ -1,5 +1,6 @@
 # make demo    three nodes and the sample, until Ctrl-C (ONCE=1: until they agree)
 # make test    lint, types, security lint and tests: what CI runs
+# make fuzz, make api-fuzz, make hostile-clients    hostile bytes, requests and clients, for as long as told
 # make mutants plant bugs one by one in a copy and see each caught by a test (ONLY=name,name JOBS=2)
 # make networks  generated networks of real processes, with fresh seeds (NETWORKS=24)
 # make twins   all Twins scenarios, some ten minutes (JOBS= SAMPLE= SEED=; MUTANT= with a bug planted, or all)
@@ -73,10 +74,12 @@ lock:
 	@set -e; uv=`command -v uv || command -v $(BIN)/uv` || { echo "make: lock needs uv on PATH" >&2; exit 1; }; \
 	options="--upgrade --universal --generate-hashes --python-version 3.11 --only-binary :all: --no-header --quiet"; \
 	"$$uv" pip compile pyproject.toml $$options -o requirements.lock >/dev/null; \
-	"$$uv" pip compile pyproject.toml --group dev -c requirements.lock $$options -o requirements-dev.lock >/dev/null
+	"$$uv" pip compile pyproject.toml --group dev -c requirements.lock $$options -o requirements-dev.lock >/dev/null; \
+	"$$uv" pip compile pyproject.toml --group fuzz -c requirements-dev.lock --upgrade --python-platform linux \
+	  --generate-hashes --python-version 3.11 --only-binary :all: --no-header --quiet -o requirements-fuzz.lock >/dev/null
 
 clean:
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-fuzz .fuzz build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find blockchain tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # Each planted bug must pass `demo --once` and fail the test that it names.
@@ -97,3 +100,23 @@ twins: setup
 .PHONY: power-cuts
 power-cuts: setup
 	$(BIN)/python -m tests.powercuts
+
+# What looks for faults needs more than the tests do, and has an environment of its own; Linux only, CPython 3.11 to 3.13.
+setup-fuzz: VENV = .venv-fuzz
+setup-fuzz: PYTHON = python3.11
+setup-fuzz:
+	$(call install,requirements-fuzz.lock)
+
+# The targets of tests/fuzz in turn, SECONDS each; ONLY=frame,verify for some. What is found is kept in .fuzz/.
+fuzz: setup-fuzz
+	@.venv-fuzz/bin/python -m tests.fuzz --seconds=$(or $(SECONDS),60) --jobs=$(or $(JOBS),2) \
+	  $(if $(ONLY),--only=$(ONLY)) $(if $(SEED),--seed=$(SEED))
+
+.PHONY: setup-fuzz fuzz
+
+# schemathesis with all checks over a real node: CASES in all, divided among SEEDS.
+api-fuzz: setup-fuzz
+	@.venv-fuzz/bin/python -m tests.fuzz.api --cases=$(or $(CASES),5000) --seeds=$(or $(SEEDS),1) \
+	  $(if $(SEED),--seed=$(SEED))
+
+.PHONY: api-fuzz

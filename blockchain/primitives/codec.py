@@ -15,6 +15,8 @@ from blockchain.errors import MalformedMessage
 
 T = TypeVar("T")
 
+_WORDS_MAX: Final = 200  # of a refusal, in characters
+
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODERS: Final[dict[Any, msgspec.msgpack.Decoder[Any]]] = {}  # one a message type: a few dozen, named in the code
 
@@ -36,7 +38,7 @@ def decode(raw: bytes, kind: type[T], *, bytes_max: int) -> T:
     try:
         value: T = _decoder(kind).decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
-        raise MalformedMessage(f"not a {_name(kind)}: {error}") from None
+        raise MalformedMessage(f"not a {_name(kind)}: {_in_short(str(error))}") from None
     if _ENCODER.encode(value) != raw:
         raise MalformedMessage(f"not the canonical encoding of a {_name(kind)}")
     return value
@@ -47,6 +49,11 @@ def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
     if decoder is None:
         decoder = _DECODERS[kind] = msgspec.msgpack.Decoder(kind)
     return decoder
+
+
+def _in_short(words: str) -> str:
+    """The decoder repeats a tag that it does not know: a frame of megabytes must not become a line as long in a log."""
+    return words if len(words) <= _WORDS_MAX else words[: _WORDS_MAX - 1] + "…"
 
 
 def _name(kind: object) -> str:

@@ -1,9 +1,9 @@
 """`make fuzz`: the targets in turn, so many at once as there are jobs, each in a process of its own for so long.
 
-    python -m tests.fuzz --seconds 60 --jobs 2 [--only frame,verify] [--seed N] [--record FILE]
+    python -m tests.fuzz --seconds 60 --jobs 2 [--only frame,verify] [--seed N]
 
-A target that finds something fails the run; the others still get their turn. The input is kept in `.fuzz/NAME/`, and the
-command that replays it is printed. What each target did goes into the record as a line.
+A target that finds something fails the run; the others still get their turn. The input is kept in `.fuzz/NAME/`, and
+the command that replays it is printed. What each target did goes into the record as a line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.fuzz.target import NAMES
-from tests.records.record import append_record
+from tests.record_lines import append_record
 
 FOLDER: Final = Path(".fuzz")
 _FINDINGS: Final = ("crash-*", "timeout-*", "oom-*", "leak-*")
@@ -48,7 +48,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default=",".join(NAMES))
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31 - 1) + 1)
-    parser.add_argument("--record", type=Path)
     given = parser.parse_args(arguments)
     names = given.only.split(",")
     assert set(names) <= set(NAMES), f"there are: {', '.join(NAMES)}"
@@ -57,8 +56,8 @@ def main(arguments: list[str]) -> int:
         outcomes = list(pool.map(lambda name: _fuzz(name, given.seconds, given.seed), names))
     total = sum(one.executions for one in outcomes)
     print(f"{total:,} executions, {sum(not one.is_good for one in outcomes)} targets with findings")
-    if given.record is not None:
-        append_record(given.record, seed=given.seed, seconds=given.seconds, executions=total, targets=_rows(outcomes))
+    figures = {"seed": given.seed, "seconds": given.seconds, "jobs": given.jobs, "executions": total}
+    append_record("fuzz", figures | {"targets": _rows(outcomes)})
     return 0 if all(one.is_good for one in outcomes) else 1
 
 

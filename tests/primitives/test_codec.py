@@ -169,3 +169,10 @@ def test_the_error_names_what_it_should_have_been() -> None:
 def test_plain_values_have_an_encoding_too() -> None:
     assert msgspec.msgpack.decode(codec.encode((b"seed", 3))) == [b"seed", 3]
     assert codec.decode(codec.encode((1, 2)), tuple[int, ...], bytes_max=LIMIT) == (1, 2)
+
+
+def test_the_error_is_short_whatever_the_bytes_say() -> None:
+    """A tag that nobody knows is part of the decoder's words, and they go into a log; as long as a frame, once."""
+    with pytest.raises(MalformedMessage) as caught:
+        codec.decode(codec.encode(((("x" * 4_000, 1),),)), Animals, bytes_max=LIMIT)
+    assert len(caught.value.why) < 250 and caught.value.why.endswith("x…")
