@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from blockchain.simulator.drawing import draw
 from blockchain.simulator.outcome import heading, row, total
-from blockchain.simulator.scenario import draw, play, world_of
+from blockchain.simulator.playing import play, world_of
 from blockchain.simulator.world import Violation
 
 

@@ -1,26 +1,30 @@
 """Verification of frames in a simulated world: by the production code, and each signature once for all nodes.
 
-Verifying is pure, so what it said of a frame at one height it says at every node there. What depends on the node that
-asks is asked anew: votes that it holds already, and frames that were of no use to whoever looked first.
+Verifying is pure, so what it said of a frame or a vote at one node it says at every node at that height. What depends
+on the node that asks is asked anew: votes that it holds already, and frames that were of no use to the first one.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from blockchain.node.core import Core
 from blockchain.node.messages import Nothing, Verified, VerifiedEvidence, VerifiedVotes
 from blockchain.node.verify import verify_frame
+from blockchain.primitives.vote import Vote
 from blockchain.seams import PeerId
 
-VERIFIED_MAX: Final = 5_000  # frames that are remembered: those of a few heights of some ten nodes
+VERIFIED_MAX: Final = 5_000  # frames that are remembered, and votes: those of a few heights of some ten nodes
 
 
 class Inspection:
-    """Remembers the frames that were verified."""
+    """Remembers the frames and votes that were verified."""
 
     def __init__(self) -> None:
-        self._verified: dict[tuple[int, bytes], Verified] = {}
+        self._frames: dict[tuple[int, bytes], Verified] = {}
+        self._votes: dict[Vote, None] = {}
 
     def verify(self, frame: bytes, core: Core, sender: PeerId) -> Verified:
         """What a node that got this frame from a peer may take it for. Raises PeerFault.
@@ -28,21 +32,29 @@ class Inspection:
         What one node verified and another would have dropped unseen is dropped there by its core.
         """
         place = (core.chain.height, frame)
-        message = self._verified.get(place)
+        message = self._frames.get(place)
         if message is None:
-            return self._look(place, core, sender)
+            message = self._look(place, core, sender)
         if isinstance(message, VerifiedVotes):
             return _split(message, core)
         return message
 
     def _look(self, place: tuple[int, bytes], core: Core, sender: PeerId) -> Verified:
-        message = verify_frame(place[1], core.context(sender))
-        if isinstance(message, Nothing | VerifiedEvidence) or (isinstance(message, VerifiedVotes) and message.held):
+        message = verify_frame(place[1], replace(core.context(sender), holds=self._votes.__contains__))
+        if isinstance(message, Nothing | VerifiedEvidence):
             return message
-        if len(self._verified) >= VERIFIED_MAX:
-            self._verified.clear()
-        self._verified[place] = message
+        if len(self._frames) >= VERIFIED_MAX:
+            self._frames.clear()
+        if isinstance(message, VerifiedVotes):
+            self._remember(message.votes)
+            message = VerifiedVotes((*message.held, *message.votes))
+        self._frames[place] = message
         return message
+
+    def _remember(self, votes: tuple[Vote, ...]) -> None:
+        if len(self._votes) >= VERIFIED_MAX:
+            self._votes.clear()
+        self._votes.update(dict.fromkeys(votes))
 
 
 def _split(message: VerifiedVotes, core: Core) -> VerifiedVotes:

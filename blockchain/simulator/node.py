@@ -33,6 +33,7 @@ class Node:
         self.core: Core | None = None
         self.conduct: Conduct = HONEST
         self.scores = Scores()  # of its peers; a new start forgives everybody
+        self.is_absent = False  # for good: nobody starts it
         self.life = 0  # counts starts: events of an earlier life are void
         self.timers: dict[TimerKey, int] = {}  # the newest setting of each
         self.dies_before: Callable[[Effect], bool] | None = None  # holds for the effect that it does not come to

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
 from msgspec import Struct
 
+from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Step
 from blockchain.seams import (
     BlockFinalized,
+    EvidenceFound,
     ForgerDrawn,
     Locked,
     NodeEvent,
@@ -23,7 +26,10 @@ from blockchain.simulator.world import World
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """Counts are over all nodes. `decided_ms`: virtual time from healing until every node had decided once more."""
+    """Counts are over all nodes. `decided_ms`: virtual time from healing until every node had decided once more.
+
+    `rounds_of` says of how many heights the deciding round was 0, 1, 2, …
+    """
 
     seed: int
     nodes: int
@@ -34,10 +40,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
     reproposals: int
     past_decisions: int  # decided by a round before the one the node was in
     skips: int  # rounds entered by L55, without a time-out
+    unlocks: int  # locks that gave way to a lock on another value of a later round (L28, L36)
+    evidence: int  # pieces that nodes found or heard of
     restarts: int
     syncs: int  # blocks taken over from a peer
     final: int  # transactions
     decided_ms: int
+    virtual_ms: int
+    rounds_of: tuple[int, ...]
     digest: str
 
 
@@ -51,6 +61,8 @@ COLUMNS: Final = (
     "reproposals",
     "past_decisions",
     "skips",
+    "unlocks",
+    "evidence",
     "restarts",
     "syncs",
     "final",
@@ -76,14 +88,15 @@ def total(outcomes: Sequence[Outcome]) -> str:
     return f"{len(outcomes)} seeds: {sums}; slowest to decide after healing {slowest} ms"
 
 
-def count(world: World, decided_ms: int) -> Outcome:
-    """The outcome of a run that has ended."""
+def count(world: World, healed_ms: int, decided_ms: int) -> Outcome:
+    """The outcome of a run that has ended, and the times of its healing and of what was decided first after it."""
     events = [event for _, event in world.events]
     decisions = [event for event in events if isinstance(event, BlockFinalized)]
     rounds = {event.height: event.decided_round for event in decisions}
     locks = [event for event in events if isinstance(event, Locked)]
     starts = sum(isinstance(event, NodeStarted) for event in events)
-    first = world.nodes[0].store
+    first = world.honest[0].store
+    deciding = Counter(rounds.values())
     ids = sum(len(block.transaction_ids) for height in range(1, first.head() + 1) if (block := first.block(height)))
     return Outcome(
         seed=world.seed,
@@ -95,12 +108,27 @@ def count(world: World, decided_ms: int) -> Outcome:
         reproposals=sum(isinstance(event, Proposed) and event.valid_round >= 0 for event in events),
         past_decisions=sum(event.round > event.decided_round and not event.synced for event in decisions),
         skips=sum(_skips([event for at, event in world.events if at == node.number]) for node in world.nodes),
-        restarts=starts - len(world.nodes),
+        unlocks=_unlocks(world),
+        evidence=sum(isinstance(event, EvidenceFound) for event in events),
+        restarts=starts - len(world.present),
         syncs=sum(isinstance(event, SyncProgressed) for event in events),
         final=ids,
-        decided_ms=decided_ms,
+        decided_ms=decided_ms - healed_ms,
+        virtual_ms=world.time_ms,
+        rounds_of=tuple(deciding[round] for round in range(max(deciding, default=-1) + 1)),
         digest=sha256("\n".join(world.transcript).encode() + world.frames.digest()).hexdigest(),
     )
+
+
+def _unlocks(world: World) -> int:
+    """How often a node's lock gave way to one on another value."""
+    unlocks = 0
+    locked: dict[tuple[int, int], Hash32] = {}  # by node and height
+    for number, event in world.events:
+        if isinstance(event, Locked):
+            unlocks += locked.setdefault((number, event.height), event.block_id) != event.block_id
+            locked[number, event.height] = event.block_id
+    return unlocks
 
 
 def _skips(events: list[NodeEvent]) -> int:

@@ -89,7 +89,8 @@ class World:
 
     @property
     def honest(self) -> list[Node]:
-        return [node for node in self.nodes if node.is_honest]
+        """Those of which every rule must hold."""
+        return [node for node in self.present if node.is_honest]
 
     # ------------------------------------------------------------------------------------------------ scripting
 
@@ -114,6 +115,8 @@ class World:
         """Start a node, or start it again on what it had stored, and connect it to all that run."""
         node = self.nodes[number]
         assert node.core is None, "a node that runs is not started"
+        if node.is_absent:
+            return
         node.life += 1
         node.timers = {}
         node.pace.forget()
@@ -128,6 +131,11 @@ class World:
                 self.feed(node, PeerConnected(other.id, "", inbound=False))
         if node.core is not None:
             node.conduct.begins(self, node)
+
+    @property
+    def present(self) -> list[Node]:
+        """All but those that are absent for good."""
+        return [node for node in self.nodes if not node.is_absent]
 
     def crash(self, number: int) -> None:
         """Stop a node at once: what it had not written is gone.
@@ -181,7 +189,7 @@ class World:
             return False
         node = self.nodes[number]
         members = max(cores, key=lambda core: core.chain.height).chain.validators
-        lost = [other for other in self.nodes if other is node or other.is_spoilt or not other.is_honest]
+        lost = [other for other in self.nodes if other is node or other.is_spoilt or other.is_absent or not other.is_honest]
         keys = dict.fromkeys(key for other in lost for key in other.keys)
         stake = sum(members.stake_of(members.by_key[key]) for key in keys if key in members.by_key)
         return 3 * stake < members.total

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from blockchain.simulator.outcome import Outcome, heading, total
-from blockchain.simulator.scenario import run_seed
+from blockchain.simulator.playing import run_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = int(os.environ.get("SEEDS", "60"))
