@@ -27,12 +27,12 @@ DRIFT_PPM_MAX: Final = 50_000  # a second in twenty: a thousand times a bad quar
 def draw_faults(rng: Random, nodes: int, heal_ms: int) -> tuple[Fault, ...]:
     """Faults that begin one after the other, overlap, and have all ended at `heal_ms`."""
     faults: list[Fault] = []
-    time_ms = rng.randint(500, 2_000)
+    time_ms = rng.randint(100, 1_000)
     while time_ms < heal_ms:
-        until_ms = min(time_ms + rng.randint(300, 6_000), heal_ms)
+        until_ms = min(time_ms + rng.randint(200, 4_000), heal_ms)
         draw = rng.choice((draw_partition, draw_partition, draw_crash, draw_crash, draw_condition, draw_loss))
         faults.append(draw(rng, nodes, time_ms, until_ms))
-        time_ms += rng.randint(300, 4_000)
+        time_ms += rng.randint(100, 1_500)  # some heights take less than that
     return tuple(faults)
 
 

@@ -267,19 +267,17 @@ class RecordGone(Struct, frozen=True, kw_only=True, tag_field="kind", tag="recor
         if not node.records or node.core is None or not world.may_spoil(self.node):
             return
         node.has_lost_record = True
-        copies = tuple(
+        node.copies = tuple(
             record if self.loss == "older" else SigningRecord(key, is_new=True) for key, record in node.records.items()
         )
-        world.at(self.until_ms, partial(self._replace, world, copies))
 
     def end(self, world: World) -> None:
-        """Nothing: it is back since it was killed."""
-
-    def _replace(self, world: World, copies: Iterable[SigningRecord]) -> None:
         node = world.nodes[self.node]
+        if not node.copies:
+            return
         if node.core is not None:
             world.crash(self.node)
-        node.records = {record.key: record for record in copies}
+        node.records, node.copies = {record.key: record for record in node.copies}, ()
         node.caution = LOOK
         world.start(self.node)
 

@@ -30,6 +30,7 @@ class Node:
         self.pace = Pace()
         self.has_lost_writes = False  # of its store, that it was told were on the disk
         self.has_lost_record = False  # of its signatures, or got an old copy of it
+        self.copies: tuple[SigningRecord, ...] = ()  # what is put in the place of its records
         self.core: Core | None = None
         self.conduct: Conduct = HONEST
         self.scores = Scores()  # of its peers; a new start forgives everybody
