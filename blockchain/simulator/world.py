@@ -189,7 +189,9 @@ class World:
             return False
         node = self.nodes[number]
         members = max(cores, key=lambda core: core.chain.height).chain.validators
-        lost = [other for other in self.nodes if other is node or other.is_spoilt or other.is_absent or not other.is_honest]
+        lost = [
+            other for other in self.nodes if other is node or other.is_spoilt or other.is_absent or not other.is_honest
+        ]
         keys = dict.fromkeys(key for other in lost for key in other.keys)
         stake = sum(members.stake_of(members.by_key[key]) for key in keys if key in members.by_key)
         return 3 * stake < members.total
