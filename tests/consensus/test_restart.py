@@ -63,6 +63,19 @@ def test_a_node_resumes_in_the_recorded_place_with_its_lock() -> None:
     assert again.engine.current.proposals == {0: proposal_of(BLOCK)} and again.app.checked == [V]
 
 
+def test_a_node_resumes_in_its_round_with_the_lock_and_the_valid_value_of_an_earlier_one() -> None:
+    """Nothing in the round in progress shows them: only the record does."""
+    bench, effects = locked()
+    bench.sign(effects)
+    bench.to_round(1)
+    [nil] = asked(effects := bench.timeout(Step.PROPOSE, 1))
+    again, _ = restart(bench, effects, remembers(nil))
+    rules = again.engine.current.rules
+    assert again.place == (HEIGHT, 1, Step.PREVOTE)
+    assert (rules.locked_value, rules.locked_round, rules.valid_value, rules.valid_round) == (V, 0, V, 0)
+    assert asked(again.to_round(ME))[-1] == Proposal(HEIGHT, ME, 0, V, WHO[ME])
+
+
 def test_what_the_signer_alone_remembers_counts_as_just_received() -> None:
     bench, effects = locked()
     _, precommit = record_of(effects).asked

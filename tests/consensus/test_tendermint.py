@@ -380,11 +380,12 @@ def test_l36_not_for_an_invalid_value() -> None:
 
 
 def test_l36_not_for_a_polka_of_another_round() -> None:
-    """A polka of round 0 seen in round 1 neither locks nor changes the valid value."""
+    """A polka of round 0 seen in round 1 neither locks nor changes the valid value, proposed again or not."""
     node = started()
     node.propose(0, A)
     node.start(1)
     assert node.prevotes(0, A) == []
+    assert node.propose(1, A, 0) == [prevoted(1, A, 0)]
     assert (node.locked, node.valid) == ((None, -1), (None, -1))
 
 

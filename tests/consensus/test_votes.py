@@ -105,7 +105,7 @@ def test_the_same_vote_again_is_known() -> None:
     book = book_of(1, 1)
     book.add(vote(0, 0, PREVOTE, A), 0)
     assert book.add(vote(0, 0, PREVOTE, A), 0) == (Added.KNOWN, [])
-    assert book.of(0).prevotes.stake == 1
+    assert book.of(0).prevotes.stake == book.of(0).prevotes.stake_for(A) == 1
 
 
 def test_the_same_value_with_another_polka_round_is_no_evidence() -> None:

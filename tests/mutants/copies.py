@@ -22,7 +22,7 @@ from typing import Final
 from blockchain.commands.processes import clean_environment
 from tests.mutants.planted import Mutant
 
-_LEFT_OUT: Final = (".*", "__pycache__", "data", "build", "dist", "htmlcov", "records")
+_LEFT_OUT: Final = (".*", "__pycache__", "data", "build", "dist", "htmlcov")
 _END_SECONDS: Final = 15.0  # the demo ends three nodes in less
 
 

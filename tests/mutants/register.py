@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tests.mutants import consensus
+from tests.mutants import agreement, disk_and_wire, lottery, nodes, value
 from tests.mutants.planted import Mutant
 
 
@@ -17,6 +17,8 @@ class Register:
     is_demo_run: bool
 
 
+_PLANTED: Final = (*agreement.MUTANTS, *lottery.MUTANTS, *value.MUTANTS, *nodes.MUTANTS, *disk_and_wire.MUTANTS)
+
 REGISTERS: Final = {
-    "mutants": Register(consensus.MUTANTS, is_demo_run=True),
+    "mutants": Register(_PLANTED, is_demo_run=True),
 }

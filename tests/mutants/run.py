@@ -4,7 +4,7 @@
 
 First the tests that the register names must pass without any bug. Then, for each bug: `python -m blockchain demo
 --once` must still pass with it, else it does not count; and the test that it names must fail. Ends with 1 unless all
-are caught, and appends a line to `tests/records/<register>.jsonl`.
+are caught, and appends a line to `tests/records/<register>.jsonl`, after Ctrl-C too: the rest may be tried later.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from tests.record_lines import append_record
 from tests.test_demo import three_free_ports
 
 PROJECT: Final = Path(__file__).resolve().parent.parent.parent
+ENDED = 130  # by Ctrl-C
 PASSED, FAILED = 0, 1  # pytest's exit codes; others say that it could not run what it was asked to
 TEST_SECONDS: Final = 180.0  # for one narrow test, on a machine that does other things
 SOUND_SECONDS: Final = 1_200.0  # for all that a register names, together
@@ -56,11 +57,16 @@ class Tried:
     said: str = ""
 
 
-def judge(demo: Done | None, test: Done) -> Verdict:
-    """`demo` is None where it was not run. A test that takes too long has caught nothing that it could name."""
+def judge(name: str, demo: Done | None, test: Done) -> Verdict:
+    """`demo` is None where it was not run. Caught is what the test called `name` failed by, and by no other mishap.
+
+    Code that does not even load, an end before the test has begun, and a test that takes too long, show nothing.
+    """
     if demo is not None and demo.code != 0:
         return Verdict.SEEN_BY_DEMO
-    return {PASSED: Verdict.SURVIVED, FAILED: Verdict.CAUGHT}.get(test.code, Verdict.BROKEN)  # type: ignore[arg-type]
+    if test.code == FAILED and f"\nFAILED {name}" in test.output:
+        return Verdict.CAUGHT
+    return Verdict.SURVIVED if test.code == PASSED else Verdict.BROKEN
 
 
 class Trial:
@@ -87,7 +93,7 @@ class Trial:
                 test = self._commands.run([*_PYTEST, mutant.caught_by], folder, TEST_SECONDS)
         except NotPlantable as why:
             return Tried(mutant, Verdict.BROKEN, str(why))
-        verdict = judge(demo, test)
+        verdict = judge(mutant.caught_by, demo, test)
         return Tried(mutant, verdict, "" if verdict is Verdict.CAUGHT else _end_of(test))
 
     def stop(self) -> None:
@@ -122,7 +128,7 @@ class _Ports:
                 self._taken.difference_update(*mine)
 
 
-_PYTEST: Final = ("-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider")
+_PYTEST: Final = ("-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider")
 
 
 def _end_of(done: Done) -> str:
@@ -159,16 +165,19 @@ def run(arguments: argparse.Namespace) -> int:
                 tried.append(one)
                 print(f"{len(tried):>3}/{len(chosen)}  {one.verdict.value:<16}  {one.mutant.name}", flush=True)
     except (KeyboardInterrupt, Stopped):
-        print("Ended before all were tried: nothing is recorded.", file=sys.stderr)
-        return 130
+        print(f"Ended when {len(tried)} of {len(chosen)} were tried.", file=sys.stderr)
     finally:
         commands.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    return _conclude(arguments.register, tried, is_demo_run=is_demo_run, seconds=round(time.monotonic() - began))
+    if tried:
+        _conclude(arguments.register, tried, is_demo_run=is_demo_run, seconds=round(time.monotonic() - began))
+    if len(tried) < len(chosen):
+        return ENDED
+    return 0 if all(one.verdict is Verdict.CAUGHT for one in tried) else 1
 
 
-def _conclude(register: str, tried: Sequence[Tried], *, is_demo_run: bool, seconds: int) -> int:
-    """Print and record what came out; the exit code."""
+def _conclude(register: str, tried: Sequence[Tried], *, is_demo_run: bool, seconds: int) -> None:
+    """Print and record what came out, also of a run that was ended: the rest may be tried another time."""
     names = {verdict: sorted(one.mutant.name for one in tried if one.verdict is verdict) for verdict in Verdict}
     for one in tried:
         if one.said:
@@ -178,7 +187,6 @@ def _conclude(register: str, tried: Sequence[Tried], *, is_demo_run: bool, secon
     print(f"\n{caught} of {len(tried)} caught{with_demo}; {seconds} s")
     found = {verdict.name.lower(): found for verdict, found in names.items()}
     append_record(register, {"tried": len(tried), "is_demo_run": is_demo_run, "seconds": seconds, **found})
-    return 0 if caught == len(tried) else 1
 
 
 def _chosen(mutants: Sequence[Mutant], only: str) -> Sequence[Mutant]:

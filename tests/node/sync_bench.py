@@ -22,15 +22,22 @@ ONE, TWO = PeerId(b"1" * 32), PeerId(b"2" * 32)
 class Bench:
     """A node at `height` blocks of a chain of LENGTH, and peers that tell what the test lets them tell."""
 
-    def __init__(self, blocks: int = 0, peers: tuple[PeerId, ...] = (ONE,), length: int = LENGTH) -> None:
-        self.source, self.blocks, self.certificates = source(length)
+    def __init__(
+        self,
+        blocks: int = 0,
+        peers: tuple[PeerId, ...] = (ONE,),
+        length: int = LENGTH,
+        chain: tuple[Node, list[VerifiedBlock], list[Certificate]] | None = None,
+    ) -> None:
+        """`chain`: another one of `length` blocks than the usual."""
+        self.source, self.blocks, self.certificates = source(length) if chain is None else chain
         self.node = Node(self.source.spec)
         for block, certificate in zip(self.blocks[:blocks], self.certificates, strict=False):
             self.node.perform(self.node.chain.import_block(block, certificate, NOW))
-        chain = self.node.chain
-        engine = BftEngine(chain, chain.selection.forgers, chain.genesis_hash, chain.spec.parameters, frozenset())
-        self.gossip = Gossip(chain, engine, self.node.store)
-        self.sync = Sync(chain, engine, self.gossip, self.node.store)
+        own = self.node.chain
+        engine = BftEngine(own, own.selection.forgers, own.genesis_hash, own.spec.parameters, frozenset())
+        self.gossip = Gossip(own, engine, self.node.store)
+        self.sync = Sync(own, engine, self.gossip, self.node.store)
         for peer in peers:
             self.tell(peer, length + 1)
         self.now = NOW

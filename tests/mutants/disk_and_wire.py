@@ -1,0 +1,270 @@
+"""Bugs in the shell: what is forced to the disk and when, who is let in, what a signer may be asked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.planted import Change, Mutant
+
+_ATOMIC: Final = "blockchain/runtime/atomic_file.py"
+_SIGNER: Final = "blockchain/runtime/signer.py"
+_RECORD: Final = "blockchain/runtime/record_file.py"
+_SQLITE: Final = "blockchain/runtime/sqlite.py"
+_SQLITE_FILE: Final = "blockchain/runtime/sqlite_file.py"
+_HANDSHAKE: Final = "blockchain/runtime/handshake.py"
+_CHANNEL: Final = "blockchain/runtime/secure_channel.py"
+_REMOTE: Final = "blockchain/runtime/remote_signer.py"
+_SERVICE: Final = "blockchain/runtime/service.py"
+_LINK: Final = "blockchain/runtime/link.py"
+_WEBSOCKET: Final = "blockchain/runtime/websocket.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "record_not_forced_to_the_disk",
+        "a power cut takes the signing record back, and the key signs against itself",
+        "tests/runtime/test_atomic_file.py::test_content_is_forced_to_the_disk_before_it_has_its_name",
+        (
+            Change(
+                _ATOMIC,
+                "            file.flush()\n            sync(file.fileno())\n",
+                "            file.flush()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "name_of_the_record_not_forced_to_the_disk",
+        "the new record is on the disk, and its name still that of the old one",
+        "tests/runtime/test_record_file.py::test_what_has_left_is_on_the_disk_whatever_fails",
+        (
+            Change(
+                _ATOMIC,
+                "        rename(temporary, path)\n    finally:\n        temporary.unlink(missing_ok=True)\n"
+                "    sync_folder(path.parent)\n",
+                "        rename(temporary, path)\n    finally:\n        temporary.unlink(missing_ok=True)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "record_that_was_read_counts_as_durable",
+        "the process that wrote it was killed before it was on the disk; the signature leaves, the power goes",
+        "tests/runtime/test_record_file.py::test_what_has_left_is_on_the_disk_whatever_fails",
+        (
+            Change(
+                _RECORD,
+                "self._kept, self._raw, self._is_settled = kept, raw, False",
+                "self._kept, self._raw, self._is_settled = kept, raw, True",
+            ),
+        ),
+    ),
+    Mutant(
+        "signature_given_before_it_is_on_record",
+        "a crash in between: the signature is in the world, and the record knows nothing of it",
+        "tests/runtime/test_signer.py::test_the_record_is_on_the_disk_before_the_signature_is_given",
+        (
+            Change(
+                _SIGNER,
+                "        self._file.write(replace(kept, record=after_signing(kept.record, signed)))\n",
+                "        self._file._kept = replace(kept, record=after_signing(kept.record, signed))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "record_not_read_again",
+        "two processes on one record by mistake sign against each other",
+        "tests/runtime/test_signer.py::test_two_signers_on_one_record_do_not_contradict_each_other",
+        (
+            Change(
+                _SIGNER,
+                "        kept = self._file.refresh()\n",
+                "        kept = self._file.refresh() if not self._file.is_there else self._file.kept\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "record_not_locked",
+        "two processes on one record read it at the same moment, and both sign",
+        "tests/runtime/test_signer.py::test_of_signers_that_race_one_wins",
+        (
+            Change(
+                _RECORD,
+                "                fcntl.flock(lock, fcntl.LOCK_EX)\n",
+                "                fcntl.flock(lock, fcntl.LOCK_SH)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "record_may_go_back",
+        "an old copy that is put in place while the node runs is taken for the record",
+        "tests/runtime/test_signer.py::test_a_record_that_goes_back_while_it_is_in_use_is_refused",
+        (
+            Change(
+                _RECORD,
+                "    if last_position(after) == last_position(before):\n",
+                "    if last_position(after) <= last_position(before):\n"
+                "        return True\n"
+                "    if not before.height:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "damaged_record_believed",
+        "a flipped bit in the record is another height, and the key signs what it has signed otherwise",
+        "tests/runtime/test_signer.py::test_a_damaged_record_is_refused_whatever_the_damage",
+        (Change(_RECORD, "if sha256(payload).digest() != checksum:", "if len(checksum) < 0:"),),
+    ),
+    Mutant(
+        "record_of_another_chain_taken",
+        "the record of a test chain is overwritten with this one's, and back: it remembers nothing",
+        "tests/runtime/test_signer.py::test_a_record_of_another_chain_is_refused",
+        (Change(_RECORD, "if content.genesis_hash != self.genesis_hash:", "if not content.genesis_hash:"),),
+    ),
+    Mutant(
+        "moved_away_and_signing",
+        "a validator that was moved to another machine signs on both",
+        "tests/runtime/test_record_file.py::test_a_validator_that_was_moved_away_signs_nothing",
+        (Change(_SIGNER, "        if kept.is_away:\n", "        if kept.moves < 0:\n"),),
+    ),
+    Mutant(
+        "store_not_forced_to_the_disk",
+        "a power cut takes back what was acknowledged, and the record behind signatures",
+        "tests/runtime/test_sqlite.py::test_a_power_cut_at_any_moment_leaves_what_was_acknowledged",
+        (
+            Change(
+                _SQLITE_FILE, 'connection.pragma("synchronous", "FULL")', 'connection.pragma("synchronous", "NORMAL")'
+            ),
+        ),
+    ),
+    Mutant(
+        "store_written_after_a_write_that_failed",
+        "a hole in the middle of the chain: the block after the one that the full disk refused is there",
+        "tests/runtime/test_sqlite.py::test_a_failing_disk_is_one_clear_line_and_the_store_takes_no_more",
+        (Change(_SQLITE, "            self._failure = str(error)\n", ""),),
+    ),
+    Mutant(
+        "store_of_another_chain_opened",
+        "a node with the wrong genesis file writes its chain into another one's store",
+        "tests/runtime/test_sqlite.py::test_a_store_of_another_chain_is_refused",
+        (Change(_SQLITE_FILE, "    if found != genesis_hash:\n", "    if not found:\n"),),
+    ),
+    Mutant(
+        "batch_in_pieces",
+        "a crash in the middle of a block leaves its body without its state",
+        "tests/runtime/test_sqlite.py::test_an_exception_in_the_middle_of_a_batch_leaves_nothing_of_it",
+        (
+            Change(
+                _SQLITE,
+                'with in_words(self.path, "cannot write"), transaction(self._writer):',
+                'with in_words(self.path, "cannot write"):',
+            ),
+        ),
+    ),
+    Mutant(
+        "effects_do_not_wait_for_the_write",
+        "what is told and signed leaves while the disk is still busy with what it depends on",
+        "tests/processes/test_kill_points.py::test_a_validator_killed_between_signing_and_sending_never_contradicts_itself",
+        (
+            Change(
+                _SERVICE,
+                "                await self._in_thread(self._disk, lambda: self._store.write(batch))\n",
+                "                self._disk.submit(self._store.write, batch)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "proof_of_a_peer_not_verified",
+        "a node id says nothing: bans, admission and the signer's list are for whoever claims it",
+        "tests/runtime/test_handshake.py::test_a_stolen_id_is_found_out",
+        (
+            Change(
+                _HANDSHAKE,
+                "if not verify(self._peer_id, self._signed_by(self._role.other), proof.signature):",
+                "if not self._signed_by(self._role.other):",
+            ),
+        ),
+    ),
+    Mutant(
+        "proof_of_either_role",
+        "a node's own proof, sent back to it, proves that its peer is itself or whom it likes",
+        "tests/runtime/test_handshake.py::test_a_proof_under_the_tag_of_the_other_role_is_refused",
+        (
+            Change(
+                _HANDSHAKE,
+                "return self.dialler if role is Role.DIALLER else self.listener",
+                "return self.dialler if role else self.listener",
+            ),
+        ),
+    ),
+    Mutant(
+        "ephemeral_keys_not_signed",
+        "somebody in between makes a channel with each side, and reads and changes all",
+        "tests/runtime/test_handshake.py::test_frames_of_another_handshake_do_not_serve",
+        (Change(_HANDSHAKE, "                *(dialler.ephemeral, listener.ephemeral),\n", ""),),
+    ),
+    Mutant(
+        "who_answers_is_not_compared_with_who_was_dialled",
+        "the remote signer that a node talks to is whoever answers at its address",
+        "tests/runtime/test_handshake.py::test_one_that_was_not_dialled_is_refused",
+        (Change(_HANDSHAKE, "if self._expected_id is not None and peer_id != self._expected_id:", "if not peer_id:"),),
+    ),
+    Mutant(
+        "list_of_admitted_not_asked",
+        "anybody asks the signer for signatures",
+        "tests/runtime/test_handshake.py::test_who_is_not_admitted_is_refused_on_both_sides",
+        (
+            Change(
+                _HANDSHAKE,
+                "if self._identity.admitted is not None and peer_id not in self._identity.admitted:",
+                "if self._identity.admitted is not None and not peer_id:",
+            ),
+        ),
+    ),
+    Mutant(
+        "chain_of_a_peer_not_compared",
+        "nodes of all chains take up each other's places",
+        "tests/runtime/test_handshake.py::test_other_chain_is_refused_by_both_with_both_named",
+        (Change(_HANDSHAKE, "    if theirs != genesis_hash:\n", "    if not theirs:\n"),),
+    ),
+    Mutant(
+        "handshake_frames_of_any_length",
+        "who is nobody yet gets as much memory as it likes",
+        "tests/runtime/test_handshake.py::test_a_frame_beyond_the_limit_is_not_looked_at",
+        (Change(_HANDSHAKE, "if len(frame) > HANDSHAKE_FRAME_BYTES_MAX:", "if len(frame) < 0:"),),
+    ),
+    Mutant(
+        "channel_goes_on_after_a_forged_frame",
+        "somebody in between drops and forges frames until one does what it wants",
+        "tests/runtime/test_handshake.py::test_changing_any_byte_of_a_message_closes_the_channel",
+        (Change(_CHANNEL, "        self._closed_why = why\n", ""),),
+    ),
+    Mutant(
+        "queue_of_a_slow_reader_grows",
+        "a peer that never reads takes the node's memory",
+        "tests/runtime/test_p2p.py::test_a_slow_reader_is_cut",
+        (
+            Change(
+                _LINK,
+                "if len(self._outgoing) >= self._limits.outgoing_messages_max or waiting_bytes > "
+                "self._limits.outgoing_bytes_max:",
+                "if waiting_bytes < 0:",
+            ),
+        ),
+    ),
+    Mutant(
+        "frames_of_strangers_of_any_length",
+        "who is nobody yet sends the longest message before it says hello",
+        "tests/runtime/test_p2p.py::test_a_stranger_that_sends_anything_else_is_closed",
+        (Change(_WEBSOCKET, '"max_size": HANDSHAKE_FRAME_BYTES_MAX,', '"max_size": limits.message_bytes_max,'),),
+    ),
+    Mutant(
+        "answers_of_a_remote_signer_believed",
+        "a signer that is wrong, or somebody else, makes a node send votes that get it banned",
+        "tests/runtime/test_remote_signer.py::test_a_wrong_answer_is_a_refusal_and_the_end_of_the_connection",
+        (Change(_REMOTE, "if not verify_message(message, asked.key, self._genesis_hash):", "if not asked.key:"),),
+    ),
+    Mutant(
+        "remote_signer_with_an_older_record_used",
+        "a signer restored from an old copy signs again where it has signed",
+        "tests/runtime/test_remote_signer.py::test_a_signer_that_comes_back_with_an_older_record_is_not_used",
+        (Change(_REMOTE, 'return "" if known is None else _contradiction(record, known)', 'return ""'),),
+    ),
+)
