@@ -27,11 +27,12 @@ from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.primitives.vote import Proposal, Signable, Vote
 from blockchain.seams import (
     BlockFinalized,
+    Dial,
+    DialBack,
     Effect,
     Emit,
     Halt,
     NodeEvent,
-    PeerConnected,
     PeerDisconnected,
     Penalize,
     ProveVrf,
@@ -49,6 +50,7 @@ from blockchain.seams import (
     Write,
 )
 from blockchain.simulator.bans import Scores
+from blockchain.simulator.connections import Connections, Mesh
 from blockchain.simulator.inspection import Inspection
 from blockchain.simulator.justice import Docket
 from blockchain.simulator.network import Links, Network
@@ -84,6 +86,7 @@ class World:
         self.may_fork = False  # a third and more is hostile: a fork is to be accounted for (protocol §5.9)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._inspection = Inspection()
+        self.connections: Connections = Mesh()
         self._sequence = 0
         self._tokens = 0
 
@@ -112,7 +115,7 @@ class World:
         raise Violation(f"seed {self.seed}: {EVENTS_MAX} events and no end")
 
     def start(self, number: int) -> None:
-        """Start a node, or start it again on what it had stored, and connect it to all that run."""
+        """Start a node, or start it again on what it had stored, and have it connected."""
         node = self.nodes[number]
         assert node.core is None, "a node that runs is not started"
         if node.is_absent:
@@ -121,14 +124,11 @@ class World:
         node.timers = {}
         node.pace.forget()
         node.scores = Scores()
-        self._part(node)
+        self.connections.on_gone(self, node)
         node.core = Core(self.spec, node.store, frozenset(node.keys), caution=node.caution)
         self.note(node, "started")
         self.feed(node, Started(tuple(node.records.values()), node.number << 32 | node.life))
-        for other in self.nodes:
-            if other.core is not None and other is not node and talk(node, other) and node.core is not None:
-                self.feed(other, PeerConnected(node.id, "", inbound=True))
-                self.feed(node, PeerConnected(other.id, "", inbound=False))
+        self.connections.on_started(self, node)
         if node.core is not None:
             node.conduct.begins(self, node)
 
@@ -149,15 +149,9 @@ class World:
 
         def notice() -> None:
             if node.core is None and node.life == life:
-                self._part(node)
+                self.connections.on_gone(self, node)
 
         self.at(self.time_ms + self.network.links.delay_ms[1], notice)
-
-    def _part(self, node: Node) -> None:
-        """Tell the others that their connection to a node has ended."""
-        for other in self.nodes:
-            if other.core is not None and node.id in other.core.gossip.peers:
-                self.feed(other, PeerDisconnected(node.id))
 
     def crash_before(self, number: int, dies_before: Callable[[Effect], bool]) -> None:
         """Stop a node in the middle of an input: before the first effect for which this holds."""
@@ -245,9 +239,9 @@ class World:
             case SetTimer(key=key, delay_ms=delay):
                 self._set_timer(node, key, delay)
             case Sign(message=message, key=key):
-                self._answer(node, node.conduct.signs(self, node, message, key))
+                self.feed_later(node, node.conduct.signs(self, node, message, key))
             case ProveVrf():
-                self._answer(node, node.conduct.proves(self, node, effect))
+                self.feed_later(node, node.conduct.proves(self, node, effect))
             case Emit(event=event):
                 self._on_event(node, event)
             case Reply(token=token, results=results):
@@ -257,8 +251,10 @@ class World:
             case Halt(why=why):
                 if node.is_honest and not self.may_fork:
                     raise Violation(f"seed {self.seed}: node {node.number} halted: {why}")
+            case Dial() | DialBack():
+                self.connections.on_dial(self, node, effect)
             case _:
-                pass  # dialling: everybody is connected to everybody here
+                pass
 
     def send(self, sender: Node, receiver: Node, frame: bytes, extra_ms: int = 0) -> None:
         """Put a frame on the link to another node, which may lose it."""
@@ -292,11 +288,11 @@ class World:
 
         self.at(self.time_ms + node.clock.lasts_ms(delay_ms), fire)
 
-    def _answer(self, node: Node, given: Input | None) -> None:
-        """An answer of the signer, if it gives one: an input of its own, after this one's effects."""
+    def feed_later(self, node: Node, given: Input | None, delay_ms: int = 0) -> None:
+        """An answer, if there is one: an input of its own in this life of a node, after this one's effects."""
         life = node.life
         if given is not None:
-            self.at(self.time_ms, lambda: self.feed(node, given) if node.life == life else None)
+            self.at(self.time_ms + delay_ms, lambda: self.feed(node, given) if node.life == life else None)
 
     def _blame(self, node: Node, fault: Penalize) -> None:
         """Add to a peer's score, and hang up on who is banned. A hostile node's word costs nobody anything."""
@@ -334,11 +330,6 @@ class World:
                     f"seed {self.seed}: nodes {node.number} and {other.number} made different blocks "
                     f"final at height {event.height}"
                 )
-
-
-def talk(one: Node, other: Node) -> bool:
-    """Whether neither has banned the other."""
-    return other.id not in one.scores.banned and one.id not in other.scores.banned
 
 
 def _words_of(signed: Vote | Proposal) -> str:
