@@ -122,6 +122,12 @@ class BftEngine:
         """Whether there is a reason to expect a block of the height in progress (protocol §5.3)."""
         return self.current.rules.step is not Step.PROPOSE or self._forging.expects_proposal(self.current)
 
+    def holds(self, vote: Vote) -> bool:
+        """Whether the very vote was counted, at the height in progress or the one before; again it changes nothing."""
+        if vote.height == self.current.height - 1:
+            return self._late.holds(vote) and not self._commit.lacks(vote)
+        return vote.height == self.current.height and self.current.rules.book.holds(vote)
+
     def handle(self, given: EngineInput, now: int) -> list[Effect]:
         """React to one input. `now`: wall time in ms, for block times alone."""
         self._out = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from msgspec.structs import replace
 
 from blockchain.consensus.votes import StepVotes
@@ -16,6 +18,7 @@ class Commit:
     def __init__(self, certificate: Certificate, validators: ValidatorSet) -> None:
         self.certificate = certificate
         self._validators = validators
+        self._indices = {entry.index for entry in certificate.precommits}
 
     @property
     def is_complete(self) -> bool:
@@ -27,16 +30,22 @@ class Commit:
 
         Genesis takes none: a validator could sign one for it, and with that block 1 would carry the wrong certificate.
         """
-        held = self.certificate
-        if held.height == 0:
+        if not self.lacks(vote):
             return False
-        index = self._validators.index.get(vote.validator)
-        fits = (vote.round, vote.step, vote.block_id) == (held.round, VoteStep.PRECOMMIT, held.block_id)
-        if not fits or index is None or any(entry.index == index for entry in held.precommits):
-            return False
-        entries = (*held.precommits, CommitSignature(index, vote.signature))
-        self.certificate = replace(held, precommits=_in_order(entries))
+        index = self._validators.index[vote.validator]
+        entries = self.certificate.precommits
+        at = bisect_left(entries, index, key=lambda entry: entry.index)
+        new = CommitSignature(index, vote.signature)
+        self.certificate = replace(self.certificate, precommits=(*entries[:at], new, *entries[at:]))
+        self._indices.add(index)
         return True
+
+    def lacks(self, vote: Vote) -> bool:
+        """Whether `add` would take a vote of its height."""
+        held = self.certificate
+        fits = (vote.round, vote.step, vote.block_id) == (held.round, VoteStep.PRECOMMIT, held.block_id)
+        index = self._validators.index.get(vote.validator)
+        return held.height > 0 and fits and index is not None and index not in self._indices
 
 
 def certificate_of(

@@ -37,6 +37,10 @@ class LateVotes:
         """The evidence that a vote of that height makes, by a member of its set and signed."""
         return self._book.add(vote, self._round)[1]
 
+    def holds(self, vote: Vote) -> bool:
+        """Whether the very vote is known."""
+        return self._book.holds(vote)
+
     def prevotes(self) -> tuple[Vote, ...]:
         """All that are known, in whichever round: what a fork at that height is judged by."""
         return _newest_prevotes(self._book)

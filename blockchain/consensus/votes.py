@@ -114,6 +114,10 @@ class VoteBook:
         self._note_latest(vote, stake)
         return Added.COUNTED, self._forgotten_locks(vote)
 
+    def holds(self, vote: Vote) -> bool:
+        """Whether the very vote is counted."""
+        return self.of(vote.round).of(vote.step).votes.get((vote.validator, vote.block_id)) == vote
+
     def polka(self, round: int) -> Hash32 | None:
         """The value with prevotes of more than two thirds of the stake in `round`, if there is one (not nil)."""
         return self._quorum_value(self.of(round).prevotes)

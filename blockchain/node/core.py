@@ -151,17 +151,12 @@ class Core:
             proposal=current.proposals.get,
             round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
             awaited=self.sync.awaited_from(peer),
-            holds=self.holds,
+            holds=self.engine.holds,
             is_news=lambda said: self.announcements.is_news(said) or self.lookout.wants(said),
             accused_key=self.chain.evidence.key_of,
             left=sender.left if sender is not None else lambda _: UNBOUNDED,
             owed=sender.owed if sender is not None else lambda _: UNBOUNDED,
         )
-
-    def holds(self, vote: Vote) -> bool:
-        """Whether this node has counted the very vote at the height in progress."""
-        votes = self.engine.current.rules.book.of(vote.round).of(vote.step).votes
-        return vote.height == self.chain.height and votes.get((vote.validator, vote.block_id)) == vote
 
     def handle(self, given: Input, now: int) -> list[Effect]:
         """React to one input. `now`: wall time in ms."""
@@ -356,6 +351,8 @@ class Core:
                 self._out.extend(self.gossip.send_all(GetPeers()))
                 self._out.extend(self.surroundings.on_peers_tick(now))
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
+            case TimerKind.VOTES:
+                self._out.extend(self.gossip.spread_votes())
             case TimerKind.LOOK:
                 self.lookout.advance()
             case TimerKind.SYNC:

@@ -17,6 +17,7 @@ from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.votes import StepVotes
 from blockchain.node.chain import Chain
+from blockchain.node.held_votes import HeldVotes, hold_ms
 from blockchain.node.messages import (
     IDS_MAX,
     ROUNDS_MAX,
@@ -39,7 +40,7 @@ from blockchain.node.peers import ALLOWANCES, Peer
 from blockchain.primitives.block import BLOCK_EVIDENCE_MAX
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
-from blockchain.seams import Broadcast, Effect, PeerId, Send, Store
+from blockchain.seams import Broadcast, Effect, PeerId, Send, SetTimer, Store, TimerKey, TimerKind
 
 WANTED_MAX: Final = 50_000
 NOBODY: Final = PeerId(b"")
@@ -66,6 +67,7 @@ class Gossip:
         self._offered = 0  # how far into the pool it was offered again
         self._tick = 0
         self._older = 0  # where the rotating window over older rounds stands
+        self._held = HeldVotes()
         self.peers: dict[PeerId, Peer] = {}
 
     def send(self, peer: Peer, message: Message) -> Send:
@@ -93,7 +95,7 @@ class Gossip:
         message = told.message
         match message:
             case Vote():
-                return self._spread_vote(message)
+                return self._hold_vote(message)
             case Proposal():
                 assert told.block is not None, "a proposal travels with its block"
                 return self._spread_proposal(message, told.block.raw)
@@ -141,20 +143,39 @@ class Gossip:
                         peer.note_vote(vote, index[vote.validator])
                         yield vote
 
-    def _spread_vote(self, vote: Vote) -> list[Effect]:
-        """To the peers at the vote's height, or at the one after it, where it may complete the certificate."""
+    def _hold_vote(self, vote: Vote) -> list[Effect]:
+        """A vote goes out at once where the set is small, else with others."""
+        delay_ms = hold_ms(len(self._engine.current.validators))
+        is_first = self._held.add(vote)
+        if delay_ms == 0 or self._held.is_full:
+            return self.spread_votes()
+        return [SetTimer(TimerKey(TimerKind.VOTES), delay_ms)] if is_first else []
+
+    def spread_votes(self) -> list[Effect]:
+        """What is held back, to the peers at a vote's height, or one on, where it may complete the certificate."""
+        height = self._engine.current.height
+        votes = self._held.take((height, height - 1))
+        targets: dict[tuple[Vote, ...], list[PeerId]] = {}
+        for peer in self.peers.values():
+            lacked = tuple(vote for vote in votes if self._is_told(peer, vote))
+            if lacked:
+                targets.setdefault(lacked, []).append(peer.id)
+        return [
+            Send(tuple(peers), encode_frame(self._chain.genesis_hash, Votes(lacked)))
+            for lacked, peers in targets.items()
+        ]
+
+    def _is_told(self, peer: Peer, vote: Vote) -> bool:
+        """Whether a vote is sent to a peer, which holds it then."""
+        if peer.height != vote.height:
+            return peer.height == vote.height + 1
         current = self._engine.current
         validators = current.validators if vote.height == current.height else self._chain.parent_validators
         index = validators.index[vote.validator]
-        targets = []
-        for peer in self.peers.values():
-            if peer.height == vote.height + 1:
-                targets.append(peer.id)
-            elif peer.height == vote.height and peer.lacks(vote, index):
-                peer.note_vote(vote, index)
-                targets.append(peer.id)
-        frame = encode_frame(self._chain.genesis_hash, Votes((vote,)))
-        return [Send(tuple(targets), frame)] if targets else []
+        if not peer.lacks(vote, index):
+            return False
+        peer.note_vote(vote, index)
+        return True
 
     def _spread_proposal(self, proposal: Proposal, raw: bytes) -> list[Effect]:
         targets = []

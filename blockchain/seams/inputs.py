@@ -33,6 +33,7 @@ class TimerKind(Enum):
     PEERS = "peers"
     SIGN_AGAIN = "sign_again"  # ask again for what a signer has refused
     LOOK = "look"  # go on looking through the store for what a key has signed
+    VOTES = "votes"  # send what is held back of them
     SYNC = "sync"  # go on taking over blocks, after other inputs had their turn
 
 

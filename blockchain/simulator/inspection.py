@@ -59,7 +59,8 @@ class Inspection:
 
 def _split(message: VerifiedVotes, core: Core) -> VerifiedVotes:
     """Votes that this node holds are no news to it, as in `verify_frame`."""
-    held = tuple(vote for vote in message.votes if core.holds(vote))
-    if not held:
-        return message
-    return VerifiedVotes(tuple(vote for vote in message.votes if vote not in held), held)
+    news: list[Vote] = []
+    held: list[Vote] = []
+    for vote in message.votes:
+        (held if core.engine.holds(vote) else news).append(vote)
+    return VerifiedVotes(tuple(news), tuple(held)) if held else message

@@ -162,3 +162,40 @@ def test_late_votes_of_a_height_without_any() -> None:
     app.parent_certificate = Certificate(0, 0, BLOCK_A, ())
     empty = LateVotes.of_head(app)
     assert empty.add(vote_of(0, PREVOTE, BLOCK_A, height=0)) == []
+
+
+# ------------------------------------------------------------------------------------------------ what is held
+
+
+def test_a_vote_that_was_counted_is_held_at_its_height_and_at_the_next() -> None:
+    """What comes again from each of many peers must cost no signature again."""
+    bench = started()
+    bench.propose(BLOCK)
+    early, other = vote_of(0, PREVOTE, V), vote_of(0, PREVOTE, BLOCK_A)
+    assert not bench.engine.holds(early)
+    bench.prevotes(V)
+    assert bench.engine.holds(early) and not bench.engine.holds(other)
+    bench.precommits(V)
+    assert bench.app.final and bench.engine.current.height == HEIGHT + 1
+    late = vote_of(3, PRECOMMIT, V)
+    assert bench.engine.holds(early) and bench.engine.holds(vote_of(0, PRECOMMIT, V)) and not bench.engine.holds(late)
+    bench.vote(late)
+    assert bench.engine.holds(late) and bench.engine.commit.precommits[-1].index == 3
+
+
+def test_a_known_precommit_that_the_heads_certificate_lacks_is_news() -> None:
+    """The certificate may be a peer's, which had other precommits than this node has seen."""
+    seen_here = vote_of(3, PRECOMMIT, V)
+    bench = started()
+    bench.propose(BLOCK)
+    bench.vote(seen_here)
+    bench.app.finalize(BLOCK, certificate(V), 0, 0)
+    bench.give(HeadMoved())
+    assert not bench.engine.holds(seen_here)
+    bench.vote(seen_here)
+    assert bench.engine.holds(seen_here)
+
+
+def test_a_vote_of_another_height_is_held_by_nobody() -> None:
+    bench = started()
+    assert not bench.engine.holds(vote_of(0, PREVOTE, V, height=HEIGHT + 1))

@@ -9,7 +9,10 @@ import pytest
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.node import gossip as gossip_module
+from blockchain.node import held_votes
+from blockchain.node.core import Core
 from blockchain.node.gossip import WANT_TICKS, Gossip
+from blockchain.node.inputs import MessageReceived
 from blockchain.node.messages import (
     IDS_MAX,
     ROUNDS_MAX,
@@ -21,20 +24,24 @@ from blockchain.node.messages import (
     Status,
     Tally,
     Transactions,
+    VerifiedVotes,
     Votes,
     Want,
     decode_frame,
 )
 from blockchain.node.peers import Peer
+from blockchain.node.store import MemoryStore
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.vote import ConflictingVotes, Proposal, Step, Vote
 from blockchain.seams import (
     Broadcast,
     Effect,
+    PeerConnected,
     PeerId,
     ProposalReceived,
     Send,
+    SetTimer,
     Started,
     TimerFired,
     TimerKey,
@@ -295,3 +302,70 @@ def test_bodies_are_sent_that_are_here_in_frames_of_bounded_size(monkeypatch: py
     assert bodies == [(chosen[0].raw, chosen[1].raw), (chosen[2].raw,)]
     assert bench.gossip.on_want(bench.gossip.peers[ONE], (Hash32(bytes(32)),)) == []
     assert bench.gossip.announce(each.id for each in chosen) == [], "who asked for it has it now"
+
+
+# ------------------------------------------------------------------------------------------------ votes put together
+
+
+def crowd(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Two peers of a node that takes three validators for a large set."""
+    monkeypatch.setattr(held_votes, "AT_ONCE_MAX", 2)
+    monkeypatch.setattr(held_votes, "VALIDATORS_PER_MS", 1)
+    return Bench(ONE, TWO)
+
+
+def test_in_a_large_set_votes_share_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = crowd(monkeypatch)
+    votes = tuple(bench.vote(who, PREVOTE, BLOCK_A) for who in range(3))
+    effects = [bench.gossip.broadcast(Broadcast(each)) for each in votes]
+    assert effects == [[SetTimer(TimerKey(TimerKind.VOTES), 3)], [], []]
+    assert sent(bench.gossip.spread_votes(), Votes) == [((ONE, TWO), Votes(votes))]
+    assert bench.gossip.spread_votes() == []
+    assert bench.gossip.broadcast(Broadcast(votes[0])) == effects[0], "the next one sets the timer again"
+
+
+def test_what_a_peer_has_sent_meanwhile_is_not_sent_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = crowd(monkeypatch)
+    one, other = bench.vote(0, PREVOTE, BLOCK_A), bench.vote(1, PREVOTE, BLOCK_A)
+    for each in (one, other):
+        bench.gossip.broadcast(Broadcast(each))
+    bench.gossip.note_vote_of(bench.gossip.peers[ONE], one)
+    assert sent(bench.gossip.spread_votes(), Votes) == [((ONE,), Votes((other,))), ((TWO,), Votes((one, other)))]
+
+
+def test_a_frame_that_is_full_goes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_votes, "VOTES_MAX", 2)
+    bench = crowd(monkeypatch)
+    assert sent(bench.gossip.broadcast(Broadcast(bench.vote(0, PREVOTE, BLOCK_A))), Votes) == []
+    [(peers, votes)] = sent(bench.gossip.broadcast(Broadcast(bench.vote(1, PREVOTE, BLOCK_A))), Votes)
+    assert peers == (ONE, TWO) and len(votes.votes) == 2
+
+
+def test_votes_of_a_height_that_is_long_over_are_not_sent_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = crowd(monkeypatch)
+    bench.gossip.broadcast(Broadcast(bench.vote(0, PREVOTE, BLOCK_A, height=1)))
+    bench.tell(ONE, height=9)
+    bench.engine.current.height = 9
+    assert bench.gossip.spread_votes() == []
+
+
+@pytest.mark.parametrize(("validators", "ms"), [(1, 0), (50, 0), (51, 2), (100, 5), (1_000, 50)])
+def test_how_long_a_vote_waits_for_others(validators: int, ms: int) -> None:
+    assert held_votes.hold_ms(validators) == ms
+
+
+def test_the_timer_of_a_core_sends_what_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the core: a vote of a peer comes, waits, and goes to the other peer when the timer fires."""
+    monkeypatch.setattr(held_votes, "AT_ONCE_MAX", 2)
+    spec = spec_with()
+    core = Core(spec, MemoryStore(), frozenset())
+    core.handle(Started(), NOW)
+    for peer in (ONE, TWO):
+        core.handle(PeerConnected(peer), NOW)
+        core.handle(MessageReceived(peer, Status(1, 0, Step.PROPOSE, ())), NOW)
+    said = vote(KEYS[0], 1, PREVOTE, BLOCK_A, genesis_hash=spec.hash)
+    monkeypatch.setattr(held_votes, "VALIDATORS_PER_MS", 1)
+    effects = core.handle(MessageReceived(ONE, VerifiedVotes((said,))), NOW)
+    key = TimerKey(TimerKind.VOTES)
+    assert SetTimer(key, 3) in effects and sent(effects, Votes) == []
+    assert sent(core.handle(TimerFired(key), NOW), Votes) == [((TWO,), Votes((said,)))]
