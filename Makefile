@@ -5,6 +5,7 @@
 # make networks  generated networks of real processes, with fresh seeds (NETWORKS=24)
 # make twins   all Twins scenarios, some ten minutes (JOBS= SAMPLE= SEED=; MUTANT= with a bug planted, or all)
 # make power-cuts  look at what thousands of power cuts may leave of a disk (CUTS=20000 JOBS=2 SEED=)
+# make kills   kill a validator, and what an operator does, at each of a hundred points (KILLS=20 JOBS=2 SEED=)
 #
 # Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
 # Without make, on Windows for one, CONTRIBUTING.md has the same steps.
@@ -120,3 +121,8 @@ api-fuzz: setup-fuzz
 	  $(if $(SEED),--seed=$(SEED))
 
 .PHONY: api-fuzz
+
+# SIGKILL at each of about a hundred named points, KILLS=20 times (JOBS=2 SEED= POINT=); they: tests/processes/kill_points.py.
+.PHONY: kills
+kills: setup
+	$(BIN)/python -m tests.processes.kills

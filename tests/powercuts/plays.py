@@ -30,12 +30,13 @@ from blockchain.seams import Batch
 from tests.node.one_chain import Node, spec_with
 from tests.powercuts.disk import Operation
 from tests.powercuts.recorder import Recorder
-from tests.processes.killed_validator import Life, Line, Point, Said, chain, read_said
+from tests.processes.killed_validator import Kept, Life, Line, Said, chain, read_said
 from tests.runtime import store_batches
 from tests.runtime.store_v1 import write_store_1
 from tests.samples import address
 
 SAID: Final = ("said", "sent", "puppets")  # what the world remembers, whatever becomes of the disk
+KEPT: Final = ("acknowledged", "final")  # and what it counts on
 BATCHES: Final = 30
 WAL_PAGES: Final = (10, 40, 10_000)  # of a checkpoint: at every few writes, at some, at the end only
 BACKUP: Final = "backup.db"
@@ -70,10 +71,10 @@ def dump(path: Path) -> bytes:
 def life(folder: Path, chance: Random, end: Callable[[str], None]) -> None:
     """A validator among puppets: rounds, locks, blocks, pool, stories, and its signing record."""
     mark_said()
-    one = Life(folder, chance, Point("no point", 1))
-    asyncio.run(one.run())
-    if chance.random() < 0.5:
-        one._store.close()
+    one = Life(folder, chance)
+    is_closed = chance.random() < 0.5
+    asyncio.run(one.run(is_closed=is_closed))
+    if is_closed:
         end("closed")
 
 
@@ -139,13 +140,18 @@ _recorder: Recorder
 
 def mark_said() -> None:
     """Whatever a life notes as said is a mark in the history, too."""
-    note = Said.note
+    note, keep = Said.note, Kept.note
 
     def noted(said: Said, message: Proposal | Vote) -> None:
         note(said, message)
         _recorder.mark(said.path.name, codec.encode(Line(message)))
 
+    def kept(all_kept: Kept, name: str, identifier: bytes) -> None:
+        keep(all_kept, name, identifier)
+        _recorder.mark(name, identifier)
+
     Said.note = noted  # type: ignore[method-assign, assignment]
+    Kept.note = kept  # type: ignore[method-assign, assignment]
 
 
 def mark_store() -> None:
@@ -192,10 +198,7 @@ def _recorded(play: str, seed: int, folder: Path, unforced: Callable[[str], bool
     global _recorder
     chance = Random(seed)
     prepare(play, folder, chance)
-    before = {
-        name: tuple(codec.encode(Line(one)) for one in read_said(folder / name)) if (folder / name).exists() else ()
-        for name in SAID
-    }
+    before = {name: _remembered(folder / name) for name in (*SAID, *KEPT)}
     sqlite_file.WAL_PAGES = chance.choice(WAL_PAGES)  # type: ignore[misc]
     _recorder = Recorder(folder, unforced)
     mark_store()
@@ -204,7 +207,22 @@ def _recorded(play: str, seed: int, folder: Path, unforced: Callable[[str], bool
     return History(play, seed, genesis_of(play), operations, _recorder.begins_at, before)
 
 
+def _remembered(path: Path) -> tuple[bytes, ...]:
+    if not path.exists():
+        return ()
+    if path.name in KEPT:
+        return tuple(bytes.fromhex(line) for line in path.read_text().split())
+    return tuple(codec.encode(Line(one)) for one in read_said(path))
+
+
 # ------------------------------------------------------------------------------------------------------- cuts
+
+
+def remember(folder: Path, said: dict[str, list[bytes]]) -> None:
+    """What was said and counted on before a cut lies beside what the cut left, where a life looks for it."""
+    for name, values in said.items():
+        lines = [f"{one.hex()}\n".encode() if name in KEPT else len(one).to_bytes(4, "big") + one for one in values]
+        (folder / name).write_bytes(b"".join(lines))
 
 
 def lay_out(found: dict[str, bytes | None], folder: Path, chance: Random) -> None:

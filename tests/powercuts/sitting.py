@@ -16,7 +16,7 @@ import apsw
 
 from blockchain.runtime import atomic_file, sqlite_file
 from tests.powercuts.disk import Disk, draw_cut
-from tests.powercuts.plays import SAID, History, lay_out, record
+from tests.powercuts.plays import History, lay_out, record, remember
 from tests.powercuts.verdict import Judge, Known, Lost, moments
 
 PLAYS_IN_TURN: Final = ("life", "batches", "again", "upgrade", "life", "backup", "again", "batches")
@@ -134,16 +134,9 @@ def _history_of(unit: Unit, folder: Path, chance: Random) -> History:
         for place, (disk, known) in enumerate(_walk(before)):
             if place == at:
                 lay_out(disk.after(draw_cut(chance), chance), played, chance)
-                _tell(played, known)
+                remember(played, known.said)
                 break
     return record(play, chance.getrandbits(32), played, plant)
-
-
-def _tell(folder: Path, known: Known) -> None:
-    """What was said before the cut is remembered: not on this disk, but where it was heard."""
-    for name in SAID:
-        raws = known.said.get(name, [])
-        (folder / name).write_bytes(b"".join(len(raw).to_bytes(4, "big") + raw for raw in raws))
 
 
 def _walk(history: History) -> Iterator[tuple[Disk, Known]]:

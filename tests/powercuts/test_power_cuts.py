@@ -21,7 +21,7 @@ NONE = Cut("none", "none", 512, 0.5, rubbish=False, grows=False)
 PLANTED: Final = {  # and the number of a history that shows it
     "WAL never synced": "0",
     "synchronous off": "1",
-    "synchronous normal": "1",
+    "synchronous normal": "0",
     "database never synced": "1",
     "folders never synced": "0",
     "signing record never synced": "0",

@@ -29,9 +29,9 @@ from blockchain.runtime.sqlite_backup import _check_copy
 from blockchain.runtime.sqlite_look import snapshot
 from tests.node.one_chain import spec_with
 from tests.powercuts.disk import Mark
-from tests.powercuts.plays import BACKUP, SAID, History, dump
+from tests.powercuts.plays import BACKUP, History, dump, remember
 from tests.processes.contradictions import check_said
-from tests.processes.killed_validator import VICTIM, Life, Line, Point, chain, read_said
+from tests.processes.killed_validator import VICTIM, Life, Line, chain, read_said
 
 TEMPTED: Final = 3  # of the newest messages, each of which the signer is asked to contradict
 LIFE_ACTIONS: Final = 15
@@ -75,7 +75,7 @@ def moments(history: History) -> Iterator[Known]:
             case Mark(what="backup made"):
                 assert known.holds is not None
                 known.backups = {known.holds}
-            case Mark(what=what, value=value) if what in SAID:
+            case Mark(what=what, value=value) if what in known.said:
                 known.said[what].append(value)
             case _:
                 pass
@@ -146,8 +146,7 @@ class Judge:
             return
         self._seen.add(state)
         self.lives += 1
-        for name, raws in known.said.items():
-            (folder / name).write_bytes(b"".join(len(raw).to_bytes(4, "big") + raw for raw in raws))
+        remember(folder, known.said)
         _live_on(folder, chance.getrandbits(32))
         try:
             check_said(read_said(folder / "said"))
@@ -172,7 +171,7 @@ def _live_on(folder: Path, seed: int) -> None:
         code = 1
         try:
             logging.disable(logging.CRITICAL)
-            asyncio.run(Life(folder, Random(seed), Point("no point", 1), LIFE_ACTIONS).run())
+            asyncio.run(Life(folder, Random(seed), actions=LIFE_ACTIONS).run())
             code = 0
         except BaseException:
             import traceback

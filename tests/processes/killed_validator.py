@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,30 +31,17 @@ from blockchain.primitives import codec, vrf
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.vote import Proposal, Signable, Step, Vote, VoteStep, sign_message
-from blockchain.runtime import atomic_file, record_file
 from blockchain.runtime.intake import nothing
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Batch, PeerConnected, PeerId, PeerMet, TimerFired, TimerKey, TimerKind
 from blockchain.wallet import Wallet
+from tests.processes.kill_points import VALIDATOR_POINTS, Point, plant_in_validator
+from tests.processes.killing import killed, lives_until_killed
 from tests.samples import TIME_MS, key
 
-POINTS: Final = (
-    "round not written",
-    "round written",
-    "signing record not renamed",
-    "signing record renamed",
-    "signing record written",
-    "signature given",
-    "message sent",
-    "block not written",
-    "block written",
-)
 ACTIONS: Final = 60  # of one life: some blocks
-PASSAGES_MAX: Final = 8  # at the latest of these it dies
-BLOCK_PASSAGES_MAX: Final = 2  # few blocks come about in a life
-LIVES_MAX: Final = 50  # for one kill: a life may end before it comes to its point
 PEER: Final = PeerId(b"p" * 32)
 VICTIM: Final = key("victim")
 ME: Final = Address(VICTIM.public_key)
@@ -92,20 +78,6 @@ class Line(Struct, frozen=True):
     message: Proposal | Vote
 
 
-class Point:
-    """Kills this process when it has been passed often enough; then nothing more of it runs."""
-
-    def __init__(self, name: str, passages: int) -> None:
-        self._name = name
-        self._left = passages
-
-    def pass_by(self, name: str) -> None:
-        if name == self._name:
-            self._left -= 1
-            if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-
 class Said:
     """What the signer gave, and what was sent: appended at once. A killed process loses nothing that it has written."""
 
@@ -133,9 +105,9 @@ class Wire:
     What an earlier life had sent is sent again at each start; a node that died of that would never get any further.
     """
 
-    def __init__(self, folder: Path, said: Said, point: Point) -> None:
+    def __init__(self, folder: Path, said: Said, point: Point | None) -> None:
         self._said = said
-        self._point = point
+        self._point = point or Point("none", 0)
         self._sent = Said(folder / "sent")
         self._before = set(read_said(folder / "sent"))
 
@@ -150,6 +122,8 @@ class Wire:
         elif isinstance(message, ProposedBlock) and message.proposal.forger == ME:
             own = [message.proposal]
         for one in own:
+            if one not in self._before:
+                self._point.pass_by("message not sent")
             self._said.note(one)
             if one not in self._before:
                 self._sent.note(one)
@@ -159,61 +133,68 @@ class Wire:
         raise AssertionError("a node without seeds that nobody told an address dials")
 
 
-def plant(point: Point, said: Said) -> None:
-    """Put the points where they are named after, and note what the signer gives."""
-    write, sign = SqliteStore.write, Signer.sign
-    rename, replace_file = os.replace, atomic_file.replace_file
-    sync_folder = atomic_file.sync_folder
+class Kept:
+    """What was acknowledged or made final in any life: each later one has to find it. A line of hex each."""
 
-    def written(store: SqliteStore, batch: Batch) -> None:
-        names = [name for name, has in (("round", batch.round_record), ("block", batch.block)) if has is not None]
-        for name in names:
-            point.pass_by(f"{name} not written")
-        write(store, batch)
-        for name in names:
-            point.pass_by(f"{name} written")
+    def __init__(self, folder: Path) -> None:
+        self._paths = {name: folder / name for name in ("acknowledged", "final")}
 
-    def renamed(source: Any, target: Any) -> None:
-        point.pass_by("signing record not renamed")
-        rename(source, target)
+    def note(self, name: str, identifier: bytes) -> None:
+        with self._paths[name].open("a") as file:
+            file.write(f"{identifier.hex()}\n")
 
-    def synced(folder: Path) -> None:
-        point.pass_by("signing record renamed")
-        sync_folder(folder)
+    def check(self, store: SqliteStore) -> None:
+        """Raises AssertionError for what is gone."""
+        pending = {one.id for one in store.pending()}
+        for transaction_id in self._read("acknowledged"):
+            assert store.locate(transaction_id) or transaction_id in pending, "an acknowledged transaction is gone"
+        blocks = self._read("final")
+        for block_id in blocks:
+            assert store.height_of(block_id) is not None, "a final block is gone, or another one"
+        assert store.head() in (len(blocks), len(blocks) + 1), "blocks that nobody made final"
+        if store.head() > len(blocks):  # it died before it could say so
+            newest = store.block(store.head())
+            assert newest is not None
+            self.note("final", newest.id)
 
-    def replaced(path: Path, content: bytes) -> None:
-        replace_file(path, content)
-        point.pass_by("signing record written")
+    def _read(self, name: str) -> list[bytes]:
+        path = self._paths[name]
+        return [bytes.fromhex(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def note_all(said: Said, kept: Kept) -> None:
+    """Note what the signer gives, before anybody else has it, and what becomes final."""
+    sign, write = Signer.sign, SqliteStore.write
 
     def signed(signer: Signer, message: Signable) -> Signable:
         given = sign(signer, message)
         if isinstance(given, Proposal | Vote):
             said.note(given)
-            point.pass_by("signature given")
         return given
 
-    places: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
-        (SqliteStore, "write", written),
-        (Signer, "sign", signed),
-        (record_file, "replace_file", replaced),
-        (atomic_file, "sync_folder", synced),
-        (os, "replace", renamed),
-    )
-    for owner, name, planted in places:
-        setattr(owner, name, planted)
+    def written(store: SqliteStore, batch: Batch) -> None:
+        write(store, batch)
+        if batch.block is not None:
+            kept.note("final", batch.block.id)
+
+    Signer.sign = signed  # type: ignore[method-assign, assignment]
+    SqliteStore.write = written  # type: ignore[method-assign, assignment]
 
 
 class Life:
-    """From a start to the kill, or to the end of the actions."""
+    """From a start to the kill at a point, or to the end of the actions."""
 
-    def __init__(self, folder: Path, chance: Random, point: Point, actions: int = ACTIONS) -> None:
+    def __init__(self, folder: Path, chance: Random, point: Point | None = None, actions: int = ACTIONS) -> None:
         self._chance = chance
         self._actions = actions
-        said = Said(folder / "said")
+        said, self._kept = Said(folder / "said"), Kept(folder)
         spec = chain()
+        note_all(said, self._kept)
+        if point is not None:
+            plant_in_validator(point)
         self._store = SqliteStore.open(folder / "data", spec.hash)
+        self._kept.check(self._store)
         signer = Signer(VICTIM, spec.hash, folder / "signing_record")
-        plant(point, said)
         make_wire: Callable[[Any], Any] = lambda _: Wire(folder, said, point)  # noqa: E731
         self._node = NodeService(spec, self._store, (signer,), make_wire, PeerId(b"n" * 32))
         self._core = self._node._core
@@ -221,7 +202,8 @@ class Life:
         self._puppets = Said(folder / "puppets")
         self._told = {(position_of(one), author_of(one)): one for one in read_said(folder / "puppets")}
 
-    async def run(self) -> None:
+    async def run(self, *, is_closed: bool = True) -> None:
+        """`is_closed`: the store is closed at the end, as by a node that is told to end."""
         await self._node.start()
         await self._give(PeerConnected(PEER))
         for _ in range(self._actions):
@@ -229,6 +211,8 @@ class Life:
             await self._have_something_to_do()
             await self._chance.choice(self._choices())()
         await self._node.stop()
+        if is_closed:
+            self._store.close()
 
     async def _give(self, given: Input) -> None:
         """Hand the node an input, and wait until it has done all that follows."""
@@ -250,7 +234,9 @@ class Life:
         if not len(self._core.chain.pool):
             nonce = self._core.chain.next_nonce(Address(MONEY.public_key))
             wallet = Wallet(MONEY, self._spec.hash)
-            await self._node.submit([wallet.transfer(wallet.address, 1, nonce).raw])
+            (result,) = await self._node.submit([wallet.transfer(wallet.address, 1, nonce).raw])
+            if not result.code:
+                self._kept.note("acknowledged", result.id)
 
     def _choices(self) -> list[Callable[[], Any]]:
         """Each as likely as it stands here: votes for a block most, so that locks and blocks come about."""
@@ -326,37 +312,22 @@ class Life:
 
 def live(folder: Path, chance: Random, point: str) -> bool:
     """One life, in a process of its own. Whether it was killed at its point; any other end is a failure."""
-    latest = BLOCK_PASSAGES_MAX if point.startswith("block") else PASSAGES_MAX
-    seed, passages = chance.getrandbits(32), chance.randint(1, latest)
-    child = os.fork()
-    if child == 0:
-        try:
-            asyncio.run(Life(folder, Random(seed), Point(point, passages)).run())
-        except BaseException:
-            import traceback
+    seed, passages = chance.getrandbits(32), chance.randint(1, VALIDATOR_POINTS[point])
+    return killed(
+        lambda: asyncio.run(Life(folder, Random(seed), Point(point, passages)).run()),
+        f"{point}: a life failed, seed {seed}, passages {passages}",
+    )
 
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-        return True
-    if status != 0:
-        sys.exit(f"a life failed, seed {seed}, passages {passages}")
-    return False
+
+def kill_often(folder: Path, point: str, kills: int, seed: int) -> int:
+    """Live until it was killed so often at this point; how many lives that took."""
+    folder.mkdir(exist_ok=True)
+    chance = Random(seed)
+    return sum(lives_until_killed(lambda: live(folder, chance, point), point) for _ in range(kills))
 
 
 def main() -> None:
-    folder, point, kills, chance = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Random(int(sys.argv[4]))
-    assert point in POINTS, point
-    lives = 0
-    for _ in range(kills):
-        tries = 1
-        while not live(folder, chance, point):
-            tries += 1
-            assert tries <= LIVES_MAX, f"no life comes to the point {point!r}"
-        lives += tries
-    print(lives)
+    print(kill_often(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
 
 
 if __name__ == "__main__":

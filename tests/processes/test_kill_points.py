@@ -1,7 +1,4 @@
-"""A validator is killed at each named point between recording, signing and sending, and starts again: kill -9.
-
-`KILLS=200 pytest -m slow tests/processes/test_kill_points.py -s` prints the figures.
-"""
+"""Processes are killed at named points and start again: kill -9. A few of them here; each point often: `make kills`."""
 
 from __future__ import annotations
 
@@ -13,46 +10,38 @@ from typing import Final
 
 import pytest
 
-from blockchain.primitives.vote import Proposal, Vote, VoteStep
-from tests.processes.contradictions import check_said
-from tests.processes.killed_validator import POINTS, read_said
+from tests.processes.kill_points import VALIDATOR_POINTS
+from tests.processes.killed_errands import ERRANDS
+from tests.processes.kills import VALIDATOR, tasks_of
 
-KILLS: Final = int(os.environ.get("KILLS", "200"))
-SECONDS_MAX: Final = 1_200
+SECONDS_MAX: Final = 240
 ROOT: Final = Path(__file__).resolve().parents[2]
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forked")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="lives are forked, and SQLite's Unix files wrapped")
 
 
-@needs_fork
-def test_a_validator_killed_between_signing_and_sending_never_contradicts_itself(tmp_path: Path) -> None:
-    check_said(said_in(tmp_path, "signature given", kills=3, seed=1))
-
-
-@needs_fork
-@pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
-def test_a_validator_killed_often_at_each_point_never_contradicts_itself(tmp_path: Path, point: str) -> None:
-    said = said_in(tmp_path, point, KILLS, seed=2)
-    check_said(said)
-    votes = [one for one in said if isinstance(one, Vote) and one.block_id is not None]
-    locked = {(vote.height, vote.round) for vote in votes if vote.step is VoteStep.PRECOMMIT}
-    tempted = {
-        (vote.height, vote.round)
-        for vote in said
-        if isinstance(vote, Vote)
-        and vote.step is VoteStep.PREVOTE
-        and any(height == vote.height and round < vote.round for height, round in locked)
-    }
-    print(
-        f"\n{point}: {KILLS} kills; {len(said)} signed messages, {len(locked)} locks, {len(tempted)} prevotes after one"
+def kills(point: str, count: int = 3) -> None:
+    environment = {**os.environ, "KILLS": str(count), "JOBS": "1", "SEED": "1", "POINT": point, "RECORD": ""}
+    command = [sys.executable, "-m", "tests.processes.kills"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
     )
-    assert tempted or KILLS < 100, "no lock was ever put to the test"
-
-
-def said_in(folder: Path, point: str, kills: int, seed: int) -> set[Proposal | Vote]:
-    """All that the signer gave and all that was sent, over all lives."""
-    command = [sys.executable, "-m", "tests.processes.killed_validator", str(folder), point, str(kills), str(seed)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return set(read_said(folder / "said"))
+    assert f"\n{count} kills at 1 points" in done.stdout
+
+
+@needs_linux
+def test_a_validator_killed_between_signing_and_sending_never_contradicts_itself() -> None:
+    kills(f"{VALIDATOR}: signature given")
+
+
+@needs_linux
+@pytest.mark.slow
+@pytest.mark.parametrize("point", [task.name for task in tasks_of(1, 1, "")])
+def test_every_point_is_come_to(point: str) -> None:
+    kills(point, 2)
+
+
+def test_there_are_points_enough() -> None:
+    assert len(tasks_of(20, 1, "")) * 20 >= 2_000
+    assert len(tasks_of(1, 1, "")) == len(VALIDATOR_POINTS) + sum(len(errand.points) for errand in ERRANDS.values())
