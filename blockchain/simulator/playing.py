@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 from random import Random
+from traceback import extract_tb
 from typing import Final
 
 from blockchain.simulator.byzantine.cast import turn
@@ -43,7 +44,18 @@ def world_of(scenario: Scenario) -> World:
 
 
 def play(scenario: Scenario, world: World) -> Outcome:
-    """Play a scenario to its end in its world, and check it. Raises Violation."""
+    """Play a scenario to its end in its world, and check it. Raises Violation, also where a node falls over."""
+    try:
+        return _play(scenario, world)
+    except Violation:
+        raise
+    except Exception as error:  # the loop that drives the cores: whatever ends one is to be replayed and shrunk
+        where = extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__} in {where.name}: {error}"
+        raise Violation(f"seed {world.seed}: a node falls over with {what}") from error
+
+
+def _play(scenario: Scenario, world: World) -> Outcome:
     storm = _Storm(scenario, world)
     while not storm.is_over:
         world.run_until(min(world.time_ms + LOOK_MS, scenario.storm_ms))
@@ -76,7 +88,7 @@ class _Storm:
     @property
     def is_over(self) -> bool:
         """Whether it is time, or high enough for the rest to be decided after healing."""
-        goal = self._scenario.heights - HEIGHTS_AFTER
+        goal = max(self._scenario.heights - HEIGHTS_AFTER, 1)
         highest = max(node.store.head() for node in self._world.honest)
         return self._world.time_ms >= self._scenario.storm_ms or highest >= goal
 

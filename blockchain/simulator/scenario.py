@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from blockchain.errors import ConfigError
+from blockchain.errors import ConfigError, InvalidGenesis
 from blockchain.genesis import check_genesis
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, SigningKey
@@ -69,6 +69,8 @@ def keys_of(scenario: Scenario) -> list[SigningKey | None]:
 
 def spec_of(scenario: Scenario) -> ChainSpec:
     """The chain that the nodes run. Raises InvalidGenesis where the numbers make none."""
+    if not any(member.key is not None and member.stake > 0 for member in scenario.nodes):
+        raise InvalidGenesis("no node is a validator")
     wallets = [key("wallet", number) for number in range(WALLETS + 1)]
     owners = [*wallets, *(held for held in keys_of(scenario) if held is not None)]
     spec = ChainSpec(
