@@ -33,6 +33,7 @@ from blockchain.commands import (
     sample,
     send,
     signer,
+    simulate,
     status,
     testnet,
     tx,
@@ -69,6 +70,7 @@ COMMANDS: Final = (
     doctor,
     log_level,
     signer,
+    simulate,
     reset,
 )
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from blockchain.errors import ConfigError
 from blockchain.primitives.chain import Parameters
 from blockchain.simulator.byzantine.cast import ACTORS, ACTORS_MAX, Playing, draw_hostile
 from blockchain.simulator.draw_faults import draw_faults
-from blockchain.simulator.faults import Fault, Partition
+from blockchain.simulator.faults import Partition
 from blockchain.simulator.network import Links
-from blockchain.simulator.scenario import Member, Scenario
+from blockchain.simulator.scenario import Member, Scenario, check_names
+from blockchain.simulator.wishes import NO_WISHES, VALIDATORS_MAX, Wishes
 
 HEIGHTS: Final = 6  # of a run where nobody says how many
 STORM_MS: Final = 1_500  # a height, at most: most take a third, and some stand still until a fault ends
@@ -25,26 +25,12 @@ STORM_MIN_MS: Final = 8_000  # so that a short run meets a few faults too
 THIRD_STAKE: Final = 1_000  # of the node that is absent for good, with just under a third
 
 
-class Wishes(Struct, frozen=True, kw_only=True):
-    """What is not left to the seed; None: it is. `faults` come in addition to what is drawn, unless `is_calm`."""
-
-    validators: int | None = None
-    followers: int | None = None
-    byzantine: int | None = None
-    heights: int | None = None
-    loss: float | None = None
-    faults: tuple[Fault, ...] = ()
-    is_calm: bool = False
-
-
-NO_WISHES: Final = Wishes()
-
-
 def draw(seed: int, wishes: Wishes = NO_WISHES) -> Scenario:
-    """The scenario of a seed."""
+    """The scenario of a seed. Raises ConfigError where what is wished for does not fit."""
     heights = HEIGHTS if wishes.heights is None else wishes.heights
     is_demo = _rng(seed, "chain").random() < 0.3
-    storm_ms = max(STORM_MIN_MS, heights * STORM_MS)
+    storm_min_ms = max((partition.until_ms for partition in wishes.partitions), default=0)
+    storm_ms = max(STORM_MIN_MS, heights * STORM_MS, storm_min_ms)
     shape = _rng(seed, "shape").choices(("plain", "hostile", "halves", "third"), (45, 35, 10, 10))[0]
     if wishes.byzantine is not None:
         shape = "hostile" if wishes.byzantine else "plain"
@@ -53,7 +39,7 @@ def draw(seed: int, wishes: Wishes = NO_WISHES) -> Scenario:
     if shape == "halves" and not wishes.is_calm:
         faults = (*faults, _halves(nodes, storm_ms))
     links = _draw_links(_rng(seed, "links"))
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         nodes=nodes,
         is_demo=is_demo,
@@ -61,12 +47,15 @@ def draw(seed: int, wishes: Wishes = NO_WISHES) -> Scenario:
         links=links if wishes.loss is None else replace(links, loss=wishes.loss),
         skew_max_ms=_rng(seed, "skew").choice((0, 0, 100, 400)),
         load_ms=_rng(seed, "load").choice((60, 120, 300)),
-        faults=(*faults, *wishes.faults),
+        faults=(*faults, *wishes.partitions),
         hostile=_draw_hostile(seed, wishes, nodes) if shape == "hostile" else (),
         heights=heights,
         storm_ms=storm_ms,
-        absent=(0,) if shape == "third" else (),
+        storm_min_ms=storm_min_ms,
+        absent=(0,) if shape == "third" and sum(member.stake > 0 for member in nodes) > 1 else (),
     )
+    check_names(scenario)
+    return scenario
 
 
 def _rng(seed: int, part: str) -> Random:
@@ -78,6 +67,8 @@ def _draw_nodes(seed: int, wishes: Wishes, shape: str) -> tuple[Member, ...]:
     rng = _rng(seed, "nodes")
     drawn = rng.choice((4, 4, 4, 4, 4, 5, 5, 6, 7))
     validators = drawn if wishes.validators is None else wishes.validators
+    if validators > VALIDATORS_MAX:
+        raise ConfigError(f"{validators} validators: a set has {VALIDATORS_MAX}, and links from everybody to everybody")
     is_equal = rng.random() < 0.25 or shape == "halves"
     is_late = rng.random() < 0.15
     drawn = rng.choice((0, 0, 0, 0, 1, 1, 2))

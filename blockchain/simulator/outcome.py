@@ -81,11 +81,38 @@ def row(outcome: Outcome) -> str:
     return " ".join([*values, outcome.digest[:16]])
 
 
+PER_HEIGHTS: Final = ("rounds", "locks", "reproposals", "unlocks", "skips", "past_decisions", "evidence")
+
+
+def verdict(outcome: Outcome) -> str:
+    """What one run came to, in a line."""
+    sums = ", ".join(f"{name} {getattr(outcome, name)}" for name in COLUMNS[2:-1])
+    times = f"decided {outcome.decided_ms} ms after healing, {outcome.virtual_ms} ms in all"
+    return f"{sums}; {times}; digest {outcome.digest[:16]}"
+
+
 def total(outcomes: Sequence[Outcome]) -> str:
-    """What many runs exercised, in a line."""
+    """What many runs exercised, in lines."""
     sums = ", ".join(f"{name} {sum(getattr(outcome, name) for outcome in outcomes)}" for name in COLUMNS[2:-1])
     slowest = max((outcome.decided_ms for outcome in outcomes), default=0)
-    return f"{len(outcomes)} seeds: {sums}; slowest to decide after healing {slowest} ms"
+    per = ", ".join(f"{name} {value:g}" for name, value in per_thousand(outcomes).items())
+    decided = ", ".join(f"{round}: {heights}" for round, heights in enumerate(rounds_of(outcomes)))
+    return (
+        f"{len(outcomes)} seeds: {sums}; slowest to decide after healing {slowest} ms\n"
+        f"per 1,000 heights: {per}\nheights by the round that decided: {decided}"
+    )
+
+
+def per_thousand(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """How often what is seldom happened in 1,000 heights, at all nodes together."""
+    heights = max(sum(outcome.height for outcome in outcomes), 1)
+    return {name: round(1_000 * sum(getattr(one, name) for one in outcomes) / heights, 2) for name in PER_HEIGHTS}
+
+
+def rounds_of(outcomes: Sequence[Outcome]) -> list[int]:
+    """How many heights round 0 decided, round 1, …"""
+    rounds = max((len(outcome.rounds_of) for outcome in outcomes), default=0)
+    return [sum(one.rounds_of[at] for one in outcomes if at < len(one.rounds_of)) for at in range(rounds)]
 
 
 def count(world: World, healed_ms: int, decided_ms: int) -> Outcome:

@@ -90,7 +90,8 @@ class _Storm:
         """Whether it is time, or high enough for the rest to be decided after healing."""
         goal = max(self._scenario.heights - HEIGHTS_AFTER, 1)
         highest = max(node.store.head() for node in self._world.honest)
-        return self._world.time_ms >= self._scenario.storm_ms or highest >= goal
+        time_ms = self._world.time_ms
+        return time_ms >= self._scenario.storm_ms or (highest >= goal and time_ms >= self._scenario.storm_min_ms)
 
     def heal(self) -> None:
         """From now on everything arrives and every node that is there at all is up."""

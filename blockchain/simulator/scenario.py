@@ -38,9 +38,10 @@ class Member(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One run. Faults come and go until `storm_ms`, or until a node is at `heights`, if that is sooner; then all heals.
+    """Faults come and go until `storm_ms`, or until a node is near `heights`, if that is sooner; then all heals.
 
-    `absent` are nodes that never run, not even then. A client has something to send each `load_ms` or so.
+    That is not before `storm_min_ms`. `absent` are nodes that never run, not even then. A client has something to send
+    each `load_ms` or so.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hostile: tuple[Playing, ...] = ()  # validators, and the names of their actors
     heights: int
     storm_ms: int
+    storm_min_ms: int = 0
     absent: tuple[int, ...] = ()
 
 
@@ -104,7 +106,7 @@ def of_json(raw: bytes) -> Scenario:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ConfigError(f"no scenario: {error}") from None
     spec_of(scenario)
-    _check_names(scenario)
+    check_names(scenario)
     return scenario
 
 
@@ -122,8 +124,8 @@ def nodes_of(fault: Fault) -> frozenset[int]:
     return frozenset(named)
 
 
-def _check_names(scenario: Scenario) -> None:
-    """Each node and actor that is named is there."""
+def check_names(scenario: Scenario) -> None:
+    """Each node and actor that is named is there. Raises ConfigError."""
     named = {*scenario.absent, *(number for number, _ in scenario.hostile)}
     named.update(*(nodes_of(fault) for fault in scenario.faults))
     strange = sorted(number for number in named if not 0 <= number < len(scenario.nodes))

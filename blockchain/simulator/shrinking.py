@@ -20,6 +20,7 @@ from blockchain.simulator.scenario import Scenario
 from blockchain.simulator.world import Violation
 
 RUNS_MAX: Final = 200  # a run takes a second or so
+NOTHING: Final = Cuts()
 
 
 class Shrunk(Struct, frozen=True):
@@ -29,9 +30,9 @@ class Shrunk(Struct, frozen=True):
     runs: int
 
 
-def kind_of(violation: Violation) -> str:
+def kind_of(violation: str) -> str:
     """Which rule was broken: what is said before the first colon, without the numbers and ids of this run."""
-    told = str(violation).partition(": ")[2].partition(": ")[0]
+    told = violation.partition(": ")[2].partition(": ")[0]
     return " ".join(word for word in told.split() if not any(letter.isdigit() for letter in word))
 
 
@@ -40,17 +41,21 @@ def failure_of(scenario: Scenario) -> str:
     try:
         play(scenario, world_of(scenario))
     except Violation as violation:
-        return kind_of(violation)
+        return kind_of(str(violation))
     except InvalidGenesis:
         return ""
     return ""
 
 
 def shrink(
-    scenario: Scenario, failure: str, fails: Callable[[Scenario], str] = failure_of, runs_max: int = RUNS_MAX
+    scenario: Scenario,
+    failure: str,
+    cuts: Cuts = NOTHING,
+    fails: Callable[[Scenario], str] = failure_of,
+    runs_max: int = RUNS_MAX,
 ) -> Shrunk:
-    """The cuts after which a scenario still fails like that."""
-    search = _Search(scenario, failure, fails, runs_max)
+    """More cuts, after which a scenario still fails like that."""
+    search = _Search(scenario, cuts, failure, fails, runs_max)
     while search.has_got_on:
         search.has_got_on = False
         for proposals in (_fewer_faults, _fewer_actors, _fewer_nodes, _lower, _calmer):
@@ -59,9 +64,11 @@ def shrink(
 
 
 class _Search:
-    def __init__(self, scenario: Scenario, failure: str, fails: Callable[[Scenario], str], runs_max: int) -> None:
+    def __init__(
+        self, scenario: Scenario, cuts: Cuts, failure: str, fails: Callable[[Scenario], str], runs_max: int
+    ) -> None:
         self.scenario = scenario
-        self.cuts = Cuts()
+        self.cuts = cuts
         self.runs = 0
         self.has_got_on = True
         self._failure = failure

@@ -79,6 +79,7 @@ class World:
         self.by_id = {node.id: node for node in self.nodes}
         self.transcript: list[str] = []
         self.events: list[tuple[int, NodeEvent]] = []  # (node, what happened)
+        self.event_ms: list[int] = []  # when each of them did
         self.replies: dict[Token, tuple[SubmissionResult, ...]] = {}
         self.frames = sha256()  # over every frame that was sent, so that runs compare to the byte
         self.signed: dict[tuple[int, int, int, int], Signable] = {}  # by (node, height, round, step)
@@ -314,6 +315,7 @@ class World:
 
     def _on_event(self, node: Node, event: NodeEvent) -> None:
         self.events.append((node.number, event))
+        self.event_ms.append(self.time_ms)
         self.note(node, _line(event))
         if isinstance(event, SigningStopped):
             attend(self, node)

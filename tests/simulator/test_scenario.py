@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.errors import ConfigError, InvalidGenesis
-from blockchain.simulator.drawing import Wishes, draw
+from blockchain.simulator.drawing import draw
 from blockchain.simulator.scenario import SCENARIO_BYTES_MAX, Member, of_json, spec_of, to_json
+from blockchain.simulator.wishes import Wishes
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,6 +1,6 @@
 """Random worlds: agreement in each, decisions after healing, and the same bytes from the same seed.
 
-A seed that fails names itself; `python -m blockchain.simulator --seeds N --transcript` plays it again. The seeds are
+A seed that fails names itself; `python -m blockchain simulate --seed N --heights 6` plays it again. The seeds are
 dealt to tests so that workers can share them; whichever test ends last sums up what all of them exercised. `SEEDS=200`
 plays more of them than fit into everybody's five minutes.
 """
@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     seen = set()
     for hash_seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-m", "blockchain.simulator", "--seeds", "1-3"],
+            [sys.executable, "-m", "blockchain", "simulate", "--seed", "1", "--runs", "2", "--heights", "4"],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,

@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from blockchain.errors import ConfigError
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.simulator.cuts import Cuts, cut, cuts_of, words_of
-from blockchain.simulator.drawing import Wishes, draw
+from blockchain.simulator.drawing import draw
 from blockchain.simulator.faults import Crash, Partition
 from blockchain.simulator.playing import play, world_of
 from blockchain.simulator.scenario import Scenario
 from blockchain.simulator.shrinking import failure_of, kind_of, shrink
+from blockchain.simulator.wishes import Wishes
 from blockchain.simulator.world import Violation
 
 HALVES = Partition(at_ms=600, until_ms=6_000, groups=((0, 1), (2, 3, 4)))
@@ -31,19 +32,19 @@ def needs(scenario: Scenario) -> str:
 
 
 def test_all_that_a_failure_does_not_need_goes() -> None:
-    shrunk = shrink(SCENARIO, "fork", needs)
+    shrunk = shrink(SCENARIO, "fork", fails=needs)
     left = cut(SCENARIO, shrunk.cuts)
     assert needs(left) == "fork"
     assert (len(left.nodes), len(left.faults), left.heights, left.links.loss) == (3, 1, 3, 0.0)
-    assert shrink(SCENARIO, "fork", needs) == shrunk
+    assert shrink(SCENARIO, "fork", fails=needs) == shrunk
 
 
 def test_another_failure_does_not_count() -> None:
-    assert shrink(SCENARIO, "fork", lambda _: "halted").cuts == Cuts()
+    assert shrink(SCENARIO, "fork", fails=lambda _: "halted").cuts == Cuts()
 
 
 def test_it_gives_up_after_so_many_runs() -> None:
-    assert shrink(SCENARIO, "fork", needs, runs_max=2).runs == 2
+    assert shrink(SCENARIO, "fork", fails=needs, runs_max=2).runs == 2
 
 
 def test_who_is_left_keeps_key_and_stake_and_its_part() -> None:
@@ -74,7 +75,7 @@ def test_a_planted_bug_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> N
     scenario = replace(SCENARIO, hostile=(), links=calm, heights=9, faults=(replace(HALVES, at_ms=1),))
     with pytest.raises(Violation) as caught:
         play(scenario, world_of(scenario))
-    failure = kind_of(caught.value)
+    failure = kind_of(str(caught.value))
     assert failure == "nodes and made different blocks final at height"
     shrunk = shrink(scenario, failure, runs_max=6)
     left = cut(scenario, shrunk.cuts)
