@@ -6,6 +6,7 @@
 # make twins   all Twins scenarios, some ten minutes (JOBS= SAMPLE= SEED=; MUTANT= with a bug planted, or all)
 # make power-cuts  look at what thousands of power cuts may leave of a disk (CUTS=20000 JOBS=2 SEED=)
 # make kills   kill a validator, and what an operator does, at each of a hundred points (KILLS=20 JOBS=2 SEED=)
+# make endurance an hour of load, and whether memory and descriptors stay flat (MINUTES=60)
 #
 # Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
 # Without make, on Windows for one, CONTRIBUTING.md has the same steps.
@@ -126,3 +127,9 @@ api-fuzz: setup-fuzz
 .PHONY: kills
 kills: setup
 	$(BIN)/python -m tests.processes.kills
+
+# What four validators need over an hour at 80 % of what they carry; writes docs/endurance.md with its plot.
+endurance: setup
+	MINUTES=$(MINUTES) $(BIN)/python -m tests.endurance
+
+.PHONY: endurance

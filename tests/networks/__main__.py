@@ -10,19 +10,24 @@ import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Final
 
+import httpx
 import msgspec
 
+from blockchain.errors import BlockchainError
 from tests.networks.manifest import Manifest, draw, from_json, summary, to_json
 from tests.networks.play import Outcome, play
 from tests.record_lines import append_record
 
 _SEEDS: Final = 2**32
+# A claim that does not hold; a node that does not end, or does not answer where it has to.
+_FAILURES: Final = (AssertionError, subprocess.TimeoutExpired, BlockchainError, httpx.HTTPError)
 
 
 def main() -> int:
@@ -55,7 +60,7 @@ def _play(manifest: Manifest) -> Outcome | None:
     try:
         with (folder / "ends_of_logs").open("w", encoding="utf-8") as ends, redirect_stderr(ends):
             outcome = play(manifest, folder)
-    except AssertionError as error:
+    except _FAILURES as error:
         print(f"  FAILED: {error}\n  load of this machine: {load_average()}; its logs: {folder}", flush=True)
         print(f"  again: make networks NETWORK_SEED={manifest.seed}", flush=True)
         append_record("networks", _line(manifest, failed=str(error)))

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from subprocess import TimeoutExpired
 from typing import Final
 
+import httpx
+
 from tests.networks.build import Built
 from tests.networks.manifest import Blow
+from tests.networks.processor import Processor
 from tests.processes.network import Network
 from tests.processes.node_process import NodeProcess
 from tests.processes.proxy import Cut, between
@@ -79,6 +82,7 @@ def recovery(net: Network, nodes: list[NodeProcess], look: Callable[[], None]) -
     `look` is called between. Raises AssertionError for a node that never does, with what it says of itself.
     """
     started = time.monotonic()
+    processor = Processor(nodes)
     goal = net.height() + BLOCKS
     took: dict[str, float] = {}
     words: dict[str, str] = {}
@@ -96,7 +100,9 @@ def recovery(net: Network, nodes: list[NodeProcess], look: Callable[[], None]) -
         wait_until("the network is well again", is_well, GIVEN_UP_SECONDS)
     except AssertionError as error:
         ailing = "; ".join(f"{name}: {why}" for name, why in words.items() if why)
-        raise AssertionError(f"{error}, to hold block {goal}: {ailing}") from None
+        ran, waited = processor.seconds()
+        told = f"its nodes ran for {ran} s and waited for a processor for {waited} s"
+        raise AssertionError(f"{error}, to hold block {goal}; {told}; {ailing}") from None
     return took
 
 
@@ -106,5 +112,8 @@ def _ails(node: NodeProcess, goal: int) -> str:
         return "does not answer"
     if status.height < goal:
         return f"at height {status.height} with {status.peers} peers, waiting for {status.waiting_for}"
-    failed = node.failed_checks()
+    try:
+        failed = node.failed_checks()
+    except httpx.HTTPError:
+        return "does not answer"
     return "; ".join(f"{name}: {why}" for name, why in failed.items())

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from blockchain.client import Client
 from blockchain.client.answers import Block
 from blockchain.commands.keyring import PROJECT
 from blockchain.commands.processes import clean_environment
@@ -19,7 +20,8 @@ from tests.processes.waiting import wait_until
 
 _END_SECONDS: Final = 20.0
 _CHECK_SECONDS: Final = 300.0
-_PAGE: Final = 100
+_NEWEST: Final = 20
+_ANSWER_SECONDS: Final = 60.0  # a page of a hundred full blocks, of a node that nobody hurries any more
 _LOOKED_AT_MAX: Final = 50  # transactions that are asked for one by one, of each node
 # What no crash of another node explains, and no cut.
 _BAD_EVENTS: Final = frozenset({"halted", "evidence_found", "block_rejected", "signature_refused", "signing_stopped"})
@@ -32,15 +34,15 @@ class Finality:
     def __init__(self) -> None:
         self.blocks: dict[int, tuple[str, str]] = {}
 
-    def look(self, node: NodeProcess) -> None:
+    def look(self, name: str, client: Client) -> None:
         """At its newest ones."""
-        self._note(node.name, node.client.blocks(limit=_PAGE).blocks)
+        self._note(name, client.blocks(limit=_NEWEST).blocks)
 
-    def note_all(self, node: NodeProcess) -> Iterator[Block]:
+    def note_all(self, name: str, client: Client) -> Iterator[Block]:
         first: int | None = 1
         while first is not None:
-            page = node.client.block_range(first)
-            self._note(node.name, page.blocks)
+            page = client.block_range(first)
+            self._note(name, page.blocks)
             yield from page.blocks
             first = page.next
 
@@ -61,15 +63,17 @@ def wait_all_decided(nodes: list[NodeProcess]) -> None:
 
     wait_until("empty pools, and nobody behind", look, 3 * RECOVERY_SECONDS)
     for node in nodes:
-        assert not node.failed_checks(), f"{node.name} is not ready: {node.failed_checks()}"
+        failed = node.failed_checks()
+        assert not failed, f"{node.name} is not ready: {failed}"
 
 
 def check_transactions(nodes: list[NodeProcess], acknowledged: set[str], finality: Finality) -> Counter[str]:
     """All hold the same blocks; all that was acknowledged is final, or refused with a reason. How many of each."""
     ends: Counter[str] = Counter()
     for node in nodes:
-        final: Counter[str] = Counter()
-        final.update(one.id for block in finality.note_all(node) for one in block.transactions)
+        with Client(node.client.url, _ANSWER_SECONDS) as client:
+            blocks = finality.note_all(node.name, client)
+            final = Counter(one.id for block in blocks for one in block.transactions)
         twice = [one for one, count in final.items() if count > 1]
         assert not twice, f"{node.name} holds {len(twice)} transactions twice"
         missing = sorted(acknowledged - set(final))

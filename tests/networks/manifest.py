@@ -26,6 +26,7 @@ CUTS: Final[tuple[CutName, ...]] = ("REFUSED", "SILENT", "HELD")
 LONG_MS: Final = 10_000  # for how long a node stands still, or is cut off
 SHORT_MS_MAX: Final = 3_000  # for how long one is down that was killed or told to end
 BLOWS_PER_NODE: Final = (0, 1, 1, 2)  # as likely as they stand here
+RATES: Final = (5, 20, 40)  # transactions a second: what nine nodes bear that share two processors
 STAKE_MIN: Final = 500
 STAKE_MAX: Final = 1_500
 
@@ -99,7 +100,7 @@ def draw(seed: int) -> Manifest:
         parameters=_draw_parameters(chance),
         nodes=(*early, *late),
         rounds=tuple(rounds),
-        load=_draw_load(chance),
+        load=_draw_load(chance, len(early) + len(late)),
         look_s=chance.choice((0, 0, 2, 4)),
     )
 
@@ -190,10 +191,11 @@ def _draw_blow(chance: random.Random, node: int, plan: NodePlan, topology: Topol
     return Blow(node, kind, chance.choice(CUTS) if kind == "cut" else "")
 
 
-def _draw_load(chance: random.Random) -> LoadPlan:
+def _draw_load(chance: random.Random, clients: int) -> LoadPlan:
+    batch = chance.choice((1, 4, 10))
     return LoadPlan(
-        batch=chance.choice((1, 4, 10)),
-        pause_ms=chance.choice((200, 500, 1_000)),
+        batch=batch,
+        pause_ms=1_000 * batch * clients // chance.choice(RATES),
         fee=chance.choice((0, 1, 5)),
         stakers=chance.choice((0, 1, 2)),
     )
@@ -204,7 +206,7 @@ def _draw_parameters(chance: random.Random) -> Parameters:
     step_ms = chance.choice((300, 500, 1_000))
     return Parameters(
         block_threshold=chance.choice((1, 1, 5)),
-        block_max_transactions=chance.choice((20, 200, 1_000)),
+        block_max_transactions=chance.choice((50, 200, 1_000)),
         block_max_wait_ms=chance.choice((100, 300, 1_000)),
         heartbeat_ms=chance.choice((None, 500, 2_000)),
         stake_delay=chance.choice((8, 16, 32)),

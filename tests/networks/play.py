@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from blockchain.errors import NodeUnreachable
 from tests.networks.blows import RECOVERY_SECONDS, begin, end, recovery
 from tests.networks.build import Built, built
 from tests.networks.claims import Finality, check_logs, check_stores, check_transactions, end_all, wait_all_decided
 from tests.networks.ears import ears
 from tests.networks.manifest import Manifest, Round
+from tests.networks.processor import Processor
 from tests.networks.stakers import Staker, staking
 from tests.processes.load import Load, Pace, load
 from tests.processes.node_process import HOST
@@ -29,6 +31,8 @@ class Healed(Struct, frozen=True):
     blows: tuple[str, ...]
     seconds: float
     slowest: str
+    ran_s: float  # all nodes together, until all were well
+    waited_s: float  # for a processor, the same
     joined: tuple[str, ...] = ()
 
 
@@ -73,7 +77,7 @@ class _Play:
         check_stores(self._net, self._nodes)
         assert heard.contradictions == [], f"signed twice: {heard.contradictions}"
         assert running.refused == [], f"refused: {running.refused[:3]}"
-        late = [f"{one.seconds:.1f} s after {', '.join(one.blows)} ({one.slowest})" for one in healed if _is_late(one)]
+        late = [_in_words(one) for one in healed if one.seconds > RECOVERY_SECONDS]
         assert not late, f"well again only {'; '.join(late)}"
         return Outcome(
             healed=healed,
@@ -110,9 +114,10 @@ class _Play:
         time.sleep(one.lasts_ms / 1_000)
         for blow in sorted(one.blows, key=lambda blow: blow.kind != "disk"):  # which may have to be waited for
             end(self._made, blow)
+        processor = Processor(self._nodes)
         took = recovery(self._net, self._nodes, self._look)
         slowest = max(took, key=lambda name: took[name])
-        healed = Healed(tuple(map(str, one.blows)), round(took[slowest], 1), slowest, joined)
+        healed = Healed(tuple(map(str, one.blows)), round(took[slowest], 1), slowest, *processor.seconds(), joined)
         self._tell(number, one, healed)
         return healed
 
@@ -129,17 +134,21 @@ class _Play:
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             for node in self._nodes:
-                if node.status() is not None:
-                    self._finality.look(node)
+                with suppress(NodeUnreachable):
+                    self._finality.look(node.name, node.client)
 
     def _tell(self, number: int, one: Round, healed: Healed) -> None:
         joined = f", {', '.join(healed.joined)} joins" if healed.joined else ""
         print(
-            f"  {number + 1}. {', '.join(healed.blows)} for {one.lasts_ms / 1_000:.1f} s{joined}: "
-            f"well again after {healed.seconds:.1f} s ({healed.slowest} last), height {self._net.height()}",
+            f"  {number + 1}. {', '.join(healed.blows)} for {one.lasts_ms / 1_000:.1f} s{joined}: well again after "
+            f"{healed.seconds:.1f} s ({healed.slowest} last; the nodes ran {healed.ran_s:.1f} s and waited for a "
+            f"processor {healed.waited_s:.1f} s), height {self._net.height()}",
             flush=True,
         )
 
 
-def _is_late(healed: Healed) -> bool:
-    return healed.seconds > RECOVERY_SECONDS
+def _in_words(late: Healed) -> str:
+    return (
+        f"{late.seconds:.1f} s after {', '.join(late.blows)} ({late.slowest} last; the nodes ran {late.ran_s:.1f} s "
+        f"and waited for a processor {late.waited_s:.1f} s)"
+    )
