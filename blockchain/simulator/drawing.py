@@ -108,11 +108,14 @@ def _halves(nodes: tuple[Member, ...], storm_ms: int) -> Partition:
 
 
 def _draw_parameters(rng: Random, *, is_demo: bool) -> Parameters:
+    stake_delay = rng.randint(0, 2) if is_demo else rng.choice((8, 8, 12))
     return Parameters(
         block_threshold=rng.randint(1, 3),
         block_max_transactions=rng.choice((3, 4, 8, 50)),
         block_max_wait_ms=rng.choice((None, 300, 1_000)),
-        stake_delay=rng.randint(0, 2) if is_demo else rng.choice((8, 8, 12)),
+        stake_delay=stake_delay,
+        unbonding_blocks=rng.choice((1, 3, 1_000)) if is_demo else rng.choice((stake_delay + 2, 1_000)),
+        unbonding_ms=rng.choice((2_000, 10_000, 1_000_000_000)),
         propose_timeout_ms=rng.choice((150, 300, 600)),
         propose_delta_ms=rng.choice((50, 100, 200)),
         prevote_timeout_ms=rng.choice((100, 200)),

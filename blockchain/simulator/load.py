@@ -21,6 +21,8 @@ from blockchain.wallet import Wallet
 
 FRESH_MS: Final = 1_500  # between two deliveries of fresh load
 
+LEAVES: Final = 10  # of a validator's stake, which is some hundred
+
 
 class Promise(Struct, frozen=True):
     """A transaction that a node acknowledged: durable there, and final or refused with a reason one day."""
@@ -41,8 +43,9 @@ class Load:
         self._fresh_nonce = 0
         self._fresh_ms = -FRESH_MS
         members = {validator.address for validator in world.spec.validators}
-        owners = (Wallet(held, genesis_hash) for node in world.nodes for held in node.keys.values())
+        owners = [Wallet(held, genesis_hash) for node in world.nodes for held in node.keys.values()]
         self._joiners = [owner for owner in owners if owner.address not in members]
+        self._leavers = [owner for owner in owners if owner.address in members][:1]  # part of whose stake comes back
         self._sent: list[VerifiedTransaction] = []
         self._asked: list[tuple[Token, int, list[VerifiedTransaction]]] = []  # and of which node
 
@@ -61,6 +64,8 @@ class Load:
         node = self._rng.choice(self._world.nodes)
         if self._joiners and node.core is not None:
             self._submit(node, [self._joiners.pop().stake(300, 0)])
+        if self._leavers and node.core is not None:
+            self._submit(node, [self._leavers.pop().unstake(LEAVES, 0)])
         wallet = self._rng.choice(self._wallets)
         self._submit(node, list(self._transactions(node, wallet)))
 
@@ -107,15 +112,15 @@ class Load:
         kind = rng.random()
         if kind < 0.1:
             return wallet.stake(rng.randint(5, 40), nonce, fee, expiry)
-        if kind < 0.15:
+        if kind < 0.2:
             return self._own_stake(wallet, nonce, fee)
-        if kind < 0.25 and wallet is self._wallets[0]:
+        if kind < 0.3 and wallet is self._wallets[0]:
             return wallet.exchange(self._recipient(), rng.randint(1, 50), nonce, fee, expiry)
         return wallet.transfer(self._recipient(), rng.randint(1, 50), nonce, fee, expiry)
 
     def _own_stake(self, wallet: Wallet, nonce: int, fee: int) -> VerifiedTransaction:
         """What applies only for who has staked; a wallet runs no node, so its key votes nowhere."""
-        match self._rng.choice(("unstake", "rotate", "pause", "resume")):
+        match self._rng.choice(("unstake", "unstake", "rotate", "pause", "resume")):
             case "unstake":
                 return wallet.unstake(self._rng.randint(1, 40), nonce, fee)
             case "pause":

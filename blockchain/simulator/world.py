@@ -18,6 +18,7 @@ from typing import Final
 
 from blockchain.consensus.signing import position_of
 from blockchain.errors import PeerFault
+from blockchain.node.checkpoint import Vouched
 from blockchain.node.core import Core
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.verify import verify_frame
@@ -57,6 +58,7 @@ from blockchain.simulator.network import Links, Network
 from blockchain.simulator.node import Node
 from blockchain.simulator.operator import attend
 
+VOUCHED: Final = Vouched(genesis=True)  # by all operators: where stake unbonds in seconds, every chain is old
 EVENTS_MAX: Final = 5_000_000  # of one run; more means that something spins
 
 
@@ -126,7 +128,7 @@ class World:
         node.pace.forget()
         node.scores = Scores()
         self.connections.on_gone(self, node)
-        node.core = Core(self.spec, node.store, frozenset(node.keys), caution=node.caution)
+        node.core = Core(self.spec, node.store, frozenset(node.keys), VOUCHED, node.caution)
         self.note(node, "started")
         self.feed(node, Started(tuple(node.records.values()), node.number << 32 | node.life))
         self.connections.on_started(self, node)
