@@ -4,6 +4,7 @@
 # make mutants plant bugs one by one in a copy and see each caught by a test (ONLY=name,name JOBS=2)
 # make networks  generated networks of real processes, with fresh seeds (NETWORKS=24)
 # make twins   all Twins scenarios, some ten minutes (JOBS= SAMPLE= SEED=; MUTANT= with a bug planted, or all)
+# make forks   more than a third hostile: is who made each fork named? (PLOTS=100 JOBS=2 SEED=)
 # make power-cuts  look at what thousands of power cuts may leave of a disk (CUTS=20000 JOBS=2 SEED=)
 # make kills   kill a validator, and what an operator does, at each of a hundred points (KILLS=20 JOBS=2 SEED=)
 # make endurance an hour of load, and whether memory and descriptors stay flat (MINUTES=60)
@@ -133,3 +134,8 @@ endurance: setup
 	MINUTES=$(MINUTES) $(BIN)/python -m tests.endurance
 
 .PHONY: endurance
+
+# More than a third hostile: PLOTS forks of each kind (100), SEED=, JOBS=; does what the honest hold name enough of them?
+.PHONY: forks
+forks: setup
+	@PLOTS="$(PLOTS)" SEED="$(SEED)" JOBS="$(JOBS)" $(BIN)/python -m tests.simulator.forks
