@@ -139,3 +139,9 @@ endurance: setup
 .PHONY: forks
 forks: setup
 	@PLOTS="$(PLOTS)" SEED="$(SEED)" JOBS="$(JOBS)" $(BIN)/python -m tests.simulator.forks
+
+# Slow, endless, flooding, crowding and deaf clients at one of four validators, SECONDS for each attack. Linux only.
+hostile-clients: setup
+	@$(BIN)/python -m tests.hostile --seconds=$(or $(SECONDS),20) $(if $(ONLY),--only=$(ONLY))
+
+.PHONY: hostile-clients

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from random import Random
 from urllib.parse import unquote
@@ -91,8 +92,12 @@ async def _answer(target: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
     }
     sent: list[Message] = []
 
+    pieces: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not pieces:
+            await asyncio.Event().wait()  # the client stays
+        return pieces.pop()
 
     async def send(message: Message) -> None:
         sent.append(message)
