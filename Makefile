@@ -5,6 +5,7 @@
 # make networks  generated networks of real processes, with fresh seeds (NETWORKS=24)
 # make twins   all Twins scenarios, some ten minutes (JOBS= SAMPLE= SEED=; MUTANT= with a bug planted, or all)
 # make forks   more than a third hostile: is who made each fork named? (PLOTS=100 JOBS=2 SEED=)
+# make scale   networks of up to 1,000 simulated validators, measured for docs/scale.md (VALIDATORS="100 1000" HEIGHTS=3)
 # make power-cuts  look at what thousands of power cuts may leave of a disk (CUTS=20000 JOBS=2 SEED=)
 # make kills   kill a validator, and what an operator does, at each of a hundred points (KILLS=20 JOBS=2 SEED=)
 # make endurance an hour of load, and whether memory and descriptors stay flat (MINUTES=60)
@@ -98,6 +99,12 @@ networks: setup
 .PHONY: twins
 twins: setup
 	@JOBS="$(JOBS)" SAMPLE="$(SAMPLE)" SEED="$(SEED)" MUTANT="$(MUTANT)" $(BIN)/python -m tests.simulator.all_twins
+
+# A line for each size in tests/records/scale.jsonl, and from the newest ones docs/scale.md and docs/scale.svg.
+.PHONY: scale
+scale: setup
+	HEIGHTS="$(or $(HEIGHTS),3)" PEERS="$(or $(PEERS),4)" SEED="$(or $(SEED),1)" $(BIN)/python -m benchmarks.scale $(VALIDATORS)
+	$(BIN)/python -m benchmarks.scale_docs
 
 # The power goes at thousands of moments (CUTS=20000 JOBS=2 SEED=); what has to hold then: tests/powercuts.
 .PHONY: power-cuts

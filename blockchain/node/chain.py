@@ -120,11 +120,14 @@ class Chain:
     # ------------------------------------------------------------------------------------------------ loading
 
     def _write_genesis(self) -> tuple[tuple[bytes, bytes | None], ...]:
-        """The state before block 1; it reaches the store with that block."""
+        """The state before block 1; it reaches the store with that block.
+
+        It is built at once: an empty tree that grows by it would be laid out anew with each doubling.
+        """
         overlay = Overlay(self._final)
         self.ledger.genesis(overlay)
         changes = tuple(sorted(overlay.changes().items()))
-        self._final.commit(overlay)
+        self._final = FinalState((key, value) for key, value in changes if value is not None)
         return changes
 
     def _load_head(self) -> tuple[Head, ValidatorSet, Hash32]:

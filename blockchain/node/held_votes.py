@@ -15,11 +15,12 @@ from blockchain.primitives.vote import Vote
 
 AT_ONCE_MAX: Final = 50  # validators, up to whom a vote goes at once: nothing is gained that is worth a delay
 VALIDATORS_PER_MS: Final = 20  # 100: 5 ms, 1,000: 50 ms a hop, less than the way between two continents
+HOLD_MS_MAX: Final = 100  # of the largest sets: several hops must fit into a time-out of a second
 
 
 def hold_ms(validators: int) -> int:
     """For how long a vote may be held back in a set of so many; 0: not at all."""
-    return 0 if validators <= AT_ONCE_MAX else validators // VALIDATORS_PER_MS
+    return 0 if validators <= AT_ONCE_MAX else min(validators // VALIDATORS_PER_MS, HOLD_MS_MAX)
 
 
 class HeldVotes:

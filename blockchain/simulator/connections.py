@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from blockchain.simulator.world import World
 
 HANDSHAKE_MS: Final = 200  # from the decision to dial until both sides speak: some round trips of a wide area
-SEEDS: Final = 4  # addresses that a node knows when it starts
+SEEDS: Final = 2  # addresses that a node knows when it starts
 INBOUND_MAX: Final = 128  # connections that others made, as in production
 
 

@@ -349,7 +349,7 @@ def test_votes_of_a_height_that_is_long_over_are_not_sent_any_more(monkeypatch: 
     assert bench.gossip.spread_votes() == []
 
 
-@pytest.mark.parametrize(("validators", "ms"), [(1, 0), (50, 0), (51, 2), (100, 5), (1_000, 50)])
+@pytest.mark.parametrize(("validators", "ms"), [(1, 0), (50, 0), (51, 2), (100, 5), (1_000, 50), (10_000, 100)])
 def test_how_long_a_vote_waits_for_others(validators: int, ms: int) -> None:
     assert held_votes.hold_ms(validators) == ms
 
