@@ -15,15 +15,19 @@ from typing import Final
 PROJECT: Final = Path(__file__).resolve().parent.parent
 
 
-def append_record(target: str, figures: Mapping[str, object]) -> None:
-    """Append one line: the time, the commit, the package's tree, and the figures."""
-    line = {
+def sitting() -> dict[str, object]:
+    """What a line begins with: the time, the commit and the package's tree as they are now."""
+    return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--short=12", "HEAD"),
         "tree": _git("rev-parse", "--short=12", "HEAD:blockchain"),
         "is_changed": bool(_git("status", "--porcelain", "--", "blockchain")),
-        **figures,
     }
+
+
+def append_record(target: str, figures: Mapping[str, object]) -> None:
+    """Append one line: the words of this moment, or of another that are among the figures, and the figures."""
+    line = {**sitting(), **figures}
     path = PROJECT / "tests" / "records" / f"{target}.jsonl"
     path.parent.mkdir(exist_ok=True)
     with path.open("a", encoding="utf-8") as file:

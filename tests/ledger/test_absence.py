@@ -8,6 +8,7 @@ from blockchain.ledger.absence import is_over_limit, missed_ever
 from blockchain.ledger.records import Misses, due_suspensions, misses_of, totals_of
 from blockchain.ledger.state import Overlay
 from blockchain.primitives.chain import GenesisValidator
+from blockchain.primitives.records import Pause as PauseOfHolder
 from blockchain.primitives.transaction import Pause, Resume, Unstake
 from blockchain.seams import Penalty
 from tests.ledger.one_ledger import Chain
@@ -141,6 +142,15 @@ def test_a_pause_is_no_absence() -> None:
     chain.blocks(2 + DELAY)
     for _ in range(8):
         assert chain.block(absent=["s"]).absent == ()
+
+
+def test_who_keeps_its_seat_in_its_pause_misses_nothing() -> None:
+    """In the block of its PAUSE so much stake leaves that there is no room for it to be away: it is still excused."""
+    chain = chain_of(stake=100, pause_blocks_max=8, active_share_min_bp=7_000)
+    chain.block(chain.send("s", Pause(8)), chain.send("v", Unstake(500)))
+    chain.blocks(2 + DELAY)
+    assert chain.holder("s").pause == PauseOfHolder(4, 12) and chain.stake("s", chain.head) == 100
+    assert chain.block(absent=["s"]).absent == ()
 
 
 def test_who_missed_before_its_pause_is_suspended_only_after_it() -> None:

@@ -72,6 +72,15 @@ def test_what_left_in_the_same_block_is_taken_from_too_and_is_one_entry() -> Non
     assert chain.holder("w").unbonding == (Unbonding(909 - 90, 3),)
 
 
+def test_what_left_before_the_offence_was_shown_is_taken_from_too() -> None:
+    """Else whoever means to sign against itself takes its stake back first."""
+    chain = chain_of()
+    chain.block(chain.send("w", Unstake(105)))
+    settlement = chain.block(offenders=["w"])
+    assert settlement.penalties[0].amount == 80 + 10
+    assert chain.holder("w").unbonding == (Unbonding(105 - 10, 3), Unbonding(804 - 80, 4))
+
+
 def test_a_penalty_of_all_leaves_nothing_to_unbond() -> None:
     chain = chain_of(slash_bp=10_000)
     chain.block(chain.send("w", Unstake(9)))

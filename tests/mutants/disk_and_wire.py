@@ -161,7 +161,7 @@ MUTANTS: Final = (
     Mutant(
         "effects_do_not_wait_for_the_write",
         "what is told and signed leaves while the disk is still busy with what it depends on",
-        "tests/processes/test_kill_points.py::test_a_validator_killed_between_signing_and_sending_never_contradicts_itself",
+        "tests/runtime/test_service.py::test_a_client_is_answered_when_its_transaction_is_on_the_disk",
         (
             Change(
                 _SERVICE,
@@ -197,7 +197,7 @@ MUTANTS: Final = (
     Mutant(
         "ephemeral_keys_not_signed",
         "somebody in between makes a channel with each side, and reads and changes all",
-        "tests/runtime/test_handshake.py::test_frames_of_another_handshake_do_not_serve",
+        "tests/runtime/test_handshake.py::test_who_stands_in_between_with_keys_of_its_own_is_found_out",
         (Change(_HANDSHAKE, "                *(dialler.ephemeral, listener.ephemeral),\n", ""),),
     ),
     Mutant(

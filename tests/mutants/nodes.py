@@ -302,14 +302,14 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
-        "a_wrong_block_of_the_validators_is_asked_for_again",
-        "where two thirds have signed what is wrong, a node goes on asking instead of saying so and ending",
+        "a_wrong_block_of_the_validators_is_its_peers_fault",
+        "where two thirds have signed what is wrong, a node bans all honest peers one by one and says nothing",
         "tests/node/test_sync.py::test_a_wrong_block_that_the_validators_signed_stops_the_node_and_blames_no_peer",
         (
             Change(
                 _SYNC,
-                '            self.stop()\n            why = f"block',
-                '            why = f"block',
+                "return [Write(Batch(halted=why)), Emit(Halted(why)), Halt(why)]",
+                'return self._blame(Penalize(kept.peer, "bad_certificate", why))',
             ),
         ),
     ),
@@ -352,7 +352,7 @@ MUTANTS: Final = (
     Mutant(
         "answered_before_it_is_durable",
         "a power cut takes away what a client was told is safe",
-        "tests/simulator/test_stories.py::test_a_refusal_at_the_door_is_durable_before_it_is_told",
+        "tests/node/test_admission.py::test_first_it_is_written_then_answered_then_told_to_peers",
         (
             Change(
                 _ADMISSION,

@@ -28,7 +28,7 @@ from blockchain.commands.processes import interruptible
 from tests.mutants.copies import Commands, Done, Stopped, copy_with, make_pattern
 from tests.mutants.planted import Mutant, NotPlantable
 from tests.mutants.register import REGISTERS
-from tests.record_lines import append_record
+from tests.record_lines import append_record, sitting
 from tests.test_demo import three_free_ports
 
 PROJECT: Final = Path(__file__).resolve().parent.parent.parent
@@ -153,7 +153,7 @@ def run(arguments: argparse.Namespace) -> int:
     commands = Commands()
     folder = Path(tempfile.mkdtemp(prefix="blockchain-mutants-"))
     is_demo_run = register.is_demo_run and not arguments.without_demo
-    began = time.monotonic()
+    began, begun = time.monotonic(), sitting()
     tried: list[Tried] = []
     try:
         with interruptible():
@@ -170,23 +170,24 @@ def run(arguments: argparse.Namespace) -> int:
         commands.stop()
         shutil.rmtree(folder, ignore_errors=True)
     if tried:
-        _conclude(arguments.register, tried, is_demo_run=is_demo_run, seconds=round(time.monotonic() - began))
+        begun |= {"tried": len(tried), "is_demo_run": is_demo_run, "seconds": round(time.monotonic() - began)}
+        append_record(arguments.register, begun | _conclude(tried, is_demo_run=is_demo_run))
     if len(tried) < len(chosen):
         return ENDED
     return 0 if all(one.verdict is Verdict.CAUGHT for one in tried) else 1
 
 
-def _conclude(register: str, tried: Sequence[Tried], *, is_demo_run: bool, seconds: int) -> None:
-    """Print and record what came out, also of a run that was ended: the rest may be tried another time."""
-    names = {verdict: sorted(one.mutant.name for one in tried if one.verdict is verdict) for verdict in Verdict}
+def _conclude(tried: Sequence[Tried], *, is_demo_run: bool) -> dict[str, list[str]]:
+    """Print what came out, also of a run that was ended: the rest may be tried another time. Returns who fared how."""
     for one in tried:
         if one.said:
             print(f"\n{one.mutant.name}: {one.verdict.value}, {one.mutant.caught_by}\n{one.said}")
-    caught = len(names[Verdict.CAUGHT])
-    with_demo = ", the demo passed with each" if is_demo_run else ", the demo was not run"
-    print(f"\n{caught} of {len(tried)} caught{with_demo}; {seconds} s")
-    found = {verdict.name.lower(): found for verdict, found in names.items()}
-    append_record(register, {"tried": len(tried), "is_demo_run": is_demo_run, "seconds": seconds, **found})
+    names = {
+        verdict.name.lower(): sorted(one.mutant.name for one in tried if one.verdict is verdict) for verdict in Verdict
+    }
+    with_demo = "the demo passed with each of them" if is_demo_run else "the demo was not run"
+    print(f"\n{len(names['caught'])} of {len(tried)} caught; {with_demo}")
+    return names
 
 
 def _chosen(mutants: Sequence[Mutant], only: str) -> Sequence[Mutant]:

@@ -73,7 +73,7 @@ MUTANTS: Final = (
     Mutant(
         "burnt_money_not_counted",
         "supply and books part at the first penalty",
-        "tests/ledger/test_stake_machine.py::test_the_ledger_does_what_the_model_does",
+        "tests/ledger/test_absence.py::test_absence_may_cost_a_small_share_rounded_down",
         (Change(_ACCOUNTS, "add_to_totals(state, burnt=lost)", "add_to_totals(state, burnt=lost - lost)"),),
     ),
     Mutant(
@@ -103,7 +103,7 @@ MUTANTS: Final = (
     Mutant(
         "unbonding_stake_is_not_punished",
         "who takes its stake back and then signs against itself loses nothing",
-        "tests/ledger/test_penalties.py::test_each_amount_loses_its_part_and_the_rest_unbonds",
+        "tests/ledger/test_penalties.py::test_what_left_before_the_offence_was_shown_is_taken_from_too",
         (
             Change(
                 _PENALTIES,
@@ -211,7 +211,7 @@ MUTANTS: Final = (
     Mutant(
         "a_pause_counts_as_absence",
         "who says beforehand that it is away, as it should, is suspended for it and pays",
-        "tests/ledger/test_absence.py::test_a_pause_is_no_absence",
+        "tests/ledger/test_absence.py::test_who_keeps_its_seat_in_its_pause_misses_nothing",
         (
             Change(
                 _ABSENCE,

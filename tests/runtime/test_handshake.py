@@ -147,6 +147,33 @@ def test_a_dialler_with_a_stolen_id_is_found_out() -> None:
     assert other.peer is None
 
 
+class PassesOn(Handshake):
+    """Proves with what another has signed."""
+
+    proof = b""
+
+    def _build_proof(self) -> bytes:
+        return self.proof
+
+
+def test_who_stands_in_between_with_keys_of_its_own_is_found_out() -> None:
+    """Eve opens a channel with each side under the other's id and nonce, and passes on what one proves to the other."""
+    one, other = dialler(), listener()
+    (hello,) = one.send()
+    for_other = Handshake(Role.DIALLER, EVE, b"\x05" * 32, b"\x06" * 32)
+    _replace_hello(for_other, node_id=ALICE.node_key.public_key, nonce=hello[102:134])
+    other.receive(for_other.send()[0])
+    answer, proof = other.send()
+    for_other.receive(answer)
+    for_one = PassesOn(Role.LISTENER, EVE, b"\x07" * 32, b"\x08" * 32)
+    for_one.proof = for_other.channel.open(proof)
+    _replace_hello(for_one, node_id=BOB.node_key.public_key, nonce=answer[102:134])
+    for_one.receive(hello)
+    answer, proof = for_one.send()
+    one.receive(answer)
+    assert failure(lambda: one.receive(proof)).reason == "bad_proof"
+
+
 def test_one_that_was_not_dialled_is_refused() -> None:
     error = failure(lambda: shake(dialler(expected_id=EVE.node_key.public_key), listener()))
     assert error.reason == "other_id"
@@ -412,8 +439,9 @@ def _hello_of(handshake: Handshake) -> bytes:
     return handshake._hello.to_bytes()
 
 
-def _replace_hello(handshake: Handshake, *, node_id: bytes) -> None:
-    """Make a handshake lie about its id, as an attacker's software would."""
-    handshake._hello = replace(handshake._hello, node_id=node_id)
+def _replace_hello(handshake: Handshake, *, node_id: bytes, nonce: bytes | None = None) -> None:
+    """Make a handshake lie about its id, and its nonce, as an attacker's software would."""
+    before = handshake._hello
+    handshake._hello = replace(before, node_id=node_id, nonce=before.nonce if nonce is None else nonce)
     if handshake._outgoing:
         handshake._outgoing[0] = handshake._hello.to_bytes()
