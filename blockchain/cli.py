@@ -18,6 +18,7 @@ from blockchain import __version__
 from blockchain.commands import (
     account,
     block,
+    crash_test,
     db,
     demo,
     doctor,
@@ -68,6 +69,7 @@ COMMANDS: Final = (
     guilty,
     db,
     doctor,
+    crash_test,
     log_level,
     signer,
     simulate,

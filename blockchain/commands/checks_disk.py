@@ -81,7 +81,7 @@ def _check_writes(folder: Path, spec: ChainSpec) -> Finding:
     parameters = spec.parameters
     timeout_ms = min(parameters.prevote_timeout_ms, parameters.precommit_timeout_ms)
     try:
-        times = _sync_ms(folder)
+        times = sync_ms(folder)
     except OSError as error:
         why = f"{folder} cannot be written to: {error.strerror}"
         return fail("data folder", why, "give it to the user that runs the node")
@@ -94,7 +94,7 @@ def _check_writes(folder: Path, spec: ChainSpec) -> Finding:
     return ok("disk", text)
 
 
-def _sync_ms(folder: Path) -> list[float]:
+def sync_ms(folder: Path) -> list[float]:
     """The milliseconds that some durable writes take. Raises OSError."""
     path = folder / f".doctor.{secrets.token_hex(8)}.tmp"
     times = []

@@ -64,6 +64,13 @@ class NodeProcesses:
         """The exit codes of the children that have ended."""
         return {name: child.returncode for name, child in self._children.items() if child.poll() is not None}
 
+    def kill(self, name: str) -> None:
+        """kill -9: it ends between two instructions. Its name is free for another child."""
+        child = self._children.pop(name)
+        child.kill()
+        child.wait()
+        _close(child.stdin)
+
     def running(self) -> list[str]:
         return [name for name, child in self._children.items() if child.poll() is None]
 

@@ -310,6 +310,6 @@ def test_how_fast_a_store_grows_is_told_when_it_is_known(
 def test_a_slow_write_is_told_against_the_time_outs_of_votes(
     settings: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks_disk, "_sync_ms", lambda _: [1.0, 2.0, 900.0])
+    monkeypatch.setattr(checks_disk, "sync_ms", lambda _: [1.0, 2.0, 900.0])
     monkeypatch.setattr(checks_disk, "WORST_PART", 4)
     assert "takes 2.0 ms, the slowest of 3 took 900.0 ms; with vote time-outs of 1000 ms" in report(capsys, settings)
