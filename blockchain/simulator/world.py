@@ -180,18 +180,19 @@ class World:
         node.pace.work(lambda given: self._handle(node, given), later)
 
     def may_spoil(self, number: int) -> bool:
-        """Whether a machine may lose what none must: they and the hostile have less than a third of the stake."""
+        """Whether a machine may lose what none must: all who are not well are three tenths of the stake at most.
+
+        Spoilt, hostile and absent ones are not, nor are members that no node runs: wallets may stake. Less than a third, so
+        that those who come into the set meanwhile do not make it more.
+        """
         cores = [node.core for node in self.nodes if node.core is not None]
         if not cores:
             return False
-        node = self.nodes[number]
         members = max(cores, key=lambda core: core.chain.height).chain.validators
-        lost = [
-            other for other in self.nodes if other is node or other.is_spoilt or other.is_absent or not other.is_honest
-        ]
-        keys = dict.fromkeys(key for other in lost for key in other.keys)
+        well = [node for node in self.honest if node.number != number and not (node.is_spoilt or node.is_absent)]
+        keys = dict.fromkeys(key for node in well for key in node.keys)
         stake = sum(members.stake_of(members.by_key[key]) for key in keys if key in members.by_key)
-        return 3 * stake < members.total
+        return 10 * (members.total - stake) <= 3 * members.total
 
     def submit(self, number: int, transactions: tuple[VerifiedTransaction, ...]) -> Token:
         """A client's transactions to one node; a node that is down takes nothing."""
