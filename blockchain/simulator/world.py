@@ -182,8 +182,8 @@ class World:
     def may_spoil(self, number: int) -> bool:
         """Whether a machine may lose what none must: all who are not well are three tenths of the stake at most.
 
-        Spoilt, hostile and absent ones are not, nor are members that no node runs: wallets may stake. Less than a third, so
-        that those who come into the set meanwhile do not make it more.
+        Spoilt, hostile and absent ones are not, nor are members that no node runs: wallets may stake. Less than a
+        third, so that those who come into the set meanwhile do not make it more.
         """
         cores = [node.core for node in self.nodes if node.core is not None]
         if not cores:
