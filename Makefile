@@ -2,6 +2,7 @@
 # make test    lint, types, security lint and tests: what CI runs
 # make fuzz, make api-fuzz, make hostile-clients    hostile bytes, requests and clients, for as long as told
 # make mutants plant bugs one by one in a copy and see each caught by a test (ONLY=name,name JOBS=2)
+# make controls switch off each defence of docs/security.md and see its test fail (ONLY=name,name JOBS=1)
 # make networks  generated networks of real processes, with fresh seeds (NETWORKS=24)
 # make twins   all Twins scenarios, some ten minutes (JOBS= SAMPLE= SEED=; MUTANT= with a bug planted, or all)
 # make forks   more than a third hostile: is who made each fork named? (PLOTS=100 JOBS=2 SEED=)
@@ -152,3 +153,8 @@ hostile-clients: setup
 	@$(BIN)/python -m tests.hostile --seconds=$(or $(SECONDS),20) $(if $(ONLY),--only=$(ONLY))
 
 .PHONY: hostile-clients
+
+# Each control of docs/security.md switches a defence off, and must make the test that it names fail.
+.PHONY: controls
+controls: setup
+	@$(BIN)/python -m tests.mutants.run --register=controls --jobs=$(or $(JOBS),1) $(if $(ONLY),--only=$(ONLY))

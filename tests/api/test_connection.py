@@ -133,6 +133,13 @@ def test_what_is_refused_before_any_path_gets_a_problem_document(caplog: pytest.
     assert len(told) >= len(cases)
 
 
+def test_a_chunk_with_a_garbage_end_is_refused() -> None:
+    """A proxy that reads such a body otherwise would hand on one request and let pass two (CVE-2025-43859, h11)."""
+    head = b"POST /api/v1/transactions/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    sent = head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}XX0\r\n\r\n"
+    check_problem_bytes(_what_is_answered(sent), 400, "bad_request")
+
+
 def test_a_request_for_an_upgrade_is_answered_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     head = get("/livez", "Connection: Upgrade, close\r\nUpgrade: websocket\r\n")
 

@@ -18,7 +18,7 @@ from blockchain.primitives.crypto import Hash32, SigningKey
 from blockchain.primitives.jsonform import transaction_from_json
 from blockchain.primitives.transaction import verify_transaction
 from blockchain.wallet import Wallet
-from tests.api.asking import ask
+from tests.api.asking import ask, check_problem
 from tests.api.fake_node import FakeNode
 
 
@@ -54,6 +54,13 @@ def test_a_file_is_sent_as_a_whole(path: str, wanted: str) -> None:
     """What the framework says of a wrong range is no problem document."""
     part = ask(FakeNode(), path, headers={"Range": wanted})
     assert (part.status_code, part.content) == (200, ask(FakeNode(), path).content)
+
+
+@pytest.mark.parametrize(
+    "path", ["docs.py", "%2e%2e/docs.py", "..%2fdocs.py", "..%5cdocs.py", "%2fetc%2fpasswd", "%00", ""]
+)
+def test_no_path_leads_out_of_the_folder_that_is_served(path: str) -> None:
+    check_problem(ask(FakeNode(), f"/api/v1/static/{path}"), 404, "not_found")
 
 
 def test_the_page_asks_no_outside_validator() -> None:

@@ -1,11 +1,24 @@
-"""The registers: planted bugs by name, and, for each register, whether the demo must still pass with them."""
+"""The registers: planted bugs, and defences switched off, by name.
+
+For each register, whether the demo must still pass with what is planted.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from tests.mutants import agreement, disk_and_wire, lottery, nodes, value
+from tests.mutants import (
+    agreement,
+    controls_api,
+    controls_bytes,
+    controls_chain,
+    controls_peers,
+    disk_and_wire,
+    lottery,
+    nodes,
+    value,
+)
 from tests.mutants.planted import Mutant
 
 
@@ -18,7 +31,14 @@ class Register:
 
 
 _PLANTED: Final = (*agreement.MUTANTS, *lottery.MUTANTS, *value.MUTANTS, *nodes.MUTANTS, *disk_and_wire.MUTANTS)
+_CONTROLS: Final = (
+    *controls_chain.CONTROLS,
+    *controls_bytes.CONTROLS,
+    *controls_peers.CONTROLS,
+    *controls_api.CONTROLS,
+)
 
 REGISTERS: Final = {
     "mutants": Register(_PLANTED, is_demo_run=True),
+    "controls": Register(_CONTROLS, is_demo_run=False),
 }

@@ -475,6 +475,17 @@ def test_a_browser_is_refused() -> None:
     run(scenario())
 
 
+def test_no_compression_is_agreed_to() -> None:
+    """Else a frame of a few bytes could be one of gigabytes, before anybody has proved who he is."""
+
+    async def scenario() -> None:
+        node = Node(KEYS[0])
+        async with started(node), connect(f"ws://{node.address}/", compression="deflate", proxy=None) as socket:
+            assert socket.protocol.extensions == []
+
+    run(scenario())
+
+
 async def _closed(reader: asyncio.StreamReader) -> None:
     try:
         while await reader.read(1000):
