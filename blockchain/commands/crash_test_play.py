@@ -91,6 +91,7 @@ def play(folder: Path, kills: int, say: Callable[[str], None]) -> Figures:
     with ExitStack() as stack:
         victim = Victim(folder, spec, RecordFile(_record(folder, spec), keys[0].public_key, spec.hash))
         stack.enter_context(victim.processes)
+        stack.callback(victim.close)
         sender = Sender(victim.url, Wallet(keys[1], spec.hash))
         stack.callback(sender.stop)
         sender.start()
@@ -198,9 +199,12 @@ class Victim:
                 raise CrashTestFailed(f"transactions are pending {FINAL_SECONDS:g} s after the last start")
             time.sleep(_POLL_SECONDS)
         code = self.processes.stop()[_NAME]
-        self._client.close()
         if code:
             raise CrashTestFailed(f"it did not end cleanly: exit code {code}: {last_line(self._log)}")
+
+    def close(self) -> None:
+        """Let go of the connection to it."""
+        self._client.close()
 
     def _has_pending(self) -> bool:
         try:

@@ -14,7 +14,7 @@ from typing import Final
 
 import apsw
 
-from blockchain.runtime import atomic_file, sqlite_file
+from blockchain.runtime import atomic_file, record_file, sqlite_file
 from tests.powercuts.disk import Disk, draw_cut
 from tests.powercuts.plays import History, lay_out, record, remember
 from tests.powercuts.verdict import Judge, Known, Lost, moments
@@ -92,7 +92,7 @@ def _record_written_in_place() -> Callable[[str], bool]:
             atomic_file.sync(file.fileno())
         atomic_file.sync_folder(path.parent)
 
-    atomic_file.replace_file = overwrite
+    setattr(record_file, "replace_file", overwrite)  # noqa: B010 - it is not of that module
     return _nothing()
 
 
