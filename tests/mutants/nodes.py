@@ -112,20 +112,6 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
-        "certificate_judged_by_the_set_of_the_wrong_height",
-        "where the set changes from one height to the next, good certificates are refused and bad ones taken",
-        "tests/node/test_changing_sets.py::test_a_block_carries_a_certificate_of_its_parents_set",
-        (
-            Change(
-                _CHAIN,
-                "            verify_certificate(certificate, self.head.validators, self.genesis_hash)\n"
-                "        except InvalidCertificate as error:\n",
-                "            verify_certificate(certificate, self._validators, self.genesis_hash)\n"
-                "        except InvalidCertificate as error:\n",
-            ),
-        ),
-    ),
-    Mutant(
         "synced_blocks_judged_by_the_set_of_the_wrong_height",
         "who has left the set, and has nothing to lose, signs the blocks that a syncing node takes",
         "tests/node/test_changing_sets.py::test_synced_blocks_are_proved_by_the_sets_of_their_heights",
