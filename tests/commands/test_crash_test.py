@@ -33,7 +33,8 @@ def test_a_signing_record_that_is_put_back_is_a_failure(
 
     def put_back(record: RecordFile) -> object:
         lives.append(record.path.read_bytes())
-        record.path.write_bytes(lives[0])
+        if len(lives) > 3:  # the newer ones were seen
+            record.path.write_bytes(lives[0])
         return refresh(record)
 
     monkeypatch.setattr(RecordFile, "refresh", put_back)
