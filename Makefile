@@ -8,6 +8,7 @@
 # make forks   more than a third hostile: is who made each fork named? (PLOTS=100 JOBS=2 SEED=)
 # make scale   networks of up to 1,000 simulated validators, measured for docs/scale.md (VALIDATORS="100 1000" HEIGHTS=3)
 # make power-cuts  look at what thousands of power cuts may leave of a disk (CUTS=20000 JOBS=2 SEED=)
+# make soak    thousands of simulated networks with fresh seeds, printed (SEEDS=10000 HEIGHTS=20 JOBS=2 FIRST=)
 # make kills   kill a validator, and what an operator does, at each of a hundred points (KILLS=20 JOBS=2 SEED=)
 # make endurance an hour of load, and whether memory and descriptors stay flat (MINUTES=60)
 #
@@ -158,3 +159,8 @@ hostile-clients: setup
 .PHONY: controls
 controls: setup
 	@$(BIN)/python -m tests.mutants.run --register=controls --jobs=$(or $(JOBS),1) $(if $(ONLY),--only=$(ONLY))
+
+# Random worlds with faults and hostile validators, each healed and checked; a line each 1,000 seeds in tests/records.
+.PHONY: soak
+soak: setup
+	@SEEDS="$(SEEDS)" HEIGHTS="$(HEIGHTS)" JOBS="$(JOBS)" FIRST="$(FIRST)" $(BIN)/python -m tests.simulator.soak

@@ -46,6 +46,7 @@ def draw(seed: int, wishes: Wishes = NO_WISHES) -> Scenario:
         parameters=_draw_parameters(_rng(seed, "parameters"), is_demo=is_demo),
         links=links if wishes.loss is None else replace(links, loss=wishes.loss),
         skew_max_ms=_rng(seed, "skew").choice((0, 0, 100, 400)),
+        is_staking=shape in ("plain", "halves"),
         load_ms=_rng(seed, "load").choice((60, 120, 300)),
         faults=(*faults, *wishes.partitions),
         hostile=_draw_hostile(seed, wishes, nodes) if shape == "hostile" else (),

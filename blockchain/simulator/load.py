@@ -34,7 +34,10 @@ class Promise(Struct, frozen=True):
 class Load:
     """Sends for some wallets whenever `send` is called; `fresh` is a wallet kept for the time after healing."""
 
-    def __init__(self, world: World, wallets: tuple[SigningKey, ...], fresh: SigningKey) -> None:
+    def __init__(
+        self, world: World, wallets: tuple[SigningKey, ...], fresh: SigningKey, *, is_staking: bool = True
+    ) -> None:
+        self._is_staking = is_staking
         self._world = world
         self._rng = Random(f"load {world.seed}")
         genesis_hash = world.spec.hash
@@ -110,9 +113,9 @@ class Load:
         fee = rng.choice((0, 0, 1, 5))
         expiry = rng.choice((None, None, None, node.store.head() + rng.randint(1, 4)))
         kind = rng.random()
-        if kind < 0.1:
+        if kind < 0.1 and self._is_staking:
             return wallet.stake(rng.randint(5, 40), nonce, fee, expiry)
-        if kind < 0.2:
+        if kind < 0.2 and self._is_staking:
             return self._own_stake(wallet, nonce, fee)
         if kind < 0.3 and wallet is self._wallets[0]:
             return wallet.exchange(self._recipient(), rng.randint(1, 50), nonce, fee, expiry)

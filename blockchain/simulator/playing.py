@@ -75,7 +75,8 @@ class _Storm:
         self._rng = Random(f"clients {scenario.seed}")
         self._raging: list[Fault] = []
         self._is_healed = False
-        self.load = Load(world, tuple(key("wallet", number) for number in range(WALLETS)), key("wallet", WALLETS))
+        wallets = tuple(key("wallet", number) for number in range(WALLETS))
+        self.load = Load(world, wallets, key("wallet", WALLETS), is_staking=scenario.is_staking)
         for number in scenario.absent:
             world.nodes[number].is_absent = True
         for number in range(len(world.nodes)):

@@ -51,6 +51,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     links: Links
     skew_max_ms: int
     load_ms: int
+    is_staking: bool  # clients stake too; what they stake signs nothing, and is no more than the chain can do without
     faults: tuple[Fault, ...]
     hostile: tuple[Playing, ...] = ()  # validators, and the names of their actors
     heights: int
