@@ -21,6 +21,9 @@ from blockchain.simulator.faults import (
     Slow,
 )
 
+STEP_MS: Final = (
+    1_500_000  # two of them on one clock are less than the hour after which a pool gives up (protocol §10.6)
+)
 DRIFT_PPM_MAX: Final = 50_000  # a second in twenty: a thousand times a bad quartz, as runs last seconds
 
 
@@ -74,7 +77,7 @@ def draw_condition(rng: Random, nodes: int, at_ms: int, until_ms: int) -> Fault:
         case "narrow":
             return Narrow(at_ms=at_ms, until_ms=until_ms, nodes=some, bytes_per_s=rng.choice((2_000, 10_000, 50_000)))
         case "step":
-            by_ms = rng.choice((-3_600_000, -2_000, -300, 300, 2_000, 3_600_000))
+            by_ms = rng.choice((-STEP_MS, -2_000, -300, 300, 2_000, STEP_MS))
             return ClockStep(at_ms=at_ms, until_ms=until_ms, nodes=some, by_ms=by_ms)
         case _:
             ppm = rng.randint(-DRIFT_PPM_MAX, DRIFT_PPM_MAX)

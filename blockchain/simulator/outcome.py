@@ -48,6 +48,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     decided_ms: int
     virtual_ms: int
     rounds_of: tuple[int, ...]
+    good_rounds: int = 0  # of which the liveness rule was asked
     digest: str
 
 
@@ -66,6 +67,7 @@ COLUMNS: Final = (
     "restarts",
     "syncs",
     "final",
+    "good_rounds",
     "decided_ms",
 )
 

@@ -13,10 +13,13 @@ from random import Random
 from traceback import extract_tb
 from typing import Final
 
+from msgspec.structs import replace
+
 from blockchain.simulator.byzantine.cast import turn
 from blockchain.simulator.drawing import draw
 from blockchain.simulator.faults import Fault
 from blockchain.simulator.invariants import check_world, is_settled, unsettled
+from blockchain.simulator.liveness import check_liveness
 from blockchain.simulator.load import Load
 from blockchain.simulator.outcome import Outcome, count
 from blockchain.simulator.scenario import WALLETS, Scenario, key, keys_of, spec_of
@@ -63,7 +66,8 @@ def _play(scenario: Scenario, world: World) -> Outcome:
     healed_ms = world.time_ms
     decided_ms = _settle(scenario, world, storm.load)
     check_world(world, storm.load)
-    return count(world, healed_ms, decided_ms)
+    good = check_liveness(scenario, world, healed_ms)
+    return replace(count(world, healed_ms, decided_ms), good_rounds=good)
 
 
 class _Storm:
@@ -144,7 +148,7 @@ def _settle(scenario: Scenario, world: World, load: Load) -> int:
         least = min(node.store.head() for node in world.honest)
         if decided_ms < 0 and least > head:
             decided_ms = world.time_ms
-        if least < goal:
+        if least < goal and not _has_plenty(world):
             load.send_fresh()
         if least < goal or not is_settled(world):
             rests_since = -1
@@ -152,3 +156,9 @@ def _settle(scenario: Scenario, world: World, load: Load) -> int:
             rests_since = world.time_ms
         world.run_until(world.time_ms + LOOK_MS)
     return decided_ms
+
+
+def _has_plenty(world: World) -> bool:
+    """Whether every pool has what a block takes."""
+    pools = [node.core.chain.pool.ready_count for node in world.honest if node.core is not None]
+    return min(pools, default=0) >= world.spec.parameters.block_threshold
