@@ -21,9 +21,7 @@ from blockchain.simulator.faults import (
     Slow,
 )
 
-STEP_MS: Final = (
-    1_500_000  # two of them on one clock are less than the hour after which a pool gives up (protocol §10.6)
-)
+STEP_MS: Final = 1_500_000  # twice is less than the hour after which a pool gives up (protocol §10.6)
 DRIFT_PPM_MAX: Final = 50_000  # a second in twenty: a thousand times a bad quartz, as runs last seconds
 
 
