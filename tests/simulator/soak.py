@@ -7,6 +7,7 @@ short has not been for nothing, and the figures of several sittings add up.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections import Counter
@@ -60,7 +61,9 @@ def play_share(numbers: range, heights: int) -> Part:
     wishes = Wishes(heights=heights)
     part = Part([], [], Counter(), 0.0)
     begun = process_time()
+    gc.disable()  # nothing of a run can go before its end
     for seed in numbers:
+        gc.collect()
         scenario = draw(seed, wishes)
         part.shapes["hostile"] += bool(scenario.hostile)
         part.shapes["a third absent"] += bool(scenario.absent)
