@@ -104,6 +104,15 @@ def test_the_code_and_the_tests_that_it_names_are_there() -> None:
     assert not [fault for attack in _attacks() for fault in missing(attack)]
 
 
+def test_the_advisories_lead_to_attacks_of_the_register() -> None:
+    table = DOCUMENT.read_text(encoding="utf-8").partition("\n## What published advisories taught\n")[2]
+    last = [row.rsplit("|", 2)[1] for row in table.partition("\n## ")[0].splitlines() if row.startswith("| ")]
+    named = {
+        name for cell in last for name in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", cell) if not name.startswith("test_")
+    }
+    assert len(named) > 10 and named <= {attack.name for attack in _attacks()}
+
+
 SOUND: Final = """
 ## The register
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from blockchain.api import connection
-from blockchain.api.connection import HEAD_BYTES_MAX
+from blockchain.api.connection import HEAD_BYTES_MAX, ApiConnection
 from blockchain.api.server import ApiServer
 from blockchain.api.url import URL_CHARACTERS_MAX
 from tests.api.fake_node import ALICE, BOB, BusyNode
@@ -64,6 +64,20 @@ def test_an_answered_connection_is_ended_even_when_bytes_drip_in(monkeypatch: py
     assert received.startswith(b"HTTP/1.1 200 OK")
     assert received.count(b"HTTP/1.1") == 2
     assert b"request_too_slow" in received
+
+
+def test_bytes_that_drip_in_do_not_move_the_end_of_a_wait() -> None:
+    async def once() -> None:
+        async with serving() as server, talking(server) as (_, writer):
+            writer.write(b"GET /liv")
+            await until(lambda: any(one.conn.trailing_data[0] for one in _api_connections(server)))
+            [one] = _api_connections(server)
+            end = one._deadline
+            writer.write(b"ez HT")
+            await until(lambda: one.conn.trailing_data[0] == b"GET /livez HT")
+            assert end is not None and one._deadline is end
+
+    asyncio.run(once())
 
 
 @pytest.mark.parametrize("count", [1, 30])
@@ -147,11 +161,23 @@ def test_a_request_for_an_upgrade_is_answered_without_a_word_in_the_log(caplog: 
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
+def test_a_header_does_not_say_who_a_client_is(caplog: pytest.LogCaptureFixture) -> None:
+    """Else each request could come from another client, and no limit would hold for any."""
+    with caplog.at_level(logging.INFO, "blockchain.api"):
+        _what_is_answered(get("/livez", "X-Forwarded-For: 198.51.100.1\r\nConnection: close\r\n"))
+    told = [record.__dict__["network.client.ip"] for record in caplog.records if "network.client.ip" in record.__dict__]
+    assert told == ["127.0.0.1"]
+
+
 # --------------------------------------------------------------------------------------------------- places
 
 
 def _connections(server: ApiServer) -> set[object]:
     return set(server._server.server_state.connections)
+
+
+def _api_connections(server: ApiServer) -> list[ApiConnection]:
+    return [one for one in _connections(server) if isinstance(one, ApiConnection)]
 
 
 async def _ask(talk: Talk) -> int:

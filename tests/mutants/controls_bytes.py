@@ -276,4 +276,81 @@ CONTROLS: Final = (
             ),
         ),
     ),
+    Mutant(
+        "stake_nobody_runs",
+        "any stake comes in at once",
+        "tests/ledger/test_closing.py::test_new_stake_comes_in_by_a_share_of_the_set_oldest_first",
+        (
+            Change(
+                "blockchain/ledger/admission.py",
+                "if parameters.stake_step_max_bp is None:",
+                "if True:",
+            ),
+        ),
+    ),
+    Mutant(
+        "overdraft",
+        "balances are not looked at",
+        "tests/ledger/test_accounts.py::test_a_refusal_has_its_code_and_changes_nothing",
+        (
+            Change(
+                "blockchain/ledger/accounts.py",
+                "if amount > sender.balance:",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "forged_money",
+        "anybody mints",
+        "tests/ledger/test_accounts.py::test_a_refusal_has_its_code_and_changes_nothing",
+        (
+            Change(
+                "blockchain/ledger/accounts.py",
+                "if isinstance(transaction.payload, Exchange) and transaction.sender != self._spec.issuer:",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "left_out_precommits",
+        "the signers share what the others would have had",
+        "tests/ledger/test_rewards.py::test_leaving_a_signature_out_makes_nobody_richer",
+        (
+            Change(
+                "blockchain/ledger/rewards.py",
+                "forger = for_forger * signed // members.total",
+                "forger = for_forger",
+            ),
+            Change(
+                "blockchain/ledger/rewards.py",
+                "shares = ((Address(one.address), for_signers * one.stake // members.total) for one in signers)",
+                "shares = ((Address(one.address), for_signers * one.stake // signed) for one in signers)",
+            ),
+        ),
+    ),
+    Mutant(
+        "framed_absence",
+        "any share will do",
+        "tests/test_genesis_stake.py::test_what_makes_a_chain_unsafe_or_stuck_is_refused",
+        (
+            Change(
+                "blockchain/genesis_stake.py",
+                "if parameters.absence_share_bp < ABSENCE_SHARE_MIN_BP:",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "paused_together",
+        "there is no budget",
+        "tests/ledger/test_stake.py::test_pauses_of_one_block_share_the_budget",
+        (
+            Change(
+                "blockchain/ledger/stake.py",
+                "if bonded > away_share(budget) or totals.inactive + bonded > budget:",
+                "if False:",
+            ),
+        ),
+    ),
 )

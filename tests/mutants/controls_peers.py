@@ -204,6 +204,30 @@ CONTROLS: Final = (
         ),
     ),
     Mutant(
+        "proposal_flood",
+        "every round's are kept",
+        "tests/consensus/test_bft.py::test_proposals_of_the_next_rounds_are_kept_and_later_ones_are_not",
+        (
+            Change(
+                "blockchain/consensus/bft.py",
+                "is_ahead = proposal.round > current.rules.round + PROPOSALS_AHEAD_MAX",
+                "is_ahead = False",
+            ),
+        ),
+    ),
+    Mutant(
+        "sync_memory",
+        "there is always room",
+        "tests/node/test_sync_sources.py::test_what_is_expected_and_kept_is_bounded_in_bytes",
+        (
+            Change(
+                "blockchain/node/ranges.py",
+                "return first == height or (first < height + AHEAD_MAX and expected <= KEPT_BYTES_MAX)",
+                "return True",
+            ),
+        ),
+    ),
+    Mutant(
         "amplification",
         "each status is answered in full",
         "tests/node/test_attacks.py::test_status_after_status_gets_only_so_many_blocks_a_tick",
@@ -279,6 +303,59 @@ CONTROLS: Final = (
                 "blockchain/node/sources.py",
                 "return conduct.rests_until <= tick and conduct.has_told and is_within",
                 "return is_within",
+            ),
+        ),
+    ),
+    Mutant(
+        "forged_transaction",
+        "the signature is not verified",
+        "tests/primitives/test_transaction.py::test_somebody_elses_signature_is_refused",
+        (
+            Change(
+                "blockchain/primitives/transaction.py",
+                "if not verify(PublicKey(transaction.sender), message, transaction.signature):",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "forged_vote",
+        "the signature is not verified",
+        "tests/node/test_verify.py::test_one_bad_vote_is_its_peers_fault",
+        (
+            Change(
+                "blockchain/node/verify.py",
+                "if not verify_message(message, validator.key, context.genesis_hash):",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "replayed_votes",
+        "a vote counts each time that it comes",
+        "tests/consensus/test_votes.py::test_the_same_vote_again_is_known",
+        (
+            Change(
+                "blockchain/consensus/votes.py",
+                "if known is not None:\n"
+                "            return (Added.KNOWN if known.polka_round == vote.polka_round else "
+                "Added.CONFLICT), []\n"
+                "        first = votes.firsts.get(vote.validator)\n"
+                "        if first is not None:",
+                "first = votes.firsts.get(vote.validator)\n        if first is not None and known is None:",
+            ),
+        ),
+    ),
+    Mutant(
+        "name_that_leads_inside",
+        "names are dialled wherever they lead",
+        "tests/runtime/test_dial_back.py::test_an_address_that_a_peer_told_of_is_not_dialled_wher"
+        "e_it_leads_to_something_nearer",
+        (
+            Change(
+                "blockchain/runtime/dialler.py",
+                "if dial.told_from is None:",
+                "if True:",
             ),
         ),
     ),

@@ -13,6 +13,7 @@ from tests.mutants import (
     controls_api,
     controls_bytes,
     controls_chain,
+    controls_keys,
     controls_peers,
     disk_and_wire,
     lottery,
@@ -35,6 +36,7 @@ _CONTROLS: Final = (
     *controls_chain.CONTROLS,
     *controls_bytes.CONTROLS,
     *controls_peers.CONTROLS,
+    *controls_keys.CONTROLS,
     *controls_api.CONTROLS,
 )
 
