@@ -30,10 +30,10 @@ def draw_faults(rng: Random, nodes: int, heal_ms: int) -> tuple[Fault, ...]:
     faults: list[Fault] = []
     time_ms = rng.randint(100, 1_000)
     while time_ms < heal_ms:
-        until_ms = min(time_ms + rng.randint(200, 4_000), heal_ms)
+        until_ms = min(time_ms + rng.randint(200, 2_500), heal_ms)
         draw = rng.choice((draw_partition, draw_partition, draw_crash, draw_crash, draw_condition, draw_loss))
         faults.append(draw(rng, nodes, time_ms, until_ms))
-        time_ms += rng.randint(100, 1_500)  # some heights take less than that
+        time_ms += rng.randint(200, 2_000)  # some heights take less than that
     return tuple(faults)
 
 
