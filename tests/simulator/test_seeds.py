@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     seen = set()
     for hash_seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-m", "blockchain", "simulate", "--seed", "1", "--runs", "2", "--heights", "4"],
+            [sys.executable, "-m", "blockchain", "simulate", "--seed", "1", "--runs", "2", "--heights", "6"],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
