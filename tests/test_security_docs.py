@@ -5,7 +5,6 @@ Whether a control really makes its test fail is what `make controls` finds out; 
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -23,6 +22,7 @@ _ENTRY: Final = re.compile(
     r"\*Place:\* \[(?P<file>[^\]]+)\]\(\.\./(?P=file)\) `(?P<place>[\w.]+)`\. "
     r"\*Test:\* \[(?P<test_file>[^\]]+)\]\(\.\./(?P=test_file)\) `(?P<test>\w+)`\. \*Control:\* (?P<control>.+?)\.$"
 )
+_DEFINED: Final = re.compile(r"^(    )?(?:async )?(def|class) (\w+)", re.MULTILINE)
 
 
 class Attack(NamedTuple):
@@ -79,13 +79,12 @@ def _names_in(file: str) -> frozenset[str]:
     path = ROOT / file
     if not path.is_file():
         return frozenset()
-    top = ast.parse(path.read_text(encoding="utf-8")).body
-    form = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    names = {node.name for node in top if isinstance(node, form)}
-    classes = [node for node in top if isinstance(node, ast.ClassDef)]
-    return frozenset(
-        names | {f"{one.name}.{node.name}" for one in classes for node in one.body if isinstance(node, form)}
-    )
+    names, inside = set(), ""
+    for indent, form, name in _DEFINED.findall(path.read_text(encoding="utf-8")):
+        names.add(f"{inside}.{name}" if indent else name)
+        if not indent:
+            inside = name if form == "class" else ""
+    return frozenset(names)
 
 
 @cache

@@ -113,7 +113,7 @@ def test_no_client_takes_all_places_of_those_who_wait(monkeypatch: pytest.Monkey
             tasks.append(asyncio.create_task(get(client)))
             await asyncio.wait_for(node.begins_to_wait.wait(), 30)
             node.begins_to_wait.clear()
-        refused = check_problem(await get("192.0.2.7"), 503, "busy")
+        refused = check_problem(await asyncio.wait_for(get("192.0.2.7"), 30), 503, "busy")
         assert "of this client" in str(refused["detail"])
         for task in tasks:
             task.cancel()
