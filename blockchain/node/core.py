@@ -327,6 +327,7 @@ class Core:
     def _on_disconnected(self, peer_id: PeerId) -> None:
         if self.gossip.peers.pop(peer_id, None) is not None:
             self.sync.on_disconnected(peer_id)
+            self._out.extend(self.gossip.on_disconnected(peer_id))
             self._out.append(Emit(PeerLeft(peer_id)))
 
     # ------------------------------------------------------------------------------------------------ time

@@ -293,6 +293,13 @@ class Gossip:
         self._offered += len(ids)
         return self.send_all(Have(ids)) if ids else []
 
+    def on_disconnected(self, gone: PeerId) -> list[Effect]:
+        """What that peer was asked for, to others; it knows of no question when it is back."""
+        asked = [transaction_id for transaction_id, (_, peer_id) in self._wanted.items() if peer_id == gone]
+        for transaction_id in asked:
+            self._release(transaction_id)
+        return self._ask_others(asked)
+
     def _want_of_others(self) -> list[Effect]:
         """What was asked for and did not come. Who did not send it is not thought to hold it any more."""
         overdue = [i for i, (tick, _) in self._wanted.items() if tick + WANT_TICKS <= self._tick]
@@ -300,9 +307,12 @@ class Gossip:
             silent = self.peers.get(self._release(transaction_id))
             if silent is not None:
                 silent.forget(transaction_id)
+        return self._ask_others(overdue)
+
+    def _ask_others(self, ids: list[Hash32]) -> list[Effect]:
         effects: list[Effect] = []
         for peer in sorted(self.peers.values(), key=lambda peer: peer.unanswered):  # else two could take turns for ever
-            effects.extend(self._want(peer, tuple(i for i in overdue if peer.knows(i))))
+            effects.extend(self._want(peer, tuple(i for i in ids if peer.knows(i))))
         return effects
 
     def _release(self, transaction_id: Hash32) -> PeerId:

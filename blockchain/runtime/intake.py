@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Final, assert_never
 
 from blockchain.errors import PeerFault
@@ -39,8 +40,12 @@ LARGE_BYTES_MAX: Final = 32 * 1024 * 1024  # of all frames above INLINE_BYTES_MA
 
 _LOG: Final = logging.getLogger("blockchain.node")
 
-Done = Callable[[], None]
-Deliver = Callable[[Input, Done], Awaitable[None]]  # waits for room; Done is called when the core has handled it
+Call = Callable[[], object]
+Deliver = Callable[[Input, Call, Call], Awaitable[None]]  # waits for room; calls: before the core handles it, and after
+
+
+def nothing() -> None:
+    """What is called for an input that nobody waits for."""
 
 
 class Room:
@@ -99,7 +104,7 @@ class Intake:
         self._room = Room(LARGE_BYTES_MAX)
         self._begun = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None  # None: it takes no new lane
-        self.connected: dict[PeerId, PeerUp] = {}  # until the core has handled the end of it
+        self.connected: dict[PeerId, PeerUp] = {}  # what the core knows of, and until it has handled the end of it
 
     async def run(self) -> None:
         """Until it is cancelled; leaves no task. Raises what a lane failed of, in a group."""
@@ -119,9 +124,9 @@ class Intake:
                 self._on_dial(event)
             case DialAnswered(address=address, peer_id=peer):
                 self._on_dial(event)
-                await self._deliver(PeerMet(PeerId(peer), address), nothing)
+                await self._deliver(PeerMet(PeerId(peer), address), nothing, nothing)
             case DialBackEnded(peer_id=peer, outcome=outcome):
-                await self._deliver(DialledBack(PeerId(peer), outcome), nothing)
+                await self._deliver(DialledBack(PeerId(peer), outcome), nothing, nothing)
             case PeerUp() | FrameReceived() | PeerDown():
                 await self._put_in_lane(event)
             case _:
@@ -164,29 +169,27 @@ class Intake:
             event = await lane.events.get()
             match event:
                 case PeerUp():
-                    self.connected[peer] = event
-                    await self._pass_on(lane, _connected(event))
+                    known = partial(self.connected.__setitem__, peer, event)
+                    await self._pass_on(lane, _connected(event), before=known)
                 case FrameReceived(data=frame):
                     await self._pass_on(lane, await self._verify(peer, frame))
                 case PeerDown(why=why):
                     _LOG.info("peer left: %s", why, extra={"evt.name": "peer_left", "peer": peer.hex(), "why": why})
-                    await self._pass_on(lane, PeerDisconnected(peer))
+                    await self._pass_on(lane, PeerDisconnected(peer), after=partial(self.connected.pop, peer))
                     if lane.is_unused:
                         del self._lanes[peer]
                         return
                 case _:
                     assert_never(event)
 
-    async def _pass_on(self, lane: _Lane, given: Input) -> None:
+    async def _pass_on(self, lane: _Lane, given: Input, before: Call = nothing, after: Call = nothing) -> None:
         await lane.inputs.acquire()
-        ended = self.connected.get(given.peer) if isinstance(given, PeerDisconnected) else None
 
         def done() -> None:
             lane.inputs.release()
-            if ended is not None and self.connected.get(PeerId(ended.peer_id)) is ended:
-                del self.connected[PeerId(ended.peer_id)]
+            after()
 
-        await self._deliver(given, done)
+        await self._deliver(given, before, done)
 
     async def _verify(self, peer: PeerId, frame: bytes) -> Input:
         try:
@@ -203,10 +206,6 @@ class Intake:
             return await loop.run_in_executor(self._large, lambda: verify_frame(frame, context))
         finally:
             self._room.leave(len(frame))
-
-
-def nothing() -> None:
-    """To be done when the core has handled what nobody waits for."""
 
 
 def _connected(up: PeerUp) -> PeerConnected:

@@ -44,10 +44,10 @@ class Link:
         loop = asyncio.get_running_loop()
         self.socket = socket
         self.peer = peer
-        self.address = address
         self.remote = remote_ip(socket)
         self.is_inbound = is_inbound
         self.since = loop.time()
+        self.up = PeerUp(peer.id, address, is_inbound, peer.advertised, peer.agent, self.remote)
         self.gone = asyncio.Event()  # nothing more will be told of it
         self.replaces: Link | None = None  # another one with this peer, that still has to tell that it is over
         self.closed = asyncio.Event()  # and its socket is closed
@@ -138,9 +138,7 @@ class Link:
                 self.end(reader.result())
 
     async def _read(self, events: PeerEvents) -> str:
-        peer = self.peer
-        up = PeerUp(peer.id, self.address, self.is_inbound, peer.advertised, peer.agent, self.remote)
-        await events.put(up)
+        await events.put(self.up)
         self._is_told = True
         try:
             while True:

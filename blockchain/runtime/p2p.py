@@ -18,7 +18,7 @@ from blockchain.primitives.crypto import SigningKey
 from blockchain.runtime.bans import Bans
 from blockchain.runtime.dialler import Dialler, DialState
 from blockchain.runtime.handshake import PEERS, Identity, Wire
-from blockchain.runtime.peer_events import P2PLimits, PeerEvents
+from blockchain.runtime.peer_events import P2PLimits, PeerEvents, PeerUp
 from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.session import VISITED, Sessions
 from blockchain.runtime.websocket import Listener, source_of_address
@@ -102,6 +102,11 @@ class P2P:
             raise ValueError(f"a message of {len(message)} bytes, {self._limits.message_bytes_max} allowed")
         link = self._sessions.roster.find(peer_id)
         return link is not None and link.offer(message)
+
+    def send_over(self, up: PeerUp, message: bytes) -> bool:
+        """`send`, on the very connection of which `up` told; False when that one is over."""
+        link = self._sessions.roster.find(up.peer_id)
+        return link is not None and link.up is up and self.send(up.peer_id, message)
 
     def close_peer(self, peer_id: bytes, why: str) -> None:
         """End the connection; the peer is told `why`. What is queued for it is not sent."""

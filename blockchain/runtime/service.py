@@ -46,7 +46,7 @@ from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id, verify_transaction
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.runtime.intake import Done, Intake, nothing
+from blockchain.runtime.intake import Call, Intake, nothing
 from blockchain.runtime.logs import log_event
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialAnswered, DialFailed, PeerEvents
@@ -85,6 +85,7 @@ from blockchain.seams import (
 INBOX_MAX: Final = 1_000  # inputs that wait for the core; whoever brings more waits
 
 T = TypeVar("T")
+Waiting = tuple[Input, Call, Call]  # what to call before it is handled, and after
 
 _LOG: Final = logging.getLogger("blockchain.node")
 
@@ -107,7 +108,7 @@ class NodeService:
         self._final = StoreAhead(store)  # what readers see of it
         self._signers = {signer.public_key: signer for signer in signers}
         self._core = Core(spec, store, frozenset(self._signers), vouched, caution)
-        self._inbox: asyncio.Queue[tuple[Input, Done] | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
+        self._inbox: asyncio.Queue[Waiting | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._replies: dict[Token, asyncio.Future[tuple[SubmissionResult, ...]]] = {}
@@ -167,9 +168,10 @@ class NodeService:
                 continue
             waiting = await self._inbox.get()
             if waiting is not None:
-                given, done = waiting
+                given, before, after = waiting
+                before()
                 await self._handle(given)
-                done()
+                after()
 
     async def _handle(self, given: Input) -> None:
         effects = self._core.handle(given, _wall_ms())
@@ -185,7 +187,7 @@ class NodeService:
                 self._waiters.on_left(batch.pending_removed)
             case Send(peers=peers, frame=frame):
                 for peer in peers:
-                    self.p2p.send(peer, frame)
+                    self._send(peer, frame)
             case SetTimer(key=key, delay_ms=delay):
                 self._set_timer(key, delay)
             case Sign() | ProveVrf():
@@ -245,8 +247,17 @@ class NodeService:
 
     # ------------------------------------------------------------------------------------------------ peers
 
-    async def _deliver(self, given: Input, done: Done) -> None:
-        await self._inbox.put((given, done))
+    async def _deliver(self, given: Input, before: Call, after: Call) -> None:
+        await self._inbox.put((given, before, after))
+
+    def _send(self, peer: PeerId, frame: bytes) -> None:
+        """On the connection that the core knows of: what was meant for the one before it nobody on a new one asked for.
+
+        A node that stood still works through what came on connections that its peers have replaced by now.
+        """
+        up = self._intake.connected.get(peer)
+        if up is not None:
+            self.p2p.send_over(up, frame)
 
     def _on_dial(self, event: DialAnswered | DialFailed) -> None:
         match event:
@@ -283,7 +294,7 @@ class NodeService:
         future: asyncio.Future[tuple[SubmissionResult, ...]] = asyncio.get_running_loop().create_future()
         self._replies[token] = future
         try:
-            await self._inbox.put((TransactionsSubmitted(token, verified), nothing))
+            await self._inbox.put((TransactionsSubmitted(token, verified), nothing, nothing))
             return await future
         finally:
             self._replies.pop(token, None)

@@ -291,6 +291,17 @@ def test_a_want_that_nobody_answered_is_asked_of_somebody_else() -> None:
     assert sent([e for _ in range(9) for e in bench.gossip.on_tick()], Want) == []
 
 
+def test_what_a_peer_that_is_gone_was_asked_for_is_asked_of_others_at_once() -> None:
+    bench = Bench(ONE, TWO)
+    here, elsewhere = ids_of(bench, 1, 2)
+    for peer, ids in ((ONE, (here, elsewhere)), (TWO, (here,))):
+        bench.gossip.on_have(bench.gossip.peers[peer], ids)
+    del bench.gossip.peers[ONE]
+    assert sent(bench.gossip.on_disconnected(ONE), Want) == [((TWO,), Want((here,)))]
+    back = bench.tell(ONE)
+    assert sent(bench.gossip.on_have(back, (here, elsewhere)), Want) == [((ONE,), Want((elsewhere,)))]
+
+
 def test_bodies_are_sent_that_are_here_in_frames_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(ONE)
     chosen = [bench.node.pay("a", nonce) for nonce in range(3)]

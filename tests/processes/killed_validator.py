@@ -32,6 +32,7 @@ from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValida
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.vote import Proposal, Signable, Step, Vote, VoteStep, sign_message
 from blockchain.runtime.intake import nothing
+from blockchain.runtime.peer_events import PeerUp
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite import SqliteStore
@@ -111,7 +112,7 @@ class Wire:
         self._sent = Said(folder / "sent")
         self._before = set(read_said(folder / "sent"))
 
-    def send(self, peer: bytes, frame: bytes) -> None:
+    def send_over(self, up: PeerUp, frame: bytes) -> None:
         try:
             message = decode_frame(frame).message
         except MalformedMessage:
@@ -205,7 +206,11 @@ class Life:
     async def run(self, *, is_closed: bool = True) -> None:
         """`is_closed`: the store is closed at the end, as by a node that is told to end."""
         await self._node.start()
-        await self._give(PeerConnected(PEER))
+        up = PeerUp(PEER, "", True, "", "")
+        await self._node._deliver(
+            PeerConnected(PEER), lambda: self._node._intake.connected.__setitem__(PEER, up), nothing
+        )
+        await self._rest()
         for _ in range(self._actions):
             await self._be_where_it_is()
             await self._have_something_to_do()
@@ -216,12 +221,12 @@ class Life:
 
     async def _give(self, given: Input) -> None:
         """Hand the node an input, and wait until it has done all that follows."""
-        await self._node._deliver(given, nothing)
+        await self._node._deliver(given, nothing, nothing)
         await self._rest()
 
     async def _rest(self) -> None:
         handled = asyncio.get_running_loop().create_future()
-        await self._node._deliver(PeerMet(PEER, "127.0.0.1:1"), lambda: handled.set_result(None))
+        await self._node._deliver(PeerMet(PEER, "127.0.0.1:1"), nothing, lambda: handled.set_result(None))
         await handled
 
     async def _be_where_it_is(self) -> None:

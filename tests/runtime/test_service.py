@@ -8,16 +8,19 @@ import threading
 from pathlib import Path
 
 from blockchain.node.checkpoint import Vouched
+from blockchain.node.messages import Have, Message, Status, Want, decode_frame, encode_frame
 from blockchain.primitives.crypto import SigningKey
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Batch, PeerId
+from tests.runtime.raw_peer import RawPeer, dial_raw
 from tests.samples import address, spec_of, wallet
 
 SPEC = spec_of()
 OWN = SigningKey(b"\x31" * 32)
+PEER = SigningKey(b"\x32" * 32)
 SECONDS = 60.0
 
 
@@ -67,3 +70,48 @@ def test_a_client_is_answered_when_its_transaction_is_on_the_disk(tmp_path: Path
         store.close()
 
     asyncio.run(scenario())
+
+
+def test_what_came_on_a_connection_that_is_over_is_not_answered_on_the_next_one(tmp_path: Path) -> None:
+    """Else a peer that gave up a node that stood still gets what it did not ask for there, and blames it."""
+
+    async def scenario() -> None:
+        store = SlowDisk.open(tmp_path, SPEC.hash)
+        assert isinstance(store, SlowDisk)
+        store.may_write, store.is_writing = threading.Event(), threading.Event()
+        store.may_write.set()
+        node = NodeService(SPEC, store, (), make_p2p, PeerId(OWN.public_key), Vouched(genesis=True))
+        await node.start()
+        await node.p2p.start()
+        at = f"127.0.0.1:{node.p2p.port}"
+        paid, heard = (wallet("a", SPEC.hash).transfer(address("b"), 1, nonce) for nonce in (0, 1))
+        async with asyncio.timeout(SECONDS):
+            before = await dial_raw(at, PEER, SPEC.hash)
+            await read(before, Status)
+            store.may_write.clear()
+            store.is_writing.clear()
+            submitted = asyncio.create_task(node.submit([paid.raw]))
+            await asyncio.to_thread(store.is_writing.wait, SECONDS)
+            await before.send(encode_frame(SPEC.hash, Have((heard.id,))))
+            before.vanish()
+            after = await dial_raw(at, PEER, SPEC.hash)
+            store.may_write.set()
+            await submitted
+            told = await read(after, Status)
+            assert not any(isinstance(message, Want) for message in told), told
+            await after.send(encode_frame(SPEC.hash, Have((heard.id,))))
+            assert (await read(after, Want))[-1] == Want((heard.id,))
+        after.vanish()
+        await node.stop()
+        await node.p2p.stop()
+        store.close()
+
+    asyncio.run(scenario())
+
+
+async def read(peer: RawPeer, kind: type[Message]) -> list[Message]:
+    """All that comes, up to the first message of a kind."""
+    told: list[Message] = []
+    while not told or not isinstance(told[-1], kind):
+        told.append(decode_frame(await peer.receive()).message)
+    return told
