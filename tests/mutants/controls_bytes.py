@@ -257,10 +257,8 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/node/gossip.py",
-                "        for peer in sorted(self.peers.values(), key=lambda peer: peer.unanswered):  # "
-                "else two could take turns for ever\n"
-                "            effects.extend(self._want(peer, tuple(i for i in overdue if peer.knows(i))))\n",
-                "",
+                "        return self._ask_others(overdue)\n",
+                "        return []\n",
             ),
         ),
     ),
