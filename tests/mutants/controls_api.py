@@ -55,7 +55,6 @@ CONTROLS: Final = (
                 "blockchain/api/app.py",
                 "    app.add_middleware(CheckedUrl)\n",
                 "    app.add_middleware(CheckedUrl)\n"
-                '    __import__("starlette.middleware.cors")\n'
                 "    from starlette.middleware.cors import CORSMiddleware\n"
                 "\n"
                 '    app.add_middleware(CORSMiddleware, allow_origins=["*"])\n',
