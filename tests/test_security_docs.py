@@ -1,10 +1,11 @@
 """The register of attacks and its negative controls say the same, and name code and tests that are there.
 
-Whether a control really makes its test fail is what `make controls` finds out; here nothing is run.
+Whether a control really makes its test fail is what `make controls` finds out; here its record is read.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -16,6 +17,7 @@ from tests.mutants.register import REGISTERS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCUMENT: Final = ROOT / "docs" / "security.md"
+RECORD: Final = ROOT / "tests" / "records" / "controls.jsonl"
 ATTACKS_MIN: Final = 34
 _ENTRY: Final = re.compile(
     r"- \*\*`(?P<name>\w+)`\*\* (?P<attack>.+?) \*Defence:\* (?P<defence>.+?) "
@@ -97,6 +99,13 @@ def test_every_attack_has_its_control_and_the_reverse() -> None:
     assert len({attack.name for attack in attacks}) == len(attacks) >= ATTACKS_MIN
     assert not list(differences(attacks, REGISTERS["controls"].mutants))
     assert not REGISTERS["controls"].is_demo_run, "a control may break all that there is"
+
+
+def test_every_control_was_seen_to_make_its_test_fail() -> None:
+    """One that nobody has run shows nothing: `make controls ONLY=name` leaves a line in the record."""
+    lines = RECORD.read_text(encoding="utf-8").splitlines()
+    seen = {name for line in lines for name in json.loads(line)["caught"]}
+    assert not {control.name for control in REGISTERS["controls"].mutants} - seen
 
 
 def test_the_code_and_the_tests_that_it_names_are_there() -> None:

@@ -143,6 +143,7 @@ def _try_all(trial: Trial, mutants: Sequence[Mutant], jobs: int) -> Iterator[Tri
                 yield future.result()
         except BaseException:  # Ctrl-C above all: what runs is ended before it is waited for
             trial.stop()
+            pool.shutdown(cancel_futures=True)  # else each that is left would still be copied
             raise
 
 
