@@ -1,7 +1,8 @@
 """Verification of frames in a simulated world: by the production code, and each signature once for all nodes.
 
 Verifying is pure, so what it said of a frame or a vote at one node it says at every node at that height. What depends
-on the node that asks is asked anew: votes that it holds already, and frames that were of no use to the first one.
+on the node that asks is asked anew: votes that it holds already, answers that it has not asked for, and frames that
+were of no use to the first one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from blockchain.errors import PeerFault
 from blockchain.node.core import Core
-from blockchain.node.messages import Nothing, Verified, VerifiedEvidence, VerifiedVotes
+from blockchain.node.messages import Nothing, Verified, VerifiedEvidence, VerifiedVotes, cost_of, kind_of
+from blockchain.node.peers import Peer
 from blockchain.node.verify import verify_frame
 from blockchain.primitives.vote import Vote
 from blockchain.seams import PeerId
@@ -35,6 +38,8 @@ class Inspection:
         message = self._frames.get(place)
         if message is None:
             message = self._look(place, core, sender)
+        else:
+            _check_asked(message, core, sender)
         if isinstance(message, VerifiedVotes):
             return _split(message, core)
         return message
@@ -55,6 +60,14 @@ class Inspection:
         if len(self._votes) >= VERIFIED_MAX:
             self._votes.clear()
         self._votes.update(dict.fromkeys(votes))
+
+
+def _check_asked(message: Verified, core: Core, sender: PeerId) -> None:
+    """As in `verify_frame`: it is the sender's fault if this node has not asked for so much, though another had."""
+    kind, cost = kind_of(message), cost_of(message)
+    peer = core.gossip.peers.get(sender) or Peer(sender, "", inbound=True)
+    if cost > peer.owed(kind):
+        raise PeerFault("unasked", f"{kind.__name__} of {cost} where {peer.owed(kind)} was asked for")
 
 
 def _split(message: VerifiedVotes, core: Core) -> VerifiedVotes:
