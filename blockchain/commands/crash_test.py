@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from blockchain.commands.arguments import add_command
+from blockchain.commands.arguments import add_command, whole_number
 
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands
@@ -41,7 +41,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def _kills(text: str) -> int:
-    number = int(text)
+    number = whole_number(text)
     if not 1 <= number <= KILLS_MAX:
         raise argparse.ArgumentTypeError(f"{text} is not between 1 and {KILLS_MAX}")
     return number

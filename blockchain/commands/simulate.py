@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from blockchain.commands.arguments import add_command, whole_number
+from blockchain.errors import ConfigError
 
 if TYPE_CHECKING:
     from blockchain.commands.arguments import Commands
@@ -15,8 +17,11 @@ if TYPE_CHECKING:
     from blockchain.simulator.scenario import Scenario
     from blockchain.simulator.wishes import Wishes
 
+SEED: Final = 1
 HEIGHTS: Final = 20
 RUNS_MAX: Final = 1_000_000
+DRAWN: Final = ("seed", "validators", "followers", "byzantine", "heights", "loss", "partition", "calm")
+NO_TABLE: Final = ("scenario", "json", "without", "all", "no_shrink")
 
 
 def add_parser(commands: Commands) -> None:
@@ -29,7 +34,7 @@ def add_parser(commands: Commands) -> None:
         "lose and delay, with nodes that crash and validators that lie. All of it is drawn from the seed, heals in the "
         "end, and is checked. The same seed gives the same bytes. Exit code 1: a rule was broken.",
     )
-    parser.add_argument("--seed", type=whole_number, default=1, help="what everything is drawn from (default: 1)")
+    parser.add_argument("--seed", type=whole_number, help=f"what everything is drawn from (default: {SEED})")
     parser.add_argument("--runs", type=_count, metavar="N", help="play N seeds from this one on, and print a table")
     parser.add_argument("--validators", type=_count, metavar="N", help="how many (default: drawn)")
     parser.add_argument("--followers", type=whole_number, metavar="N", help="nodes without a key (default: drawn)")
@@ -52,17 +57,29 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.scenario is not None:
+        _check_alone(arguments, "--scenario FILE holds everything", DRAWN)
     if arguments.runs is not None:
+        _check_alone(arguments, "--runs prints a table of drawn runs", NO_TABLE)
         return _run_table(arguments)
-    from blockchain.simulator.cuts import Cuts, cut, cuts_of
-    from blockchain.simulator.scenario import to_json
+    from blockchain.simulator.cuts import Cuts, check_cuts, cut, cuts_of
+    from blockchain.simulator.scenario import check_scenario, to_json
 
     whole = _whole(arguments)
     cuts = cuts_of(arguments.without) if arguments.without else Cuts()
+    check_cuts(whole, cuts)
+    check_scenario(cut(whole, cuts))
     if arguments.json:
         sys.stdout.write(to_json(cut(whole, cuts)).decode())
         return 0
     return _run_one(arguments, whole, cuts)
+
+
+def _check_alone(arguments: argparse.Namespace, why: str, names: tuple[str, ...]) -> None:
+    """A flag that would be ignored is a mistake. Raises ConfigError."""
+    given = [f"--{name}" for name in names if getattr(arguments, name) not in (None, False, [])]
+    if given:
+        raise ConfigError(f"{why}: leave out {', '.join(given)}")
 
 
 def _run_one(arguments: argparse.Namespace, whole: Scenario, cuts: Cuts) -> int:
@@ -113,7 +130,8 @@ def _run_table(arguments: argparse.Namespace) -> int:
     outcomes = []
     broken = 0
     print(heading())
-    for seed in range(arguments.seed, arguments.seed + arguments.runs):
+    first = _seed(arguments)
+    for seed in range(first, first + arguments.runs):
         scenario = draw(seed, wishes)
         try:
             outcomes.append(play(scenario, world_of(scenario)))
@@ -131,9 +149,16 @@ def _whole(arguments: argparse.Namespace) -> Scenario:
     from blockchain.simulator.scenario import SCENARIO_BYTES_MAX, of_json
 
     if arguments.scenario is None:
-        return draw(arguments.seed, _wishes(arguments))
-    with arguments.scenario.open("rb") as file:
-        return of_json(file.read(SCENARIO_BYTES_MAX + 1))
+        return draw(_seed(arguments), _wishes(arguments))
+    try:
+        with arguments.scenario.open("rb") as file:
+            return of_json(file.read(SCENARIO_BYTES_MAX + 1))
+    except OSError as error:
+        raise ConfigError(f"{arguments.scenario} can not be read: {error.strerror}") from None
+
+
+def _seed(arguments: argparse.Namespace) -> int:
+    return SEED if arguments.seed is None else int(arguments.seed)
 
 
 def _wishes(arguments: argparse.Namespace) -> Wishes:
@@ -155,9 +180,11 @@ def _replay(arguments: argparse.Namespace, cuts: Cuts) -> str:
     from blockchain.simulator.wishes import command_of
 
     if arguments.scenario is None:
-        return command_of(arguments.seed, _wishes(arguments), cuts)
+        return command_of(_seed(arguments), _wishes(arguments), cuts)
     words = words_of(cuts)
-    return f"python -m blockchain simulate --scenario {arguments.scenario}" + (f" --without {words}" if words else "")
+    return f"python -m blockchain simulate --scenario {shlex.quote(str(arguments.scenario))}" + (
+        f" --without {words}" if words else ""
+    )
 
 
 def _count(text: str) -> int:

@@ -52,6 +52,18 @@ def cut(scenario: Scenario, cuts: Cuts) -> Scenario:
     )
 
 
+def check_cuts(scenario: Scenario, cuts: Cuts) -> None:
+    """What is left out is there to begin with. Raises ConfigError."""
+    hostile = {number for number, _ in scenario.hostile}
+    for kind, named, there in (
+        ("node", cuts.nodes, set(range(len(scenario.nodes)))),
+        ("fault", cuts.faults, set(range(len(scenario.faults)))),
+        ("actor", cuts.actors, hostile),
+    ):
+        if strange := sorted(named - there):
+            raise ConfigError(f"{kind}{strange[0]} can not be left out: there is none")
+
+
 def words_of(cuts: Cuts) -> str:
     """The cuts as one word of a command line; empty: there are none."""
     numbered = (("node", cuts.nodes), ("fault", cuts.faults), ("actor", cuts.actors))

@@ -17,7 +17,7 @@ from blockchain.simulator.draw_faults import draw_faults
 from blockchain.simulator.faults import Partition
 from blockchain.simulator.network import Links
 from blockchain.simulator.scenario import Member, Scenario, check_names
-from blockchain.simulator.wishes import NO_WISHES, VALIDATORS_MAX, Wishes
+from blockchain.simulator.wishes import FOLLOWERS_MAX, NO_WISHES, VALIDATORS_MAX, Wishes
 
 HEIGHTS: Final = 6  # of a run where nobody says how many
 STORM_MS: Final = 1_500  # a height, at most: most take a third, and some stand still until a fault ends
@@ -74,6 +74,8 @@ def _draw_nodes(seed: int, wishes: Wishes, shape: str) -> tuple[Member, ...]:
     is_late = rng.random() < 0.15
     drawn = rng.choice((0, 0, 0, 0, 1, 1, 2))
     followers = drawn if wishes.followers is None else wishes.followers
+    if followers > FOLLOWERS_MAX:
+        raise ConfigError(f"{followers} followers: {FOLLOWERS_MAX} at most, as links go from everybody to everybody")
     stakes = [1_000 if is_equal else rng.randint(200, 2_000) for _ in range(validators)]
     if shape == "third" and validators > 1:
         stakes = _third(validators)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blockchain.simulator.world import World
 
 LOOK: Final = Caution(look_ms=10_000)  # the setting's default (protocol §5.6 rule 10): who lost a record needs it
+NOTHING: Final = "nothing comes of that: the node is down, has no key, or too much stake is unwell already"
 LOST_MAX: Final = 30  # writes that a lying disk loses: some heights
 
 Groups = tuple[tuple[int, ...], ...]
@@ -36,7 +37,7 @@ class Partition(Struct, frozen=True, kw_only=True, tag_field="kind", tag="partit
 
     @property
     def words(self) -> str:
-        return "apart: " + " | ".join(_names(group) for group in self.groups)
+        return "network split: " + " | ".join(_names(group) for group in self.groups)
 
     def begin(self, world: World) -> None:
         world.network.groups = _sets(self.groups)
@@ -56,7 +57,7 @@ class Healing(Struct, frozen=True, kw_only=True, tag_field="kind", tag="healing"
 
     @property
     def words(self) -> str:
-        return "apart, and healing link by link: " + " | ".join(_names(group) for group in self.groups)
+        return "network split, mended link by link: " + " | ".join(_names(group) for group in self.groups)
 
     def begin(self, world: World) -> None:
         links = sorted(
@@ -82,7 +83,7 @@ class OneWay(Struct, frozen=True, kw_only=True, tag_field="kind", tag="one_way")
 
     @property
     def words(self) -> str:
-        return f"{_names(self.senders)} not heard by {_names(self.receivers)}, who are"
+        return f"nothing from {_names(self.senders)} reaches {_names(self.receivers)}; the other direction works"
 
     def begin(self, world: World) -> None:
         world.network.cut |= self._links()
@@ -104,7 +105,7 @@ class Narrow(Struct, frozen=True, kw_only=True, tag_field="kind", tag="narrow"):
 
     @property
     def words(self) -> str:
-        return f"{_names(self.nodes)} send at {self.bytes_per_s} bytes a second"
+        return f"sends at most {self.bytes_per_s} bytes a second: {_names(self.nodes)}"
 
     def begin(self, world: World) -> None:
         world.network.narrow.update(dict.fromkeys(self.nodes, self.bytes_per_s))
@@ -124,7 +125,7 @@ class Crash(Struct, frozen=True, kw_only=True, tag_field="kind", tag="crash"):
 
     @property
     def words(self) -> str:
-        return f"{_names(self.nodes)} crash" + (f" after {self.effects} more effects" if self.effects >= 0 else "")
+        return (f"crash after {self.effects} more actions: " if self.effects >= 0 else "crash: ") + _names(self.nodes)
 
     def begin(self, world: World) -> None:
         for number in self.nodes:
@@ -144,7 +145,7 @@ class Pause(Struct, frozen=True, kw_only=True, tag_field="kind", tag="pause"):
 
     @property
     def words(self) -> str:
-        return f"{_names(self.nodes)} stand still"
+        return f"frozen: {_names(self.nodes)}"
 
     def begin(self, world: World) -> None:
         for number in self.nodes:
@@ -166,7 +167,7 @@ class Slow(Struct, frozen=True, kw_only=True, tag_field="kind", tag="slow"):
 
     @property
     def words(self) -> str:
-        return f"{_names(self.nodes)} need {self.cost_ms} ms for each input"
+        return f"slow, {self.cost_ms} ms for each message: {_names(self.nodes)}"
 
     def begin(self, world: World) -> None:
         self._set(world, self.cost_ms)
@@ -189,7 +190,7 @@ class ClockStep(Struct, frozen=True, kw_only=True, tag_field="kind", tag="clock_
 
     @property
     def words(self) -> str:
-        return f"the clocks of {_names(self.nodes)} are set by {self.by_ms:+} ms"
+        return f"clock set wrong by {self.by_ms:+} ms: {_names(self.nodes)}"
 
     def begin(self, world: World) -> None:
         for number in self.nodes:
@@ -209,7 +210,7 @@ class ClockDrift(Struct, frozen=True, kw_only=True, tag_field="kind", tag="clock
 
     @property
     def words(self) -> str:
-        return f"the clocks of {_names(self.nodes)} drift by {self.ppm:+} millionths"
+        return f"clock {abs(self.ppm) / 10_000:g} % too {'fast' if self.ppm > 0 else 'slow'}: {_names(self.nodes)}"
 
     def begin(self, world: World) -> None:
         for number in self.nodes:
@@ -232,7 +233,7 @@ class LyingDisk(Struct, frozen=True, kw_only=True, tag_field="kind", tag="lying_
 
     @property
     def words(self) -> str:
-        return f"{self.node} crashes, and its disk has lost the last {self.writes} writes"
+        return f"crash, and the disk has lost the last {self.writes} writes: node {self.node}"
 
     def begin(self, world: World) -> None:
         node = world.nodes[self.node]
@@ -240,6 +241,8 @@ class LyingDisk(Struct, frozen=True, kw_only=True, tag_field="kind", tag="lying_
             node.has_lost_writes = True
             world.crash(self.node)
             node.store = node.store.without_last(self.writes)
+        else:
+            world.tell(NOTHING)
 
     def end(self, world: World) -> None:
         _start(world, (self.node,))
@@ -259,12 +262,14 @@ class RecordGone(Struct, frozen=True, kw_only=True, tag_field="kind", tag="recor
 
     @property
     def words(self) -> str:
-        return f"{self.node} is killed, and its signing record is {self.loss}"
+        record = "without its signing record" if self.loss == "lost" else "with its signing record as it is now"
+        return f"killed at the end of this, and started {record}: node {self.node}"
 
     def begin(self, world: World) -> None:
         """The copy that comes back is made now."""
         node = world.nodes[self.node]
         if not node.records or node.core is None or not world.may_spoil(self.node):
+            world.tell(NOTHING)
             return
         node.has_lost_record = True
         node.copies = tuple(
@@ -286,7 +291,8 @@ Fault = Partition | Healing | OneWay | Narrow | Crash | Pause | Slow | ClockStep
 
 
 def _names(numbers: Iterable[int]) -> str:
-    return "nodes " + ", ".join(map(str, numbers))
+    numbers = tuple(numbers)
+    return ("node " if len(numbers) == 1 else "nodes ") + ", ".join(map(str, numbers))
 
 
 def _sets(groups: Groups) -> tuple[frozenset[int], ...]:

@@ -109,20 +109,20 @@ class _Storm:
             world.spare(node.number)
             if node.core is None:
                 world.start(node.number)
-        world.transcript.append(f"{world.time_ms:>8} all healed")
+        world.tell("all healed")
 
     def _begin(self, fault: Fault) -> None:
         if self._is_healed:
             return
         self._raging.append(fault)
-        self._world.transcript.append(f"{self._world.time_ms:>8} {fault.words}")
+        self._world.tell(fault.words)
         fault.begin(self._world)
 
     def _end(self, fault: Fault) -> None:
         if fault not in self._raging:
             return
         self._raging.remove(fault)
-        self._world.transcript.append(f"{self._world.time_ms:>8} no longer: {fault.words}")
+        self._world.tell(f"over: {fault.words}")
         fault.end(self._world)
 
     def _flow(self) -> None:

@@ -99,16 +99,41 @@ def to_json(scenario: Scenario) -> bytes:
 
 
 def of_json(raw: bytes) -> Scenario:
-    """The scenario of a file. Raises ConfigError where it is none, and InvalidGenesis where its chain is none."""
+    """The scenario of a file. Raises ConfigError where it is none."""
     if len(raw) > SCENARIO_BYTES_MAX:
         raise ConfigError(f"{len(raw)} bytes are no scenario: it takes at most {SCENARIO_BYTES_MAX}")
     try:
         scenario = msgspec.json.decode(raw, type=Scenario)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ConfigError(f"no scenario: {error}") from None
-    spec_of(scenario)
-    check_names(scenario)
+    check_scenario(scenario)
     return scenario
+
+
+def check_scenario(scenario: Scenario) -> None:
+    """Whether it can be played. Raises ConfigError."""
+    try:
+        spec_of(scenario)
+    except InvalidGenesis as error:
+        raise ConfigError(f"no scenario: {error}") from None
+    check_names(scenario)
+    _check_numbers(scenario)
+    unfit = {*scenario.absent, *(number for number, _ in scenario.hostile)}
+    if not any(member.stake > 0 for number, member in enumerate(scenario.nodes) if number not in unfit):
+        raise ConfigError("no scenario: no validator is there and honest")
+
+
+def _check_numbers(scenario: Scenario) -> None:
+    """Times and shares that can be. Raises ConfigError."""
+    links = scenario.links
+    shares = (links.loss, links.duplicates, links.late)
+    ranges = (links.delay_ms, links.late_ms, *((fault.at_ms, fault.until_ms) for fault in scenario.faults))
+    if not all(0 <= share <= 1 for share in shares):
+        raise ConfigError("no scenario: what links do is a share from 0 to 1")
+    if not all(0 <= least <= most for least, most in ranges):
+        raise ConfigError("no scenario: something ends before it begins, or begins before 0")
+    if min(scenario.heights, scenario.load_ms) < 1 or min(scenario.skew_max_ms, scenario.storm_ms, scenario.seed) < 0:
+        raise ConfigError("no scenario: heights and load_ms are 1 or more, skew_max_ms, storm_ms and seed 0 or more")
 
 
 def nodes_of(fault: Fault) -> frozenset[int]:

@@ -16,7 +16,7 @@ from blockchain.simulator.scenario import Scenario
 from blockchain.simulator.world import World
 
 ROUNDS_TOLD: Final = 8  # of one height, the last ones
-_NOTE: Final = re.compile(r" *(\d+) (?:node (\d+): (started|crashed|banned .*)|(?!node \d)(.*))", re.DOTALL)
+_NOTE: Final = re.compile(r" *(\d+) (?:node (\d+): (started|crashed|banned .*)|(?!node \d+: )(.*))", re.DOTALL)
 
 Line = tuple[int, str]  # virtual time in ms, and what is told
 
@@ -24,17 +24,22 @@ Line = tuple[int, str]  # virtual time in ms, and what is told
 def head_of(scenario: Scenario) -> Iterator[str]:
     """Who takes part."""
     validators = [f"{number} ({member.stake})" for number, member in enumerate(scenario.nodes) if member.stake > 0]
-    yield f"seed {scenario.seed}: validators {', '.join(validators)} with their stakes"
+    yield f"seed {scenario.seed}: validators, with their stakes: {', '.join(validators)}"
     late = [number for number, member in enumerate(scenario.nodes) if member.key is not None and not member.stake]
     followers = [number for number, member in enumerate(scenario.nodes) if member.key is None]
-    for what, numbers in (("followers", followers), ("comes late", late), ("never there", scenario.absent)):
+    for what, numbers in (
+        ("followers", followers),
+        ("has a key, and no stake at first", late),
+        ("never running", scenario.absent),
+    ):
         if numbers:
             yield f"  {what}: {_names(numbers)}"
     for number, names in scenario.hostile:
-        yield f"  hostile: {number}, who {', '.join(names)}"
+        yield f"  hostile: node {number}, which {', '.join(names)}"
     links = scenario.links
     least, most = links.delay_ms
-    yield f"  links: {least} to {most} ms, {links.loss:.0%} lost, {links.duplicates:.0%} twice, {links.late:.0%} late"
+    shares = f"{links.loss:.0%} lost, {links.duplicates:.0%} delivered twice, {links.late:.0%} much delayed"
+    yield f"  messages take {least} to {most} ms; {shares}"
 
 
 def told(world: World) -> Iterator[str]:
@@ -64,7 +69,7 @@ def _heights(world: World) -> Iterator[Line]:
                 forgers[event.height, event.round] = event.forger
             case EvidenceFound() if event.validator not in accused:
                 accused.add(event.validator)
-                yield time_ms, f"evidence against node {_node_of(world, event.validator)}: {event.kind}"
+                yield time_ms, f"evidence against {_node_of(world, event.validator)}: {event.kind}"
             case _:
                 pass
     votes = _votes(world)
@@ -72,11 +77,11 @@ def _heights(world: World) -> Iterator[Line]:
         first_ms, _, event = decided[0]
         for round in range(max(0, event.decided_round - ROUNDS_TOLD), event.decided_round + 1):
             forger = forgers.get((height, round))
-            drawn = "nobody knows who" if forger is None else f"node {_node_of(world, forger)}"
-            yield first_ms, f"height {height} round {round}: {drawn} forges{votes.get((height, round), '')}"
+            drawn = "nobody knows who" if forger is None else _node_of(world, forger)
+            yield first_ms, f"height {height} round {round}: {drawn} is drawn to forge{votes.get((height, round), '')}"
         nodes = len({number for _, number, _ in decided})
-        last = f"at the last of {nodes} nodes {decided[-1][0] - first_ms} ms later"
-        yield first_ms, f"height {height} is final: block {event.block_id.hex()[:8]}, {last}"
+        last = f"the last of {nodes} nodes has it {decided[-1][0] - first_ms} ms later"
+        yield first_ms, f"height {height} is final: block {event.block_id.hex()[:8]}; {last}"
 
 
 def _votes(world: World) -> dict[tuple[int, int], str]:
@@ -97,9 +102,9 @@ def _step(step: VoteStep, by: dict[tuple[VoteStep, bool], list[int]]) -> str:
 
 
 def _node_of(world: World, validator: Address) -> str:
-    """The number of the node whose validator this is."""
+    """The node whose validator this is."""
     numbers = [node.number for node in world.nodes if any(Address(key) == validator for key in node.keys)]
-    return str(numbers[0]) if numbers else validator.hex()[:8]
+    return f"node {numbers[0]}" if numbers else f"the stake {validator.hex()[:8]}, which no node runs,"
 
 
 def _names(numbers: Iterable[int]) -> str:

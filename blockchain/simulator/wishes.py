@@ -15,6 +15,8 @@ from blockchain.simulator.cuts import Cuts, words_of
 from blockchain.simulator.faults import Partition
 
 VALIDATORS_MAX: Final = 100  # the parameter's default
+FOLLOWERS_MAX: Final = 100  # links go from everybody to everybody
+PARTITION_S_MAX: Final = 3_600  # of virtual time: a run lasts at least as long, and nodes are never idle
 _PARTITION: Final = re.compile(r"([0-9,/]+)@([0-9.]{1,9})-([0-9.]{1,9})")
 
 
@@ -46,6 +48,8 @@ def partition_of(text: str) -> Partition:
     at_ms, until_ms = _ms(match[2]), _ms(match[3])
     if at_ms >= until_ms:
         raise ConfigError(f"{text!r}: it ends before it begins")
+    if until_ms > 1000 * PARTITION_S_MAX:
+        raise ConfigError(f"{text!r}: it ends after second {PARTITION_S_MAX}")
     return Partition(at_ms=at_ms, until_ms=until_ms, groups=groups)
 
 

@@ -117,6 +117,10 @@ class World:
             action()
         raise Violation(f"seed {self.seed}: {EVENTS_MAX} events and no end")
 
+    def tell(self, text: str) -> None:
+        """A line of the transcript that is no event of a node."""
+        self.transcript.append(f"{self.time_ms:>8} {text}")
+
     def start(self, number: int) -> None:
         """Start a node, or start it again on what it had stored, and have it connected."""
         node = self.nodes[number]

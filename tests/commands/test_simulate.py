@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,59 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], capsys: pytest.Captur
     assert code in (1, 2) and out == ""
     assert err.strip().splitlines()[-1].startswith("blockchain")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--scenario", "some.json", "--seed", "1"), "leave out --seed"),
+        (("--scenario", "some.json", "--calm", "--heights", "2"), "leave out --heights, --calm"),
+        (("--runs", "2", "--json", "--all"), "leave out --json, --all"),
+        (("--runs", "2", "--scenario", "some.json"), "leave out --scenario"),
+        (("--without", "node4", *SHORT), "node4 can not be left out: there is none"),
+        (("--without", "fault0", *SHORT), "fault0 can not be left out: there is none"),
+        (("--without", "actor1", *SHORT), "actor1 can not be left out: there is none"),
+        (("--without", "node0,node1,node2,node3", *SHORT), "no node is a validator"),
+        (("--partition", "0/1@1-999999999"), "it ends after second 3600"),
+        (("--followers", "101"), "100 at most"),
+        (("--scenario", "not/there.json"), "can not be read"),
+    ],
+)
+def test_what_would_be_ignored_or_never_end_is_refused(
+    arguments: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = said(capsys, *arguments)
+    assert (code, out) == (2, "") and why in err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"heights": 0},
+        {"load_ms": 0},
+        {"storm_ms": -1},
+        {"links": {"delay_ms": [9, 1]}},
+        {"links": {"loss": 7}},
+        {"absent": [0, 1, 2, 3]},
+        {"faults": [{"kind": "crash", "at_ms": 5, "until_ms": 1, "nodes": [0]}]},
+    ],
+)
+def test_a_file_whose_numbers_can_not_be_is_no_scenario(
+    changes: dict[str, object], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is nobody's broken rule."""
+    scenario = json.loads(said(capsys, "--json", *SHORT)[1])
+    (tmp_path / "scenario.json").write_text(json.dumps(scenario | changes), encoding="utf-8")
+    code, out, err = said(capsys, "--scenario", str(tmp_path / "scenario.json"))
+    assert (code, out) == (2, "") and "no scenario: " in err
+
+
+def test_a_file_with_a_space_in_its_name_is_replayed_as_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "my scenario.json"
+    file.write_text(said(capsys, "--seed", "3", *SHORT, "--partition", APART, "--json")[1], encoding="utf-8")
+    monkeypatch.setattr(ValidatorSet, "is_quorum", lambda self, stake: stake > 0)
+    _, out, _ = said(capsys, "--scenario", str(file), "--no_shrink")
+    replay = shlex.split(out.splitlines()[-1].removeprefix("replay: "))
+    assert said(capsys, *replay[4:], "--no_shrink")[1] == out

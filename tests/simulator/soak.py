@@ -46,6 +46,8 @@ class Part(Struct):
 def main() -> int:
     seeds, heights = _number("SEEDS", 10_000), _number("HEIGHTS", 20)
     first = _number("FIRST", 0) or SystemRandom().randrange(1, SEEDS_BELOW)
+    if min(seeds, heights) < 1:
+        raise SystemExit("SEEDS and HEIGHTS are 1 or more: a soak of nothing shows nothing")
     print(f"seeds {first} to {first + seeds - 1}, {heights} heights each; FIRST={first} plays them again", flush=True)
     broken = 0
     for start in range(first, first + seeds, SITTING):

@@ -17,6 +17,7 @@ from blockchain.simulator.clock import Clock
 from blockchain.simulator.disk import Disk
 from blockchain.simulator.draw_faults import draw_condition, draw_crash, draw_faults, draw_loss, draw_partition
 from blockchain.simulator.faults import (
+    NOTHING,
     ClockDrift,
     ClockStep,
     Crash,
@@ -31,6 +32,7 @@ from blockchain.simulator.faults import (
     Slow,
 )
 from blockchain.simulator.network import QUEUE_MS_MAX, WIDE_AREA, Links, Network
+from blockchain.simulator.story import told
 from tests.simulator.stage import Stage
 
 ALL = (0, 1, 2, 3)
@@ -259,6 +261,28 @@ def test_who_lost_its_record_looks_stops_and_signs_anew_above_all_that_was_seen(
     assert max(height for at, height, _, _ in world.signed if at == 0) == 4
 
 
+def test_words_say_who_and_how_and_stay_in_what_is_told() -> None:
+    when = {"at_ms": 100, "until_ms": 200}
+    faults: list[Fault] = [
+        OneWay(**when, senders=(1,), receivers=(0, 2)),
+        Crash(**when, nodes=(1, 0), effects=4),
+        ClockDrift(**when, nodes=(2,), ppm=-25_000),
+        LyingDisk(**when, node=3, writes=5),
+        RecordGone(**when, node=3, loss="older"),
+    ]
+    assert [fault.words for fault in faults] == [
+        "nothing from node 1 reaches nodes 0, 2; the other direction works",
+        "crash after 4 more actions: nodes 1, 0",
+        "clock 2.5 % too slow: node 2",
+        "crash, and the disk has lost the last 5 writes: node 3",
+        "killed at the end of this, and started with its signing record as it is now: node 3",
+    ]
+    stage = Stage()
+    for fault in (*faults, Pause(**when, nodes=(1,))):
+        stage.world.tell(fault.words)
+    assert len(list(told(stage.world))) == len(faults) + 1
+
+
 def test_no_more_than_a_third_lose_what_no_machine_may_lose() -> None:
     stage = played(LyingDisk(at_ms=BEGIN_MS, until_ms=END_MS, node=0, writes=5))
     again = LyingDisk(at_ms=END_MS, until_ms=END_MS + 1_000, node=1, writes=5)
@@ -269,6 +293,7 @@ def test_no_more_than_a_third_lose_what_no_machine_may_lose() -> None:
         fault.end(stage.world)
     stage.run(2_000)
     assert [node.is_spoilt for node in stage.world.nodes] == [True, False, False, False]
+    assert sum(line.endswith(NOTHING) for line in stage.world.transcript) == 2, "nobody reads of what did not happen"
 
 
 DRAWS = (draw_partition, draw_crash, draw_condition, draw_loss)

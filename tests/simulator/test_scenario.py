@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from blockchain.errors import ConfigError, InvalidGenesis
+from blockchain.errors import ConfigError
 from blockchain.simulator.drawing import draw
 from blockchain.simulator.scenario import SCENARIO_BYTES_MAX, Member, of_json, spec_of, to_json
 from blockchain.simulator.wishes import Wishes
@@ -28,7 +28,7 @@ def test_what_is_no_scenario_is_refused(raw: bytes) -> None:
 
 def test_one_whose_chain_is_none_is_refused() -> None:
     alike = replace(draw(1), nodes=(Member(0, 100), Member(0, 100)))
-    with pytest.raises(InvalidGenesis):
+    with pytest.raises(ConfigError, match="no scenario: "):
         of_json(to_json(alike))
 
 
