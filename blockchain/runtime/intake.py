@@ -1,9 +1,11 @@
 """From what connections tell to inputs of the core: each peer's frames verified, in order, and in nobody else's way.
 
 Each connected peer has a lane: a short queue and a task. A lane verifies one frame after the other, so that the order
-of a peer's messages is kept, and lanes run side by side: a vote does not wait behind another peer's block. Small
-frames are verified where they are, since a thread would take longer to be told; large ones in a thread, where no peer
-has more than one at a time. Whoever fills its lane is read no further until there is room; nobody else feels it.
+of a peer's messages is kept, and lanes run side by side: a vote does not wait behind another peer's block, nor do a
+dozen that share a frame. Small frames are verified where they are, since a thread would take longer to be told; large
+ones in a thread, one after the other, where no peer has more than one at a time: hundreds of votes that share a frame
+wait there for a block that came before. Whoever fills its lane is read no further until there is room; nobody else
+feels it.
 
 Bounded are the frames and the verified messages of one peer, and the bytes of all large frames together
 (docs/protocol.md §8.1).

@@ -24,14 +24,17 @@ from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
 from blockchain.seams import (
     Batch,
+    BlockFinalized,
     BlockRejected,
     EvidenceFound,
     ForgerDrawn,
     Halted,
     NodeEvent,
+    NodeStarted,
     PeerPenalized,
     SignatureRefused,
     SigningStopped,
+    TransactionRefused,
 )
 from blockchain.simulator.justice import accused_in, unpunished
 from blockchain.simulator.load import Load, Promise, pool_of
@@ -46,6 +49,7 @@ def check_world(world: World, load: Load) -> None:
     chain = _replay(world)
     _check_states(world, chain)
     _check_punished(world, chain)
+    _check_refusals(world, chain, load)
     for promise in load.promises:
         _check_kept(world, promise)
 
@@ -186,6 +190,26 @@ def _check_supply(world: World, chain: Chain) -> None:
         check_supply(chain.state())
     except StoreError as error:
         _violate(world, f"after block {chain.head.height}: {error}")
+
+
+def _check_refusals(world: World, chain: Chain, load: Load) -> None:
+    """What was acknowledged is not refused for what the chain does not bear out; other reasons are of a moment."""
+    promised = {(promise.node, promise.verified.id): promise.verified.transaction for promise in load.promises}
+    heads: dict[int, int] = {}
+    for number, event in world.events:
+        match event:
+            case NodeStarted(height=height) | BlockFinalized(height=height):
+                heads[number] = height
+            case TransactionRefused(id=id_, refusal="expired") if (number, id_) in promised:
+                expiry = promised[number, id_].expiry
+                if expiry is None or expiry > heads.get(number, 0):
+                    _violate(world, f"node {number} lets {id_.hex()[:8]}, which it had acknowledged, expire too early")
+            case TransactionRefused(id=id_, refusal="nonce_used") if (number, id_) in promised:
+                transaction = promised[number, id_]
+                if transaction.nonce >= chain.next_nonce(transaction.sender):
+                    _violate(world, f"node {number} says of {id_.hex()[:8]}, which waits, that its nonce is used")
+            case _:
+                pass
 
 
 def _check_kept(world: World, promise: Promise) -> None:
