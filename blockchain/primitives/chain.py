@@ -44,7 +44,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     precommit_timeout_ms: DurationMs = 1_000
     precommit_delta_ms: DeltaMs = 500
     timeout_max_ms: DurationMs = 60_000
-    commit_wait_ms: DeltaMs = 50
+    commit_wait_ms: DeltaMs = 400  # longer than a round trip to the farthest: who is far away is not absent (§4.4)
     clock_drift_ms: DurationMs = 5_000
     supply_max: PositiveAmount = 2**53 - 1
     unbonding_blocks: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000

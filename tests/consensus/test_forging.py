@@ -129,7 +129,7 @@ def waiting(**parameters: Any) -> Bench:
 def test_a_forger_waits_for_missing_precommits() -> None:
     bench = waiting()
     effects = bench.give(PoolChanged())
-    assert (TimerKind.COMMIT_WAIT, 0, 50) in timers(effects) and of(ProveVrf, effects) == []
+    assert (TimerKind.COMMIT_WAIT, 0, 400) in timers(effects) and of(ProveVrf, effects) == []
     assert of(SetTimer, bench.give(PoolChanged())) == []
     effects = bench.give(TimerFired(TimerKey(TimerKind.COMMIT_WAIT, HEIGHT)))
     assert len(of(ProveVrf, effects)) == 1
