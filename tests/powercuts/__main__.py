@@ -11,8 +11,8 @@ import os
 import secrets
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import count, islice
-from multiprocessing import Pool
 from typing import Final
 
 from tests.powercuts.sitting import PLANTS, Sitting, Unit, run_unit
@@ -39,13 +39,13 @@ def main() -> int:
     sitting = Sitting()
     if only:
         take(sitting, *run_unit(Unit(seed, int(only), UNIT_CUTS, plant)))
-    with Pool(jobs) as pool:
+    with ProcessPoolExecutor(jobs) as pool:  # a process that is killed ends it: multiprocessing's would wait
         numbers = count()
         while not only and sitting.cuts < cuts:
             wave = islice(numbers, -(-(cuts - sitting.cuts) // UNIT_CUTS))
             units = [Unit(seed, number, min(cuts, UNIT_CUTS), plant) for number in wave]
-            for unit, result in pool.imap_unordered(run_unit, units):
-                take(sitting, unit, result)
+            for done in as_completed([pool.submit(run_unit, unit) for unit in units]):
+                take(sitting, *done.result())
     seconds = time.monotonic() - began
     print(f"{sitting.cuts} different states of the disk after {sitting.drawn} cuts of {sitting.histories} histories")
     print(f"{sitting.operations} operations; {dict(sorted(sitting.by_play.items()))}; {seconds:.0f} s")
