@@ -239,6 +239,7 @@ class LyingDisk(Struct, frozen=True, kw_only=True, tag_field="kind", tag="lying_
         node = world.nodes[self.node]
         if node.core is not None and world.may_spoil(self.node):
             node.has_lost_writes = True
+            node.lost_up_to = world.tokens
             world.crash(self.node)
             node.store = node.store.without_last(self.writes)
         else:

@@ -216,8 +216,8 @@ def _check_kept(world: World, promise: Promise) -> None:
     """Final, refused with a durable reason, or pending in every running node."""
     id_ = promise.verified.id
     node = world.nodes[promise.node]
-    if node.has_lost_writes:
-        return  # with them, whatever it had acknowledged
+    if promise.token <= node.lost_up_to:
+        return  # with its writes, whatever it had acknowledged
     if node.store.locate(id_) is not None:
         return
     story = node.store.story(id_)

@@ -29,6 +29,7 @@ class Promise(Struct, frozen=True):
 
     node: int
     verified: VerifiedTransaction
+    token: Token  # of the submission: they count up
 
 
 class Load:
@@ -56,7 +57,7 @@ class Load:
     def promises(self) -> list[Promise]:
         """What was acknowledged so far; a slow node answers late."""
         return [
-            Promise(number, verified)
+            Promise(number, verified, token)
             for token, number, transactions in self._asked
             for verified, result in zip(transactions, self._world.replies.get(token, ()), strict=False)
             if not result.code

@@ -29,6 +29,7 @@ class Node:
         self.clock = Clock()  # beyond its skew
         self.pace = Pace()
         self.has_lost_writes = False  # of its store, that it was told were on the disk
+        self.lost_up_to = 0  # the newest client's token before that
         self.has_lost_record = False  # of its signatures, or got an old copy of it
         self.copies: tuple[SigningRecord, ...] = ()  # what is put in the place of its records
         self.core: Core | None = None

@@ -91,7 +91,7 @@ class World:
         self._inspection = Inspection()
         self.connections: Connections = Mesh()
         self._sequence = 0
-        self._tokens = 0
+        self.tokens = 0  # how many submissions there were
 
     @property
     def honest(self) -> list[Node]:
@@ -200,8 +200,8 @@ class World:
 
     def submit(self, number: int, transactions: tuple[VerifiedTransaction, ...]) -> Token:
         """A client's transactions to one node; a node that is down takes nothing."""
-        self._tokens += 1
-        token = Token(self._tokens)
+        self.tokens += 1
+        token = Token(self.tokens)
         node = self.nodes[number]
         if node.core is not None:
             self.feed(node, TransactionsSubmitted(token, transactions))
