@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from random import SystemRandom
+from signal import SIG_DFL, SIGINT, signal
 from statistics import quantiles
 from time import monotonic, process_time
 from typing import Final
@@ -87,7 +88,8 @@ def _is_halving(fault: Fault, scenario: Scenario) -> bool:
 
 def _play(numbers: range, heights: int, jobs: int) -> Iterator[Part]:
     shares = [numbers[start : start + SHARE] for start in range(0, len(numbers), SHARE)]
-    with ProcessPoolExecutor(jobs) as pool:
+    # Ctrl-C ends the processes at once: else each would first play its whole share, minutes long.
+    with ProcessPoolExecutor(jobs, initializer=signal, initargs=(SIGINT, SIG_DFL)) as pool:
         for part in pool.map(play_share, shares, [heights] * len(shares)):
             for told in part.broken:
                 print(told, flush=True)
