@@ -261,7 +261,7 @@ class Sync:
 
     def _must_show(self, peer: Peer) -> bool:
         """Whether it has failed, and so has to show that it has what it says, though others have served it since."""
-        return not self._sources.is_believed(peer) and 0 < self._chain.head.height < peer.height
+        return 0 < self._chain.head.height < peer.height and not self._sources.is_believed(peer)
 
     def _request_of(self, peer: Peer) -> Request | None:
         """The first gap in what this peer says it has; where there is none, a failed one has to show the head."""

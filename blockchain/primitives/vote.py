@@ -6,6 +6,7 @@ Each message ends in a signature of fixed length; what is signed is tag, genesis
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -27,6 +28,7 @@ from blockchain.primitives.scalars import (
 )
 
 _CERTIFICATE_TAG: Final = "certificate"
+_CHECKED_MAX: Final = 4_096  # signatures that are remembered, half a KB each: the votes of a few heights of a large set
 
 
 class Step(IntEnum):
@@ -139,7 +141,13 @@ def sign_message(unsigned: Signable, key: SigningKey, genesis_hash: bytes) -> Si
 
 def verify_message(message: Signable, key: PublicKey, genesis_hash: bytes) -> bool:
     """Whether `key` signed this message for this chain."""
-    return verify(key, signed_bytes(message, genesis_hash), message.signature)
+    return _is_signed(key, signed_bytes(message, genesis_hash), message.signature)
+
+
+@lru_cache(maxsize=_CHECKED_MAX)
+def _is_signed(key: PublicKey, signed: bytes, signature: Signature) -> bool:
+    """Pure, and asked again of each vote that comes back in a certificate."""
+    return verify(key, signed, signature)
 
 
 def signed_bytes(message: Signable, genesis_hash: bytes) -> bytes:

@@ -12,6 +12,7 @@ may hash a proof where it means the output.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha512
 from typing import Final, NewType
 
@@ -29,6 +30,7 @@ from blockchain.primitives.crypto import PUBLIC_KEY_BYTES, SigningKey
 Proof = NewType("Proof", bytes)  # 80 bytes
 
 PROOF_BYTES: Final = 80
+_CHECKED_MAX: Final = 256  # proofs that are remembered as valid, some hundred bytes each: a block is checked twice
 
 _GROUP_ORDER: Final = 2**252 + 27742317777372353535851937790883648493  # L, RFC 8032 §5.1
 _BASE: Final = bytes([0x58]) + bytes([0x66]) * 31
@@ -68,6 +70,7 @@ def is_key(public_key: bytes) -> bool:
     return len(public_key) == PUBLIC_KEY_BYTES and crypto_core_ed25519_is_valid_point(public_key)
 
 
+@lru_cache(maxsize=_CHECKED_MAX)  # pure: the same bytes are valid for ever
 def verify(public_key: bytes, alpha: bytes, proof: bytes) -> bytes:
     """Check the proof of `public_key` for `alpha` and return the output, 64 bytes. RFC 9381 §5.3.
 
