@@ -20,7 +20,7 @@ from blockchain.simulator.scenario import Member, Scenario, check_names
 from blockchain.simulator.wishes import FOLLOWERS_MAX, NO_WISHES, VALIDATORS_MAX, Wishes
 
 HEIGHTS: Final = 6  # of a run where nobody says how many
-STORM_MS: Final = 1_500  # a height, at most: most take a third, and some stand still until a fault ends
+STORM_MS: Final = 700  # a height, at most: most take half, and some stand still until a fault ends
 STORM_MIN_MS: Final = 8_000  # so that a short run meets a few faults too
 THIRD_STAKE: Final = 1_000  # of the node that is absent for good, with just under a third
 

@@ -40,7 +40,7 @@ class Docket:
     def of_use(self, node: Node, given: Input) -> list[Vote | Proposal]:
         """What is signed by a suspect in an input of an honest node, and kept there as it stands before this input."""
         core = node.core
-        if not self.suspects or not node.is_honest or core is None or not isinstance(given, MessageReceived):
+        if not node.is_honest or core is None or not isinstance(given, MessageReceived):
             return []
         if given.peer not in core.gossip.peers:
             return []

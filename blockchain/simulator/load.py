@@ -19,7 +19,7 @@ from blockchain.simulator.node import Node
 from blockchain.simulator.world import World
 from blockchain.wallet import Wallet
 
-FRESH_MS: Final = 500  # between two deliveries of fresh load
+FRESH_MS: Final = 200  # between two deliveries of fresh load
 
 LEAVES: Final = 10  # of a validator's stake, which is some hundred
 

@@ -105,15 +105,16 @@ class World:
         self._sequence += 1
         heappush(self._heap, (time_ms, self._sequence, action))
 
-    def run_until(self, time_ms: int, stop: Callable[[], bool] = lambda: False) -> bool:
+    def run_until(self, time_ms: int, stop: Callable[[], bool] | None = None) -> bool:
         """Let time pass; True when `stop` came to hold."""
+        heap = self._heap
         for _ in range(EVENTS_MAX):
-            if stop():
+            if stop is not None and stop():
                 return True
-            if not self._heap or self._heap[0][0] > time_ms:
+            if not heap or heap[0][0] > time_ms:
                 self.time_ms = time_ms
                 return False
-            self.time_ms, _, action = heappop(self._heap)
+            self.time_ms, _, action = heappop(heap)
             action()
         raise Violation(f"seed {self.seed}: {EVENTS_MAX} events and no end")
 
@@ -222,14 +223,15 @@ class World:
     def _handle(self, node: Node, given: Input) -> None:
         if node.core is None:
             return
-        kept = self.docket.of_use(node, given)
+        kept = self.docket.of_use(node, given) if self.docket.suspects else []
         for effect in node.core.handle(given, self.wall_ms(node)):
             if node.dies_before is not None and node.dies_before(effect):
                 self.spare(node.number)
                 self.crash(node.number)
                 return
             self._perform(node, effect)
-        self.docket.note(node, kept)
+        if kept:
+            self.docket.note(node, kept)
 
     def wall_ms(self, node: Node) -> int:
         return self.spec.time_ms + 1_000_000 + self.time_ms + node.skew_ms + node.clock.ahead_ms(self.time_ms)
