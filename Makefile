@@ -1,16 +1,8 @@
 # make demo    three nodes and the sample, until Ctrl-C (ONCE=1: until they agree)
 # make test    lint, types, security lint and tests: what CI runs
-# make fuzz, make api-fuzz, make hostile-clients    hostile bytes, requests and clients, for as long as told
-# make mutants plant bugs one by one in a copy and see each caught by a test (ONLY=name,name JOBS=2)
-# make controls switch off each defence of docs/security.md and see its test fail (ONLY=name,name JOBS=1)
-# make networks  generated networks of real processes, with fresh seeds (NETWORKS=24)
-# make twins   all Twins scenarios, some ten minutes (JOBS= SAMPLE= SEED=; MUTANT= with a bug planted, or all)
-# make forks   more than a third hostile: is who made each fork named? (PLOTS=100 JOBS=2 SEED=)
-# make scale   networks of up to 1,000 simulated validators, measured for docs/scale.md (VALIDATORS="100 1000" HEIGHTS=3)
-# make power-cuts  look at what thousands of power cuts may leave of a disk (CUTS=20000 JOBS=2 SEED=)
-# make soak    thousands of simulated networks with fresh seeds, printed (SEEDS=10000 HEIGHTS=20 JOBS=2 FIRST=)
-# make kills   kill a validator, and what an operator does, at each of a hundred points (KILLS=20 JOBS=2 SEED=)
-# make endurance an hour of load, and whether memory and descriptors stay flat (MINUTES=60)
+#
+# What takes longer stands at the end: make soak, twins, forks, scale, mutants, controls, power-cuts, kills, networks,
+# endurance, hostile-clients, fuzz, api-fuzz.
 #
 # Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
 # Without make, on Windows for one, CONTRIBUTING.md has the same steps.
@@ -26,7 +18,7 @@ COVERED_TESTS = $(wildcard tests/primitives tests/ledger tests/consensus)
 # An environment that somebody activated, or settings that send packages elsewhere, are not ours.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONSAFEPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
 
-.PHONY: demo test lint typecheck security coverage setup setup-run lock clean mutants
+.PHONY: demo test lint typecheck security coverage setup setup-run lock clean
 
 demo: setup-run
 	@$(BIN)/python -m blockchain demo $(if $(ONCE),--once)
@@ -88,32 +80,58 @@ clean:
 	rm -rf $(VENV) .venv-fuzz .fuzz build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find blockchain tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# Each planted bug must pass `demo --once` and fail the test that it names.
-mutants: setup
-	@$(BIN)/python -m tests.mutants.run --jobs=$(or $(JOBS),2) $(if $(ONLY),--only=$(ONLY))
+# ------------------------------------------------------------------------------------------------ what takes longer
+#
+# Each looks for what breaks a node, prints its seeds, and appends a line of figures to tests/records (CONTRIBUTING.md).
 
-# Fresh seeds each time, printed; NETWORK_SEED= plays one again, NETWORK_MANIFEST= a file. A line each in tests/records.
-networks: setup
-	NETWORKS=$(NETWORKS) NETWORK_SEED=$(NETWORK_SEED) NETWORK_MANIFEST=$(NETWORK_MANIFEST) $(BIN)/python -m tests.networks
+.PHONY: soak twins forks scale mutants controls power-cuts kills networks endurance hostile-clients fuzz api-fuzz setup-fuzz
 
-.PHONY: networks
+# Random worlds with faults and hostile validators, each healed and checked: SEEDS= HEIGHTS= JOBS=, FIRST= plays them again.
+soak: setup
+	@SEEDS="$(SEEDS)" HEIGHTS="$(HEIGHTS)" JOBS="$(JOBS)" FIRST="$(FIRST)" $(BIN)/python -m tests.simulator.soak
 
-.PHONY: twins
+# All 50,625 ways to split a network around a validator that runs twice: SAMPLE= of them, SEED=, JOBS=, with a MUTANT=.
 twins: setup
 	@JOBS="$(JOBS)" SAMPLE="$(SAMPLE)" SEED="$(SEED)" MUTANT="$(MUTANT)" $(BIN)/python -m tests.simulator.all_twins
 
+# More than a third hostile: PLOTS forks of each kind (100), SEED=, JOBS=; does what the honest hold name enough of them?
+forks: setup
+	@PLOTS="$(PLOTS)" SEED="$(SEED)" JOBS="$(JOBS)" $(BIN)/python -m tests.simulator.forks
+
 # A line for each size in tests/records/scale.jsonl, and from the newest ones docs/scale.md and docs/scale.svg.
-.PHONY: scale
 scale: setup
 	HEIGHTS="$(or $(HEIGHTS),3)" PEERS="$(or $(PEERS),4)" SEED="$(or $(SEED),1)" $(BIN)/python -m benchmarks.scale $(VALIDATORS)
 	$(BIN)/python -m benchmarks.scale_docs
 
+# Each planted bug must pass `demo --once` and fail the test that it names: ONLY= JOBS=.
+mutants: setup
+	@$(BIN)/python -m tests.mutants.run --jobs=$(or $(JOBS),2) $(if $(ONLY),--only=$(ONLY))
+
+# Each control of docs/security.md switches a defence off, and must make the test that it names fail: ONLY= JOBS=.
+controls: setup
+	@$(BIN)/python -m tests.mutants.run --register=controls --jobs=$(or $(JOBS),1) $(if $(ONLY),--only=$(ONLY))
+
 # The power goes at thousands of moments (CUTS=20000 JOBS=2 SEED=); what has to hold then: tests/powercuts.
-.PHONY: power-cuts
 power-cuts: setup
 	$(BIN)/python -m tests.powercuts
 
-# What looks for faults needs more than the tests do, and has an environment of its own; Linux only, CPython 3.11 to 3.13.
+# SIGKILL at each of about a hundred named points, KILLS=20 times (JOBS=2 SEED= POINT=); they: tests/processes/kill_points.py.
+kills: setup
+	$(BIN)/python -m tests.processes.kills
+
+# Generated networks of real processes: NETWORKS=24; NETWORK_SEED= plays one again, NETWORK_MANIFEST= a file.
+networks: setup
+	NETWORKS=$(NETWORKS) NETWORK_SEED=$(NETWORK_SEED) NETWORK_MANIFEST=$(NETWORK_MANIFEST) $(BIN)/python -m tests.networks
+
+# What four validators need over an hour (MINUTES=60) at 80 % of what they carry; writes docs/endurance.md with its plot.
+endurance: setup
+	MINUTES=$(MINUTES) $(BIN)/python -m tests.endurance
+
+# Slow, endless, flooding, crowding and deaf clients at one of four validators, SECONDS for each attack. Linux only.
+hostile-clients: setup
+	@$(BIN)/python -m tests.hostile --seconds=$(or $(SECONDS),20) $(if $(ONLY),--only=$(ONLY))
+
+# Fuzzing needs more than the tests do, and has an environment of its own; Linux only, CPython 3.11 to 3.13.
 setup-fuzz: VENV = .venv-fuzz
 setup-fuzz: PYTHON = python3.11
 setup-fuzz:
@@ -124,43 +142,7 @@ fuzz: setup-fuzz
 	@.venv-fuzz/bin/python -m tests.fuzz --seconds=$(or $(SECONDS),60) --jobs=$(or $(JOBS),2) \
 	  $(if $(ONLY),--only=$(ONLY)) $(if $(SEED),--seed=$(SEED))
 
-.PHONY: setup-fuzz fuzz
-
 # schemathesis with all checks over a real node: CASES in all, divided among SEEDS.
 api-fuzz: setup-fuzz
 	@.venv-fuzz/bin/python -m tests.fuzz.api --cases=$(or $(CASES),5000) --seeds=$(or $(SEEDS),1) \
 	  $(if $(SEED),--seed=$(SEED))
-
-.PHONY: api-fuzz
-
-# SIGKILL at each of about a hundred named points, KILLS=20 times (JOBS=2 SEED= POINT=); they: tests/processes/kill_points.py.
-.PHONY: kills
-kills: setup
-	$(BIN)/python -m tests.processes.kills
-
-# What four validators need over an hour at 80 % of what they carry; writes docs/endurance.md with its plot.
-endurance: setup
-	MINUTES=$(MINUTES) $(BIN)/python -m tests.endurance
-
-.PHONY: endurance
-
-# More than a third hostile: PLOTS forks of each kind (100), SEED=, JOBS=; does what the honest hold name enough of them?
-.PHONY: forks
-forks: setup
-	@PLOTS="$(PLOTS)" SEED="$(SEED)" JOBS="$(JOBS)" $(BIN)/python -m tests.simulator.forks
-
-# Slow, endless, flooding, crowding and deaf clients at one of four validators, SECONDS for each attack. Linux only.
-hostile-clients: setup
-	@$(BIN)/python -m tests.hostile --seconds=$(or $(SECONDS),20) $(if $(ONLY),--only=$(ONLY))
-
-.PHONY: hostile-clients
-
-# Each control of docs/security.md switches a defence off, and must make the test that it names fail.
-.PHONY: controls
-controls: setup
-	@$(BIN)/python -m tests.mutants.run --register=controls --jobs=$(or $(JOBS),1) $(if $(ONLY),--only=$(ONLY))
-
-# Random worlds with faults and hostile validators, each healed and checked; a line each 1,000 seeds in tests/records.
-.PHONY: soak
-soak: setup
-	@SEEDS="$(SEEDS)" HEIGHTS="$(HEIGHTS)" JOBS="$(JOBS)" FIRST="$(FIRST)" $(BIN)/python -m tests.simulator.soak

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from blockchain.primitives.chain import Parameters
+from tests.asked import asked
 from tests.endurance.payers import Payer, paying
 from tests.endurance.ramp import carried_rate, final_count
 from tests.endurance.report import Sitting, write
@@ -36,7 +37,7 @@ def main() -> int:
     if not Path("/proc/self/status").exists():
         print("endurance: looks at processes through Linux's /proc, which is not here", file=sys.stderr)
         return 2
-    minutes = float(os.environ.get("MINUTES") or 60)
+    minutes = asked("MINUTES", 60, 1)
     with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
         sitting, samples = _sit(Path(folder), minutes)
     docs = PROJECT / "docs" if minutes >= DOCUMENTED_MINUTES else Path(tempfile.mkdtemp(prefix="endurance-trial-"))

@@ -21,6 +21,7 @@ import httpx
 import msgspec
 
 from blockchain.errors import BlockchainError
+from tests.asked import asked
 from tests.networks.manifest import Manifest, draw, from_json, summary, to_json
 from tests.networks.play import Outcome, play
 from tests.record_lines import append_record
@@ -47,9 +48,9 @@ def main() -> int:
 def _asked() -> list[Manifest]:
     if path := os.environ.get("NETWORK_MANIFEST"):
         return [from_json(Path(path).read_bytes())]
-    if seed := os.environ.get("NETWORK_SEED"):
-        return [draw(int(seed))]
-    return [draw(random.randrange(1, _SEEDS)) for _ in range(int(os.environ.get("NETWORKS") or 24))]
+    if seed := asked("NETWORK_SEED", 0):
+        return [draw(seed)]
+    return [draw(random.randrange(1, _SEEDS)) for _ in range(asked("NETWORKS", 24, 1))]
 
 
 def _play(manifest: Manifest) -> Outcome | None:

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import count, islice
 from typing import Final
 
+from tests.asked import asked
 from tests.powercuts.sitting import PLANTS, Sitting, Unit, run_unit
 from tests.record_lines import append_record
 
@@ -30,8 +31,8 @@ def take(sitting: Sitting, unit: Unit, result: Sitting) -> None:
 
 
 def main() -> int:
-    cuts, jobs = int(os.environ.get("CUTS") or 20_000), int(os.environ.get("JOBS") or 2)
-    seed = int(os.environ.get("SEED") or secrets.randbits(32))
+    cuts, jobs = asked("CUTS", 20_000, 1), asked("JOBS", 2, 1)
+    seed = asked("SEED", secrets.randbits(32))
     plant, only = os.environ.get("PLANT", ""), os.environ.get("UNIT", "")
     assert plant in ("", *PLANTS), f"PLANT is one of {', '.join(PLANTS)}"
     print(f"SEED={seed} CUTS={cuts} JOBS={jobs}" + (f" PLANT={plant}" if plant else ""), flush=True)

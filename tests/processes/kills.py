@@ -21,6 +21,7 @@ from random import Random
 from typing import Final
 
 from blockchain.primitives.vote import Vote, VoteStep
+from tests.asked import asked
 from tests.processes.contradictions import check_said
 from tests.processes.kill_points import VALIDATOR_POINTS
 from tests.processes.killed_errands import ERRANDS, kill_errand
@@ -107,8 +108,8 @@ def sum_up(done: Iterable[Done]) -> dict[str, object]:
 
 
 def main() -> int:
-    kills, jobs = int(os.environ.get("KILLS") or 20), int(os.environ.get("JOBS") or 2)
-    seed, only = int(os.environ.get("SEED") or secrets.randbits(32)), os.environ.get("POINT", "")
+    kills, jobs = asked("KILLS", 20, 1), asked("JOBS", 2, 1)
+    seed, only = asked("SEED", secrets.randbits(32)), os.environ.get("POINT", "")
     tasks = tasks_of(kills, seed, only)
     if not tasks:
         raise SystemExit(f"there is no point {only}: {', '.join(task.name for task in tasks_of(1, 0, ''))}")

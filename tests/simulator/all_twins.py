@@ -25,6 +25,7 @@ from msgspec import Struct, structs
 
 from blockchain.simulator.twins.play import PRODUCTION, Outcome, play
 from blockchain.simulator.twins.scenario import Plan, Scenario, count, enumerated, sampled, words
+from tests.asked import asked
 from tests.simulator.twin_bugs import BUGS, LIAR
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
@@ -156,14 +157,14 @@ def _record(mutant: str, sample: int, seed: int, seconds: float, totals: dict[st
 
 
 def main() -> int:
-    jobs, sample = int(os.environ.get("JOBS") or 2), int(os.environ.get("SAMPLE") or 0)
-    seed = int(os.environ.get("SEED") or (SystemRandom().randrange(1 << 31) if sample else 1))
-    asked = os.environ.get("MUTANT", "")
-    if asked not in ("", "all", *BUGS):
-        print(f"no bug has the name {asked}; there are: {', '.join(BUGS)}")
+    jobs, sample = asked("JOBS", 2, 1), asked("SAMPLE", 0)
+    seed = asked("SEED", SystemRandom().randrange(1 << 31) if sample else 1)
+    name = os.environ.get("MUTANT", "")
+    if name not in ("", "all", *BUGS):
+        print(f"no bug has the name {name}; there are: {', '.join(BUGS)}")
         return 2
     is_broken = False
-    for mutant in BUGS if asked == "all" else (asked,):
+    for mutant in BUGS if name == "all" else (name,):
         print(f"{mutant or 'production'}: SEED={seed} SAMPLE={sample} JOBS={jobs}")
         begun = time.monotonic()
         totals = run(mutant, sample, seed, jobs)

@@ -6,7 +6,6 @@ run came to is appended to tests/records/forks.jsonl. A plot that fails prints i
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Final
 
 from blockchain.simulator.byzantine.plot import KINDS, Kind, draw_plot, play_plot
 from blockchain.simulator.world import Violation
+from tests.asked import asked
 from tests.record_lines import append_record
 
 CHUNK: Final = 10  # plots that a process gets at once
@@ -36,14 +36,14 @@ def play(job: Job) -> Counter[str]:
 
 
 def main() -> int:
-    plots = int(os.environ.get("PLOTS") or "100")
-    seed = int(os.environ.get("SEED") or SystemRandom().randrange(1 << 48))
+    plots = asked("PLOTS", 100, 1)
+    seed = asked("SEED", SystemRandom().randrange(1 << 48))
     print(f"{plots} plots of each of {', '.join(KINDS)}; SEED={seed}", flush=True)
     rng = Random(seed)
     jobs: list[Job] = [(rng.randrange(1 << 48), kind) for kind in KINDS for _ in range(plots)]
     began = time.monotonic()
     total: Counter[str] = Counter()
-    with ProcessPoolExecutor(int(os.environ.get("JOBS") or "2")) as pool:
+    with ProcessPoolExecutor(asked("JOBS", 2, 1)) as pool:
         for counts in pool.map(play, jobs, chunksize=CHUNK):
             total.update(counts)
     figures = {name: total[name] for name in ("forks", "by_evidence", "by_claims", "violations")}

@@ -8,7 +8,6 @@ short has not been for nothing, and the figures of several sittings add up.
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from blockchain.simulator.playing import play, world_of
 from blockchain.simulator.scenario import Scenario
 from blockchain.simulator.wishes import Wishes, command_of
 from blockchain.simulator.world import Violation
+from tests.asked import asked
 from tests.record_lines import append_record
 
 SHARE: Final = 50  # seeds that a process plays before it reports
@@ -45,16 +45,14 @@ class Part(Struct):
 
 
 def main() -> int:
-    seeds, heights = _number("SEEDS", 10_000), _number("HEIGHTS", 20)
-    first = _number("FIRST", 0) or SystemRandom().randrange(1, SEEDS_BELOW)
-    if min(seeds, heights) < 1:
-        raise SystemExit("SEEDS and HEIGHTS are 1 or more: a soak of nothing shows nothing")
+    seeds, heights = asked("SEEDS", 10_000, 1), asked("HEIGHTS", 20, 1)
+    first = asked("FIRST", 0) or SystemRandom().randrange(1, SEEDS_BELOW)
     print(f"seeds {first} to {first + seeds - 1}, {heights} heights each; FIRST={first} plays them again", flush=True)
     broken = 0
     for start in range(first, first + seeds, SITTING):
         numbers = range(start, min(start + SITTING, first + seeds))
         begun = monotonic()
-        parts = list(_play(numbers, heights, _number("JOBS", 2)))
+        parts = list(_play(numbers, heights, asked("JOBS", 2, 1)))
         broken += _report(numbers, heights, parts, monotonic() - begun)
     return 1 if broken else 0
 
@@ -130,10 +128,6 @@ def _spread(values: list[float]) -> dict[str, float]:
     cuts = quantiles(values, n=100) if len(values) > 1 else [0.0] * 99
     most = max(values, default=0.0)
     return {"p50": round(cuts[49], 2), "p90": round(cuts[89], 2), "p99": round(cuts[98], 2), "most": most}
-
-
-def _number(name: str, default: int) -> int:
-    return int(os.environ.get(name) or default)
 
 
 if __name__ == "__main__":
