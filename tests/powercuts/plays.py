@@ -6,6 +6,7 @@ A history goes back to its maker through a file. All choices come from the play'
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import pickle
@@ -180,6 +181,7 @@ def record(play: str, seed: int, folder: Path, plant: Callable[[], Callable[[str
         code = 1
         try:
             logging.disable(logging.CRITICAL)  # many a round times out in these lives
+            gc.disable()  # else chance says when a store that a life left open is closed, and writes
             result.write_bytes(pickle.dumps(_recorded(play, seed, folder, plant())))
             code = 0
         except BaseException:
