@@ -157,7 +157,7 @@ def test_an_encrypted_key_needs_its_password(
     password.chmod(0o600)
     assert main([*common, f"--password_file={password}"]) == 0
     password.write_bytes(b"\n")
-    assert main([*common, f"--password_file={password}"]) == EXIT_FAILED
+    assert main([*common, f"--password_file={password}"]) == EXIT_USAGE
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no modes on Windows")

@@ -22,10 +22,10 @@ from tests.samples import key
 _FOLDER = a_folder()
 _FILE = _FOLDER / "key.pem"
 _PASSWORD = b"open sesame"
-for _name in ("KDF_ROUNDS", "KDF_ROUNDS_MAX"):
-    mock.patch.object(keystore, _name, 20).start()
+_few_rounds = mock.patch.multiple(keystore, KDF_ROUNDS=20, KDF_ROUNDS_MAX=20)  # while one of these functions runs
 
 
+@_few_rounds
 def samples() -> list[bytes]:
     return [_written(key("a"), password) for password in (None, _PASSWORD)]
 
@@ -51,6 +51,7 @@ def mutate(raw: bytes, rng: Random) -> bytes:
     return b"-----".join(lines)
 
 
+@_few_rounds
 def run(raw: bytes) -> bool:
     _FILE.write_bytes(raw)
     for look in (is_encrypted, public_key_of):

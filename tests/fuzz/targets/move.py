@@ -28,9 +28,16 @@ from tests.runtime.test_signer import CHAIN
 _FILE = a_file("validator.move")
 _SECRET = bytes(32)
 _KEYS = (moved_key(LOCKED, b"-----BEGIN PRIVATE KEY-----"), moved_key(SigningRecord(OTHER.public_key), b"x"))
-mock.patch.object(moving, "_secret", return_value=_SECRET).start()
 
 
+def _given(*_: object) -> bytes:
+    return _SECRET
+
+
+_fixed_secret = mock.patch.object(moving, "_secret", _given)  # while one of these functions runs
+
+
+@_fixed_secret
 def samples() -> list[bytes]:
     return [seal_move(CHAIN, 3, keys, b"") for keys in (_KEYS[:1], _KEYS)]
 
@@ -54,6 +61,7 @@ def mutate(raw: bytes, rng: Random) -> bytes:
     return json.dumps(plain).encode()
 
 
+@_fixed_secret
 def run(raw: bytes) -> bool:
     _FILE.write_bytes(raw)
     try:
