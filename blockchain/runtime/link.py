@@ -174,13 +174,15 @@ class Link:
 
     async def say_goodbye(self) -> None:
         """Close the socket, after a final frame where the peer may still read one; bounded by `close_s`."""
-        if not self._is_cut:
-            with contextlib.suppress(ConnectionClosed, ChannelClosed, TimeoutError):
-                async with asyncio.timeout(self._limits.close_s):
-                    await self.socket.send(self._channel.final(self.why))
-                    await self.socket.close()
-        self.socket.transport.abort()
-        self.closed.set()
+        try:
+            if not self._is_cut:
+                with contextlib.suppress(ConnectionClosed, ChannelClosed, TimeoutError):
+                    async with asyncio.timeout(self._limits.close_s):
+                        await self.socket.send(self._channel.final(self.why))
+                        await self.socket.close()
+        finally:  # also where this node stops meanwhile
+            self.socket.transport.abort()
+            self.closed.set()
 
 
 def remote_ip(socket: Connection) -> str:

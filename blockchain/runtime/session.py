@@ -219,7 +219,9 @@ async def _refusing(socket: Connection, limits: P2PLimits) -> AsyncIterator[None
 
 
 async def _dismiss(socket: Connection, reason: str, limits: P2PLimits) -> None:
-    with contextlib.suppress(ConnectionClosed, TimeoutError):
-        async with asyncio.timeout(limits.close_s):
-            await socket.close(CloseCode.POLICY_VIOLATION, reason)
-    socket.transport.abort()
+    try:
+        with contextlib.suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(limits.close_s):
+                await socket.close(CloseCode.POLICY_VIOLATION, reason)
+    finally:  # also where this node stops meanwhile
+        socket.transport.abort()
