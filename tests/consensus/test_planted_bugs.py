@@ -18,6 +18,7 @@ from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Step, Vote
 from tests.consensus.model_check import check_trace
 from tests.consensus.model_traces import trace_names
+from tests.consensus.without_locks import NoLockForNewValues, NoLockForOldValues
 
 
 class _SimpleMajority(ValidatorSet):
@@ -36,25 +37,6 @@ def _more_than_half_is_enough(validators: ValidatorSet) -> Tendermint:
 
 def _a_quorum_is_needed_to_skip(validators: ValidatorSet) -> Tendermint:
     return Tendermint(_QuorumToSkip(validators.validators))
-
-
-class _NoLockForNewValues(Tendermint):
-    def _prevote_new(self) -> list[Action]:
-        return _without_lock(self, super()._prevote_new)
-
-
-class _NoLockForOldValues(Tendermint):
-    def _prevote_again(self) -> list[Action]:
-        return _without_lock(self, super()._prevote_again)
-
-
-def _without_lock(rules: Tendermint, rule: Callable[[], list[Action]]) -> list[Action]:
-    """Apply a rule as if nothing were locked."""
-    locked = rules.locked_value, rules.locked_round
-    rules.locked_value, rules.locked_round = None, -1
-    actions = rule()
-    rules.locked_value, rules.locked_round = locked
-    return actions
 
 
 class _PolkaOfValidRoundIsNotAskedFor(Tendermint):
@@ -130,8 +112,8 @@ def _with_book(book_of: Callable[[ValidatorSet], VoteBook]) -> Callable[[Validat
 
 ENGINES: dict[str, Callable[[ValidatorSet], Tendermint]] = {
     "more than half is enough": _more_than_half_is_enough,
-    "L22 without the lock": _NoLockForNewValues,
-    "L28 without the lock": _NoLockForOldValues,
+    "L22 without the lock": NoLockForNewValues,
+    "L28 without the lock": NoLockForOldValues,
     "L28 without the polka": _PolkaOfValidRoundIsNotAskedFor,
     "L36 without L42": _ValidValueIsForgotten,
     "L36 not after a precommit": _LatePolkaIsIgnored,

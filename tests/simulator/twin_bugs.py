@@ -10,7 +10,6 @@ split once that cannot be, since whoever sees a polka hears the precommits that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -27,30 +26,12 @@ from blockchain.simulator.twins.process import Making, Message
 from blockchain.simulator.twins.scenario import HONEST, NAMES, Period, Scenario
 
 # ------------------------------------------------------------------------------------------------ bugs
+from tests.consensus.without_locks import NoLockForNewValues, NoLockForOldValues
 
 
 class _QuorumIsReached(ValidatorSet):
     def is_quorum(self, stake: int) -> bool:
         return 3 * stake >= 2 * self.total
-
-
-class _NoLockForNewValues(Tendermint):
-    def _prevote_new(self) -> list[Action]:
-        return _without_lock(self, super()._prevote_new)
-
-
-class _NoLockForOldValues(Tendermint):
-    def _prevote_again(self) -> list[Action]:
-        return _without_lock(self, super()._prevote_again)
-
-
-def _without_lock(rules: Tendermint, rule: Callable[[], list[Action]]) -> list[Action]:
-    """Apply a rule as if nothing were locked."""
-    locked = rules.locked_value, rules.locked_round
-    rules.locked_value, rules.locked_round = None, -1
-    actions = rule()
-    rules.locked_value, rules.locked_round = locked
-    return actions
 
 
 class _PolkaIsNotAskedFor(Tendermint):
@@ -141,8 +122,8 @@ class Bug:
 
 _KILLS: Final = tuple((2, number) for number in HONEST)  # all of them, when half of the periods are over
 _LOCK: Final = {
-    "lock-new": Bug(Making(rules=_NoLockForNewValues), HIDDEN_LOCK),  # L22
-    "lock-old": Bug(Making(rules=_NoLockForOldValues), OLD_POLKA),  # L28
+    "lock-new": Bug(Making(rules=NoLockForNewValues), HIDDEN_LOCK),  # L22
+    "lock-old": Bug(Making(rules=NoLockForOldValues), OLD_POLKA),  # L28
     "lock-lost": Bug(Making(recalled=_without_its_lock), C_IS_KILLED, restarts=_KILLS),  # a kill forgets it
 }
 LIAR: Final = Making(rules=_Liar)
