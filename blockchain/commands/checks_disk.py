@@ -5,7 +5,6 @@ durable write takes.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import statistics
 import time
@@ -19,6 +18,7 @@ from blockchain.commands.text import size_text
 from blockchain.config import NodeConfig
 from blockchain.errors import BlockchainError
 from blockchain.primitives.chain import ChainSpec
+from blockchain.runtime.atomic_file import temporary_for
 from blockchain.runtime.sqlite_file import STORE_FILE
 from blockchain.runtime.sqlite_look import read_growth
 
@@ -96,18 +96,14 @@ def _check_writes(folder: Path, spec: ChainSpec) -> Finding:
 
 def sync_ms(folder: Path) -> list[float]:
     """The milliseconds that some durable writes take. Raises OSError."""
-    path = folder / f".doctor.{secrets.token_hex(8)}.tmp"
     times = []
-    try:
-        with path.open("xb") as file:
-            for _ in range(_SYNCS):
-                began = time.perf_counter()
-                file.write(bytes(4_096))
-                file.flush()
-                os.fsync(file.fileno())
-                times.append((time.perf_counter() - began) * 1_000)
-    finally:
-        path.unlink(missing_ok=True)
+    with temporary_for(folder / "doctor") as temporary:
+        for _ in range(_SYNCS):
+            began = time.perf_counter()
+            temporary.file.write(bytes(4_096))
+            temporary.file.flush()
+            os.fsync(temporary.file.fileno())
+            times.append((time.perf_counter() - began) * 1_000)
     return times
 
 

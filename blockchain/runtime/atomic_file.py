@@ -1,25 +1,29 @@
-"""Small files that are there whole or not at all: key files and signing records.
+"""Files that are there whole or not at all: key files, signing records, backups. Nobody else writes temporary files.
 
 The content goes into a temporary file of the same folder, mode 0600 from its creation, is forced to the disk, and
-only then gets its name, and the folder is forced to the disk too. A crash leaves at most a temporary file behind.
+only then gets its name, and the folder is forced to the disk too. A crash leaves at most a temporary file behind,
+which the next one in that folder removes, of whatever file: there may be a key in it. Who writes one holds a lock on
+it, which ends with the process however that ends; so what can be locked is nobody's, and only that is removed.
 Windows cannot force a folder to the disk; there it is the renaming that is told to wait until it is on it.
 """
 
 from __future__ import annotations
 
 import errno
-import glob
 import os
+import re
 import secrets
 import stat
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, NamedTuple
 
-if sys.platform == "darwin":
+if sys.platform != "win32":
     import fcntl
-elif sys.platform == "win32":
+else:
     import ctypes
     from ctypes import wintypes
 
@@ -33,15 +37,31 @@ PRIVATE: Final = 0o600
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO  # what a private file grants nobody
 _PRIVATE_FOLDER: Final = 0o700
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.blockchain\.tmp")  # nobody else's
+_TRIES: Final = 8  # to make one that no other process takes for a leftover in the instant before it is locked
+_GAP_S: Final = 60.0  # on Windows: far more than lies between closing a file and giving it its name
+
+
+class Temporary(NamedTuple):
+    """A file without its name yet, and where it is now."""
+
+    path: Path
+    file: BinaryIO
+
+    def finish(self) -> Path:
+        """Force it to the disk. It can get its name now: Windows renames no file that is open. Raises OSError."""
+        self.file.flush()
+        sync(self.file.fileno())
+        if sys.platform == "win32":
+            self.file.close()
+        return self.path
 
 
 def create_file(path: Path, content: bytes) -> None:
     """Write a file that must not exist yet. Raises FileExistsError, or another OSError; then nothing is there."""
-    temporary = _write_temporary(path, content)
-    try:
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with temporary_for(path) as temporary:
+        temporary.file.write(content)
+        publish(temporary.finish(), path)
     sync_folder(path.parent)
 
 
@@ -50,11 +70,9 @@ def replace_file(path: Path, content: bytes) -> None:
 
     Once this returns, the new content is on the disk. When it raises OSError, the old one or the new one is.
     """
-    temporary = _write_temporary(path, content)
-    try:
-        rename(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with temporary_for(path) as temporary:
+        temporary.file.write(content)
+        rename(temporary.finish(), path)
     sync_folder(path.parent)
 
 
@@ -79,25 +97,72 @@ def settle(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what crashes in the middle of writing this file left behind. Only where nobody else is writing it."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with suppress(OSError):  # it does no harm, and is tried again at the next start
-            temporary.unlink()
+# ------------------------------------------------------------------------------------------------ temporary files
 
 
-def _write_temporary(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, _CREATE, PRIVATE)
+@contextmanager
+def temporary_for(path: Path) -> Iterator[Temporary]:
+    """A new file beside `path`, its owner's alone, and gone at the end unless it got another name. Raises OSError.
+
+    Leftovers in that folder are removed first.
+    """
+    remove_leftovers(path.parent)
+    temporary = _make_temporary(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            sync(file.fileno())
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
+        yield temporary
+    finally:
+        try:
+            temporary.file.close()
+        finally:
+            temporary.path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files in a folder whose writers were killed; those that are being written stay."""
+    with suppress(OSError):  # they are tried again the next time
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                _remove_leftover(path)
+
+
+def _make_temporary(path: Path) -> Temporary:
+    for _ in range(_TRIES):
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.blockchain.tmp")
+        descriptor = os.open(temporary, _CREATE, PRIVATE)
+        if _hold(descriptor):
+            return Temporary(temporary, os.fdopen(descriptor, "wb"))
+        os.close(descriptor)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+
+def _hold(descriptor: int) -> bool:
+    """Lock a new temporary file; false if somebody took it for a leftover before. On Windows it holds by being open."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks: nobody can take it for a leftover
+            return True
+        return os.fstat(descriptor).st_nlink > 0
+    return True
+
+
+def _remove_leftover(path: Path) -> None:
+    with suppress(OSError):  # it is locked, or another's, or another process was first
+        if sys.platform == "win32":
+            if time.time() - path.stat().st_mtime > _GAP_S:
+                path.unlink()  # fails where it is open
+            return
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+# ------------------------------------------------------------------------------------------------ the system's calls
 
 
 def publish(temporary: Path, path: Path) -> None:

@@ -28,7 +28,7 @@ from nacl.bindings import crypto_core_ed25519_is_valid_point
 
 from blockchain.errors import InvalidKey, KeyFileError
 from blockchain.primitives.crypto import SEED_BYTES, PublicKey, SigningKey
-from blockchain.runtime.atomic_file import OTHERS, create_file, make_folder, replace_file
+from blockchain.runtime.atomic_file import OTHERS, create_file, make_folder, remove_leftovers, replace_file
 
 # The security lint takes `Crypto` for PyCrypto, which is abandoned (B413); it is pycryptodome, which is not.
 
@@ -169,6 +169,7 @@ def generate_key() -> SigningKey:
 def node_key(folder: Path) -> SigningKey:
     """The key that names this node to its peers, from `node_key.pem` in its data folder; made when there is none."""
     path = folder / NODE_KEY_FILE
+    remove_leftovers(folder)  # of a first start too that was killed: a second key
     if not path.exists():
         try:
             make_folder(folder)

@@ -137,11 +137,8 @@ class RecordFile:
         self._is_settled = True
 
     def tidy(self) -> None:
-        """Remove what crashes left behind, and others' rights. Under the lock: nobody is in the middle of writing.
-
-        Raises SigningRefused.
-        """
-        remove_leftovers(self.path)
+        """Remove what crashes left behind beside it, and others' rights. Under the lock. Raises SigningRefused."""
+        remove_leftovers(self.path.parent)
         try:
             if os.name != "nt" and stat.S_IMODE(self.path.stat().st_mode) & OTHERS:
                 self.path.chmod(PRIVATE)  # it was copied here

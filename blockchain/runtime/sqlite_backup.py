@@ -6,8 +6,6 @@ no part of it: a second node that signs with an old record can sign against the 
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Final
 import apsw
 
 from blockchain.errors import StoreError
-from blockchain.runtime.atomic_file import publish, sync, sync_folder
+from blockchain.runtime.atomic_file import Temporary, publish, rename, sync_folder, temporary_for
 from blockchain.runtime.sqlite_check import check_head, check_pages
 from blockchain.runtime.sqlite_file import STORE_FILE, check_owner, in_words
 from blockchain.runtime.sqlite_look import snapshot
@@ -35,17 +33,14 @@ def back_up(
     was not there before.
     """
     _check_destination(folder, destination, overwrite=overwrite)
-    temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with snapshot(folder, genesis_hash) as source:
-            _copy(source.connection, temporary, progress)
-        height = _check_copy(temporary, genesis_hash)
-        _name_it(temporary, destination, overwrite=overwrite)
+        with temporary_for(destination) as temporary:
+            with snapshot(folder, genesis_hash) as source:
+                _copy(source.connection, temporary.path, progress)
+            height = _check_copy(temporary.path, genesis_hash)
+            _name_it(temporary, destination, overwrite=overwrite)
     except OSError as error:
         raise StoreError(f"backup {destination}: cannot be written: {error.strerror}") from None
-    finally:
-        for left in (temporary, temporary.with_name(f"{temporary.name}-journal")):
-            left.unlink(missing_ok=True)
     return height
 
 
@@ -68,7 +63,10 @@ def _exists(destination: Path) -> StoreError:
 
 
 def _copy(source: apsw.Connection, target: Path, progress: Callable[[int, int], None]) -> None:
-    with in_words(target, "cannot write the backup"), closing(apsw.Connection(str(target))) as copy:
+    """The target is empty, and locked by us: SQLite is to leave locks alone, on some systems it would run into ours."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
+    address = f"{target.resolve().as_uri()}?nolock=1"
+    with in_words(target, "cannot write the backup"), closing(apsw.Connection(address, flags=flags)) as copy:
         copy.pragma("journal_mode", "OFF")  # a copy that fails is thrown away
         copy.pragma("synchronous", "OFF")  # and one that is whole is forced to the disk once
         with copy.backup("main", source, "main") as backup:
@@ -88,14 +86,13 @@ def _check_copy(path: Path, genesis_hash: bytes) -> int:
         return read_height(copy)
 
 
-def _name_it(temporary: Path, destination: Path, *, overwrite: bool) -> None:
-    with temporary.open("rb+") as file:
-        sync(file.fileno())
+def _name_it(temporary: Temporary, destination: Path, *, overwrite: bool) -> None:
+    path = temporary.finish()
     if overwrite:
-        os.replace(temporary, destination)
+        rename(path, destination)
     else:
         try:
-            publish(temporary, destination)
+            publish(path, destination)
         except FileExistsError:
             raise _exists(destination) from None
     sync_folder(destination.parent)

@@ -18,7 +18,7 @@ from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.validators import Validator
 from blockchain.primitives.vote import Certificate
-from blockchain.runtime import sqlite_backup
+from blockchain.runtime import atomic_file
 from blockchain.runtime.sqlite_validators import StoredChange
 from blockchain.seams import Batch
 from tests.commands.stored_chain import HEIGHT, SPEC, change_block, flags, grow, make_chain, open_chain, sql
@@ -370,7 +370,7 @@ def test_a_full_disk_leaves_nothing_behind(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sqlite_backup, "sync", full)
+    monkeypatch.setattr(atomic_file, "sync", full)
     assert main(["db", "backup", str(folder / "copy.db"), *flags(folder)]) == EXIT_FAILED
     assert "No space left" in stderr_line(capsys)
     assert sorted(path.name for path in folder.iterdir()) == ["data", "genesis.json"]

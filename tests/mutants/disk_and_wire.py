@@ -26,8 +26,8 @@ MUTANTS: Final = (
         (
             Change(
                 _ATOMIC,
-                "            file.flush()\n            sync(file.fileno())\n",
-                "            file.flush()\n",
+                "        self.file.flush()\n        sync(self.file.fileno())\n",
+                "        self.file.flush()\n",
             ),
         ),
     ),
@@ -38,9 +38,8 @@ MUTANTS: Final = (
         (
             Change(
                 _ATOMIC,
-                "        rename(temporary, path)\n    finally:\n        temporary.unlink(missing_ok=True)\n"
-                "    sync_folder(path.parent)\n",
-                "        rename(temporary, path)\n    finally:\n        temporary.unlink(missing_ok=True)\n",
+                "        rename(temporary.finish(), path)\n    sync_folder(path.parent)\n",
+                "        rename(temporary.finish(), path)\n",
             ),
         ),
     ),

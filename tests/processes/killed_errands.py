@@ -123,6 +123,8 @@ def _check_backup(folder: Path, is_done: bool) -> None:
         assert store.head() >= HEIGHT
         newest = store.head()
     copy = folder / "backup.db"
+    if is_done:
+        _check_nothing_left(folder)
     if is_done or copy.exists():
         assert _check_copy(copy, Hash32(store_batches.GENESIS)) in ((newest,) if is_done else (HEIGHT, newest))
 
@@ -130,6 +132,11 @@ def _check_backup(folder: Path, is_done: bool) -> None:
 def _check_copied(folder: Path, is_done: bool) -> None:
     assert (folder / "backup.db").exists(), "the copy that was there is gone"
     _check_backup(folder, is_done)
+
+
+def _check_nothing_left(folder: Path) -> None:
+    left = [path.name for path in folder.iterdir() if path.name.endswith(".tmp")]
+    assert not left, f"{left} of a process that was killed"
 
 
 # ------------------------------------------------------------------------------------------------------- keys
@@ -146,6 +153,8 @@ def _check_node_key(folder: Path, is_done: bool) -> None:
     found = node_key(folder / "data").public_key
     if (folder / "told").exists():
         assert (folder / "told").read_bytes() == found, "the key that was told is gone"
+    if is_done:
+        _check_nothing_left(folder / "data")
 
 
 def _prepare_key(folder: Path) -> None:

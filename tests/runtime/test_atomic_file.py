@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from blockchain.runtime import atomic_file
-from blockchain.runtime.atomic_file import create_file, remove_leftovers, replace_file
+from blockchain.runtime.atomic_file import create_file, remove_leftovers, replace_file, temporary_for
 
 
 def no_space(*_: object) -> None:
@@ -123,9 +123,82 @@ def test_a_folder_on_a_drive_that_is_missing_is_an_error(tmp_path: Path, monkeyp
         atomic_file.make_folder(tmp_path / "new")
 
 
+# ------------------------------------------------------------------------------------------------ leftovers
+
+LEFT = ".key.pem.0123456789abcdef.blockchain.tmp"
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks: a file is held by being open")
+
+
+def leave(folder: Path, name: str = LEFT) -> None:
+    """As a process does that was killed in the middle of writing; long enough ago for Windows."""
+    (folder / name).write_bytes(b"-----BEGIN PRIVATE KEY-----")
+    os.utime(folder / name, (0, 0))
+
+
 def test_leftovers_of_crashes_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    kept = ["record", "record.lock", ".other.0123456789abcdef.tmp", "record.0123456789abcdef.tmp"]
-    for name in [*kept, ".record.0123456789abcdef.tmp", ".record.ffffffffffffffff.tmp"]:
-        (tmp_path / name).write_bytes(b"x")
-    remove_leftovers(tmp_path / "record")
-    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+    kept = ["record", "record.lock", ".other.0123456789abcdef.tmp", LEFT[1:], f"{LEFT}.mine", LEFT.replace("a", "A")]
+    for name in [*kept, LEFT, ".record.ffffffffffffffff.blockchain.tmp"]:
+        leave(tmp_path, name)
+    (tmp_path / LEFT.replace("0", "1")).mkdir()
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([*kept, LEFT.replace("0", "1")])
+    remove_leftovers(tmp_path / "none")
+
+
+def test_whoever_writes_next_in_a_folder_removes_what_others_left_there(tmp_path: Path) -> None:
+    for write in (create_file, replace_file, replace_file):
+        leave(tmp_path)
+        write(tmp_path / "another", b"new")
+        assert os.listdir(tmp_path) == ["another"]
+
+
+def test_what_another_process_is_writing_is_no_leftover(tmp_path: Path) -> None:
+    with temporary_for(tmp_path / "key.pem") as temporary:
+        assert atomic_file._TEMPORARY.fullmatch(temporary.path.name)
+        create_file(tmp_path / "another", b"new")  # a lock is of one opened file: this is as in another process
+        temporary.file.write(b"key")
+        atomic_file.rename(temporary.finish(), tmp_path / "key.pem")
+    assert sorted(os.listdir(tmp_path)) == ["another", "key.pem"]
+    assert (tmp_path / "key.pem").read_bytes() == b"key"
+
+
+@posix
+def test_one_that_another_process_takes_for_a_leftover_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = atomic_file._hold
+    held: list[bool] = []
+
+    def late(descriptor: int) -> bool:
+        if not held:
+            remove_leftovers(tmp_path)
+        held.append(hold(descriptor))
+        return held[-1]
+
+    monkeypatch.setattr(atomic_file, "_hold", late)
+    create_file(tmp_path / "new", b"content")
+    assert held == [False, True]
+    assert (tmp_path / "new").read_bytes() == b"content"
+
+
+@posix
+def test_a_file_system_without_locks_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    leave(tmp_path)
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    create_file(tmp_path / "new", b"content")
+    assert sorted(os.listdir(tmp_path)) == [LEFT, "new"]  # nobody knows whose it is
+
+
+@posix
+def test_it_is_the_owners_alone_from_the_first_byte(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        with temporary_for(tmp_path / "key.pem") as temporary:
+            assert stat.S_IMODE(temporary.path.stat().st_mode) == 0o600
+            assert temporary.path.stat().st_size == 0
+    finally:
+        os.umask(umask)
+    assert os.listdir(tmp_path) == []

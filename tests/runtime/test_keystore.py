@@ -358,6 +358,15 @@ def test_a_node_key_is_made_once(tmp_path: Path) -> None:
     assert node_key(tmp_path / "other") != first
 
 
+def test_a_start_removes_the_half_written_key_of_one_that_was_killed(tmp_path: Path) -> None:
+    for _ in ("the first start", "each later one"):
+        left = tmp_path / ".node_key.pem.0123456789abcdef.blockchain.tmp"
+        left.write_bytes(b"-----BEGIN PRIVATE KEY-----")
+        os.utime(left, (0, 0))
+        node_key(tmp_path)
+        assert os.listdir(tmp_path) == ["node_key.pem"]
+
+
 def test_a_node_key_that_another_process_has_just_made_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -394,7 +394,8 @@ def test_a_lock_that_the_file_system_does_not_know_is_one_clear_line(
 
 def test_a_start_removes_what_a_crash_left_of_a_half_written_record(path: Path) -> None:
     open_signer(path).sign(prevote(1, 0))
-    left = path.with_name(f".{path.name}.0123456789abcdef.tmp")
+    left = path.with_name(f".{path.name}.0123456789abcdef.blockchain.tmp")
     left.write_bytes(b"half")
+    os.utime(left, (0, 0))
     assert open_signer(path).record.message is not None
     assert not left.exists()
