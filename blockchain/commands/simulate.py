@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from blockchain.simulator.scenario import check_scenario, to_json
 
     whole = _whole(arguments)
-    cuts = cuts_of(arguments.without) if arguments.without else Cuts()
+    cuts = Cuts() if arguments.without is None else cuts_of(arguments.without)
     check_cuts(whole, cuts)
     check_scenario(cut(whole, cuts))
     if arguments.json:

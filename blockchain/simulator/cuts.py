@@ -53,7 +53,7 @@ def cut(scenario: Scenario, cuts: Cuts) -> Scenario:
 
 
 def check_cuts(scenario: Scenario, cuts: Cuts) -> None:
-    """What is left out is there to begin with. Raises ConfigError."""
+    """What is left out is there to begin with, and something is less without it. Raises ConfigError."""
     hostile = {number for number, _ in scenario.hostile}
     for kind, named, there in (
         ("node", cuts.nodes, set(range(len(scenario.nodes)))),
@@ -62,6 +62,11 @@ def check_cuts(scenario: Scenario, cuts: Cuts) -> None:
     ):
         if strange := sorted(named - there):
             raise ConfigError(f"{kind}{strange[0]} can not be left out: there is none")
+    for name in CALM:
+        if name in cuts.calm and not getattr(scenario.links, name):
+            raise ConfigError(f"{name} can not be left out: there is none")
+    if cuts.heights >= scenario.heights:
+        raise ConfigError(f"heights{cuts.heights} leaves nothing out: there are {scenario.heights}")
 
 
 def words_of(cuts: Cuts) -> str:
@@ -74,7 +79,7 @@ def words_of(cuts: Cuts) -> str:
 
 def cuts_of(text: str) -> Cuts:
     """The other way. Raises ConfigError."""
-    found: dict[str, set[int]] = {"node": set(), "fault": set(), "actor": set(), "heights": {0}}
+    found: dict[str, set[int]] = {"node": set(), "fault": set(), "actor": set(), "heights": set()}
     calm = set()
     for word in text.split(","):
         match = _WORD.fullmatch(word)
@@ -84,12 +89,15 @@ def cuts_of(text: str) -> Cuts:
             calm.add(word)
         else:
             raise ConfigError(f"{word!r} can not be left out: node3, fault0, actor2, heights5, {', '.join(CALM)} can")
+    heights = found["heights"] or {0}
+    if len(heights) > 1 or 0 in found["heights"]:
+        raise ConfigError(f"{text!r}: heights5 stands once, with the number of heights to wait for, 1 or more")
     return Cuts(
         nodes=frozenset(found["node"]),
         faults=frozenset(found["fault"]),
         actors=frozenset(found["actor"]),
         calm=frozenset(calm),
-        heights=max(found["heights"]),
+        heights=max(heights),
     )
 
 
