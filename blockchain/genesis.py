@@ -133,7 +133,7 @@ def _check_parameters(parameters: Parameters, *, is_demo: bool) -> None:
         _check_timeout(parameters, step)
     if parameters.commit_wait_ms >= parameters.propose_timeout_ms:
         raise InvalidGenesis(
-            f"commit_wait_ms {parameters.commit_wait_ms}: while one validator is away, every forger would be too late "
+            f"commit_wait_ms {parameters.commit_wait_ms}: one validator without a vote would make every forger late "
             f"for propose_timeout_ms, {parameters.propose_timeout_ms}"
         )
     if parameters.heartbeat_ms is not None and parameters.heartbeat_ms < ROUND_MS_MIN:

@@ -80,6 +80,7 @@ class BftEngine:
     """Implements `seams.Engine`. `keys` are the validator keys that this node holds; without one it follows.
 
     The set of a height says which of them signs there: a validator's key may change from one height to the next.
+    `is_away`: of whom no precommit is waited for (protocol §4.4); nobody, where it is not given.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class BftEngine:
         genesis_hash: Hash32,
         parameters: Parameters,
         keys: frozenset[PublicKey],
+        is_away: Callable[[Address], bool] = lambda _: False,
     ) -> None:
         self._app = app
         self._forgers = forgers
@@ -96,7 +98,7 @@ class BftEngine:
         self._parameters = parameters
         self._keys = keys
         self.voice = Voice()
-        self._forging = Forging(app, self.voice, parameters.commit_wait_ms)
+        self._forging = Forging(app, self.voice, parameters.commit_wait_ms, is_away)
         self._out: list[Effect] = []
         self.current = self._new_height()
         self._commit = Commit(app.parent_certificate, app.parent_validators)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
 from blockchain.consensus.votes import StepVotes
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, CommitSignature, Vote, VoteStep
 
@@ -17,13 +18,14 @@ class Commit:
 
     def __init__(self, certificate: Certificate, validators: ValidatorSet) -> None:
         self.certificate = certificate
-        self._validators = validators
-        self._indices = {entry.index for entry in certificate.precommits}
+        held = {entry.index for entry in certificate.precommits}
+        members = validators.validators if certificate.height > 0 else ()  # genesis has no precommits
+        self._missing = {one.address: index for index, one in enumerate(members) if index not in held}
 
     @property
-    def is_complete(self) -> bool:
-        """Whether nobody's precommit is missing. Genesis needs none."""
-        return self.certificate.height == 0 or len(self.certificate.precommits) == len(self._validators)
+    def missing(self) -> Iterable[Address]:
+        """Whose precommit is missing, in the order of the set."""
+        return self._missing.keys()
 
     def add(self, vote: Vote) -> bool:
         """Add a late precommit; False when it is not one of this certificate, or is there already.
@@ -32,20 +34,18 @@ class Commit:
         """
         if not self.lacks(vote):
             return False
-        index = self._validators.index[vote.validator]
+        index = self._missing.pop(vote.validator)
         entries = self.certificate.precommits
         at = bisect_left(entries, index, key=lambda entry: entry.index)
         new = CommitSignature(index, vote.signature)
         self.certificate = replace(self.certificate, precommits=(*entries[:at], new, *entries[at:]))
-        self._indices.add(index)
         return True
 
     def lacks(self, vote: Vote) -> bool:
         """Whether `add` would take a vote of its height."""
         held = self.certificate
         fits = (vote.round, vote.step, vote.block_id) == (held.round, VoteStep.PRECOMMIT, held.block_id)
-        index = self._validators.index.get(vote.validator)
-        return held.height > 0 and fits and index is not None and index not in self._indices
+        return fits and vote.validator in self._missing
 
 
 def certificate_of(

@@ -1,26 +1,34 @@
 """The forger's turn: when a node proposes, what it waits for first, and when others expect it to (protocol §5.3).
 
 A round in which there is nothing to do waits. Its forger proposes the valid value again, or a new block once the
-trigger holds; before it builds one, it waits a moment for precommits still missing and has its VRF proof made.
+trigger holds; before it builds one, it waits a moment for precommits still missing, of those who are there to give
+theirs, and has its VRF proof made.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from blockchain.consensus.commit import Commit
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.voice import Voice
 from blockchain.primitives.block import VerifiedBlock
+from blockchain.primitives.crypto import Address
 from blockchain.primitives.vote import Proposal, Step
 from blockchain.seams import Application, Effect, ProveVrf, SetTimer, TimerKey, TimerKind
 
 
 class Forging:
-    """Asks the chain for blocks and the voice for signatures; what is known of the height lies in the height."""
+    """Asks the chain for blocks and the voice for signatures; what is known of the height lies in the height.
 
-    def __init__(self, app: Application, voice: Voice, commit_wait_ms: int) -> None:
+    `is_away`: whether this node has had no word of a validator for so long that nothing is to be expected of it.
+    """
+
+    def __init__(self, app: Application, voice: Voice, commit_wait_ms: int, is_away: Callable[[Address], bool]) -> None:
         self._app = app
         self._voice = voice
         self._commit_wait_ms = commit_wait_ms
+        self._is_away = is_away
 
     def propose_if_due(self, current: HeightInProgress, commit: Commit, now: int) -> list[Effect]:
         """Propose when it is this node's turn: the valid value again, or a new block once the trigger holds."""
@@ -31,7 +39,7 @@ class Forging:
             return self._propose(current, current.blocks[rules.valid_value], rules.valid_round)
         if not self._app.is_block_due():
             return []
-        if not (commit.is_complete or current.is_commit_wait_over or self._commit_wait_ms == 0):
+        if self._may_grow(current, commit):
             return self._wait_for_precommits(current)
         if current.vrf_proof is None:
             return self._ask_for_vrf_proof(current)
@@ -54,6 +62,11 @@ class Forging:
         current.forges_round = -1
         proposal = Proposal(current.height, current.rules.round, valid_round, block.id, current.validator)
         return self._voice.ask(current, proposal)
+
+    def _may_grow(self, current: HeightInProgress, commit: Commit) -> bool:
+        """Whether a precommit is missing of somebody who is not away, and there is time left to wait for it (§4.4)."""
+        is_waiting = self._commit_wait_ms > 0 and not current.is_commit_wait_over
+        return is_waiting and not all(map(self._is_away, commit.missing))
 
     def _wait_for_precommits(self, current: HeightInProgress) -> list[Effect]:
         """Before it builds, a forger waits at most `commit_wait` for precommits still missing (protocol §4.4)."""

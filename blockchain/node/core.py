@@ -114,7 +114,10 @@ class Core:
         selection = ENGINES[spec.engine](spec.hash)
         self.chain = Chain(spec, selection, store, vouched.checkpoint)
         self.trust = Trust(self.chain, store, vouched)
-        self.engine = BftEngine(self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, keys)
+        self.liveness = Liveness()
+        self.engine = BftEngine(
+            self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, keys, self.liveness.is_offline
+        )
         self.gossip = Gossip(self.chain, self.engine, store)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
         self.admission = Admission(self.chain, self.gossip, store)
@@ -125,7 +128,6 @@ class Core:
         self.halted = store.halted()  # why, once something happened that must never happen
         self.lost_signers: dict[PublicKey, str] = {}  # keys of this node that cannot sign now, and why
         self.announcements = Announcements(spec.parameters.clock_drift_ms)
-        self.liveness = Liveness()
         self.timeline = Timeline(lambda: self.chain.validators, self.liveness.is_offline)
         self._store = store
         self._block_timers = BlockTimers(self.chain)
@@ -284,7 +286,7 @@ class Core:
             self.gossip.note_vote_of(peer, vote)
         for vote in votes:
             self.gossip.note_vote_of(peer, vote)
-            self.liveness.on_heard(vote.validator, self.chain.validators)
+            self.liveness.on_heard(vote.validator)
             self.lookout.on_heard(vote, peer.id)
             self._drive(VoteReceived(vote, peer.id), now)
 
@@ -306,7 +308,7 @@ class Core:
     def _on_announced(self, announcement: Announcement, sender: PeerId | None, now: int) -> None:
         self.lookout.on_announced(announcement, sender, now)
         if self.announcements.take(announcement, self.chain.validators, now):
-            self.liveness.on_heard(announcement.validator, self.chain.validators)
+            self.liveness.on_heard(announcement.validator)
             self._out.extend(self.gossip.send_all(Announce(announcement), but=sender))
 
     # ------------------------------------------------------------------------------------------------ peers
@@ -343,6 +345,7 @@ class Core:
                 self._out.extend(self.surroundings.on_tick(now))
                 is_awaited = self.engine.is_block_awaited and not self.sync.is_syncing
                 self.lookout.on_tick(STATUS_MS)
+                self.liveness.note_members(self.chain.parent_validators, self.chain.validators)
                 self.liveness.on_tick(STATUS_MS, self.chain.height, is_awaited)
                 self._set_timer(TimerKind.STATUS, STATUS_MS)
             case TimerKind.ANNOUNCE:

@@ -30,7 +30,7 @@ class Liveness:
         self._stalled_ms = 0
         self._height = 0
         self._age_ms = 0
-        self._heard_ms: dict[Address, int] = {}  # at most the members of the set, and those heard since a change
+        self._heard_ms: dict[Address, int] = {}  # of the members at the last tick, and of whom was heard since
 
     def on_tick(self, elapsed_ms: int, height: int, is_awaited: bool) -> None:
         """`elapsed_ms` since the last tick; `height` is the one in progress."""
@@ -42,15 +42,18 @@ class Liveness:
         """For how long this height, the one in progress, has been awaited; 0 when the last tick saw one before it."""
         return self._stalled_ms if height == self._height else 0
 
-    def on_heard(self, validator: Address, members: ValidatorSet) -> None:
-        """An announcement or a vote of this validator came, signed and new."""
+    def note_members(self, *sets: ValidatorSet) -> None:
+        """Once a tick, before it counts: the sets that vote. Who left is forgotten, who is new was heard just now."""
+        members = (one.address for members in sets for one in members.validators)
+        self._heard_ms = {member: self._heard_ms.get(member, self._age_ms) for member in members}
+
+    def on_heard(self, validator: Address) -> None:
+        """An announcement or a vote of this member came, signed and new."""
         self._heard_ms[validator] = self._age_ms
-        if len(self._heard_ms) > len(members):
-            self._heard_ms = {one: heard for one, heard in self._heard_ms.items() if one in members.index}
 
     def offline(self, members: ValidatorSet) -> tuple[Address, ...]:
-        """The members without a word for OFFLINE_MS, or since this node started that long ago."""
         return tuple(member.address for member in members.validators if self.is_offline(member.address))
 
     def is_offline(self, member: Address) -> bool:
-        return self._age_ms - self._heard_ms.get(member, 0) >= OFFLINE_MS
+        """Whether there was no word of it for OFFLINE_MS, in which it was a member and this node ran."""
+        return self._age_ms - self._heard_ms.get(member, self._age_ms) >= OFFLINE_MS

@@ -151,7 +151,10 @@ class Bench:
         self.me = me
         self.now = now
         self.keys = frozenset() if me is None else frozenset({PublicKey(WHO[me])})
-        self.engine = BftEngine(self.app, turns, GENESIS_HASH, Parameters(**parameters), self.keys)
+        self.away: set[Address] = set()  # of whom the node has had no word for long
+        self.engine = BftEngine(
+            self.app, turns, GENESIS_HASH, Parameters(**parameters), self.keys, self.away.__contains__
+        )
 
     def give(self, given: EngineInput) -> list[Effect]:
         return self.engine.handle(given, self.now)

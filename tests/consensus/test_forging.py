@@ -116,10 +116,10 @@ def test_a_forger_proposes_its_valid_value_again_without_a_trigger_or_a_proof() 
 # ------------------------------------------------------------------------------------------------ commit wait
 
 
-def waiting(**parameters: Any) -> Bench:
-    """A forger whose parent's certificate lacks the precommit of validator 3."""
+def waiting(precommits: int = 3, **parameters: Any) -> Bench:
+    """A forger whose parent's certificate lacks the precommit of validator 3, or of more."""
     app = App()
-    app.parent_certificate = replace(app.parent_certificate, precommits=app.parent_certificate.precommits[:3])
+    app.parent_certificate = replace(app.parent_certificate, precommits=app.parent_certificate.precommits[:precommits])
     bench = Bench(0, app, **parameters)
     bench.start()
     app.is_due = True
@@ -153,6 +153,40 @@ def test_without_a_wait_or_with_all_precommits_nothing_is_waited_for() -> None:
         effects = bench.give(PoolChanged())
         assert len(of(ProveVrf, effects)) == 1
         assert TimerKind.COMMIT_WAIT not in [kind for kind, _, _ in timers(effects)]
+
+
+def test_nobody_waits_for_those_who_are_away() -> None:
+    bench = waiting(precommits=2)
+    bench.away.update(WHO[2:])
+    effects = bench.give(PoolChanged())
+    assert len(of(ProveVrf, effects)) == 1
+    assert TimerKind.COMMIT_WAIT not in [kind for kind, _, _ in timers(effects)]
+
+
+def test_one_who_is_slow_is_waited_for_whoever_is_away() -> None:
+    bench = waiting(precommits=2)
+    bench.away.add(WHO[3])
+    effects = bench.give(PoolChanged())
+    assert (TimerKind.COMMIT_WAIT, 0, 400) in timers(effects) and of(ProveVrf, effects) == []
+    effects = bench.vote(vote_of(2, PRECOMMIT, BLOCK_A, height=HEIGHT - 1))
+    assert len(of(ProveVrf, effects)) == 1, "the slow one was the last that was worth a wait"
+    bench.prove()
+    assert [entry.index for entry in bench.app.built[0][2].precommits] == [0, 1, 2]
+
+
+def test_one_who_comes_back_is_waited_for_at_once() -> None:
+    bench = waiting()
+    bench.away.add(WHO[3])
+    bench.give(PoolChanged())
+    bench.sign(bench.prove())
+    built = block_of().id
+    bench.prevotes(built, who=[1, 2])
+    bench.precommits(built, who=[0, 1, 2])
+    assert bench.place == (HEIGHT + 1, 0, Step.PROPOSE)
+    bench.away.clear()
+    bench.app.is_due = True
+    effects = bench.give(PoolChanged())
+    assert (TimerKind.COMMIT_WAIT, 0, 400) in timers(effects) and of(ProveVrf, effects) == []
 
 
 def test_genesis_needs_no_precommits() -> None:

@@ -63,12 +63,13 @@ def test_the_limit_is_a_stated_multiple_of_a_round() -> None:
 def test_who_has_not_announced_itself_for_a_while_is_off_line() -> None:
     liveness = Liveness()
     assert liveness.offline(MEMBERS) == ()
+    liveness.note_members(MEMBERS)
     liveness.on_tick(OFFLINE_MS - 1, 1, is_awaited=False)
-    liveness.on_heard(SECOND, MEMBERS)
+    liveness.on_heard(SECOND)
     assert liveness.offline(MEMBERS) == ()
     liveness.on_tick(1, 1, is_awaited=False)
     assert liveness.offline(MEMBERS) == (FIRST, THIRD)
-    liveness.on_heard(THIRD, MEMBERS)
+    liveness.on_heard(THIRD)
     liveness.on_tick(OFFLINE_MS - 1, 1, is_awaited=False)
     assert liveness.offline(MEMBERS) == (FIRST, SECOND)
 
@@ -77,8 +78,23 @@ def test_those_who_left_the_set_are_forgotten() -> None:
     liveness = Liveness()
     stranger = Address(SigningKey(b"\x77" * 32).public_key)
     for one in (FIRST, stranger, SECOND, THIRD):
-        liveness.on_heard(one, MEMBERS)
+        liveness.on_heard(one)
+    liveness.note_members(MEMBERS)
     assert set(liveness._heard_ms) == {FIRST, SECOND, THIRD}
+
+
+def test_who_comes_into_the_set_has_as_long_as_anybody_to_be_heard() -> None:
+    """Else its first precommits would be nobody's to wait for (protocol §4.4)."""
+    liveness = Liveness()
+    before = ValidatorSet(MEMBERS.validators[:2])
+    liveness.note_members(before, before)
+    liveness.on_tick(OFFLINE_MS, 1, is_awaited=False)
+    assert liveness.offline(MEMBERS) == (FIRST, SECOND)
+    liveness.note_members(before, MEMBERS)
+    liveness.on_tick(OFFLINE_MS - 1, 2, is_awaited=False)
+    assert not liveness.is_offline(THIRD)
+    liveness.on_tick(1, 2, is_awaited=False)
+    assert liveness.is_offline(THIRD)
 
 
 # ------------------------------------------------------------------------------------------------ in the core
