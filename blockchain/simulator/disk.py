@@ -27,6 +27,10 @@ class Disk(MemoryStore):
         """How many there were."""
         return len(self._written)
 
+    def batch_of(self, height: int) -> Batch | None:
+        """What was written with the block of this height; cheap where that was lately."""
+        return next((batch for batch in reversed(self._written) if batch.block and batch.block.height == height), None)
+
     def without_last(self, count: int) -> Disk:
         """The same disk as if its last `count` writes had never been."""
         earlier = Disk()

@@ -1,13 +1,14 @@
 """What must hold whatever happens, and what must hold once everything has healed. Breaking one raises `Violation`.
 
-The world itself refuses, while it runs, two signatures at one place, a penalty for an honest peer, a halt, and two
-final blocks of one height. Here is the rest, looked at from outside: the chain is replayed on a fresh store, every
-certificate is verified, money is counted, and every promise to a client is looked up.
+The world itself refuses, while it runs, two signatures at one place, a penalty for an honest peer, a halt, what
+`finality.py` finds wrong with a block when a node makes it final, and offences that a node could prove and does not
+(`justice.py`). Here is the rest, looked at from outside: what nodes say (`check_word`, at once), and at the end the
+chain is replayed on a fresh store, every certificate is verified, and every promise to a client is looked up.
 """
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from blockchain.errors import StoreError
 from blockchain.genesis import ENGINES
@@ -15,7 +16,6 @@ from blockchain.ledger.records import RECORD_PREFIXES
 from blockchain.ledger.supply import check_supply
 from blockchain.node.chain import Chain
 from blockchain.node.core import Core
-from blockchain.node.evidence_age import EvidenceAge
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
@@ -38,8 +38,11 @@ from blockchain.seams import (
 )
 from blockchain.simulator.justice import accused_in, unpunished
 from blockchain.simulator.load import Load, Promise, pool_of
+from blockchain.simulator.node import Node
 from blockchain.simulator.operator import is_explained
 from blockchain.simulator.world import Violation, World
+
+GRAVE: Final = EvidenceFound | SignatureRefused | SigningStopped | BlockRejected | PeerPenalized | Halted
 
 
 def check_world(world: World, load: Load) -> None:
@@ -98,14 +101,20 @@ def _lacking(world: World) -> list[str]:
     ]
 
 
+def check_word(world: World, node: Node, event: NodeEvent) -> None:
+    """Nobody honest accuses an honest validator, and no signer of theirs has to refuse its own node. Raises Violation.
+
+    Asked of each event when it happens, in the worlds of scenarios.
+    """
+    if not isinstance(event, GRAVE) or not node.is_honest or _is_of_hostile(world, event):
+        return
+    if not (isinstance(event, SigningStopped) and is_explained(node)):
+        _violate(world, f"node {node.number} says of honest nodes: {event}")
+
+
 def _check_words(world: World) -> None:
-    """Nobody honest accuses an honest validator, and no signer of theirs had to refuse its own node."""
     for number, event in world.events:
-        wrong = EvidenceFound | SignatureRefused | SigningStopped | BlockRejected | PeerPenalized | Halted
-        if isinstance(event, SigningStopped) and is_explained(world.nodes[number]):
-            continue
-        if isinstance(event, wrong) and world.nodes[number].is_honest and not _is_of_hostile(world, event):
-            _violate(world, f"node {number} says of honest nodes: {event}")
+        check_word(world, world.nodes[number], event)
     for node in world.honest:
         for found in node.store.evidence():
             if accused_in(found) not in world.docket.suspects:
@@ -179,8 +188,7 @@ def _check_punished(world: World, chain: Chain) -> None:
         if isinstance(event, EvidenceFound) and world.nodes[number].is_honest:
             offences.setdefault(event.validator, set()).add(event.height)
     store = max(world.honest, key=lambda node: node.store.head()).store
-    age = EvidenceAge(world.spec.parameters, store, chain.head.height, chain.head.time_ms)
-    for complaint in unpunished(chain, age, offences):
+    for complaint in unpunished(chain, store, offences):
         _violate(world, complaint)
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from blockchain.simulator.byzantine.cast import turn
 from blockchain.simulator.drawing import draw
 from blockchain.simulator.faults import Fault
-from blockchain.simulator.invariants import check_world, is_settled, unsettled
+from blockchain.simulator.invariants import check_word, check_world, is_settled, unsettled
 from blockchain.simulator.liveness import check_liveness
 from blockchain.simulator.load import Load
 from blockchain.simulator.outcome import Outcome, count
@@ -43,6 +43,7 @@ def world_of(scenario: Scenario) -> World:
     world = World(spec_of(scenario), keys_of(scenario), scenario.seed, scenario.links, scenario.skew_max_ms)
     for number, names in scenario.hostile:
         turn(world, number, names)
+    world.watch = partial(check_word, world)
     return world
 
 

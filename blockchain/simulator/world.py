@@ -9,7 +9,7 @@ from one `Random(seed)`, in the order of events, so that the same seed gives the
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from hashlib import sha256
 from heapq import heappop, heappush
@@ -52,6 +52,7 @@ from blockchain.seams import (
 )
 from blockchain.simulator.bans import Scores
 from blockchain.simulator.connections import Connections, Mesh
+from blockchain.simulator.finality import Finality
 from blockchain.simulator.inspection import Inspection
 from blockchain.simulator.justice import Docket
 from blockchain.simulator.network import Links, Network
@@ -86,9 +87,11 @@ class World:
         self.frames = sha256()  # over every frame that was sent, so that runs compare to the byte
         self.signed: dict[tuple[int, int, int, int], Signable] = {}  # by (node, height, round, step)
         self.docket = Docket()
+        self.watch: Callable[[Node, NodeEvent], None] = lambda *_: None  # whoever judges what nodes say
         self.may_fork = False  # a third and more is hostile: a fork is to be accounted for (protocol §5.9)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._inspection = Inspection()
+        self._finality = Finality(spec)
         self.connections: Connections = Mesh()
         self._sequence = 0
         self.tokens = 0  # how many submissions there were
@@ -231,7 +234,7 @@ class World:
                 return
             self._perform(node, effect)
         if kept:
-            self.docket.note(node, kept)
+            self._refuse(self.docket.note(node, kept))
 
     def wall_ms(self, node: Node) -> int:
         return self.spec.time_ms + 1_000_000 + self.time_ms + node.skew_ms + node.clock.ahead_ms(self.time_ms)
@@ -326,21 +329,20 @@ class World:
         self.events.append((node.number, event))
         self.event_ms.append(self.time_ms)
         self.note(node, _line(event))
+        self.watch(node, event)
         if isinstance(event, SigningStopped):
             attend(self, node)
         if isinstance(event, BlockFinalized):
             self._check_agreement(node, event)
 
     def _check_agreement(self, node: Node, event: BlockFinalized) -> None:
-        for other in self.nodes if node.is_honest and not self.may_fork else ():
-            if not other.is_honest:
-                continue
-            block = other.store.block(event.height)
-            if block is not None and block.id != event.block_id:
-                raise Violation(
-                    f"seed {self.seed}: nodes {node.number} and {other.number} made different blocks "
-                    f"final at height {event.height}"
-                )
+        if node.is_honest and not self.may_fork:
+            self._refuse(self._finality.complaints(node, event, self.docket.suspects))
+            self._refuse(self.docket.lacking(node))
+
+    def _refuse(self, complaints: Iterable[str]) -> None:
+        for complaint in () if self.may_fork else complaints:
+            raise Violation(f"seed {self.seed}: {complaint}")
 
 
 def _words_of(signed: Vote | Proposal) -> str:

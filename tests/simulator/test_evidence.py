@@ -49,6 +49,7 @@ class Hostile:
         self.world = self.stage.world
         self.key = self.stage.keys[3]
         self.address = Address(self.key.public_key)
+        self.world.docket.suspect([self.address])
         self.stage.start(*HONEST)
         for number in HONEST:
             self.meet(number)

@@ -195,6 +195,8 @@ def test_with_clocks_apart_one_of_the_two_stops_before_they_contradict_each_othe
 def test_only_without_the_check_a_second_process_signs_against_the_first(caution: Caution) -> None:
     """Two halves without a quorum, one of the two in each: they vote on what they see, and then the halves meet."""
     stage = running(caution)
+    if not caution.is_on:
+        stage.world.docket.suspect([stage.address(0)])
     begin_copy(stage)
     stage.run(LISTENED)
     stage.crash(3)
