@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.fuzz.files import room_for_files
 from tests.fuzz.target import NAMES
 from tests.record_lines import append_record
 
@@ -82,12 +83,13 @@ def _fuzz(name: str, seconds: int, seed: int) -> Outcome:
     command = [sys.executable, "-m", "tests.fuzz.one", name, f"--folder={folder}", f"--seconds={seconds}"]
     log = folder / "log"
     began = time.monotonic()
-    with log.open("wb") as output:
+    with log.open("wb") as output, room_for_files() as environment:
         ended = subprocess.run(
             [*command, f"--seed={seed}"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            env=environment,
             timeout=seconds + _START_SECONDS_MAX,
             check=False,
         )
