@@ -13,8 +13,6 @@ counts when it comes back through `on_vote`, like anybody else's (docs/protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from msgspec import Struct
 
 from blockchain.consensus.votes import Added, VoteBook
@@ -141,19 +139,18 @@ class Tendermint:
 
     def _apply_rules(self, actions: list[Action]) -> list[Action]:
         """Apply the rules until none fires; each firing changes the state, so that this ends."""
-        rules: tuple[Callable[[], list[Action]], ...] = (
-            self._decide,
-            self._skip,
-            self._prevote_new,
-            self._prevote_again,
-            self._follow_polka,
-            self._follow_nil_polka,
-            self._schedule_prevote_timeout,
-            self._schedule_precommit_timeout,
-        )
         while self.decision is None and self.round >= 0:
-            fired = next((done for rule in rules if (done := rule())), None)
-            if fired is None:
+            fired = (
+                self._decide()
+                or self._skip()
+                or self._prevote_new()
+                or self._prevote_again()
+                or self._follow_polka()
+                or self._follow_nil_polka()
+                or self._schedule_prevote_timeout()
+                or self._schedule_precommit_timeout()
+            )
+            if not fired:
                 break
             actions += fired
         return actions

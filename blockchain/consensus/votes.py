@@ -36,20 +36,23 @@ class StepVotes:
         self.votes: dict[tuple[Address, Hash32 | None], Vote] = {}  # all that count
         self.firsts: dict[Address, Vote] = {}
         self.stakes: dict[Hash32 | None, int] = {}
+        self.voters: dict[Hash32 | None, int] = {}  # the same as bits, by index in the set
         self.stake = 0  # of those with any vote here
 
-    def add(self, vote: Vote, stake: int) -> None:
+    def add(self, vote: Vote, stake: int, index: int) -> None:
         if vote.validator not in self.firsts:
             self.firsts[vote.validator] = vote
             self.stake += stake
         self.votes[vote.validator, vote.block_id] = vote
         self.stakes[vote.block_id] = self.stakes.get(vote.block_id, 0) + stake
+        self.voters[vote.block_id] = self.voters.get(vote.block_id, 0) | 1 << index
 
-    def remove(self, vote: Vote, stake: int) -> None:
+    def remove(self, vote: Vote, stake: int, index: int) -> None:
         """Forget a validator's only vote."""
         del self.firsts[vote.validator]
         del self.votes[vote.validator, vote.block_id]
         self.stakes[vote.block_id] -= stake
+        self.voters[vote.block_id] &= ~(1 << index)
         self.stake -= stake
 
     def stake_for(self, block_id: Hash32 | None) -> int:
@@ -67,16 +70,16 @@ class RoundVotes:
     def voted(self, validator: Address) -> bool:
         return validator in self.prevotes.firsts or validator in self.precommits.firsts
 
-    def add(self, vote: Vote, stake: int) -> None:
+    def add(self, vote: Vote, stake: int, index: int) -> None:
         if not self.voted(vote.validator):
             self.stake += stake
-        self.of(vote.step).add(vote, stake)
+        self.of(vote.step).add(vote, stake, index)
 
-    def remove(self, validator: Address, stake: int) -> None:
+    def remove(self, validator: Address, stake: int, index: int) -> None:
         for step in (self.prevotes, self.precommits):
             vote = step.firsts.get(validator)
             if vote is not None:
-                step.remove(vote, stake)
+                step.remove(vote, stake, index)
         self.stake -= stake
 
     def of(self, step: VoteStep) -> StepVotes:
@@ -110,13 +113,16 @@ class VoteBook:
         if vote.round > current_round and not self._make_room(vote, current_round):
             return Added.TOO_EARLY, []
         stake = self.validators.stake_of(vote.validator)
-        self.rounds.setdefault(vote.round, RoundVotes()).add(vote, stake)
+        if vote.round not in self.rounds:
+            self.rounds[vote.round] = RoundVotes()
+        self.rounds[vote.round].add(vote, stake, self.validators.index[vote.validator])
         self._note_latest(vote, stake)
         return Added.COUNTED, self._forgotten_locks(vote)
 
     def holds(self, vote: Vote) -> bool:
         """Whether the very vote is counted."""
-        return self.of(vote.round).of(vote.step).votes.get((vote.validator, vote.block_id)) == vote
+        votes = self.rounds.get(vote.round)
+        return votes is not None and votes.of(vote.step).votes.get((vote.validator, vote.block_id)) == vote
 
     def polka(self, round: int) -> Hash32 | None:
         """The value with prevotes of more than two thirds of the stake in `round`, if there is one (not nil)."""
@@ -139,13 +145,15 @@ class VoteBook:
 
     def rounds_after(self, round: int) -> list[int]:
         """The later rounds with votes, highest first: at most one a validator."""
+        if max(self.rounds, default=-1) <= round:  # asked with each vote; mostly so
+            return []
         return sorted((number for number in self.rounds if number > round), reverse=True)
 
     def _add_second(self, vote: Vote, votes: StepVotes, current_round: int) -> Added:
         """Votes of later rounds are kept one a step: a second one comes again when the round has come."""
         if vote.round > current_round or not self.validators.is_honest_minority(votes.stake_for(vote.block_id)):
             return Added.CONFLICT
-        votes.add(vote, self.validators.stake_of(vote.validator))
+        votes.add(vote, self.validators.stake_of(vote.validator), self.validators.index[vote.validator])
         return Added.COUNTED
 
     def _quorum_value(self, votes: StepVotes) -> Hash32 | None:
@@ -163,7 +171,7 @@ class VoteBook:
 
     def _forget(self, validator: Address, round: int) -> None:
         votes = self.rounds[round]
-        votes.remove(validator, self.validators.stake_of(validator))
+        votes.remove(validator, self.validators.stake_of(validator), self.validators.index[validator])
         if votes.stake == 0:
             del self.rounds[round]
         for kept in (self._locks, self._polls):

@@ -8,6 +8,7 @@ record in the tree is its hash, so that nobody chooses its place (docs/protocol.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 
 from blockchain.ledger.smt import SparseMerkleTree, Speculation
 from blockchain.primitives.crypto import Hash32
@@ -26,6 +27,14 @@ class FinalState:
             (tree_key(key), value) for group in self._records.values() for key, value in group.items()
         )
         self._names: dict[bytes, bytes] | None = None  # record keys by tree key, once somebody asks for a proof
+
+    def copied(self) -> FinalState:
+        """One that can be changed without this one: it shares what is frozen."""
+        other = copy(self)
+        other._records = {prefix: dict(group) for prefix, group in self._records.items()}
+        other.tree = self.tree.copied()
+        other._names = None
+        return other
 
     def get(self, key: bytes) -> bytes | None:
         return self._records.get(key[:1], {}).get(key)

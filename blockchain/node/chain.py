@@ -24,6 +24,7 @@ from blockchain.node.evidence_age import EvidenceAge
 from blockchain.node.evidence_pool import EvidencePool
 from blockchain.node.evidence_rules import EvidenceRules
 from blockchain.node.fullness import Fullness
+from blockchain.node.genesis_state import genesis_state
 from blockchain.node.kept_prevotes import KeptPrevotes
 from blockchain.node.mempool import Mempool
 from blockchain.node.turns import Turns, turn_of
@@ -94,8 +95,8 @@ class Chain:
         self._parameters = spec.parameters
         self._fullness = Fullness(spec.parameters)
         self._store = store
-        self._final = FinalState(store.state_records())
-        self._genesis_changes = self._write_genesis() if store.head() == 0 else ()
+        self._genesis_changes: tuple[tuple[bytes, bytes | None], ...] = ()  # reach the store with block 1
+        self._final = FinalState(store.state_records()) if store.head() else self._at_genesis()
         self._trials: dict[Hash32, Trial] = {}
         self.head, self._validators, self._seed = self._load_head()
         self.turns = Turns(store, self.head.height, self.head.validators, self._validators)
@@ -119,22 +120,16 @@ class Chain:
 
     # ------------------------------------------------------------------------------------------------ loading
 
-    def _write_genesis(self) -> tuple[tuple[bytes, bytes | None], ...]:
-        """The state before block 1; it reaches the store with that block.
-
-        It is built at once: an empty tree that grows by it would be laid out anew with each doubling.
-        """
-        overlay = Overlay(self._final)
-        self.ledger.genesis(overlay)
-        changes = tuple(sorted(overlay.changes().items()))
-        self._final = FinalState((key, value) for key, value in changes if value is not None)
-        return changes
+    def _at_genesis(self) -> FinalState:
+        """The state before block 1."""
+        self._genesis_changes, final, _ = genesis_state(self.spec)
+        return final.copied()
 
     def _load_head(self) -> tuple[Head, ValidatorSet, Hash32]:
         height = self._store.head()
         state = self.state()
-        validators = self.ledger.validators(state, height, None)
         if height == 0:
+            validators = genesis_state(self.spec).validators
             certificate = empty_certificate(self.genesis_hash)
             head = Head(0, self.genesis_hash, self.spec.time_ms, validators, certificate)
             return head, self.ledger.validators(state, 1, validators), self.selection.first_seed()
@@ -146,6 +141,7 @@ class Chain:
                 f"the state in the store is not the one after block {height}: the store is damaged; move chain.db and "
                 "its -wal aside (not the signing record) and start again: the node fetches the blocks from its peers"
             )
+        validators = self.ledger.validators(state, height, None)
         certificate = codec.decode(stored.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)
         head = Head(height, stored.id, header.time_ms, validators, certificate)
         following = self.ledger.validators(state, height + 1, None)

@@ -188,19 +188,12 @@ class Gossip:
 
     def _holdings(self, current: HeightInProgress, round: int) -> Holdings:
         votes = current.rules.book.of(round)
-        tallies = (*self._tallies(current, votes.prevotes), *self._tallies(current, votes.precommits))
+        size = (len(current.validators) + 7) // 8
+        tallies = (
+            *_tallies(VoteStep.PREVOTE, votes.prevotes, size),
+            *_tallies(VoteStep.PRECOMMIT, votes.precommits, size),
+        )
         return Holdings(round, round in current.proposals, tallies)
-
-    def _tallies(self, current: HeightInProgress, votes: StepVotes) -> list[Tally]:
-        """The voters of each value, the values with most stake first."""
-        index = current.validators.index
-        bits: dict[tuple[VoteStep, Hash32 | None], int] = {}
-        for vote in votes.votes.values():
-            place = (vote.step, vote.block_id)
-            bits[place] = bits.get(place, 0) | 1 << index[vote.validator]
-        size = (len(index) + 7) // 8
-        ranked = sorted(bits, key=lambda place: (-votes.stake_for(place[1]), place[1] or b""))[: TALLIES_MAX // 2]
-        return [Tally(step, value, bits[step, value].to_bytes(size, "little")) for step, value in ranked]
 
     def _rounds_that_matter(self, current: HeightInProgress) -> list[int]:
         """The round, the one before, those behind locks and proposals; and in turn some of all the older ones."""
@@ -343,3 +336,10 @@ class Gossip:
         if self._declined_at == self._chain.height and transaction_id in self._declined:
             return False
         return self._store.locate(transaction_id) is None
+
+
+def _tallies(step: VoteStep, votes: StepVotes, size: int) -> list[Tally]:
+    """The voters of each value as `size` bytes, the values with most stake first."""
+    voted = ((value, bits) for value, bits in votes.voters.items() if bits)
+    ranked = sorted(voted, key=lambda tally: (-votes.stake_for(tally[0]), tally[0] or b""))[: TALLIES_MAX // 2]
+    return [Tally(step, value, bits.to_bytes(size, "little")) for value, bits in ranked]

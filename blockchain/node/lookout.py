@@ -278,9 +278,11 @@ class Lookout:
             self._see(seen)
 
     def _see_message(self, message: Vote | Proposal, where: str) -> None:
-        sets = {self._chain.height: self._chain.validators, self._chain.height - 1: self._chain.parent_validators}
-        members = sets.get(message.height)
-        author = None if members is None else members.get(author_of(message))
+        height = self._chain.height
+        if not height - 1 <= message.height <= height:
+            return
+        members = self._chain.validators if message.height == height else self._chain.parent_validators
+        author = members.get(author_of(message))
         if author is not None and author.key in self._keys:
             self._see(Sighting(author.key, message, where))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from blockchain.errors import ConfigError
@@ -17,6 +18,7 @@ from blockchain.primitives.host_port import parse_host_port
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+REMEMBERED_MAX: Final = 4_096  # 2 MB at most: each peer asks of all others again and again, with 256 of them 2,000/s
 _LOCAL_ENDINGS: Final = (".local", ".localdomain", ".lan", ".internal", ".home.arpa")  # RFC 6762, 8375; and in use
 _NUMBER: Final = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.ASCII)  # resolvers read 127.1 and 0x7f000001 as addresses
 
@@ -39,6 +41,7 @@ def reach_of_host(host: str) -> Reach:
     return Reach.WORLD if ip.is_global else Reach.NETWORK
 
 
+@lru_cache(maxsize=REMEMBERED_MAX)
 def is_exchanged(address: str, remote: str) -> bool:
     """Whether "host:port" is told to, and taken from, a peer whose connection comes from the IP address `remote`."""
     try:

@@ -19,7 +19,9 @@ from blockchain.node.verify import verify_frame
 from blockchain.primitives.vote import Vote
 from blockchain.seams import PeerId
 
-VERIFIED_MAX: Final = 5_000  # frames that are remembered, and votes: those of a few heights of some ten nodes
+FRAMES_MAX: Final = 5_000  # that are remembered: those of a few heights of some ten nodes
+FRAMES_BYTES_MAX: Final = 64_000_000  # so much of them
+VOTES_MAX: Final = 20_000  # votes, the same: those of a few heights of a thousand
 
 
 class Inspection:
@@ -27,7 +29,8 @@ class Inspection:
 
     def __init__(self) -> None:
         self._frames: dict[tuple[int, bytes], Verified] = {}
-        self._votes: dict[Vote, None] = {}
+        self._frames_bytes = 0
+        self._votes: dict[Vote, Vote] = {}
 
     def verify(self, frame: bytes, core: Core, sender: PeerId) -> Verified:
         """What a node that got this frame from a peer may take it for. Raises PeerFault.
@@ -48,18 +51,21 @@ class Inspection:
         message = verify_frame(place[1], replace(core.context(sender), holds=self._votes.__contains__))
         if isinstance(message, Nothing | VerifiedEvidence):
             return message
-        if len(self._frames) >= VERIFIED_MAX:
+        if len(self._frames) >= FRAMES_MAX or self._frames_bytes >= FRAMES_BYTES_MAX:
             self._frames.clear()
+            self._frames_bytes = 0
         if isinstance(message, VerifiedVotes):
-            self._remember(message.votes)
-            message = VerifiedVotes((*message.held, *message.votes))
+            message = VerifiedVotes((*self._same(message.held), *self._same(message.votes)))
         self._frames[place] = message
+        self._frames_bytes += len(place[1])
         return message
 
-    def _remember(self, votes: tuple[Vote, ...]) -> None:
-        if len(self._votes) >= VERIFIED_MAX:
+    def _same(self, votes: tuple[Vote, ...]) -> tuple[Vote, ...]:
+        """The votes as they were verified first: all nodes keep one and the same."""
+        if len(self._votes) >= VOTES_MAX:
             self._votes.clear()
-        self._votes.update(dict.fromkeys(votes))
+        remember = self._votes.setdefault
+        return tuple(remember(vote, vote) for vote in votes)
 
 
 def _check_asked(message: Verified, core: Core, sender: PeerId) -> None:

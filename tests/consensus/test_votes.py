@@ -49,6 +49,7 @@ def test_stake_is_counted_for_its_value_and_step(step: VoteStep) -> None:
     counted, other = book.of(0).of(step), book.of(0).of(VoteStep(3 - step))
     assert (counted.stake_for(A), counted.stake_for(NIL), counted.stake_for(B), counted.stake_for(C)) == (25, 10, 40, 0)
     assert counted.stake == book.stake_in_round(0) == 75
+    assert counted.voters == {A: 0b0101, NIL: 0b0010, B: 0b1000}
     assert other.stake == 0 and not other.votes
 
 
@@ -200,6 +201,7 @@ def test_forgetting_one_validator_leaves_the_others() -> None:
     assert book.stake_in_round(3) == 101
     assert book.of(3).prevotes.stakes == {A: 1} and book.of(3).prevotes.stake == 1
     assert book.of(3).precommits.stake_for(B) == 100 and book.of(3).precommits.stake == 100
+    assert book.of(3).prevotes.voters == {A: 0b001} and book.of(3).precommits.voters == {B: 0b100}
 
 
 def test_memory_is_bounded_by_validators_whatever_one_sends() -> None:
@@ -228,8 +230,8 @@ def test_stake_from_counts_each_by_its_latest_round() -> None:
 def test_removing_from_a_round_what_is_not_there() -> None:
     """A validator that only prevoted has no precommit to forget."""
     votes = RoundVotes()
-    votes.add(vote(0, 3, PRECOMMIT, A), 5)
-    votes.remove(address(0), 5)
+    votes.add(vote(0, 3, PRECOMMIT, A), 5, 0)
+    votes.remove(address(0), 5, 0)
     assert votes.stake == votes.precommits.stake == 0 and not votes.voted(address(0))
 
 

@@ -46,6 +46,15 @@ def test_before_block_one() -> None:
     assert list(node.store.state_records()) == [], "genesis reaches the store with block 1"
 
 
+def test_nodes_share_what_genesis_says_and_nothing_that_changes() -> None:
+    first, second = Node(spec_with()), Node(spec_with())
+    root = second.chain.state().root()
+    assert first.chain.validators is second.chain.validators
+    first.grow(first.pay("a", 0))
+    assert first.chain.state().root() != root == second.chain.state().root() == Node(spec_with()).chain.state().root()
+    assert account_of(second.chain.state(), address("a")) == account_of(Node(spec_with()).chain.state(), address("a"))
+
+
 def test_a_block_that_is_built_is_good_everywhere() -> None:
     node = at_height_two()
     node.add(node.pay("a", 1), wallet("a", node.spec.hash).stake(5, 2))
