@@ -259,6 +259,7 @@ ACCOUNT: Final[Example] = {
     "waiting": 0,
     "unbonding": [{"amount": 4, "leaves": 40, "release_height": 100_041, "release_ms": None}],
     "validator_key": KEY_A,
+    "validator_key_from": 0,
     "is_out": False,
     "suspension": None,
     "pause": None,

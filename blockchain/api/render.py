@@ -108,6 +108,7 @@ def account(view: AccountView) -> JsonObject:
         "waiting": view.waiting,
         "unbonding": [msgspec.structs.asdict(entry) for entry in view.unbonding],
         "validator_key": hex_or_none(view.validator_key),
+        "validator_key_from": view.validator_key_from,
         "is_out": view.is_out,
         "suspension": view.suspension,
         "pause": None if view.pause is None else msgspec.structs.asdict(view.pause),

@@ -136,7 +136,10 @@ class AccountAnswer(BaseModel):
     staked: Annotated[Number, Field(description="what is bonded: it counts, or will after the chain's delay")]
     waiting: Annotated[Number, Field(description="what waits for its turn to be bonded")]
     unbonding: list[UnbondingPart]
-    validator_key: Key | None
+    validator_key: Annotated[Key | None, Field(description="the newest; one before it signs up to its height")]
+    validator_key_from: Annotated[
+        Number | None, Field(description="the height from which the newest key signs; 0: from genesis on")
+    ]
     is_out: Annotated[bool, Field(description="whether evidence put it out for good")]
     suspension: Annotated[Number | None, Field(description="the height from which it holds; 0: it is due")]
     pause: PausePart | None

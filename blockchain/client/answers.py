@@ -242,7 +242,8 @@ class Account(Struct, frozen=True):
     """`next_nonce` is the one for the next transaction; it counts those pending at this node.
 
     `stake` counts in the set of the height in progress; `staked` is bonded, and counts now or after the chain's delay;
-    `suspension` is the height from which it holds, 0 where it is due.
+    `suspension` is the height from which it holds, 0 where it is due. `validator_key` is the newest, and signs from
+    height `validator_key_from` on (0: from genesis on; an older node does not tell).
     """
 
     address: str
@@ -258,6 +259,7 @@ class Account(Struct, frozen=True):
     is_out: bool
     suspension: int | None
     pause: Pause | None
+    validator_key_from: int | None = None
 
 
 class TransactionProof(Struct, frozen=True):

@@ -47,9 +47,17 @@ def page(account: Account) -> str:
         *(("unbonding", _unbonding(entry)) for entry in account.unbonding),
         ("next nonce", account.next_nonce),
     ]
-    if account.validator_key is not None and account.validator_key != account.public_key:
-        lines.append(("validator key", account.validator_key))
-    return facts(lines + _absence(account))
+    return facts(lines + _validator_key(account) + _absence(account))
+
+
+def _validator_key(account: Account) -> list[tuple[str, object]]:
+    """Where it is another one than the account's, or was not there from genesis on."""
+    if account.validator_key is None or (
+        account.validator_key == account.public_key and not account.validator_key_from
+    ):
+        return []
+    since = f"  from height {account.validator_key_from} on" if account.validator_key_from else ""
+    return [("validator key", f"{account.validator_key}{since}")]
 
 
 def _stake(account: Account) -> str:

@@ -159,6 +159,7 @@ def account_view(core: Core, address: Address) -> AccountView:
         waiting=0 if holder is None else holder.waiting_amount,
         unbonding=() if holder is None else tuple(_unbonding(entry, parameters) for entry in holder.unbonding),
         validator_key=None if holder is None else holder.newest_key,
+        validator_key_from=None if holder is None else holder.keys[-1].height,
         is_out=holder is not None and holder.is_out,
         suspension=None if holder is None else holder.suspension,
         pause=None if holder is None else _pause(holder, core.chain.height),

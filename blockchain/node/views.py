@@ -120,6 +120,7 @@ class AccountView(Struct, frozen=True):
     waiting: int = 0  # will be bonded in its turn
     unbonding: tuple[UnbondingView, ...] = ()
     validator_key: PublicKey | None = None  # the newest
+    validator_key_from: int | None = None  # the height from which that one counts; 0: from genesis on
     is_out: bool = False
     suspension: int | None = None  # the height from which it holds; 0: it is due
     pause: Pause | None = None

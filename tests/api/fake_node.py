@@ -238,6 +238,7 @@ class FakeNode:
             waiting=2,
             unbonding=(UnbondingView(4, 9, 100_010, None), UnbondingView(5, 3, 100_004, 1_769_040_000_001)),
             validator_key=ALICE_KEY.public_key,
+            validator_key_from=7,
             suspension=0,
             pause=Pause(2, 4),
         )

@@ -11,7 +11,7 @@ from blockchain.primitives.address import format_address
 from blockchain.primitives.crypto import Address, PublicKey
 from blockchain.primitives.validators import Validator, ValidatorSet
 from tests.api.asking import ask, check_problem, get_json
-from tests.api.fake_node import ALICE, BOB, SPEC, FakeNode
+from tests.api.fake_node import ALICE, ALICE_KEY, BOB, SPEC, FakeNode
 
 V1 = "/api/v1"
 
@@ -41,11 +41,13 @@ def test_an_account_by_each_spelling_of_its_address(spelling: str) -> None:
     account = get_json(FakeNode(), f"{V1}/accounts/{spelling}/")
     assert account["address"] == ALICE.address_text
     assert (account["balance"], account["stake"], account["next_nonce"]) == (994, 1, 6)
+    assert (account["validator_key"], account["validator_key_from"]) == (ALICE_KEY.public_key.hex(), 7)
 
 
 def test_an_account_that_holds_nothing() -> None:
     account = get_json(FakeNode(), f"{V1}/accounts/{BOB.address_text}/")
     assert (account["balance"], account["nonce"], account["validator_key"]) == (0, 0, None)
+    assert account["validator_key_from"] is None
 
 
 @pytest.mark.parametrize("address", ["pos1", "x", ALICE.address_text[:-1] + "q", "ab" * 31])

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import httpx
+import msgspec
 import pytest
 
+from blockchain.api import examples
 from blockchain.api.app import create_app
 from blockchain.api.server import ApiServer
-from blockchain.client import AsyncClient, Client, RequestRefused, TransactionState, calls
+from blockchain.client import Account, AsyncClient, Client, RequestRefused, TransactionState, calls
 from blockchain.errors import InvalidTransaction, NodeUnreachable
 from blockchain.primitives.crypto import Address, PublicKey
 from blockchain.primitives.transaction import VerifiedTransaction
@@ -63,6 +65,12 @@ both = pytest.mark.parametrize("ask", [ask_sync, ask_async])
 
 def _made(count: int) -> list[VerifiedTransaction]:
     return [ALICE.transfer(BOB.address, 1, nonce) for nonce in range(100, 100 + count)]
+
+
+def test_an_older_node_does_not_tell_from_which_height_a_key_counts() -> None:
+    told = {name: value for name, value in examples.ACCOUNT.items() if name != "validator_key_from"}
+    assert msgspec.convert(told, Account).validator_key_from is None
+    assert msgspec.convert(examples.ACCOUNT, Account).validator_key_from == 0
 
 
 @both

@@ -11,7 +11,7 @@ import pytest
 from blockchain.cli import EXIT_FAILED, main
 from blockchain.commands.text import table, time_text
 from blockchain.primitives.address import format_address
-from tests.api.fake_node import ALICE, BOB, FakeNode
+from tests.api.fake_node import ALICE, ALICE_KEY, BOB, FakeNode
 from tests.commands.fake_api import running_api
 from tests.commands.test_cli import stderr_line
 
@@ -147,7 +147,8 @@ def test_a_refused_transaction_says_why(capsys: pytest.CaptureFixture[str]) -> N
 def test_an_account_by_bech32m_hex_and_key_file(api: tuple[str, FakeNode], capsys: pytest.CaptureFixture[str]) -> None:
     url = f"--url={api[0]}"
     page = output(capsys, "account", ALICE.address_text, url)
-    assert "balance     994" in page
+    assert "balance        994" in page
+    assert f"validator key  {ALICE_KEY.public_key.hex()}  from height 7 on\n" in page
     assert output(capsys, "account", ALICE.address.hex(), url) == page
     other = output(capsys, "account", "keys/staker_private_key.pem", url)
     assert "balance     0" in other

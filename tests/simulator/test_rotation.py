@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from blockchain.node.reader import account_view
+from blockchain.node.views import AccountView
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.transaction import prove_possession
 from blockchain.primitives.vote import Vote, verify_message
@@ -35,6 +37,12 @@ def rotating() -> Stage:
     return stage
 
 
+def account_told(stage: Stage) -> AccountView:
+    core = stage.world.nodes[0].core
+    assert core is not None
+    return account_view(core, Address(stage.keys[MOVER].public_key))
+
+
 def grow(stage: Stage, height: int) -> None:
     while min(stage.heads()) < height:
         before = min(stage.heads())
@@ -55,6 +63,8 @@ def check_signatures(stage: Stage) -> None:
 
 def test_it_votes_at_each_height_with_the_key_that_counts_there() -> None:
     stage = rotating()
+    told = account_told(stage)
+    assert (told.validator_key, told.validator_key_from) == (NEXT.public_key, SWITCH), "before it signs"
     grow(stage, LAST)
     check_signatures(stage)
     assert [record.height for record in stage.world.nodes[MOVER].records.values()] == [SWITCH - 1, LAST]
