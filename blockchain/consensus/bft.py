@@ -127,7 +127,7 @@ class BftEngine:
     def holds(self, vote: Vote) -> bool:
         """Whether the very vote was counted, at the height in progress or the one before; again it changes nothing."""
         if vote.height == self.current.height - 1:
-            return self._late.holds(vote) and not self._commit.lacks(vote)
+            return self._late.holds(vote)
         return vote.height == self.current.height and self.current.rules.book.holds(vote)
 
     def handle(self, given: EngineInput, now: int) -> list[Effect]:
@@ -229,8 +229,11 @@ class BftEngine:
     def _begin_height(self, now: int) -> None:
         self._commit = Commit(self._app.parent_certificate, self._app.parent_validators)
         rules = self.current.rules
-        follows = self.current.height + 1 == self._app.height
-        self._late = LateVotes(rules.book, rules.round) if follows else LateVotes.of_head(self._app)
+        if self.current.height + 1 == self._app.height:
+            self._commit.add_known(rules.book)
+            self._late = LateVotes(rules.book, rules.round)
+        else:
+            self._late = LateVotes.of_head(self._app)
         self.current = self._new_height()
         self._emit(self.current.begun())
         self._perform(self.current.rules.start_round(0), now)

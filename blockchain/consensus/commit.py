@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from blockchain.consensus.votes import StepVotes
+from blockchain.consensus.votes import StepVotes, VoteBook
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, CommitSignature, Vote, VoteStep
@@ -32,20 +32,24 @@ class Commit:
 
         Genesis takes none: a validator could sign one for it, and with that block 1 would carry the wrong certificate.
         """
-        if not self.lacks(vote):
-            return False
-        index = self._missing.pop(vote.validator)
-        entries = self.certificate.precommits
-        at = bisect_left(entries, index, key=lambda entry: entry.index)
-        new = CommitSignature(index, vote.signature)
-        self.certificate = replace(self.certificate, precommits=(*entries[:at], new, *entries[at:]))
-        return True
-
-    def lacks(self, vote: Vote) -> bool:
-        """Whether `add` would take a vote of its height."""
         held = self.certificate
         fits = (vote.round, vote.step, vote.block_id) == (held.round, VoteStep.PRECOMMIT, held.block_id)
-        return fits and vote.validator in self._missing
+        if not fits or vote.validator not in self._missing:
+            return False
+        index = self._missing.pop(vote.validator)
+        entries = held.precommits
+        at = bisect_left(entries, index, key=lambda entry: entry.index)
+        new = CommitSignature(index, vote.signature)
+        self.certificate = replace(held, precommits=(*entries[:at], new, *entries[at:]))
+        return True
+
+    def add_known(self, book: VoteBook) -> None:
+        """Add what was counted before the certificate came: one that came by sync is a peer's, and may lack it."""
+        precommits = book.of(self.certificate.round).precommits.votes
+        known = (precommits.get((address, self.certificate.block_id)) for address in tuple(self._missing))
+        for vote in known:
+            if vote is not None:
+                self.add(vote)
 
 
 def certificate_of(

@@ -9,7 +9,7 @@ from blockchain.consensus.late import LateVotes, contradicted, kept_prevotes
 from blockchain.consensus.votes import VoteBook
 from blockchain.errors import ForkFound
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.vote import Certificate, CommitSignature, ConflictingVotes, Evidence, ForgottenLock
+from blockchain.primitives.vote import Certificate, CommitSignature, ConflictingVotes, Evidence, ForgottenLock, Vote
 from blockchain.seams import Effect, Halt, HeadMoved, OffenceSeen, ProposalReceived
 from tests.consensus.bench import HEIGHT, PEER, SET, SIGNATURE, App, Bench, block_of, of, proposal_of, vote_of
 from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE
@@ -183,17 +183,35 @@ def test_a_vote_that_was_counted_is_held_at_its_height_and_at_the_next() -> None
     assert bench.engine.holds(late) and bench.engine.commit.precommits[-1].index == 3
 
 
-def test_a_known_precommit_that_the_heads_certificate_lacks_is_news() -> None:
-    """The certificate may be a peer's, which had other precommits than this node has seen."""
-    seen_here = vote_of(3, PRECOMMIT, V)
+def synced(known: Vote, round: int = 0) -> Bench:
+    """At the next height: the block came with a peer's certificate; here a vote of validator 3 had come before."""
     bench = started()
     bench.propose(BLOCK)
-    bench.vote(seen_here)
-    bench.app.finalize(BLOCK, certificate(V), 0, 0)
+    bench.vote(known)
+    bench.app.finalize(BLOCK, certificate(V, round), 0, 0)
     bench.give(HeadMoved())
-    assert not bench.engine.holds(seen_here)
-    bench.vote(seen_here)
-    assert bench.engine.holds(seen_here)
+    return bench
+
+
+def test_a_known_precommit_that_the_heads_certificate_lacks_enters_it_at_once() -> None:
+    """Its voter would count as absent, though this node knows better (protocol §4.4)."""
+    known = vote_of(3, PRECOMMIT, V)
+    bench = synced(known)
+    assert bench.engine.commit == certificate(V, who=(0, 1, 2, 3))
+    assert bench.engine.holds(known)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [vote_of(3, PRECOMMIT, None), vote_of(3, PRECOMMIT, BLOCK_B), vote_of(3, PREVOTE, V)],
+    ids=["nil", "another block", "a prevote"],
+)
+def test_no_other_known_vote_enters_it(known: Vote) -> None:
+    assert synced(known).engine.commit == certificate(V)
+
+
+def test_a_known_precommit_of_another_round_does_not_enter_it() -> None:
+    assert synced(vote_of(3, PRECOMMIT, V), round=1).engine.commit == certificate(V, round=1)
 
 
 def test_a_vote_of_another_height_is_held_by_nobody() -> None:

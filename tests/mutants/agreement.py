@@ -250,7 +250,7 @@ MUTANTS: Final = (
         "late_precommits_for_anything_enter_the_certificate",
         "the next block carries a certificate that nobody else takes for good: its forger loses its turn",
         "tests/consensus/test_forging.py::test_other_votes_do_not_enter_the_heads_certificate",
-        (Change(_COMMIT, "return fits and vote.validator in", "return vote.validator in"),),
+        (Change(_COMMIT, "if not fits or vote.validator not", "if vote.validator not"),),
     ),
     Mutant(
         "lock_not_restored",
