@@ -52,12 +52,10 @@ def page(account: Account) -> str:
 
 def _validator_key(account: Account) -> list[tuple[str, object]]:
     """Where it is another one than the account's, or was not there from genesis on."""
-    if account.validator_key is None or (
-        account.validator_key == account.public_key and not account.validator_key_from
-    ):
+    key, height = account.validator_key, account.validator_key_from
+    if key is None or (key == account.public_key and not height):
         return []
-    since = f"  from height {account.validator_key_from} on" if account.validator_key_from else ""
-    return [("validator key", f"{account.validator_key}{since}")]
+    return [("validator key", f"{key}  from height {height} on" if height else key)]
 
 
 def _stake(account: Account) -> str:
