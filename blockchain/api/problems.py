@@ -20,7 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blockchain.errors import BlockchainError, InvalidAddress, InvalidTransaction, Refusal
+from blockchain.errors import BlockchainError, InvalidAddress, InvalidTransaction, Refusal, StoreError
 
 RETRY_SECONDS: Final = 5  # for who meets a node that is full or ends: by then there may be room, or another node
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -31,6 +31,7 @@ _STOPPING: Final = Refusal(
     "the node is stopping; whether a transaction of this request was taken, its id will tell",
     retry_after=RETRY_SECONDS,
 )
+_DAMAGED: Final = "this node cannot read that from its disk: ask another one; its log says why, and what to do"
 _CODES: Final = {  # what the framework itself answers
     HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.NOT_FOUND: "not_found",
@@ -76,6 +77,7 @@ def answer_with_problems(app: FastAPI) -> None:
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(InvalidTransaction, _on_invalid_value)
     app.add_exception_handler(InvalidAddress, _on_invalid_value)
+    app.add_exception_handler(StoreError, _on_store_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_parameter)
 
@@ -88,6 +90,14 @@ async def _on_refusal(_request: Request, error: Exception) -> Response:
 async def _on_invalid_value(_request: Request, error: Exception) -> Response:
     assert isinstance(error, BlockchainError)
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error))
+
+
+async def _on_store_error(_request: Request, error: Exception) -> Response:
+    """What was asked for is damaged, or the disk does not give it; the node goes on with what it holds itself."""
+    assert isinstance(error, StoreError)
+    extra = {"evt.name": "store_damaged", "why": str(error)}
+    _LOGGER.error("a request cannot be answered: %s; `blockchain db check` reads all of it", error, extra=extra)
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "store_damaged", _DAMAGED)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from blockchain.consensus.height import HeightInProgress
+from blockchain.errors import StoreError
 from blockchain.ledger.records import account_of, stakeholder
 from blockchain.node.ahead import Finals
 from blockchain.node.core import Core
@@ -203,6 +204,7 @@ def validators_at(core: Core, store: Finals, height: int | None) -> ValidatorSet
 
 
 def transaction_of(core: Core, store: Finals, transaction_id: Hash32) -> TransactionView | None:
+    """None for one that this node knows nothing of. Raises StoreError where its block cannot be read."""
     pending = core.chain.pool.get(transaction_id)
     if pending is not None:
         return TransactionView(transaction_id, "pending", pending.raw, stages=core.chain.pool.story(transaction_id))
@@ -211,7 +213,9 @@ def transaction_of(core: Core, store: Finals, transaction_id: Hash32) -> Transac
     if place is not None:
         height, position = place
         stored = store.block(height)
-        assert stored is not None, "an index entry without its block"
+        ids = () if stored is None else stored.transaction_ids
+        if stored is None or not 0 <= position < len(ids) or ids[position] != transaction_id:
+            raise StoreError(f"transaction {transaction_id.hex()} is not in block {height}, where it is said to be")
         block = decode_block(stored.raw)
         if not story or story[-1].name != "final":  # it came with its block, or long ago: only the block is known
             story = (*story, Stage("final", block.header.time_ms, height, block.header.round))

@@ -57,7 +57,7 @@ def read_height(connection: apsw.Connection) -> int:
 def read_place(connection: apsw.Connection, transaction_id: bytes) -> tuple[int, int] | None:
     """The height and the position in its block of a final transaction."""
     row = connection.execute("SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)).fetchone()
-    return (row[0], row[1]) if row else None
+    return _place(connection, *row) if row else None
 
 
 def read_block(connection: apsw.Connection, height: int) -> FinalBlock | None:
@@ -92,7 +92,13 @@ def read_history(
         "ORDER BY height DESC, position DESC LIMIT ?",
         (address, height, position, count),
     )
-    return [(row[0], row[1]) for row in found]
+    return [_place(connection, *row) for row in found]
+
+
+def _place(connection: apsw.Connection, height: object, position: object) -> tuple[int, int]:
+    if not isinstance(height, int) or not isinstance(position, int):
+        raise damaged(connection.filename, "the place of a transaction")
+    return height, position
 
 
 def _block_checksum(height: int, *parts: bytes) -> bytes:

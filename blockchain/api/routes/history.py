@@ -14,9 +14,10 @@ from blockchain.api.routes.chain import newest_blocks, page_of
 from blockchain.api.routes.parameters import AddressPath, Digits
 from blockchain.api.routes.paths import NodeOf, add_path, answer_json
 from blockchain.api.schemas_history import FeesAnswer, HistoryAnswer
+from blockchain.errors import StoreError
 from blockchain.node.mempool import BYTES_MAX, TRANSACTIONS_MAX
 from blockchain.node.views import PoolView
-from blockchain.primitives.address import parse_address
+from blockchain.primitives.address import format_address, parse_address
 from blockchain.primitives.block import decode_block
 from blockchain.primitives.jsonform import JsonObject
 from blockchain.primitives.transaction import TRANSACTION_BYTES_MAX, decode_transaction
@@ -48,8 +49,10 @@ async def get_history(
     before = None if cursor is None else _place_of(cursor)
     places = node.history(account, before, limit + 1)
     blocks = {block.height: block for block in page_of(node, dict.fromkeys(height for height, _ in places[:limit]))}
-    assert blocks or not places, "an entry of the history without its block"
     shown = [place for place in places[:limit] if place[0] in blocks]
+    is_there = (0 <= position < len(blocks[height].transaction_ids) for height, position in shown)
+    if bool(shown) != bool(places) or not all(is_there):
+        raise StoreError(f"the history of {format_address(account)} names a transaction that is not there")
     following = shown[-1] if shown and len(shown) < len(places) else None
     return await run_in_threadpool(lambda: answer_json(render.history(account, shown, blocks, following)))
 

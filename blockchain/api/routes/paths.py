@@ -29,7 +29,7 @@ COMMON_PROBLEMS: Final[dict[int, Codes]] = {
     429: "too_many_requests",
     431: "head_too_large",
     500: "internal_error",
-    503: ("too_many_connections", "stopping"),
+    503: ("too_many_connections", "stopping", "store_damaged"),
 }
 # What any path that takes a body may answer beside these.
 BODY_PROBLEMS: Final[dict[int, Codes]] = {

@@ -1,0 +1,95 @@
+"""Rows that are damaged while a node runs: who asks for one is told so, the log says what, and the node goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+
+from blockchain.node.checkpoint import Vouched
+from blockchain.primitives.address import format_address
+from blockchain.runtime.p2p import P2P
+from blockchain.runtime.peer_events import P2PLimits, PeerEvents
+from blockchain.runtime.service import NodeService
+from blockchain.runtime.sqlite import SqliteStore
+from blockchain.seams import PeerId
+from tests.api.asking import app_for, check_problem
+from tests.commands.stored_chain import HEIGHT, SPEC, make_chain, sql
+from tests.samples import address, key
+
+V1 = "/api/v1"
+OWN = key("the node")
+PAYER = f"{V1}/accounts/{format_address(address('a'))}/transactions/"
+
+
+def make_p2p(events: PeerEvents) -> P2P:
+    return P2P(
+        node_key=OWN,
+        genesis_hash=SPEC.hash,
+        listen_host="127.0.0.1",
+        listen_port=0,
+        advertise=None,
+        limits=P2PLimits(),
+        events=events,
+        log=logging.getLogger("blockchain.p2p"),
+    )
+
+
+def of_transaction(change: str, height: int) -> tuple[str, str]:
+    """Another place of the first transaction of a block, and where to ask for it; HEIGHT names no other."""
+    where = f"WHERE id = (SELECT substr(transaction_ids, 1, 32) FROM blocks WHERE height = {height})"
+    return f"UPDATE transactions SET {change} {where}", f"{V1}/transactions/{{{height}}}/"
+
+
+DAMAGES = {
+    "a block": ("UPDATE blocks SET raw = zeroblob(9) WHERE height = 2", f"{V1}/blocks/2/"),
+    "a block on a page": ("UPDATE blocks SET certificate = zeroblob(9) WHERE height = 2", f"{V1}/blockchain/"),
+    "no block of a transaction": ("DELETE FROM blocks WHERE height = 2", f"{V1}/transactions/{{2}}/"),
+    "no such position": of_transaction("position = 99", 3),
+    "another's position": of_transaction("position = 1", 3),
+    "a height that is no number": of_transaction("height = 'text'", 3),
+    "a story": ("UPDATE block_stories SET packed = zeroblob(9)", f"{V1}/transactions/{{3}}/"),
+    "a history without its block": ("DELETE FROM blocks WHERE height = 5", PAYER),
+    "a history of no position": ("UPDATE history SET position = position + 99", PAYER),
+    "a history of no number": ("UPDATE OR REPLACE history SET position = 'text'", PAYER),
+}
+
+
+@pytest.fixture(name="made", scope="module")
+def made_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    make_chain(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("damage", "path"), DAMAGES.values(), ids=list(DAMAGES))
+def test_what_cannot_be_read_is_one_clear_error(
+    damage: str, path: str, made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        store = SqliteStore.open(tmp_path / "data", SPEC.hash)
+        ids = {height: block.transaction_ids[0].hex() for height in (2, 3) if (block := store.block(height))}
+        node = NodeService(SPEC, store, (), make_p2p, PeerId(OWN.public_key), Vouched(genesis=True))
+        await node.start()
+        asked = f"{path.partition('{')[0]}{ids[int(path[-3])]}/" if path.endswith("}/") else path
+        transport = httpx.ASGITransport(app_for(node))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            assert (await http.get(asked)).status_code == 200
+            sql(tmp_path / "data" / "chain.db", damage)
+            caplog.clear()
+            document = check_problem(await http.get(asked), 503, "store_damaged")
+            assert "log" in str(document["detail"]) and str(tmp_path) not in str(document)
+            assert (await http.get(f"{V1}/status/")).json()["height"] == HEIGHT
+        await node.stop()
+        store.close()
+
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(scenario())
+    [told] = caplog.records
+    assert (told.levelno, told.__dict__["evt.name"]) == (logging.ERROR, "store_damaged")
+    assert "db check" in told.getMessage() and told.exc_info is None and "error.stack" not in told.__dict__
