@@ -122,7 +122,7 @@ class Gossip:
         for round, proposal in reversed(current.proposals.items()):
             lacks = peer.may_lack(round) and peer.lacks_proposal(round) and round <= peer.round + 1
             if lacks and peer.may_be_sent_block():
-                peer.note_proposal(round)
+                peer.note_proposal_sent(round)
                 raw = current.blocks[proposal.block_id].raw
                 effects.append(self.send(peer, ProposedBlock(proposal, raw)))
         votes = list(self._missing_votes(peer, current))
@@ -140,7 +140,7 @@ class Gossip:
                     if peer.lacks(vote, index[vote.validator]):
                         if not peer.may_be_sent_vote():
                             return
-                        peer.note_vote(vote, index[vote.validator])
+                        peer.note_vote_sent(vote, index[vote.validator])
                         yield vote
 
     def _hold_vote(self, vote: Vote) -> list[Effect]:
@@ -174,14 +174,14 @@ class Gossip:
         index = validators.index[vote.validator]
         if not peer.lacks(vote, index):
             return False
-        peer.note_vote(vote, index)
+        peer.note_vote_sent(vote, index)
         return True
 
     def _spread_proposal(self, proposal: Proposal, raw: bytes) -> list[Effect]:
         targets = []
         for peer in self.peers.values():
             if peer.height == proposal.height and peer.lacks_proposal(proposal.round):
-                peer.note_proposal(proposal.round)
+                peer.note_proposal_sent(proposal.round)
                 targets.append(peer.id)
         frame = encode_frame(self._chain.genesis_hash, ProposedBlock(proposal, raw))
         return [Send(tuple(targets), frame)] if targets else []

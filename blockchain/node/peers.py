@@ -30,12 +30,12 @@ from blockchain.node.messages import (
     Want,
     cost_of,
 )
+from blockchain.node.rounds_held import RoundsHeld
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.vote import Vote, VoteStep
+from blockchain.primitives.vote import Vote
 from blockchain.seams import DialOutcome, PeerId
 
 KNOWN_IDS_MAX: Final = 20_000  # pending transactions that a peer is known to hold
-PLACES_MAX: Final = 10_000  # rounds, steps and values of which it is kept what a peer holds, until its next status
 UNBOUNDED: Final = 2**63
 # What a peer may send between two status ticks, about a second: entries of lists, else messages. Far above what an
 # honest one needs; what is beyond is left undone, and nothing depends on it: all is said again.
@@ -90,7 +90,7 @@ class DialledState:
 
 
 class Peer:
-    """One connected peer. Its holdings are those of its last status, and what was sent to it since."""
+    """One connected peer. It holds what its last status says, what it sent since, and soon what it was sent lately."""
 
     def __init__(self, peer_id: PeerId, address: str, *, inbound: bool, remote: str = "", agent: str = "") -> None:
         self.id = peer_id
@@ -99,8 +99,9 @@ class Peer:
         self.remote = remote  # the IP address of the connection
         self.agent = agent
         self.status: Status | None = None
-        self._votes: dict[tuple[int, VoteStep, Hash32 | None], int] = {}  # bits of validators, by place and value
-        self._proposals: set[int] = set()
+        self._holds = RoundsHeld()
+        self._sent = RoundsHeld()  # since the last tick: a status that comes meanwhile may not tell of it yet
+        self._sent_before = RoundsHeld()  # in the tick before that
         self._listed: set[int] = set()  # the rounds of which the last status told
         self._came: Counter[type[Message]] = Counter()  # since the last tick
         self._owed: Counter[type[Message]] = Counter()  # was asked for, and has not come
@@ -122,17 +123,16 @@ class Peer:
         return 0 if self.status is None else self.status.round
 
     def on_status(self, status: Status) -> None:
+        if status.height != self.height:
+            self._sent, self._sent_before = RoundsHeld(), RoundsHeld()
         self.status = status
-        self._votes = {}
-        self._proposals = {holding.round for holding in status.rounds if holding.has_proposal}
+        self._holds = RoundsHeld.of_status(status)
         self._listed = {holding.round for holding in status.rounds}
-        for holding in status.rounds:
-            for tally in holding.tallies:
-                self._votes[holding.round, tally.step, tally.block_id] = int.from_bytes(tally.voters, "little")
 
     def on_tick(self, passed_ms: int) -> PeerFault | None:
         """Begin to count anew; the worst of what was too much since the last tick, `passed_ms` ago."""
         fault = self._excess(max(passed_ms / TICK_MS, 1))
+        self._sent_before, self._sent = self._sent, RoundsHeld()
         self._came.clear()
         self._blocks_sent = 0
         self._votes_sent = 0
@@ -202,22 +202,32 @@ class Peer:
         return round in self._listed or round > self.round
 
     def lacks(self, vote: Vote, index: int) -> bool:
-        """Whether the peer may lack this vote of the validator with that index."""
-        return not self._votes.get((vote.round, vote.step, vote.block_id), 0) >> index & 1
+        """Whether the peer may lack this vote of the validator with that index, and was not sent it lately."""
+        return not (
+            self._holds.has_vote(vote, index)
+            or self._sent.has_vote(vote, index)
+            or self._sent_before.has_vote(vote, index)
+        )
 
     def note_vote(self, vote: Vote, index: int) -> None:
-        place = (vote.round, vote.step, vote.block_id)
-        if len(self._votes) >= PLACES_MAX and place not in self._votes:
-            self._votes = {}  # of a peer that sends no status; at worst it is told again what it holds
-        self._votes[place] = self._votes.get(place, 0) | 1 << index
+        """It has this vote: it sent it."""
+        self._holds.add_vote(vote, index)
+
+    def note_vote_sent(self, vote: Vote, index: int) -> None:
+        self._sent.add_vote(vote, index)
 
     def lacks_proposal(self, round: int) -> bool:
-        return round not in self._proposals
+        """Whether the peer may lack the proposal of a round, and was not sent it lately."""
+        return not (
+            self._holds.has_proposal(round) or self._sent.has_proposal(round) or self._sent_before.has_proposal(round)
+        )
 
     def note_proposal(self, round: int) -> None:
-        if len(self._proposals) >= PLACES_MAX:
-            self._proposals = set()
-        self._proposals.add(round)
+        """It has the proposal of this round: it sent it."""
+        self._holds.add_proposal(round)
+
+    def note_proposal_sent(self, round: int) -> None:
+        self._sent.add_proposal(round)
 
     def knows(self, transaction_id: Hash32) -> bool:
         return transaction_id in self._known

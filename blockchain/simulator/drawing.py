@@ -66,13 +66,13 @@ def _rng(seed: int, part: str) -> Random:
 def _draw_nodes(seed: int, wishes: Wishes, shape: str) -> tuple[Member, ...]:
     """Validators of any stake or of equal ones, perhaps a late one, and followers."""
     rng = _rng(seed, "nodes")
-    drawn = rng.choice((4, 4, 4, 4, 4, 5, 5, 6, 7))
+    drawn = rng.choice((4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 6, 7))
     validators = drawn if wishes.validators is None else wishes.validators
     if validators > VALIDATORS_MAX:
         raise ConfigError(f"{validators} validators: a set has {VALIDATORS_MAX}, and links from everybody to everybody")
     is_equal = rng.random() < 0.25 or shape == "halves"
-    is_late = rng.random() < 0.15
-    drawn = rng.choice((0, 0, 0, 0, 1, 1, 2))
+    is_late = rng.random() < 0.12
+    drawn = rng.choice((0, 0, 0, 0, 0, 1, 1, 2))
     followers = drawn if wishes.followers is None else wishes.followers
     if followers > FOLLOWERS_MAX:
         raise ConfigError(f"{followers} followers: {FOLLOWERS_MAX} at most, as links go from everybody to everybody")
@@ -137,7 +137,7 @@ def _draw_parameters(rng: Random, *, is_demo: bool) -> Parameters:
 
 def _draw_links(rng: Random) -> Links:
     return Links(
-        delay_ms=rng.choice(((1, 10), (5, 60), (5, 60), (20, 150), (10, 300))),
+        delay_ms=rng.choice(((1, 10), (5, 60), (5, 60), (5, 60), (20, 150), (20, 150), (10, 300))),
         loss=rng.choice((0.0, 0.02, 0.1, 0.2, 0.3)),
         duplicates=rng.choice((0.0, 0.05)),
         late=rng.choice((0.0, 0.0, 0.1, 0.3)),

@@ -34,8 +34,9 @@ from blockchain.node.messages import (
     encode_frame,
     kind_of,
 )
-from blockchain.node.peers import ALLOWANCES, BLOCKS_SENT_MAX, PLACES_MAX, UNSIGNED_COST, Peer
+from blockchain.node.peers import ALLOWANCES, BLOCKS_SENT_MAX, UNSIGNED_COST, Peer
 from blockchain.node.reader import LOTTERY_ROUNDS_MAX, lottery_of
+from blockchain.node.rounds_held import PLACES_MAX
 from blockchain.node.store import MemoryStore
 from blockchain.node.verify import verify_frame
 from blockchain.primitives import vrf
@@ -295,8 +296,8 @@ def test_a_validator_that_votes_without_end_does_not_fill_the_memory() -> None:
     for number in range(3 * PLACES_MAX):
         peer.note_vote(Vote(1, number, PREVOTE, None, -1, member), 0)
         peer.note_proposal(number)
-    assert len(peer._votes) <= PLACES_MAX
-    assert len(peer._proposals) <= PLACES_MAX
+    assert len(peer._holds._votes) <= PLACES_MAX
+    assert len(peer._holds._proposals) <= PLACES_MAX
 
 
 # ---------------------------------------------------------------------------------------------------- sync
@@ -476,6 +477,7 @@ def test_status_after_status_gets_only_so_many_blocks_a_tick() -> None:
     node.receive(ProposedBlock(signed(unsigned, forger, spec.hash), block.raw))
     node.effects.clear()
     for _ in range(20):
+        node.receive(Status(2, 0, Step.PROPOSE, ()))  # of what it was sent before nothing is known then
         node.receive(Status(1, 0, Step.PROPOSE, (Holdings(0, False, ()),)))
     frames = [decode_frame(effect.frame).message for effect in node.effects if isinstance(effect, Send)]
     assert sum(isinstance(message, ProposedBlock) for message in frames) == BLOCKS_SENT_MAX

@@ -34,6 +34,7 @@ def test_status_after_status_gets_only_so_many_votes_a_tick(monkeypatch: pytest.
     for lacked in (Holdings(0, False, ()), Holdings(0, False, ())):
         node.effects.clear()
         for _ in range(20):
+            node.receive(Status(2, 0, Step.PROPOSE, ()))  # of what it was sent before nothing is known then
             node.receive(Status(1, 0, Step.PROPOSE, (lacked,)))
         assert sum(len(message.votes) for message in sent(node, Votes)) == 3
         node.feed(TimerFired(TimerKey(TimerKind.STATUS)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.simulator.stage import Stage
+from msgspec.structs import replace
+
+from tests.simulator.stage import PARAMETERS, Stage
 
 ALL = (0, 1, 2, 3)
 
@@ -60,8 +62,10 @@ def hidden_lock() -> Stage:
 
     The deaf one hears of no proposal and prevotes nil. The forger and the other one prevote for the block, but do not
     hear the locker: two votes and a nil make no polka, so they precommit nil. Only the locker sees three votes.
+
+    The time-outs are long: what a cut swallowed is sent again after one to two seconds.
     """
-    stage = Stage()
+    stage = Stage(parameters=replace(PARAMETERS, prevote_timeout_ms=3_000, precommit_timeout_ms=3_000))
     stage.start(*ALL)
     stage.run(1_000)
     forger, locker = stage.forger(0), stage.forger(1)
@@ -75,7 +79,7 @@ def hidden_lock() -> Stage:
     stage.pay_again(forger)
     stage.run(235)  # the locker is locked, the deaf one has prevoted nil
     stage.world.network.cut = frozenset(mute)
-    stage.run(300)  # all have precommitted
+    stage.run(5_000)  # all have precommitted
     stage.world.network.heal()
-    stage.run(5_000, lambda: min(stage.heads()) == 1)
+    stage.run(10_000, lambda: min(stage.heads()) == 1)
     return stage

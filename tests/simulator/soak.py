@@ -33,6 +33,7 @@ from tests.record_lines import append_record
 SHARE: Final = 50  # seeds that a process plays before it reports
 SITTING: Final = 1_000  # seeds to a line of the record
 SEEDS_BELOW: Final = 10**9
+COLLECTED_EACH: Final = 8  # seeds: up to 100 MB of what is over
 
 
 class Part(Struct):
@@ -63,8 +64,9 @@ def play_share(numbers: range, heights: int) -> Part:
     part = Part([], [], Counter(), 0.0)
     begun = process_time()
     gc.disable()  # nothing of a run can go before its end
-    for seed in numbers:
-        gc.collect()
+    for played, seed in enumerate(numbers):
+        if played % COLLECTED_EACH == 0:
+            gc.collect()
         scenario = draw(seed, wishes)
         part.shapes["hostile"] += bool(scenario.hostile)
         part.shapes["a third absent"] += bool(scenario.absent)

@@ -179,7 +179,7 @@ def test_it_replays_votes() -> None:
 
 def test_it_floods_until_nobody_talks_to_it() -> None:
     play = VillainStage({0: ("floods",)})
-    play.stage.run(4_000)
+    play.stage.run(20_000)
     assert play.told(GetPeers)
     for number in play.honest:
         [why] = play.world.nodes[number].scores.banned.values()

@@ -32,6 +32,8 @@ REPLAYED_MAX: Final = 200  # frames of votes that are kept to be told again
 REPLAY_MS: Final = 700
 FLOOD_MS: Final = 100
 FLOOD_EACH: Final = 25  # of a kind at once: in a second fifty times what it may ask for peers
+FLOOD_S: Final = 2  # so long at a time: a whole second, as its peers count, is in it
+CALM_S: Final = 4  # and so long it rests then
 POISON_MS: Final = 1_000
 AHEAD: Final = 1_000  # heights that a liar says it is ahead
 
@@ -76,6 +78,8 @@ class Floods(Actor):
         me.every(FLOOD_MS, lambda: self._flood(me))
 
     def _flood(self, me: Puppet) -> None:
+        if me.world.time_ms // 1_000 % (FLOOD_S + CALM_S) >= FLOOD_S:
+            return
         me.tell(me.peers, Have(tuple(Hash32(me.rng.randbytes(32)) for _ in range(FLOOD_EACH))))
         for message in (GetPeers(), GetBlocks(1, 1)):
             for _ in range(FLOOD_EACH):
