@@ -8,66 +8,39 @@ whom stays what the manifest says.
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from blockchain.errors import MalformedMessage
-from blockchain.node.messages import FRAME_BYTES_MAX, Status, decode_frame, encode_frame
+from blockchain.node.messages import Status, decode_frame, encode_frame
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Step
 from blockchain.runtime.keystore import generate_key
 from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerDown, PeerEvent, PeerUp
+from blockchain.runtime.peer_events import FrameReceived, PeerDown, PeerEvent, PeerUp
+from tests.processes.listening import End, dial_all, listening, p2p_of
 from tests.processes.witness import Witness
 
 _EVENTS_MAX: Final = 1_000
-_SECONDS: Final = 30.0
 
 
 @contextmanager
 def ears(spec: ChainSpec, addresses: list[str]) -> Iterator[Witness]:
     """Listens to the nodes at these addresses until the block ends."""
     heard = Witness()
-    started, ended = threading.Event(), threading.Event()
-
-    def run() -> None:
-        asyncio.run(_listen(spec, addresses, heard, started, ended))
-
-    thread = threading.Thread(target=run, name="ears", daemon=True)
-    thread.start()
-    assert started.wait(_SECONDS), "the ears do not open"
-    try:
+    with listening("ears", partial(_listen, spec, addresses, heard)):
         yield heard
-    finally:
-        ended.set()
-        thread.join(_SECONDS)
-        assert not thread.is_alive(), "the ears do not close"
 
 
-async def _listen(
-    spec: ChainSpec, addresses: list[str], heard: Witness, started: threading.Event, ended: threading.Event
-) -> None:
+async def _listen(spec: ChainSpec, addresses: list[str], heard: Witness, end: End) -> None:
     events: asyncio.Queue[PeerEvent] = asyncio.Queue(_EVENTS_MAX)
-    p2p = P2P(
-        node_key=generate_key(),
-        genesis_hash=spec.hash,
-        listen_host="127.0.0.1",
-        listen_port=0,
-        advertise=None,
-        limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX),
-        events=events,
-        log=logging.getLogger("ears"),
-    )
+    p2p = p2p_of("ears", spec, generate_key(), events)
     await p2p.start()
-    for address in addresses:
-        p2p.dial(address)
     hearing = asyncio.create_task(_hear(p2p, spec.hash, events, heard))
-    started.set()
-    await asyncio.get_running_loop().run_in_executor(None, ended.wait)
+    await dial_all(p2p, addresses, end)
     hearing.cancel()
     stopping = asyncio.create_task(p2p.stop())
     while not stopping.done():  # what still comes has to go somewhere, or nothing ends

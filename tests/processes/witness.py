@@ -6,29 +6,25 @@ node it said which to.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 from blockchain.errors import MalformedMessage
-from blockchain.node.messages import FRAME_BYTES_MAX, ProposedBlock, Votes, decode_frame
+from blockchain.node.messages import ProposedBlock, Votes, decode_frame
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.vote import Proposal, Vote
 from blockchain.runtime.keystore import generate_key
 from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerEvent, PeerEvents
+from blockchain.runtime.peer_events import FrameReceived, PeerEvent, PeerEvents
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
+from tests.processes.listening import End, dial_all, listening, p2p_of
 
 Place = tuple[Address, int, int, int]  # who, height, round, step; a proposal's step is 0
-
-_START_SECONDS: Final = 30.0
 
 
 class Witness:
@@ -74,52 +70,21 @@ class Ears:
 def witness(folder: Path, spec: ChainSpec, addresses: list[str]) -> Iterator[Witness]:
     """Listens to the nodes at these addresses until the block ends."""
     heard = Witness()
-    started, ended = threading.Event(), threading.Event()
-
-    def run() -> None:
-        asyncio.run(_listen(folder, spec, addresses, heard, started, ended))
-
-    thread = threading.Thread(target=run, name="witness", daemon=True)
-    thread.start()
-    assert started.wait(_START_SECONDS), "the witness does not start"
-    try:
+    with listening("witness", partial(_listen, folder, spec, addresses, heard)):
         yield heard
-    finally:
-        ended.set()
-        thread.join(_START_SECONDS)
-        assert not thread.is_alive(), "the witness does not end"
 
 
-async def _listen(
-    folder: Path,
-    spec: ChainSpec,
-    addresses: list[str],
-    heard: Witness,
-    started: threading.Event,
-    ended: threading.Event,
-) -> None:
+async def _listen(folder: Path, spec: ChainSpec, addresses: list[str], heard: Witness, end: End) -> None:
     store = SqliteStore.open(folder, spec.hash)
     key = generate_key()
 
     def make_p2p(events: PeerEvents) -> P2P:
-        return P2P(
-            node_key=key,
-            genesis_hash=spec.hash,
-            listen_host="127.0.0.1",
-            listen_port=0,
-            advertise=None,
-            limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX),
-            events=Ears(heard, events),
-            log=logging.getLogger("witness"),
-        )
+        return p2p_of("witness", spec, key, Ears(heard, events))
 
     node = NodeService(spec, store, (), make_p2p, PeerId(key.public_key))
     await node.p2p.start()
     await node.start()
-    for address in addresses:
-        node.p2p.dial(address)
-    started.set()
-    await asyncio.get_running_loop().run_in_executor(None, ended.wait)
+    await dial_all(node.p2p, addresses, end)
     await node.stop()
     await node.p2p.stop()
     store.close()
