@@ -61,7 +61,7 @@ CONTROLS: Final = (
     Mutant(
         "inbound_exhaustion",
         "an address has no maximum",
-        "tests/runtime/test_p2p.py::test_connections_are_bounded_in_all_and_for_one_address",
+        "tests/runtime/test_p2p_gate.py::test_connections_are_bounded_in_all_and_for_one_address",
         (
             Change(
                 "blockchain/runtime/websocket.py",
@@ -73,7 +73,7 @@ CONTROLS: Final = (
     Mutant(
         "handshake_exhaustion",
         "handshakes have no maximum",
-        "tests/runtime/test_p2p.py::test_handshakes_in_progress_are_bounded",
+        "tests/runtime/test_p2p_gate.py::test_handshakes_in_progress_are_bounded",
         (
             Change(
                 "blockchain/runtime/websocket.py",
@@ -121,7 +121,7 @@ CONTROLS: Final = (
     Mutant(
         "cross_site_websocket",
         "browsers may connect",
-        "tests/runtime/test_p2p.py::test_a_browser_is_refused",
+        "tests/runtime/test_p2p_gate.py::test_a_browser_is_refused",
         (
             Change(
                 "blockchain/runtime/websocket.py",
@@ -133,7 +133,7 @@ CONTROLS: Final = (
     Mutant(
         "compressed_frames",
         "compression is agreed to",
-        "tests/runtime/test_p2p.py::test_no_compression_is_agreed_to",
+        "tests/runtime/test_p2p_gate.py::test_no_compression_is_agreed_to",
         (
             Change(
                 "blockchain/runtime/websocket.py",
@@ -145,7 +145,7 @@ CONTROLS: Final = (
     Mutant(
         "slow_reader",
         "what waits has no maximum",
-        "tests/runtime/test_p2p.py::test_a_slow_reader_is_cut",
+        "tests/runtime/test_p2p_traffic.py::test_a_slow_reader_is_cut",
         (
             Change(
                 "blockchain/runtime/link.py",
@@ -158,7 +158,7 @@ CONTROLS: Final = (
     Mutant(
         "ping_flood",
         "answers to pings pile up",
-        "tests/runtime/test_p2p.py::test_who_pings_and_never_reads_is_cut",
+        "tests/runtime/test_p2p_traffic.py::test_who_pings_and_never_reads_is_cut",
         (
             Change(
                 "blockchain/runtime/websocket.py",

@@ -238,7 +238,7 @@ MUTANTS: Final = (
     Mutant(
         "queue_of_a_slow_reader_grows",
         "a peer that never reads takes the node's memory",
-        "tests/runtime/test_p2p.py::test_a_slow_reader_is_cut",
+        "tests/runtime/test_p2p_traffic.py::test_a_slow_reader_is_cut",
         (
             Change(
                 _LINK,
@@ -251,7 +251,7 @@ MUTANTS: Final = (
     Mutant(
         "frames_of_strangers_of_any_length",
         "who is nobody yet sends the longest message before it says hello",
-        "tests/runtime/test_p2p.py::test_a_stranger_that_sends_anything_else_is_closed",
+        "tests/runtime/test_p2p_gate.py::test_a_stranger_that_sends_anything_else_is_closed",
         (Change(_WEBSOCKET, '"max_size": HANDSHAKE_FRAME_BYTES_MAX,', '"max_size": limits.message_bytes_max,'),),
     ),
     Mutant(
