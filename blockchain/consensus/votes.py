@@ -94,8 +94,8 @@ class VoteBook:
         self.rounds: dict[int, RoundVotes] = {}
         self._latest: dict[Address, int] = {}  # the highest round of each validator's votes
         self._latest_stakes: dict[int, int] = {}  # the same, as stake by round
-        self._locks: dict[Address, list[Vote]] = {}  # precommits for a value
-        self._polls: dict[Address, list[Vote]] = {}  # prevotes for a value
+        self._locks: dict[Address, tuple[Vote, ...]] = {}  # precommits for a value; mostly one: half a list's memory
+        self._polls: dict[Address, tuple[Vote, ...]] = {}  # prevotes for a value
 
     def of(self, round: int) -> RoundVotes:
         """The votes of a round; an empty tally where there are none (not kept)."""
@@ -112,10 +112,11 @@ class VoteBook:
             return self._add_second(vote, votes, current_round), [ConflictingVotes(first, vote)]
         if vote.round > current_round and not self._make_room(vote, current_round):
             return Added.TOO_EARLY, []
-        stake = self.validators.stake_of(vote.validator)
+        index = self.validators.index[vote.validator]
+        stake = self.validators.validators[index].stake
         if vote.round not in self.rounds:
             self.rounds[vote.round] = RoundVotes()
-        self.rounds[vote.round].add(vote, stake, self.validators.index[vote.validator])
+        self.rounds[vote.round].add(vote, stake, index)
         self._note_latest(vote, stake)
         return Added.COUNTED, self._forgotten_locks(vote)
 
@@ -175,7 +176,7 @@ class VoteBook:
         if votes.stake == 0:
             del self.rounds[round]
         for kept in (self._locks, self._polls):
-            kept[validator] = [vote for vote in kept.get(validator, []) if vote.round != round]
+            kept[validator] = tuple(vote for vote in kept.get(validator, ()) if vote.round != round)
 
     def _note_latest(self, vote: Vote, stake: int) -> None:
         before = self._latest.get(vote.validator)
@@ -193,15 +194,15 @@ class VoteBook:
         if vote.block_id is None:  # nil locks nothing
             return []
         if vote.step is VoteStep.PRECOMMIT:
-            self._locks.setdefault(vote.validator, []).append(vote)
+            self._locks[vote.validator] = (*self._locks.get(vote.validator, ()), vote)
             return [
                 ForgottenLock(vote, later)
-                for later in self._polls.get(vote.validator, [])
+                for later in self._polls.get(vote.validator, ())
                 if is_forgotten_lock(vote, later)
             ]
-        self._polls.setdefault(vote.validator, []).append(vote)
+        self._polls[vote.validator] = (*self._polls.get(vote.validator, ()), vote)
         return [
             ForgottenLock(earlier, vote)
-            for earlier in self._locks.get(vote.validator, [])
+            for earlier in self._locks.get(vote.validator, ())
             if is_forgotten_lock(earlier, vote)
         ]

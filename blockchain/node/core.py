@@ -282,10 +282,9 @@ class Core:
                 self._out.extend(self.surroundings.on_message(peer, message, now))
 
     def _on_votes(self, peer: Peer, votes: Iterable[Vote], held: Iterable[Vote], now: int) -> None:
-        for vote in held:
-            self.gossip.note_vote_of(peer, vote)
+        self.gossip.note_votes_of(peer, held)
         for vote in votes:
-            self.gossip.note_vote_of(peer, vote)
+            self.gossip.note_votes_of(peer, (vote,))
             self.liveness.on_heard(vote.validator)
             self.lookout.on_heard(vote, peer.id)
             self._drive(VoteReceived(vote, peer.id), now)

@@ -37,6 +37,7 @@ from blockchain.node.messages import (
     encode_frame,
 )
 from blockchain.node.peers import ALLOWANCES, Peer
+from blockchain.node.rounds_held import VotePlace, place_of
 from blockchain.primitives.block import BLOCK_EVIDENCE_MAX
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
@@ -102,12 +103,20 @@ class Gossip:
             case _:
                 assert_never(message)
 
-    def note_vote_of(self, peer: Peer, vote: Vote) -> None:
-        """The sender of a vote holds it."""
-        if vote.height == peer.height == self._chain.height:
-            index = self._chain.validators.index.get(vote.validator)
-            if index is not None:
-                peer.note_vote(vote, index)
+    def note_votes_of(self, peer: Peer, votes: Iterable[Vote]) -> None:
+        """The sender of votes holds them."""
+        height = self._chain.height
+        if peer.height != height:
+            return
+        index = self._chain.validators.index
+        voters: dict[VotePlace, int] = {}
+        for vote in votes:
+            at = index.get(vote.validator)
+            if vote.height == height and at is not None:
+                place = place_of(vote)
+                voters[place] = voters.get(place, 0) | 1 << at
+        for place, bits in voters.items():
+            peer.note_votes(place, bits)
 
     def tell_evidence(self, peer: Peer) -> list[Effect]:
         """What waits for a block, to a new peer: no more than it takes in a second."""
@@ -133,14 +142,15 @@ class Gossip:
     def _missing_votes(self, peer: Peer, current: HeightInProgress) -> Iterator[Vote]:
         index = current.validators.index
         for round, votes in current.rules.book.rounds.items():
-            if not peer.may_lack(round):
-                continue
-            for step in (VoteStep.PREVOTE, VoteStep.PRECOMMIT):
-                for vote in votes.of(step).votes.values():
-                    if peer.lacks(vote, index[vote.validator]):
+            for step in (VoteStep.PREVOTE, VoteStep.PRECOMMIT) if peer.may_lack(round) else ():
+                cast = votes.of(step)
+                lacked = {value: peer.lacked((round, step, value), voters) for value, voters in cast.voters.items()}
+                for vote in cast.votes.values() if any(lacked.values()) else ():
+                    bit = 1 << index[vote.validator]
+                    if lacked[vote.block_id] & bit:
                         if not peer.may_be_sent_vote():
                             return
-                        peer.note_vote_sent(vote, index[vote.validator])
+                        peer.note_votes_sent(place_of(vote), bit)
                         yield vote
 
     def _hold_vote(self, vote: Vote) -> list[Effect]:
@@ -153,29 +163,31 @@ class Gossip:
 
     def spread_votes(self) -> list[Effect]:
         """What is held back, to the peers at a vote's height, or one on, where it may complete the certificate."""
-        height = self._engine.current.height
-        votes = self._held.take((height, height - 1))
-        targets: dict[tuple[Vote, ...], list[PeerId]] = {}
+        current = self._engine.current
+        sets = {current.height: current.validators, current.height - 1: self._chain.parent_validators}
+        held = self._held.take(sets)
+        targets: dict[tuple[tuple[int, VotePlace, int], ...], list[PeerId]] = {}
         for peer in self.peers.values():
-            lacked = tuple(vote for vote in votes if self._is_told(peer, vote))
+            lacked = tuple(
+                (height, place, told)
+                for (height, place), voters in held.voters.items()
+                if (told := self._tell(peer, height, place, voters))
+            )
             if lacked:
                 targets.setdefault(lacked, []).append(peer.id)
         return [
-            Send(tuple(peers), encode_frame(self._chain.genesis_hash, Votes(lacked)))
+            Send(tuple(peers), encode_frame(self._chain.genesis_hash, Votes(held.those(lacked))))
             for lacked, peers in targets.items()
         ]
 
-    def _is_told(self, peer: Peer, vote: Vote) -> bool:
-        """Whether a vote is sent to a peer, which holds it then."""
-        if peer.height != vote.height:
-            return peer.height == vote.height + 1
-        current = self._engine.current
-        validators = current.validators if vote.height == current.height else self._chain.parent_validators
-        index = validators.index[vote.validator]
-        if not peer.lacks(vote, index):
-            return False
-        peer.note_vote_sent(vote, index)
-        return True
+    def _tell(self, peer: Peer, height: int, place: VotePlace, voters: int) -> int:
+        """Of whom among these validators the vote is sent to a peer."""
+        if peer.height != height:
+            return voters if peer.height == height + 1 else 0
+        lacked = peer.lacked(place, voters)
+        if lacked:
+            peer.note_votes_sent(place, lacked)
+        return lacked
 
     def _spread_proposal(self, proposal: Proposal, raw: bytes) -> list[Effect]:
         targets = []

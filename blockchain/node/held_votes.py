@@ -7,10 +7,12 @@ milliseconds, votes share a frame, and those that a peer has sent meanwhile are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from blockchain.node.messages import VOTES_MAX
+from blockchain.node.rounds_held import VotePlace, place_of
+from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Vote
 
 AT_ONCE_MAX: Final = 50  # validators, up to whom a vote goes at once: nothing is gained that is worth a delay
@@ -38,8 +40,26 @@ class HeldVotes:
     def is_full(self) -> bool:
         return len(self._votes) >= VOTES_MAX
 
-    def take(self, heights: Iterable[int]) -> list[Vote]:
-        """All of them that are of these heights; the others are of use to nobody any more."""
+    def take(self, sets: Mapping[int, ValidatorSet]) -> Bundle:
+        """All of them that are of the heights of these sets; the others are of use to nobody any more."""
         votes, self._votes = self._votes, []
-        wanted = frozenset(heights)
-        return [vote for vote in votes if vote.height in wanted]
+        return Bundle(votes, sets)
+
+
+class Bundle:
+    """Votes by their places, as bits of validators: what each of many peers lacks of many votes is a few operations."""
+
+    def __init__(self, votes: Iterable[Vote], sets: Mapping[int, ValidatorSet]) -> None:
+        self.voters: dict[tuple[int, VotePlace], int] = {}  # by height and place
+        self._votes: list[tuple[int, VotePlace, int, Vote]] = []
+        for vote in votes:
+            members = sets.get(vote.height)
+            if members is not None:
+                place, bit = place_of(vote), 1 << members.index[vote.validator]
+                self.voters[vote.height, place] = self.voters.get((vote.height, place), 0) | bit
+                self._votes.append((vote.height, place, bit, vote))
+
+    def those(self, wanted: Iterable[tuple[int, VotePlace, int]]) -> tuple[Vote, ...]:
+        """Those of these validators at each height and place, in the order in which they came."""
+        voters = {(height, place): some for height, place, some in wanted}
+        return tuple(vote for height, place, bit, vote in self._votes if voters.get((height, place), 0) & bit)

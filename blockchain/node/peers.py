@@ -30,7 +30,7 @@ from blockchain.node.messages import (
     Want,
     cost_of,
 )
-from blockchain.node.rounds_held import RoundsHeld
+from blockchain.node.rounds_held import RoundsHeld, VotePlace, place_of
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Vote
 from blockchain.seams import DialOutcome, PeerId
@@ -203,18 +203,19 @@ class Peer:
 
     def lacks(self, vote: Vote, index: int) -> bool:
         """Whether the peer may lack this vote of the validator with that index, and was not sent it lately."""
-        return not (
-            self._holds.has_vote(vote, index)
-            or self._sent.has_vote(vote, index)
-            or self._sent_before.has_vote(vote, index)
-        )
+        return self.lacked(place_of(vote), 1 << index) != 0
 
-    def note_vote(self, vote: Vote, index: int) -> None:
-        """It has this vote: it sent it."""
-        self._holds.add_vote(vote, index)
+    def lacked(self, place: VotePlace, voters: int) -> int:
+        """Of whom among these validators, as bits, it may lack the vote, and was not sent it lately."""
+        known = self._holds.voters(place) | self._sent.voters(place) | self._sent_before.voters(place)
+        return voters & ~known
 
-    def note_vote_sent(self, vote: Vote, index: int) -> None:
-        self._sent.add_vote(vote, index)
+    def note_votes(self, place: VotePlace, voters: int) -> None:
+        """It has these votes: it sent them."""
+        self._holds.add_votes(place, voters)
+
+    def note_votes_sent(self, place: VotePlace, voters: int) -> None:
+        self._sent.add_votes(place, voters)
 
     def lacks_proposal(self, round: int) -> bool:
         """Whether the peer may lack the proposal of a round, and was not sent it lately."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from blockchain.node.messages import Status
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Vote, VoteStep
 
+VotePlace: TypeAlias = tuple[int, VoteStep, Hash32 | None]  # a round, a step and a value
 PLACES_MAX: Final = 10_000  # rounds, steps and values that are remembered; then all is forgotten, and may be sent again
 
 
@@ -17,7 +18,7 @@ class RoundsHeld:
     __slots__ = ("_proposals", "_votes")
 
     def __init__(self) -> None:
-        self._votes: dict[tuple[int, VoteStep, Hash32 | None], int] = {}  # bits of validators, by place and value
+        self._votes: dict[VotePlace, int] = {}  # bits of validators
         self._proposals: set[int] = set()
 
     @classmethod
@@ -30,14 +31,14 @@ class RoundsHeld:
                 held._votes[holding.round, tally.step, tally.block_id] = int.from_bytes(tally.voters, "little")
         return held
 
-    def has_vote(self, vote: Vote, index: int) -> bool:
-        return self._votes.get((vote.round, vote.step, vote.block_id), 0) >> index & 1 == 1
+    def voters(self, place: VotePlace) -> int:
+        """The validators whose vote is held, as bits."""
+        return self._votes.get(place, 0)
 
-    def add_vote(self, vote: Vote, index: int) -> None:
-        place = (vote.round, vote.step, vote.block_id)
+    def add_votes(self, place: VotePlace, voters: int) -> None:
         if len(self._votes) >= PLACES_MAX and place not in self._votes:
             self._votes = {}
-        self._votes[place] = self._votes.get(place, 0) | 1 << index
+        self._votes[place] = self._votes.get(place, 0) | voters
 
     def has_proposal(self, round: int) -> bool:
         return round in self._proposals
@@ -46,3 +47,7 @@ class RoundsHeld:
         if len(self._proposals) >= PLACES_MAX:
             self._proposals = set()
         self._proposals.add(round)
+
+
+def place_of(vote: Vote) -> VotePlace:
+    return vote.round, vote.step, vote.block_id

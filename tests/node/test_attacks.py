@@ -290,11 +290,10 @@ def test_one_proof_of_an_offence_is_kept_and_passed_on() -> None:
 
 
 def test_a_validator_that_votes_without_end_does_not_fill_the_memory() -> None:
-    member = address("v")
     peer = Peer(PEER, "", inbound=True)
     peer.on_status(Status(1, 0, Step.PROPOSE, ()))
     for number in range(3 * PLACES_MAX):
-        peer.note_vote(Vote(1, number, PREVOTE, None, -1, member), 0)
+        peer.note_votes((number, PREVOTE, None), 1)
         peer.note_proposal(number)
     assert len(peer._holds._votes) <= PLACES_MAX
     assert len(peer._holds._proposals) <= PLACES_MAX

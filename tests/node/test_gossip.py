@@ -343,7 +343,7 @@ def test_what_a_peer_has_sent_meanwhile_is_not_sent_to_it(monkeypatch: pytest.Mo
     one, other = bench.vote(0, PREVOTE, BLOCK_A), bench.vote(1, PREVOTE, BLOCK_A)
     for each in (one, other):
         bench.gossip.broadcast(Broadcast(each))
-    bench.gossip.note_vote_of(bench.gossip.peers[ONE], one)
+    bench.gossip.note_votes_of(bench.gossip.peers[ONE], (one,))
     assert sent(bench.gossip.spread_votes(), Votes) == [((ONE,), Votes((other,))), ((TWO,), Votes((one, other)))]
 
 

@@ -32,7 +32,7 @@ from blockchain.node.peers import (
     USELESS_MAX,
     Peer,
 )
-from blockchain.node.rounds_held import PLACES_MAX
+from blockchain.node.rounds_held import PLACES_MAX, place_of
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Step
 from blockchain.seams import PeerId
@@ -77,7 +77,7 @@ def test_what_a_peer_may_lack_is_what_it_told_of_or_has_not_come_to() -> None:
 
 def test_what_a_peer_sent_is_held_until_its_next_status() -> None:
     one = told()
-    one.note_vote(vote_of(0, PREVOTE, BLOCK_A, round=2), 9)
+    one.note_votes((2, PREVOTE, BLOCK_A), 1 << 9)
     one.note_proposal(2)
     assert not one.lacks(vote_of(0, PREVOTE, BLOCK_A, round=2), 9) and not one.lacks_proposal(2)
     one.on_status(Status(7, 2, Step.PREVOTE, ()))
@@ -87,7 +87,7 @@ def test_what_a_peer_sent_is_held_until_its_next_status() -> None:
 def test_what_a_peer_was_sent_is_on_its_way_for_a_tick_or_two_whatever_its_statuses_say() -> None:
     one = told()
     vote = vote_of(0, PREVOTE, BLOCK_A, round=2)
-    one.note_vote_sent(vote, 9)
+    one.note_votes_sent(place_of(vote), 1 << 9)
     one.note_proposal_sent(2)
     for _ in range(2):
         one.on_status(Status(7, 2, Step.PREVOTE, ()))
@@ -100,10 +100,10 @@ def test_what_a_peer_was_sent_is_on_its_way_for_a_tick_or_two_whatever_its_statu
 def test_what_was_sent_of_one_height_says_nothing_of_the_next() -> None:
     one = told()
     vote = vote_of(0, PREVOTE, BLOCK_A, round=2)
-    one.note_vote_sent(vote, 9)
+    one.note_votes_sent(place_of(vote), 1 << 9)
     one.note_proposal_sent(2)
     one.on_tick(1_000)
-    one.note_vote_sent(vote, 8)
+    one.note_votes_sent(place_of(vote), 1 << 8)
     one.on_status(Status(8, 2, Step.PREVOTE, ()))
     assert one.lacks(vote, 9) and one.lacks(vote, 8) and one.lacks_proposal(2)
 
@@ -117,9 +117,9 @@ def test_a_bitmap_of_any_length_is_read() -> None:
 def test_votes_and_proposals_without_end_are_forgotten() -> None:
     one = told()
     for round in range(PLACES_MAX + 10):
-        one.note_vote(vote_of(0, PREVOTE, None, round=round), 0)
+        one.note_votes((round, PREVOTE, None), 1)
         one.note_proposal(round)
-        one.note_vote_sent(vote_of(0, PREVOTE, None, round=round), 0)
+        one.note_votes_sent((round, PREVOTE, None), 1)
         one.note_proposal_sent(round)
     for held in (one._holds, one._sent):
         assert len(held._votes) <= PLACES_MAX and len(held._proposals) <= PLACES_MAX
