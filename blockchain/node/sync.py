@@ -119,9 +119,12 @@ class Sync:
         return [*effects, *self._ask(behind_min=1)]
 
     def on_status(self, peer: PeerId) -> list[Effect]:
-        """A peer told its height: ask at once when that is more than the block that is just being decided."""
+        """A peer told its height: ask at once when that is more than the block that is just being decided.
+
+        Where it is not, nobody is looked at: each of many peers says so several times a second.
+        """
         self._sources.on_told(peer)
-        return self._ask(behind_min=2)
+        return self._ask(behind_min=2) if self._is_ahead(self._gossip.peers[peer], 2) else []
 
     def on_disconnected(self, peer: PeerId) -> None:
         self._ranges.forget(peer)
@@ -254,10 +257,14 @@ class Sync:
         return self._sources.ranked(
             peer
             for peer in self._gossip.peers.values()
-            if (peer.height >= self._chain.height + behind_min or self._must_show(peer))
+            if self._is_ahead(peer, behind_min)
             and peer.id not in self._ranges.requests
             and self._sources.may_be_asked(peer, self._tick)
         )
+
+    def _is_ahead(self, peer: Peer, behind_min: int) -> bool:
+        """Whether it says that it has blocks that are missing here; or has to show that it has them."""
+        return peer.height >= self._chain.height + behind_min or self._must_show(peer)
 
     def _must_show(self, peer: Peer) -> bool:
         """Whether it has failed, and so has to show that it has what it says, though others have served it since."""
