@@ -18,7 +18,6 @@ from typing import Final, TypeVar, assert_never
 
 from msgspec.structs import replace
 
-from blockchain.errors import InvalidSignature, MalformedMessage
 from blockchain.node import proofs, reader
 from blockchain.node.ahead import StoreAhead
 from blockchain.node.checkpoint import UNVOUCHED, Vouched
@@ -44,9 +43,9 @@ from blockchain.node.views import (
 from blockchain.node.why import why_of
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id, verify_transaction
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.runtime.intake import Call, Intake, nothing
+from blockchain.runtime.intake import Call, Intake
 from blockchain.runtime.logs import log_event
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialAnswered, DialFailed, PeerEvents
@@ -54,6 +53,7 @@ from blockchain.runtime.remote_signer import RemoteSigner
 from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.signing import Signing, answer_of
 from blockchain.runtime.sqlite import SqliteStore
+from blockchain.runtime.submissions import Submissions
 from blockchain.runtime.told_addresses import ToldAddresses
 from blockchain.runtime.waiters import Waiters
 from blockchain.seams import (
@@ -77,8 +77,6 @@ from blockchain.seams import (
     SubmissionResult,
     TimerFired,
     TimerKey,
-    Token,
-    TransactionsSubmitted,
     Write,
 )
 
@@ -111,8 +109,7 @@ class NodeService:
         self._inbox: asyncio.Queue[Waiting | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
-        self._replies: dict[Token, asyncio.Future[tuple[SubmissionResult, ...]]] = {}
-        self._tokens = 0
+        self._submissions = Submissions(spec.hash, self._core.chain.pool.get, self._deliver)
         self._waiters = Waiters()
         self._disk = ThreadPoolExecutor(1, "disk")
         self._verifier = ThreadPoolExecutor(1, "verify")
@@ -120,7 +117,6 @@ class NodeService:
         self.p2p = make_p2p(self._intake)
         self._told = ToldAddresses(self.p2p)
         self._seldom = Seldom()
-        self._clients = ThreadPoolExecutor(1, "clients")  # of its own: no flood of clients delays the peers' votes
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------------------------------------ life
@@ -153,11 +149,9 @@ class NodeService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for future in self._replies.values():
-            future.cancel()
+        self._submissions.stop()
         self._disk.shutdown()
         self._verifier.shutdown(cancel_futures=True)
-        self._clients.shutdown(cancel_futures=True)
 
     # ------------------------------------------------------------------------------------------------ the one writer
 
@@ -195,7 +189,7 @@ class NodeService:
             case Emit(event=event):
                 log_event(_LOG, event)
             case Reply(token=token, results=results):
-                self._reply(token, results)
+                self._submissions.on_reply(token, results)
             case Penalize(peer=peer, reason=reason, why=why):
                 self._penalize(peer, reason, why)
             case Dial(addresses=addresses, teller=teller):
@@ -229,11 +223,6 @@ class NodeService:
         self._due.append(given)
         if self._inbox.empty():
             self._inbox.put_nowait(None)
-
-    def _reply(self, token: Token, results: tuple[SubmissionResult, ...]) -> None:
-        future = self._replies.pop(token, None)
-        if future is not None and not future.done():
-            future.set_result(results)
 
     # ------------------------------------------------------------------------------------------------ signing
 
@@ -279,36 +268,6 @@ class NodeService:
         if self.p2p.bans.blame(peer, "" if up is None else source_of(up.remote), reason, why):
             self.p2p.close_peer(peer, reason)
 
-    # ------------------------------------------------------------------------------------------------ clients
-
-    async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
-        """Verify and add transactions; returns once those accepted are durable."""
-        outcomes = await self._in_thread(self._clients, lambda: [self._verify_one(raw) for raw in raws])
-        verified = tuple(outcome for outcome in outcomes if isinstance(outcome, VerifiedTransaction))
-        results = iter(await self._ask_core(verified) if verified else ())
-        return [next(results) if isinstance(outcome, VerifiedTransaction) else outcome for outcome in outcomes]
-
-    async def _ask_core(self, verified: tuple[VerifiedTransaction, ...]) -> tuple[SubmissionResult, ...]:
-        self._tokens += 1
-        token = Token(self._tokens)
-        future: asyncio.Future[tuple[SubmissionResult, ...]] = asyncio.get_running_loop().create_future()
-        self._replies[token] = future
-        try:
-            await self._inbox.put((TransactionsSubmitted(token, verified), nothing, nothing))
-            return await future
-        finally:
-            self._replies.pop(token, None)
-
-    def _verify_one(self, raw: bytes) -> VerifiedTransaction | SubmissionResult:
-        """In a thread: nothing here but the bytes, the pool's verified copies and the genesis hash."""
-        known = self._core.chain.pool.get(transaction_id(self.genesis_hash, raw))
-        if known is not None:
-            return known
-        try:
-            return verify_transaction(raw, self.genesis_hash)
-        except (MalformedMessage, InvalidSignature) as error:
-            return SubmissionResult(transaction_id(self.genesis_hash, raw), error.code, str(error))
-
     # ------------------------------------------------------------------------------------------------ NodeReader
 
     @property
@@ -322,6 +281,9 @@ class NodeService:
     @property
     def node_id(self) -> PeerId:
         return self._node_id
+
+    async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
+        return await self._submissions.submit(raws)
 
     def status(self) -> StatusView:
         return reader.status_of(self._core)

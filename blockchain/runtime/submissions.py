@@ -1,0 +1,73 @@
+"""What clients hand in, from its bytes to the core's word on it.
+
+Signatures are verified in a thread of their own: no flood of clients delays the peers' votes. What is verified goes
+into the inbox as everybody's inputs do, with a token, under which the core answers once it is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from blockchain.errors import InvalidSignature, MalformedMessage
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
+from blockchain.runtime.intake import Deliver, nothing
+from blockchain.seams import SubmissionResult, Token, TransactionsSubmitted
+
+
+class Submissions:
+    """Those without an answer yet. `pending` gives the verified transaction of an id that is in the pool already.
+
+    Made and used inside one event loop. Whoever lets clients in bounds how many wait here.
+    """
+
+    def __init__(
+        self, genesis_hash: Hash32, pending: Callable[[Hash32], VerifiedTransaction | None], deliver: Deliver
+    ) -> None:
+        self._genesis_hash = genesis_hash
+        self._pending = pending
+        self._deliver = deliver
+        self._replies: dict[Token, asyncio.Future[tuple[SubmissionResult, ...]]] = {}
+        self._tokens = 0
+        self._verifier = ThreadPoolExecutor(1, "clients")
+
+    async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
+        """Verify and hand in; returns once those that were accepted are durable. Cancelled when the node ends."""
+        loop = asyncio.get_running_loop()
+        outcomes = await loop.run_in_executor(self._verifier, lambda: [self._verify(raw) for raw in raws])
+        verified = tuple(outcome for outcome in outcomes if isinstance(outcome, VerifiedTransaction))
+        results = iter(await self._ask_core(verified) if verified else ())
+        return [next(results) if isinstance(outcome, VerifiedTransaction) else outcome for outcome in outcomes]
+
+    def on_reply(self, token: Token, results: tuple[SubmissionResult, ...]) -> None:
+        future = self._replies.pop(token, None)
+        if future is not None and not future.done():
+            future.set_result(results)
+
+    def stop(self) -> None:
+        for future in self._replies.values():
+            future.cancel()
+        self._verifier.shutdown(cancel_futures=True)
+
+    async def _ask_core(self, verified: tuple[VerifiedTransaction, ...]) -> tuple[SubmissionResult, ...]:
+        self._tokens += 1
+        token = Token(self._tokens)
+        future: asyncio.Future[tuple[SubmissionResult, ...]] = asyncio.get_running_loop().create_future()
+        self._replies[token] = future
+        try:
+            await self._deliver(TransactionsSubmitted(token, verified), nothing, nothing)
+            return await future
+        finally:
+            self._replies.pop(token, None)
+
+    def _verify(self, raw: bytes) -> VerifiedTransaction | SubmissionResult:
+        """In the thread: nothing here but the bytes, the pool's verified copies and the genesis hash."""
+        known = self._pending(transaction_id(self._genesis_hash, raw))
+        if known is not None:
+            return known
+        try:
+            return verify_transaction(raw, self._genesis_hash)
+        except (MalformedMessage, InvalidSignature) as error:
+            return SubmissionResult(transaction_id(self._genesis_hash, raw), error.code, str(error))
