@@ -69,10 +69,14 @@ class Finality:
             yield from self._again(node, event, batch.state)
 
     def _in_order(self, node: Node, height: int) -> Iterator[str]:
-        """On one store, heights follow each other; another store, as after lost writes, begins anew."""
+        """On one store, heights follow each other; another store, as after lost writes, begins anew.
+
+        Of a height that was written right before a crash nothing was said: it counts if it is on the store.
+        """
         store, newest = self._newest.get(node.number, (node.store, height - 1))
         self._newest[node.number] = node.store, height
-        if store is node.store and height != newest + 1:
+        unsaid = range(newest + 1, height)
+        if store is node.store and (height <= newest or any(node.store.block(one) is None for one in unsaid)):
             yield f"node {node.number} made height {height} final after height {newest}"
 
     def _again(self, node: Node, event: BlockFinalized, changes: Changes) -> Iterator[str]:

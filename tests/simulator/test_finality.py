@@ -14,7 +14,7 @@ from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, VoteStep
-from blockchain.seams import Batch, BlockFinalized, EvidenceFound, NodeEvent, State
+from blockchain.seams import Batch, BlockFinalized, Emit, EvidenceFound, NodeEvent, State
 from blockchain.simulator.disk import Disk
 from blockchain.simulator.invariants import check_word
 from blockchain.simulator.world import Violation
@@ -99,6 +99,17 @@ def test_finality_is_never_undone_nor_only_said(height: int, words: str) -> None
     event = next(event for event in stage.events(BlockFinalized, 0) if event.height == min(height, 2))
     with pytest.raises(Violation, match=words):
         stage.world._on_event(stage.world.nodes[0], replace(event, height=height))
+
+
+def test_a_height_that_was_written_right_before_a_crash_counts_though_nothing_was_said_of_it() -> None:
+    stage = running()
+    grow(stage)
+    stage.world.crash_before(0, lambda effect: isinstance(effect, Emit) and isinstance(effect.event, BlockFinalized))
+    grow(stage)
+    assert stage.world.nodes[0].core is None and stage.heads()[0] == 2
+    stage.start(0)
+    grow(stage)
+    assert [event.height for event in stage.events(BlockFinalized, 0)] == [1, 3]
 
 
 def test_a_block_that_punishes_an_honest_validator_is_found() -> None:
