@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -17,10 +16,19 @@ class Commit:
     """A certificate and the set of its height."""
 
     def __init__(self, certificate: Certificate, validators: ValidatorSet) -> None:
-        self.certificate = certificate
+        self._certificate = certificate
+        self._late: list[CommitSignature] = []  # not in it yet: put in one by one they would copy it as often
         held = {entry.index for entry in certificate.precommits}
         members = validators.validators if certificate.height > 0 else ()  # genesis has no precommits
         self._missing = {one.address: index for index, one in enumerate(members) if index not in held}
+
+    @property
+    def certificate(self) -> Certificate:
+        """With every precommit that has come so far."""
+        if self._late:
+            entries = _in_order((*self._certificate.precommits, *self._late))
+            self._certificate, self._late = replace(self._certificate, precommits=entries), []
+        return self._certificate
 
     @property
     def missing(self) -> Iterable[Address]:
@@ -32,21 +40,17 @@ class Commit:
 
         Genesis takes none: a validator could sign one for it, and with that block 1 would carry the wrong certificate.
         """
-        held = self.certificate
+        held = self._certificate
         fits = (vote.round, vote.step, vote.block_id) == (held.round, VoteStep.PRECOMMIT, held.block_id)
         if not fits or vote.validator not in self._missing:
             return False
-        index = self._missing.pop(vote.validator)
-        entries = held.precommits
-        at = bisect_left(entries, index, key=lambda entry: entry.index)
-        new = CommitSignature(index, vote.signature)
-        self.certificate = replace(held, precommits=(*entries[:at], new, *entries[at:]))
+        self._late.append(CommitSignature(self._missing.pop(vote.validator), vote.signature))
         return True
 
     def add_known(self, book: VoteBook) -> None:
         """Add what was counted before the certificate came: one that came by sync is a peer's, and may lack it."""
-        precommits = book.of(self.certificate.round).precommits.votes
-        known = (precommits.get((address, self.certificate.block_id)) for address in tuple(self._missing))
+        precommits = book.of(self._certificate.round).precommits.votes
+        known = (precommits.get((address, self._certificate.block_id)) for address in tuple(self._missing))
         for vote in known:
             if vote is not None:
                 self.add(vote)
