@@ -22,6 +22,7 @@ from blockchain.simulator.wishes import FOLLOWERS_MAX, NO_WISHES, VALIDATORS_MAX
 HEIGHTS: Final = 6  # of a run where nobody says how many
 STORM_MS: Final = 700  # a height, at most: most take half, and some stand still until a fault ends
 STORM_MIN_MS: Final = 8_000  # so that a short run meets a few faults too
+HEALED_MS: Final = (1, 20)  # three journeys take less than the shortest time-out that is drawn: see `liveness.py`
 THIRD_STAKE: Final = 1_000  # of the node that is absent for good, with just under a third
 
 
@@ -53,6 +54,7 @@ def draw(seed: int, wishes: Wishes = NO_WISHES) -> Scenario:
         heights=heights,
         storm_ms=storm_ms,
         storm_min_ms=storm_min_ms,
+        healed_delay_ms=_rng(seed, "healing").choice((None, HEALED_MS, HEALED_MS)),
         absent=(0,) if shape == "third" and sum(member.stake > 0 for member in nodes) > 1 else (),
     )
     check_names(scenario)

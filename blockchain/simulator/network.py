@@ -65,15 +65,18 @@ class Network:
         self.groups: tuple[frozenset[int], ...] = ()
         self.cut: frozenset[tuple[int, int]] = frozenset()
         self.narrow: dict[int, int] = {}
+        self.era = 0  # what was sent in an earlier one does not arrive
         self._free_us: dict[int, int] = {}  # when each sender's uplink has sent what is asked of it
 
-    def heal(self) -> None:
-        """From now on everything arrives."""
+    def heal(self, delay_ms: tuple[int, int] | None = None) -> None:
+        """From now on everything arrives; within these delays, if given, and what is on its way is lost then."""
         self.groups = ()
         self.cut = frozenset()
         self.narrow = {}
         self._free_us = {}
-        self.links = Links(delay_ms=self.links.delay_ms, regions=self.links.regions, tail=self.links.tail)
+        links = self.links
+        self.links = Links(delay_ms=delay_ms or links.delay_ms, regions=links.regions, tail=links.tail)
+        self.era += delay_ms is not None
 
     def deliveries(self, sender: int, receiver: int, size: int, time_ms: int) -> list[int]:
         """The delays in ms after which a message of `size` bytes arrives: none when it is lost, two when duplicated."""

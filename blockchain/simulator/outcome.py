@@ -49,6 +49,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     virtual_ms: int
     rounds_of: tuple[int, ...]
     good_rounds: int = 0  # of which the liveness rule was asked
+    hidden_rounds: int = 0  # that would be good but for locks
     digest: str
 
 

@@ -15,12 +15,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from blockchain.seams import ForgerDrawn, NodeEvent, TransactionAccepted
 from blockchain.simulator.byzantine.cast import turn
 from blockchain.simulator.drawing import draw
 from blockchain.simulator.faults import Fault
 from blockchain.simulator.invariants import check_word, check_world, is_settled, unsettled
-from blockchain.simulator.liveness import check_liveness
+from blockchain.simulator.liveness import Healed, Turns, check_liveness
 from blockchain.simulator.load import Load
+from blockchain.simulator.node import Node
 from blockchain.simulator.outcome import Outcome, count
 from blockchain.simulator.scenario import WALLETS, Scenario, key, keys_of, spec_of
 from blockchain.simulator.world import Violation, World
@@ -43,7 +45,6 @@ def world_of(scenario: Scenario) -> World:
     world = World(spec_of(scenario), keys_of(scenario), scenario.seed, scenario.links, scenario.skew_max_ms)
     for number, names in scenario.hostile:
         turn(world, number, names)
-    world.watch = partial(check_word, world)
     return world
 
 
@@ -60,15 +61,24 @@ def play(scenario: Scenario, world: World) -> Outcome:
 
 
 def _play(scenario: Scenario, world: World) -> Outcome:
+    turns = Turns()
+    world.watch = partial(_watch, world, turns)
     storm = _Storm(scenario, world)
     while not storm.is_over:
         world.run_until(min(world.time_ms + LOOK_MS, scenario.storm_ms))
+    healed = Healed(world.time_ms, len(world.events))
     storm.heal()
-    healed_ms = world.time_ms
     decided_ms = _settle(scenario, world, storm.load)
     check_world(world, storm.load)
-    good = check_liveness(scenario, world, healed_ms)
-    return replace(count(world, healed_ms, decided_ms), good_rounds=good)
+    asked = check_liveness(scenario, world, turns, healed)
+    return replace(count(world, healed.time_ms, decided_ms), good_rounds=asked.good, hidden_rounds=asked.hidden)
+
+
+def _watch(world: World, turns: Turns, node: Node, event: NodeEvent) -> None:
+    """Judge what a node says when it says it."""
+    check_word(world, node, event)
+    if isinstance(event, ForgerDrawn | TransactionAccepted):
+        turns.note(world.time_ms, node, event)
 
 
 class _Storm:
@@ -102,15 +112,18 @@ class _Storm:
     def heal(self) -> None:
         """From now on everything arrives and every node that is there at all is up."""
         world = self._world
+        world.network.heal(self._scenario.healed_delay_ms)  # first: what nodes say when they start arrives
         for fault in tuple(self._raging):
             self._end(fault)
         self._is_healed = True
-        world.network.heal()
         for node in world.nodes:
             world.spare(node.number)
             if node.core is None:
                 world.start(node.number)
-        world.tell("all healed")
+        delay_ms = self._scenario.healed_delay_ms
+        world.tell(
+            "all healed" + (f"; a message takes {delay_ms[0]} to {delay_ms[1]} ms from now on" if delay_ms else "")
+        )
 
     def _begin(self, fault: Fault) -> None:
         if self._is_healed:

@@ -57,6 +57,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     heights: int
     storm_ms: int
     storm_min_ms: int = 0
+    healed_delay_ms: tuple[int, int] | None = None  # of links after healing; then what is on its way is lost
     absent: tuple[int, ...] = ()
 
 
@@ -127,7 +128,8 @@ def _check_numbers(scenario: Scenario) -> None:
     """Times and shares that can be. Raises ConfigError."""
     links = scenario.links
     shares = (links.loss, links.duplicates, links.late)
-    ranges = (links.delay_ms, links.late_ms, *((fault.at_ms, fault.until_ms) for fault in scenario.faults))
+    healed_ms = scenario.healed_delay_ms or (0, 0)
+    ranges = (links.delay_ms, links.late_ms, healed_ms, *((fault.at_ms, fault.until_ms) for fault in scenario.faults))
     if not all(0 <= share <= 1 for share in shares):
         raise ConfigError("no scenario: what links do is a share from 0 to 1")
     if not all(0 <= least <= most for least, most in ranges):

@@ -271,10 +271,15 @@ class World:
 
     def send(self, sender: Node, receiver: Node, frame: bytes, extra_ms: int = 0) -> None:
         """Put a frame on the link to another node, which may lose it."""
-        life = receiver.life
+        life, era = receiver.life, self.network.era
         self.frames.update(frame)
+
+        def arrive() -> None:
+            if era == self.network.era:
+                self._deliver(sender, receiver, life, frame)
+
         for delay in self.network.deliveries(sender.number, receiver.number, len(frame), self.time_ms):
-            self.at(self.time_ms + extra_ms + delay, lambda: self._deliver(sender, receiver, life, frame))
+            self.at(self.time_ms + extra_ms + delay, arrive)
 
     def _deliver(self, sender: Node, receiver: Node, life: int, frame: bytes) -> None:
         if receiver.core is None or receiver.life != life or sender.id in receiver.scores.banned:

@@ -2,7 +2,8 @@
 
 FIRST is the first of the seeds, drawn afresh unless it is given, and printed. A run that breaks a rule is printed with
 the command that replays and shrinks it. Every thousand seeds a line goes to tests/records/soak.jsonl: a run that is cut
-short has not been for nothing, and the figures of several sittings add up.
+short has not been for nothing, and the figures of several sittings add up. One of a thousand heights and more fails
+also where the rule of liveness was asked of no single round.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.record_lines import append_record
 
 SHARE: Final = 50  # seeds that a process plays before it reports
 SITTING: Final = 1_000  # seeds to a line of the record
+ASKED_HEIGHTS: Final = 1_000  # of a sitting that must have asked for liveness
 SEEDS_BELOW: Final = 10**9
 COLLECTED_EACH: Final = 8  # seeds: up to 100 MB of what is over
 
@@ -105,7 +107,9 @@ def _report(numbers: range, heights: int, parts: list[Part], wall_s: float) -> i
     per = per_thousand(outcomes)
     missing = [name for name, times in per.items() if times == 0]
     print(f"{broken} broken; {cpu_s / max(decided, 1):.4f} s of CPU a height, {wall_s:.0f} s in all")
-    print(f"did not happen: {', '.join(missing) or 'nothing of it'}", flush=True)
+    print(f"did not happen: {', '.join(missing) or 'nothing of it'}")
+    good, hidden = sum(one.good_rounds for one in outcomes), sum(one.hidden_rounds for one in outcomes)
+    print(f"liveness was asked of {good} rounds, {hidden} had a hidden lock", flush=True)
     append_record(
         "soak",
         {
@@ -115,6 +119,8 @@ def _report(numbers: range, heights: int, parts: list[Part], wall_s: float) -> i
             "heights": decided,
             "per_1000_heights": per,
             "heights_by_deciding_round": rounds_of(outcomes),
+            "good_rounds": good,
+            "hidden_rounds": hidden,
             "runs": dict(sum((part.shapes for part in parts), Counter())),
             "virtual_s": _spread([outcome.virtual_ms / 1000 for outcome in outcomes]),
             "decided_after_healing_s": _spread([outcome.decided_ms / 1000 for outcome in outcomes]),
@@ -122,7 +128,7 @@ def _report(numbers: range, heights: int, parts: list[Part], wall_s: float) -> i
             "wall_s": round(wall_s),
         },
     )
-    return broken
+    return broken + (good == 0 and decided >= ASKED_HEIGHTS)
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -1,0 +1,100 @@
+"""That the rule of liveness is asked, and that a planted bug which costs rounds breaks it and names the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from blockchain.consensus.commit import Commit
+from blockchain.consensus.forging import Forging
+from blockchain.consensus.height import HeightInProgress
+from blockchain.consensus.tendermint import Action, Tendermint
+from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.vote import Step
+from blockchain.seams import Effect, Locked, NodeEvent, Proposed
+from blockchain.simulator.drawing import draw
+from blockchain.simulator.liveness import Asked, Healed, Turns, check_liveness
+from blockchain.simulator.playing import play, world_of
+from blockchain.simulator.scenario import key
+from blockchain.simulator.wishes import Wishes
+from blockchain.simulator.world import Violation, World
+
+OTHER = Hash32(bytes(32))
+CALM = draw(3, Wishes(validators=4, followers=0, byzantine=0, heights=3, is_calm=True, loss=0.0))
+SCENARIO = replace(
+    CALM,
+    nodes=tuple(replace(node, stake=10) for node in CALM.nodes[:4]),
+    links=replace(CALM.links, delay_ms=(1, 10), late=0.0),
+    skew_max_ms=0,
+    healed_delay_ms=(1, 20),
+    absent=(),
+    is_staking=False,
+)
+
+
+def test_it_is_asked_of_what_is_decided_after_healing() -> None:
+    outcome = play(SCENARIO, world_of(SCENARIO))
+    assert outcome.good_rounds >= 1
+
+
+def test_a_validator_that_never_proposes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = Address(key("validator", 2).public_key)
+    real = Forging.propose_if_due
+
+    def planted(self: Forging, current: HeightInProgress, commit: Commit, now: int) -> list[Effect]:
+        return [] if current.validator == silent else real(self, current, commit, now)
+
+    monkeypatch.setattr(Forging, "propose_if_due", planted)
+    longer = replace(SCENARIO, heights=8)
+    with pytest.raises(Violation, match=r"seed 3: node 2 is drawn for round \d of height \d+, .* and does not"):
+        play(longer, world_of(longer))
+
+
+def locked_in_round_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if locks of the height before were never released: in round 0 all vote nil."""
+    real: Callable[[Tendermint], list[Action]] = Tendermint._prevote_new
+
+    def planted(self: Tendermint) -> list[Action]:
+        if self.round == 0 and self.step is Step.PROPOSE and 0 in self.proposals:
+            return [self._prevote(None)]
+        return real(self)
+
+    monkeypatch.setattr(Tendermint, "_prevote_new", planted)
+
+
+def test_a_lock_that_is_never_released_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    locked_in_round_0(monkeypatch)
+    with pytest.raises(Violation, match=r"seed 3: round 0 of height \d is good, and round [1-9] decides"):
+        play(SCENARIO, world_of(SCENARIO))
+
+
+def asked(world: World, more: dict[int, NodeEvent]) -> Asked:
+    """What the rule says of a run in which some nodes said one thing more, before all else."""
+    world.events[:0] = list(more.items())
+    world.event_ms[:0] = [0] * len(more)
+    try:
+        return check_liveness(SCENARIO, world, Turns(), Healed(0, 0))
+    finally:
+        del world.events[: len(more)], world.event_ms[: len(more)]
+
+
+def test_locks_that_nobody_released_excuse_a_round_unless_they_are_the_forgers_own() -> None:
+    world = world_of(SCENARIO)
+    play(SCENARIO, world)
+    plain = asked(world, {})
+    made = [(number, event) for number, event in world.events if isinstance(event, Proposed)]
+    forger, proposed = made[-1]
+    for at, (number, event) in enumerate(world.events):  # the same run, its last height a round later
+        if getattr(event, "height", 0) == proposed.height:
+            fields = [name for name in ("round", "decided_round") if name in event.__struct_fields__]
+            world.events[at] = number, replace(event, **dict.fromkeys(fields, 1))
+    assert asked(world, {}) == plain
+    others = [number for number in range(4) if number != forger]
+    lock = Locked(proposed.height, 0, OTHER)
+    assert asked(world, {others[0]: lock}) == plain, "three of four are enough"
+    hidden = asked(world, dict.fromkeys(others[:2], lock))
+    assert hidden == Asked(plain.good - 1, plain.hidden + 1)
+    with pytest.raises(Violation, match=f"seed 3: node {forger} is locked and proposes another block"):
+        asked(world, {forger: lock})
