@@ -19,12 +19,13 @@ votes of that round. One that says that a proposal is too far ahead of its clock
 forges who knows the lock (L15); but a forger that has locked itself, and proposes another block, is a Violation.
 
 An honest forger whose turn comes after healing, that may sign and has what a block takes (`Turns`), has to propose,
-unless the round is over before it has waited for precommits (protocol §4.4).
+unless its turn is over before it has waited for precommits (protocol §4.4).
 
-It is not asked of rounds while something from before healing may still be on its way (it may tell peers that a node is
-where it was then), while a node starts, or where delays are too long for the time-outs of so low a round: these grow
-until they are not. Nor on links between regions, whose delays have no upper bound. There a run has to decide, and no
-more is asked of single rounds. Two scenarios of three have links after healing that leave room in round 0.
+All this is asked in scenarios with a `healed_delay_ms`, two drawn ones of three: there links keep the order after
+healing, as connections do, what was on its way is lost, and delays leave room in round 0. Else an old message could
+tell peers that a node is where it was, which they believe until its next status; so there a run has to decide, and no
+more is asked of single rounds. Nor is it asked of a round before its voters have told, after healing, that they are at
+its height, nor while a node starts.
 """
 
 from __future__ import annotations
@@ -47,8 +48,6 @@ from blockchain.seams import (
     Proposed,
     RoundTimedOut,
 )
-from blockchain.simulator.faults import Narrow
-from blockchain.simulator.network import QUEUE_MS_MAX
 from blockchain.simulator.node import Node
 from blockchain.simulator.scenario import Scenario
 from blockchain.simulator.world import Violation, World
@@ -95,18 +94,14 @@ class Turns:
             self.due.setdefault((*place, node.number), time_ms)
 
 
-class Healed(NamedTuple):
-    """The moment of healing."""
+def check_liveness(scenario: Scenario, world: World, turns: Turns, healed: int) -> Asked:
+    """How many rounds were good, and how many would have been but for locks; `healed`: the number of events before.
 
-    time_ms: int
-    events: int  # that there were before
-
-
-def check_liveness(scenario: Scenario, world: World, turns: Turns, healed: Healed) -> Asked:
-    """How many rounds were good, and how many would have been but for locks. Raises Violation where one fails."""
-    if world.network.links.regions:
+    Raises Violation where a good one does not decide.
+    """
+    if scenario.healed_delay_ms is None or world.network.links.regions:
         return Asked(0, 0)
-    seen = _Seen(world, healed, healed.time_ms + _on_its_way_ms(scenario))
+    seen = _Seen(world, healed)
     _check_turns(world, turns, seen)
     good = hidden = 0
     for place, made in sorted(seen.made.items()):
@@ -136,32 +131,22 @@ def _check_turns(world: World, turns: Turns, seen: _Seen) -> None:
     wait_ms = world.spec.parameters.commit_wait_ms
     for (height, round, number), time_ms in turns.due.items():
         is_well = not (world.nodes[number].is_spoilt or world.nodes[number].clock.was_set_back)
-        has_begun = time_ms >= seen.quiet_ms and time_ms not in seen.starts
+        has_begun = seen.arrived.get((height, number), time_ms + 1) <= time_ms and time_ms not in seen.starts
         if not (is_well and has_begun) or (height, round) in seen.made or height not in seen.decided:
             continue
         later = (seen.entries.get((height, at), {}).get(number) for at in range(round + 1, seen.decided[height] + 1))
         left_ms = next((entered_ms for entered_ms in later if entered_ms is not None), 0)
-        if left_ms > time_ms + wait_ms and _timeouts_ms(world.spec.parameters, round)[0] > wait_ms:
+        if min(left_ms, seen.timed_out.get((height, round, number), left_ms)) > time_ms + wait_ms:
             raise Violation(
                 f"seed {world.seed}: node {number} is drawn for round {round} of height {height}, has something to "
                 "propose, and does not"
             )
 
 
-def _on_its_way_ms(scenario: Scenario) -> int:
-    """How long after healing something may arrive that was sent before."""
-    if scenario.healed_delay_ms is not None:
-        return 0  # then it is lost
-    links = scenario.links
-    is_narrow = links.bytes_per_s > 0 or any(isinstance(fault, Narrow) for fault in scenario.faults)
-    return links.delay_ms[1] + (links.late_ms[1] if links.late else 0) + QUEUE_MS_MAX * is_narrow
-
-
 class _Seen:
     """What honest nodes said: who came into which round when, what was proposed in it, locked, and decided."""
 
-    def __init__(self, world: World, healed: Healed, quiet_ms: int) -> None:
-        self.quiet_ms = quiet_ms
+    def __init__(self, world: World, healed: int) -> None:
         self.entries: dict[Place, dict[int, int]] = {}  # by node: when it came into the round, in ms
         self.arrived: dict[tuple[int, int], int] = {}  # by height and node: when it told that it is there
         self.starts: list[int] = []  # of nodes, in ms
@@ -172,7 +157,7 @@ class _Seen:
         self.timed_out: dict[tuple[int, int, int], int] = {}  # height, round, node: when it waited no longer
         told = zip(world.event_ms, world.events, strict=True)
         for at, (time_ms, (number, event)) in enumerate(told):
-            self._is_quiet = at >= healed.events and time_ms >= quiet_ms
+            self._is_healed = at >= healed
             if world.nodes[number].is_honest:
                 self._note(time_ms, number, event)
 
@@ -198,7 +183,7 @@ class _Seen:
                 pass
 
     def _arrive(self, time_ms: int, node: int, height: int) -> None:
-        if self._is_quiet:
+        if self._is_healed:
             self.arrived.setdefault((height, node), time_ms)
 
     def is_near(self, node: Node, place: Place) -> bool:

@@ -66,17 +66,23 @@ class Network:
         self.cut: frozenset[tuple[int, int]] = frozenset()
         self.narrow: dict[int, int] = {}
         self.era = 0  # what was sent in an earlier one does not arrive
+        self._arrives_ms: dict[tuple[int, int], int] | None = None  # by link that keeps the order: the newest message
         self._free_us: dict[int, int] = {}  # when each sender's uplink has sent what is asked of it
 
     def heal(self, delay_ms: tuple[int, int] | None = None) -> None:
-        """From now on everything arrives; within these delays, if given, and what is on its way is lost then."""
+        """From now on everything arrives.
+
+        With `delay_ms` it takes so long, and links keep the order, as one connection does; what is on its way is lost.
+        """
         self.groups = ()
         self.cut = frozenset()
         self.narrow = {}
         self._free_us = {}
         links = self.links
         self.links = Links(delay_ms=delay_ms or links.delay_ms, regions=links.regions, tail=links.tail)
-        self.era += delay_ms is not None
+        if delay_ms is not None:
+            self.era += 1
+            self._arrives_ms = {}
 
     def deliveries(self, sender: int, receiver: int, size: int, time_ms: int) -> list[int]:
         """The delays in ms after which a message of `size` bytes arrives: none when it is lost, two when duplicated."""
@@ -90,7 +96,15 @@ class Network:
             return []
         if draw() < links.duplicates:
             return [waits_ms + self._delay_ms(sender, receiver) for _ in range(2)]
-        return [waits_ms + self._delay_ms(sender, receiver)]
+        return [self._in_order(sender, receiver, waits_ms + self._delay_ms(sender, receiver), time_ms)]
+
+    def _in_order(self, sender: int, receiver: int, delay_ms: int, time_ms: int) -> int:
+        """No sooner than what was sent before on this link, where links keep the order."""
+        if self._arrives_ms is None:
+            return delay_ms
+        link = sender, receiver
+        arrives_ms = self._arrives_ms[link] = max(time_ms + delay_ms, self._arrives_ms.get(link, 0))
+        return arrives_ms - time_ms
 
     def _uplink_ms(self, sender: int, size: int, time_ms: int) -> int:
         """How long it takes until the message has left its sender."""

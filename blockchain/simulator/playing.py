@@ -20,7 +20,7 @@ from blockchain.simulator.byzantine.cast import turn
 from blockchain.simulator.drawing import draw
 from blockchain.simulator.faults import Fault
 from blockchain.simulator.invariants import check_word, check_world, is_settled, unsettled
-from blockchain.simulator.liveness import Healed, Turns, check_liveness
+from blockchain.simulator.liveness import Turns, check_liveness
 from blockchain.simulator.load import Load
 from blockchain.simulator.node import Node
 from blockchain.simulator.outcome import Outcome, count
@@ -66,12 +66,12 @@ def _play(scenario: Scenario, world: World) -> Outcome:
     storm = _Storm(scenario, world)
     while not storm.is_over:
         world.run_until(min(world.time_ms + LOOK_MS, scenario.storm_ms))
-    healed = Healed(world.time_ms, len(world.events))
+    healed_ms, before = world.time_ms, len(world.events)
     storm.heal()
     decided_ms = _settle(scenario, world, storm.load)
     check_world(world, storm.load)
-    asked = check_liveness(scenario, world, turns, healed)
-    return replace(count(world, healed.time_ms, decided_ms), good_rounds=asked.good, hidden_rounds=asked.hidden)
+    asked = check_liveness(scenario, world, turns, before)
+    return replace(count(world, healed_ms, decided_ms), good_rounds=asked.good, hidden_rounds=asked.hidden)
 
 
 def _watch(world: World, turns: Turns, node: Node, event: NodeEvent) -> None:

@@ -57,7 +57,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     heights: int
     storm_ms: int
     storm_min_ms: int = 0
-    healed_delay_ms: tuple[int, int] | None = None  # of links after healing; then what is on its way is lost
+    healed_delay_ms: tuple[int, int] | None = None  # of links after healing, which keep the order then
     absent: tuple[int, ...] = ()
 
 

@@ -1,6 +1,7 @@
 """`make twins`: every Twins scenario of both plans, and drawn ones with other forgers, kills and a lying twin.
 
 JOBS= processes (2). SAMPLE= so many scenarios of each kind instead of all, drawn with SEED= (afresh, and printed).
+A run ends with a verdict, and with exit code 1 where anything conflicts or is wrong though no bug was planted.
 MUTANT= one of `twin_bugs.BUGS`, with which conflicting final blocks are counted, or "all". What a run came to is
 appended to tests/records/twins.jsonl. A run that was cut short goes on where it was: finished parts lie in
 .twins-parts.jsonl, which is of this code and seed alone.
@@ -156,6 +157,16 @@ def _record(mutant: str, sample: int, seed: int, seconds: float, totals: dict[st
         file.write(json.dumps(row) + "\n")
 
 
+def verdict(mutant: str, totals: dict[str, Counter[str]]) -> str:
+    """What a run came to, in a line. With a bug planted, conflicts are what is looked for."""
+    total = sum(totals.values(), Counter())
+    conflicts, wrong = total["conflicts"], total["wrong"]
+    found = f"{conflicts} conflicts" if conflicts else "no conflict"
+    besides = f", {wrong} with something else wrong" if wrong else ", nothing else wrong"
+    with_bug = f" with the bug {mutant}" if mutant else besides
+    return f"{found} in {total['scenarios']:,} scenarios{with_bug}"
+
+
 def main() -> int:
     jobs, sample = asked("JOBS", 2, 1), asked("SAMPLE", 0)
     seed = asked("SEED", SystemRandom().randrange(1 << 31) if sample else 1)
@@ -171,6 +182,7 @@ def main() -> int:
         _record(mutant, sample, seed, time.monotonic() - begun, totals)
         for kind, total in totals.items():
             print(f"  {kind}: " + ", ".join(f"{name} {total[name]}" for name in sorted(total)))
+        print(verdict(mutant, totals), flush=True)
         is_broken |= not mutant and any(total["wrong"] or total["conflicts"] for total in totals.values())
     PARTS.unlink(missing_ok=True)
     return 1 if is_broken else 0

@@ -49,7 +49,18 @@ def main() -> int:
     figures = {name: total[name] for name in ("forks", "by_evidence", "by_claims", "violations")}
     print(figures, flush=True)
     append_record("forks", {"seed": seed, "plots": plots, "seconds": round(time.monotonic() - began), **figures})
+    print(verdict(total), flush=True)
     return 1 if total["violations"] else 0
+
+
+def verdict(total: Counter[str]) -> str:
+    """What a run came to, in a line."""
+    if total["violations"]:
+        return f"{total['violations']} of {total['forks'] + total['violations']} plots broke a rule: printed above"
+    return (
+        f"no rule broken in {total['forks']} forks: each names validators of more than a third of the stake, "
+        f"{total['by_evidence']} by evidence and {total['by_claims']} with their claims, and nobody honest"
+    )
 
 
 if __name__ == "__main__":

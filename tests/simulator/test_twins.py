@@ -18,7 +18,7 @@ from blockchain.primitives.vote import Evidence, Step, Vote
 from blockchain.simulator.twins.play import play
 from blockchain.simulator.twins.process import Making
 from blockchain.simulator.twins.scenario import SPLITS, Period, Plan, Scenario, count, enumerated, sampled, words
-from tests.simulator.all_twins import chunks, counts, play_chunk
+from tests.simulator.all_twins import chunks, counts, play_chunk, verdict
 from tests.simulator.twin_bugs import BUGS, C_IS_KILLED, HIDDEN_LOCK, LIAR, OLD_POLKA, SIGNER_ALONE, SPLIT_ONCE, Bug
 
 SCRIPTS = {"hidden": HIDDEN_LOCK, "old": OLD_POLKA, "killed": C_IS_KILLED, "once": SPLIT_ONCE}
@@ -142,3 +142,12 @@ def test_the_long_run_plays_each_scenario_once_and_counts_what_is_wrong() -> Non
     wanted = replace(drawn, numbers=(_near(HIDDEN_LOCK)[0],), plan=Plan.STEPS, drawn=False)
     assert play_chunk(wanted, "lock-new+signer")["conflicts"] == 1
     assert play_chunk(wanted, "")["conflicts"] == 0
+
+
+def test_a_run_ends_with_a_verdict() -> None:
+    well, broken = Counter(scenarios=50_625), Counter(scenarios=1, conflicts=1, wrong=1)
+    assert verdict("", {"steps": well}) == "no conflict in 50,625 scenarios, nothing else wrong"
+    assert (
+        verdict("", {"steps": well, "rounds": broken}) == "1 conflicts in 50,626 scenarios, 1 with something else wrong"
+    )
+    assert verdict("no_lock", {"steps": broken}) == "1 conflicts in 1 scenarios with the bug no_lock"
