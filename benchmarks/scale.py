@@ -159,8 +159,9 @@ def commit() -> str:
 def main(arguments: list[str]) -> int:
     gc.disable()  # nothing here is in cycles, and to look for them in millions of objects takes a sixth of the time
     seed = int(os.environ.get("SEED", "1"))
+    measured = commit()  # before the first line makes the record file differ from it
     for validators in map(int, arguments or SIZES):
-        figures: dict[str, object] = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit()}
+        figures: dict[str, object] = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "commit": measured}
         figures |= measure(validators, seed)
         RECORDS.parent.mkdir(exist_ok=True)
         with RECORDS.open("a", encoding="utf-8", newline="\n") as records:
