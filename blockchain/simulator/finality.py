@@ -53,20 +53,22 @@ class Finality:
     def complaints(self, node: Node, event: BlockFinalized, suspects: frozenset[Address]) -> Iterator[str]:
         """What is wrong with what an honest node has just made final, in words; `suspects` may lose their stake."""
         height = event.height
-        if height > len(self._firsts) + 1:
-            yield f"node {node.number} made height {height} final, and nobody the one before"
-            return
         batch = node.store.batch_of(height)
         if batch is None or batch.block is None or batch.block.id != event.block_id:
             yield f"node {node.number} says that height {height} is final, and has not written that block"
             return
         yield from self._in_order(node, height)
-        if height > len(self._firsts):
-            root = _root_of(node, height) or header_of(batch.block.raw).state_root
-            self._firsts.append(First(node.number, event.block_id, batch.state, root))
-            yield from self._at_first(batch.block, root, suspects)
-        else:
+        if height <= len(self._firsts):
             yield from self._again(node, event, batch.state)
+            return
+        for new in range(len(self._firsts) + 1, height + 1):  # several where all crashed before they said so
+            written = node.store.batch_of(new)
+            if written is None or written.block is None:
+                yield f"node {node.number} made height {height} final, and nobody height {new}"
+                return
+            root = _root_of(node, new) or header_of(written.block.raw).state_root
+            self._firsts.append(First(node.number, written.block.id, written.state, root))
+            yield from self._at_first(written.block, root, suspects)
 
     def _in_order(self, node: Node, height: int) -> Iterator[str]:
         """On one store, heights follow each other; another store, as after lost writes, begins anew.

@@ -101,13 +101,19 @@ def test_finality_is_never_undone_nor_only_said(height: int, words: str) -> None
         stage.world._on_event(stage.world.nodes[0], replace(event, height=height))
 
 
-def test_a_height_that_was_written_right_before_a_crash_counts_though_nothing_was_said_of_it() -> None:
+@pytest.mark.parametrize("crashed", [(0,), (0, 1, 2, 3)])
+def test_a_height_that_was_written_right_before_a_crash_counts_though_nothing_was_said_of_it(
+    crashed: tuple[int, ...],
+) -> None:
     stage = running()
     grow(stage)
-    stage.world.crash_before(0, lambda effect: isinstance(effect, Emit) and isinstance(effect.event, BlockFinalized))
+    for number in crashed:
+        stage.world.crash_before(
+            number, lambda effect: isinstance(effect, Emit) and isinstance(effect.event, BlockFinalized)
+        )
     grow(stage)
     assert stage.world.nodes[0].core is None and stage.heads()[0] == 2
-    stage.start(0)
+    stage.start(*crashed)
     grow(stage)
     assert [event.height for event in stage.events(BlockFinalized, 0)] == [1, 3]
 
