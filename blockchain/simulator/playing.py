@@ -25,6 +25,7 @@ from blockchain.simulator.load import Load
 from blockchain.simulator.node import Node
 from blockchain.simulator.outcome import Outcome, count
 from blockchain.simulator.scenario import WALLETS, Scenario, key, keys_of, spec_of
+from blockchain.simulator.wishes import NO_WISHES, Wishes
 from blockchain.simulator.world import Violation, World
 
 HEIGHTS_AFTER: Final = 2  # that all must decide after healing
@@ -34,9 +35,9 @@ REST_MS: Final = 2_000  # for which rest must last: two status ticks, so that no
 WAITING_MAX: Final = 8  # transactions in a pool, beyond which a client waits: more make no height come sooner
 
 
-def run_seed(seed: int) -> Outcome:
+def run_seed(seed: int, wishes: Wishes = NO_WISHES) -> Outcome:
     """Draw a scenario and play it. Raises Violation."""
-    scenario = draw(seed)
+    scenario = draw(seed, wishes)
     return play(scenario, world_of(scenario))
 
 
