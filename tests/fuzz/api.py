@@ -37,7 +37,7 @@ hooks = "hooks.py"
 [checks.negative_data_rejection]
 expected-statuses = ["400", "401", "403", "404", "405", "408", "413", "414", "415", "422", "429", "431", "5xx"]
 [[operations]]
-include-path-regex = "/(accounts/|transaction/|blocks/$|validators/$)"
+include-path-regex = "/(accounts/|transaction/|blocks/$|validators/)"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "422", "429", "5xx"]
 """
