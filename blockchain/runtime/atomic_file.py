@@ -3,7 +3,9 @@
 The content goes into a temporary file of the same folder, mode 0600 from its creation, is forced to the disk, and
 only then gets its name, and the folder is forced to the disk too. A crash leaves at most a temporary file behind,
 which the next one in that folder removes, of whatever file: there may be a key in it. Who writes one holds a lock on
-it, which ends with the process however that ends; so what can be locked is nobody's, and only that is removed.
+it, which ends with the process however that ends; so what can be locked is nobody's, and only that is removed. On
+network shares a lock may keep everybody else from the content (flock(2), CIFS): so it is the locked descriptor that
+writes it, or, for who writes to a path, a *copy* beside the locked file, which goes when that one goes.
 Windows cannot force a folder to the disk; there it is the renaming that is told to wait until it is on it.
 """
 
@@ -38,6 +40,7 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO  # what a private file grants nobody
 _PRIVATE_FOLDER: Final = 0o700
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.blockchain\.tmp")  # nobody else's
+_COPY: Final = "-copy"  # what a temporary file's own copy is called more
 _TRIES: Final = 8  # to make one that no other process takes for a leftover in the instant before it is locked
 _GAP_S: Final = 60.0  # on Windows: far more than lies between closing a file and giving it its name
 
@@ -55,6 +58,12 @@ class Temporary(NamedTuple):
         if sys.platform == "win32":
             self.file.close()
         return self.path
+
+    def make_copy(self) -> Path:
+        """An empty file beside it that is not locked, its owner's alone; gone when this one is. Raises OSError."""
+        path = _copy_of(self.path)
+        os.close(os.open(path, _CREATE, PRIVATE))
+        return path
 
 
 def create_file(path: Path, content: bytes) -> None:
@@ -112,6 +121,7 @@ def temporary_for(path: Path) -> Iterator[Temporary]:
         yield temporary
     finally:
         try:
+            _copy_of(temporary.path).unlink(missing_ok=True)  # under the lock: without its file it would stay for good
             temporary.file.close()
         finally:
             temporary.path.unlink(missing_ok=True)
@@ -123,6 +133,10 @@ def remove_leftovers(folder: Path) -> None:
         for path in folder.iterdir():
             if _TEMPORARY.fullmatch(path.name):
                 _remove_leftover(path)
+
+
+def _copy_of(temporary: Path) -> Path:
+    return temporary.with_name(temporary.name + _COPY)
 
 
 def _make_temporary(path: Path) -> Temporary:
@@ -153,10 +167,12 @@ def _remove_leftover(path: Path) -> None:
         if sys.platform == "win32":
             if time.time() - path.stat().st_mtime > _GAP_S:
                 path.unlink()  # fails where it is open
+                _copy_of(path).unlink(missing_ok=True)
             return
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _copy_of(path).unlink(missing_ok=True)
             path.unlink()
         finally:
             os.close(descriptor)

@@ -14,7 +14,7 @@ from typing import Final
 import apsw
 
 from blockchain.errors import StoreError
-from blockchain.runtime.atomic_file import Temporary, publish, rename, sync_folder, temporary_for
+from blockchain.runtime.atomic_file import publish, rename, settle, sync_folder, temporary_for
 from blockchain.runtime.sqlite_check import check_head, check_pages
 from blockchain.runtime.sqlite_file import STORE_FILE, check_owner, in_words
 from blockchain.runtime.sqlite_look import snapshot
@@ -35,10 +35,11 @@ def back_up(
     _check_destination(folder, destination, overwrite=overwrite)
     try:
         with temporary_for(destination) as temporary:
+            copy = temporary.make_copy()
             with snapshot(folder, genesis_hash) as source:
-                _copy(source.connection, temporary.path, progress)
-            height = _check_copy(temporary.path, genesis_hash)
-            _name_it(temporary, destination, overwrite=overwrite)
+                _copy(source.connection, copy, progress)
+            height = _check_copy(copy, genesis_hash)
+            _name_it(copy, destination, overwrite=overwrite)
     except OSError as error:
         raise StoreError(f"backup {destination}: cannot be written: {error.strerror}") from None
     return height
@@ -63,7 +64,7 @@ def _exists(destination: Path) -> StoreError:
 
 
 def _copy(source: apsw.Connection, target: Path, progress: Callable[[int, int], None]) -> None:
-    """The target is empty, and locked by us: SQLite is to leave locks alone, on some systems it would run into ours."""
+    """The target is empty, and nobody else's: SQLite needs no locks there, which some network shares have not."""
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
     address = f"{target.resolve().as_uri()}?nolock=1"
     with in_words(target, "cannot write the backup"), closing(apsw.Connection(address, flags=flags)) as copy:
@@ -86,13 +87,13 @@ def _check_copy(path: Path, genesis_hash: bytes) -> int:
         return read_height(copy)
 
 
-def _name_it(temporary: Temporary, destination: Path, *, overwrite: bool) -> None:
-    path = temporary.finish()
+def _name_it(copy: Path, destination: Path, *, overwrite: bool) -> None:
+    settle(copy)
     if overwrite:
-        rename(path, destination)
+        rename(copy, destination)
     else:
         try:
-            publish(path, destination)
+            publish(copy, destination)
         except FileExistsError:
             raise _exists(destination) from None
     sync_folder(destination.parent)

@@ -145,6 +145,17 @@ def test_leftovers_of_crashes_are_removed_and_nothing_else(tmp_path: Path) -> No
     remove_leftovers(tmp_path / "none")
 
 
+def test_the_copy_of_a_leftover_goes_with_it_and_not_while_it_is_written(tmp_path: Path) -> None:
+    leave(tmp_path)
+    leave(tmp_path, f"{LEFT}-copy")
+    with temporary_for(tmp_path / "backup") as temporary:
+        copy = temporary.make_copy()
+        remove_leftovers(tmp_path)
+        assert sorted(os.listdir(tmp_path)) == [temporary.path.name, copy.name]
+        assert os.name == "nt" or stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == []
+
+
 def test_whoever_writes_next_in_a_folder_removes_what_others_left_there(tmp_path: Path) -> None:
     for write in (create_file, replace_file, replace_file):
         leave(tmp_path)

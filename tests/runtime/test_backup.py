@@ -7,20 +7,29 @@ import stat
 from contextlib import closing
 from pathlib import Path
 
-from blockchain.runtime.atomic_file import temporary_for
+import pytest
+
+from blockchain.runtime.atomic_file import create_file, temporary_for
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.sqlite_backup import back_up
 from tests.runtime import store_batches
 
+LEFT = ".yesterday.db.0123456789abcdef.blockchain.tmp"
+
+
+def sound_store(folder: Path) -> Path:
+    with closing(SqliteStore.open(folder, store_batches.GENESIS)) as store:
+        store.write(store_batches.batch_of(1))
+    return folder
+
 
 def test_it_is_its_owners_alone_from_the_start_and_removes_what_a_killed_one_left(tmp_path: Path) -> None:
-    with closing(SqliteStore.open(tmp_path / "data", store_batches.GENESIS)) as store:
-        store.write(store_batches.batch_of(1))
+    sound_store(tmp_path / "data")
     copies = tmp_path / "copies"
     copies.mkdir()
-    left = copies / ".yesterday.db.0123456789abcdef.blockchain.tmp"
-    left.write_bytes(b"half")
-    os.utime(left, (0, 0))
+    for name in (LEFT, f"{LEFT}-copy"):
+        (copies / name).write_bytes(b"half")
+        os.utime(copies / name, (0, 0))
     modes: list[list[int]] = []
 
     def look(_done: int, _all: int) -> None:
@@ -30,5 +39,40 @@ def test_it_is_its_owners_alone_from_the_start_and_removes_what_a_killed_one_lef
 
     assert back_up(tmp_path / "data", store_batches.GENESIS, copies / "today.db", overwrite=False, progress=look) == 1
     assert modes
-    assert os.name == "nt" or all(found == [0o600] for found in modes), "of SQLite's own files none is beside it"
+    assert os.name == "nt" or all(found == [0o600, 0o600] for found in modes), "and no file of SQLite's own"
     assert os.listdir(copies) == ["today.db"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_what_sqlite_writes_to_is_not_locked(tmp_path: Path) -> None:
+    """On a network share (SMB) who locks a file keeps all others from writing to it, by flock(2): SQLite too."""
+    import fcntl
+
+    sound_store(tmp_path / "data")
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    free: list[Path] = []
+
+    def look(_done: int, _all: int) -> None:
+        written = [path for path in copies.iterdir() if path.stat().st_size]
+        for path in written:
+            with path.open("rb+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free.extend(written)
+
+    back_up(tmp_path / "data", store_batches.GENESIS, copies / "today.db", overwrite=False, progress=look)
+    assert free
+
+
+def test_a_backup_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    sound_store(tmp_path / "data")
+    copies = tmp_path / "copies"
+    copies.mkdir()
+
+    def interrupt(_done: int, _all: int) -> None:
+        create_file(copies / "another", b"")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        back_up(tmp_path / "data", store_batches.GENESIS, copies / "today.db", overwrite=False, progress=interrupt)
+    assert os.listdir(copies) == ["another"]
