@@ -10,7 +10,7 @@ import pytest
 from blockchain.consensus.evidence import accused, author_of
 from blockchain.node.evidence_pool import EvidencePool
 from blockchain.node.messages import Blocks, GetPeers, Have, Peers, Status, Time, Transactions, Votes
-from blockchain.primitives.vote import ConflictingProposals, ConflictingVotes, Evidence, ForgottenLock, VoteStep
+from blockchain.primitives.vote import ConflictingProposals, ConflictingVotes, Evidence, ForgottenLock, Vote, VoteStep
 from blockchain.seams import BlockRejected, ClockOff, Locked, ProposalUntimely, Proposed
 from blockchain.simulator.byzantine.cast import ACTORS, draw_hostile
 from blockchain.simulator.byzantine.telling import AHEAD
@@ -48,6 +48,21 @@ def test_it_shows_two_faces_and_pays_for_it() -> None:
     burnt(play, ConflictingVotes)
     shown = [{vote.block_id for vote in play.own_votes(number) if vote.height == 1} for number in play.honest]
     assert all(len(values) == 1 for values in shown) and len(set.union(*shown)) == 2
+
+
+def test_what_it_signs_of_a_height_that_is_over_is_not_recorded_with_the_next() -> None:
+    """Others' votes may end a height in the very input in which it votes: the store would lack that block (§5.6)."""
+    play = VillainStage({0: ("replays_votes",)})
+    number = play.drawn[0]
+    node = play.stage.world.nodes[number]
+    play.stage.pay(play.honest[0])
+    play.stage.run(3_000)
+    assert node.core is not None and node.core.chain.head.height == 1
+    [key] = node.keys
+    for height, is_asked in ((1, False), (2, True)):
+        vote = Vote(height, 0, VoteStep.PRECOMMIT, None, -1, play.address)
+        node.conduct.signs(play.stage.world, node, vote, key)
+        assert (vote in node.core.engine.current.asked) is is_asked
 
 
 def hide_lock(play: VillainStage) -> None:
