@@ -75,7 +75,7 @@ class Finality:
 
         Of a height that was written right before a crash nothing was said: it counts if it is on the store.
         """
-        store, newest = self._newest.get(node.number, (node.store, height - 1))
+        store, newest = self._newest.get(node.number, (node.store, 0))
         self._newest[node.number] = node.store, height
         unsaid = range(newest + 1, height)
         if store is node.store and (height <= newest or any(node.store.block(one) is None for one in unsaid)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from blockchain.node.core import STATUS_MS, Core
 from blockchain.node.inputs import MessageReceived
 from blockchain.node.liveness import OFFLINE_MS, STALL_ROUNDS, Liveness, stall_limit_ms
@@ -142,3 +144,12 @@ def test_a_vote_is_a_sign_of_life() -> None:
     core.handle(MessageReceived(PeerId(b"\x01" * 32), VerifiedVotes((vote,))), NOW)
     assert voter not in status_of(core).consensus.offline
     assert len(status_of(core).consensus.offline) == len(core.chain.validators) - 1
+
+
+def test_who_has_just_left_the_set_stays_away_while_its_last_precommit_may_be_waited_for() -> None:
+    core = _core()
+    leaver = Validator(Address(SigningKey(b"\x77" * 32).public_key), SigningKey(b"\x77" * 32).public_key, 100)
+    with_it = ValidatorSet([*core.chain.validators.validators, leaver])
+    core.chain.head = replace(core.chain.head, validators=with_it)  # the set of the block before
+    _tick(core, 16)
+    assert core.liveness.is_offline(leaver.address)
