@@ -163,3 +163,20 @@ def test_proofs_follow_what_is_committed(
     base.commit(put(Overlay(base), two))
     expected = after(expected, two)
     assert proven(base, *asked) == tuple(expected.get(key) for key in asked)
+
+
+@given(records, changes, changes)
+@deterministic
+def test_a_copy_and_what_it_was_made_of_change_apart(
+    content: dict[bytes, bytes], first: dict[bytes, bytes | None], second: dict[bytes, bytes | None]
+) -> None:
+    many = {**content, **{b"b" + number.to_bytes(4, "big"): b"x" for number in range(64)}}
+    original = state_of(many)
+    original.commit(put(Overlay(original), {b"aa": b"before"}))
+    copied = original.copied()
+    copied.commit(put(Overlay(copied), {**first, b"aa": None}))
+    original.commit(put(Overlay(original), second))
+    for state, step in ((copied, {b"aa": b"before", **first, b"aa": None}), (original, {b"aa": b"before", **second})):
+        expected = after(many, step)
+        assert content_of(state) == expected
+        assert state.tree.root == state_of(expected).tree.root
