@@ -13,7 +13,8 @@ from deciding. It is then a Violation if that height was decided in a later roun
 What all others do cannot matter, as they have less than a third: hostile ones, those who came later, members that no
 node runs. So it is asked in all runs, whatever happened before healing. A validator that has lost writes or a record,
 or whose clock was set back, may be silent for a while (protocol §5.6): it counts as on line where it has signed both
-votes of that round. One that says that a proposal is too far ahead of its clock (protocol §4.5) is no voter.
+votes of that round, and its silence was over when that was proposed. One that says that a proposal is too far ahead of
+its clock (protocol §4.5) is no voter.
 
 *Hidden* is a round that would be good but for locks. It need not decide, nor need the next such one, until somebody
 forges who knows the lock (L15); but a forger that has locked itself, and proposes another block, is a Violation.
@@ -47,6 +48,7 @@ from blockchain.seams import (
     ProposalUntimely,
     Proposed,
     RoundTimedOut,
+    SigningBegun,
 )
 from blockchain.simulator.node import Node
 from blockchain.simulator.scenario import Scenario
@@ -152,6 +154,7 @@ class _Seen:
         self.starts: list[int] = []  # of nodes, in ms
         self.made: dict[Place, Made] = {}
         self.untimely: set[tuple[int, int, int]] = set()  # height, round, node
+        self.begun: dict[tuple[int, int], int] = {}  # by height and node: when it signed again, after a silence, in ms
         self.locks: dict[tuple[int, int], list[Locked]] = {}  # by height and node
         self.decided: dict[int, int] = {}  # by height: the earliest round that decided it
         self.timed_out: dict[tuple[int, int, int], int] = {}  # height, round, node: when it waited no longer
@@ -174,6 +177,8 @@ class _Seen:
                 self.timed_out.setdefault((height, round, node), time_ms)
             case ProposalUntimely(height=height, round=round):
                 self.untimely.add((height, round, node))
+            case SigningBegun(height=height):
+                self.begun[height, node] = time_ms
             case Locked(height=height):
                 self.locks.setdefault((height, node), []).append(event)
             case BlockFinalized(height=height, decided_round=round):
@@ -253,7 +258,9 @@ def _is_on_line(world: World, seen: _Seen, node: Node, place: Place) -> bool:
         return False
     if not (node.is_spoilt or node.clock.was_set_back):
         return True
-    return all((node.number, *place, step) in world.signed for step in (Step.PREVOTE, Step.PRECOMMIT))
+    was_silent = seen.begun.get((place[0], node.number), 0) > seen.made[place].time_ms  # what it kept back came late
+    has_signed = all((node.number, *place, step) in world.signed for step in (Step.PREVOTE, Step.PRECOMMIT))
+    return has_signed and not was_silent
 
 
 def _are_enough(nodes: Iterable[Node], members: ValidatorSet) -> bool:

@@ -13,7 +13,7 @@ from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.tendermint import Action, Tendermint
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Step
-from blockchain.seams import Effect, Locked, NodeEvent, Proposed
+from blockchain.seams import Effect, Locked, NodeEvent, Proposed, SigningBegun
 from blockchain.simulator.drawing import draw
 from blockchain.simulator.liveness import Asked, Turns, check_liveness
 from blockchain.simulator.playing import play, world_of
@@ -96,3 +96,23 @@ def test_locks_that_nobody_released_excuse_a_round_unless_they_are_the_forgers_o
     assert hidden == Asked(plain.good - 1, plain.hidden + 1)
     with pytest.raises(Violation, match=f"seed 3: node {forger} is locked and proposes another block"):
         asked(world, {forger: lock})
+
+
+def test_a_spoilt_voter_that_was_silent_when_it_was_proposed_is_not_on_line() -> None:
+    """What it kept back comes after the silence, too late for the others (seed 297739054 of 20 heights)."""
+    world = world_of(SCENARIO)
+    play(SCENARIO, world)
+    plain = asked(world, {})
+    last = max(event.height for _, event in world.events if isinstance(event, Proposed))
+    silent = [number for number in range(4) if number != forger_of(world, last)][:2]
+    for number in silent:
+        world.nodes[number].has_lost_record = True
+    assert asked(world, {}) == plain, "they have signed"
+    world.events += [(number, SigningBegun(last)) for number in silent]
+    world.event_ms += [world.time_ms] * 2
+    assert asked(world, {}) == Asked(plain.good - 1, plain.hidden)
+
+
+def forger_of(world: World, height: int) -> int:
+    [number] = {number for number, event in world.events if isinstance(event, Proposed) and event.height == height}
+    return number

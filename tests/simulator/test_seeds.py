@@ -1,6 +1,6 @@
 """Random worlds: agreement in each, decisions after healing, and the same bytes from the same seed.
 
-A seed that fails names itself; `python -m blockchain simulate --seed N --heights 4` plays it again. The seeds are
+A seed that fails names itself; `python -m blockchain simulate --seed N --heights 3` plays it again. The seeds are
 dealt to tests so that workers can share them; whichever test ends last sums up what all of them exercised. SEEDS= plays
 another number of them; `make soak` has longer ones, and fresh ones.
 """
@@ -23,7 +23,7 @@ from blockchain.simulator.wishes import Wishes
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = int(os.environ.get("SEEDS", "200"))
 SHARES = 40
-SHORT = Wishes(heights=4)
+SHORT = Wishes(heights=3)
 EXERCISED = ("rounds", "locks", "locks_kept", "reproposals", "past_decisions", "skips", "restarts", "syncs")
 
 
