@@ -24,7 +24,7 @@ demo: setup-run
 	@$(BIN)/python -m blockchain demo $(if $(ONCE),--once)
 
 test: lint
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
 	@echo "All passed. Branch coverage of the rules: make coverage"
 
 lint: setup
