@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -12,31 +13,18 @@ import pytest
 
 from blockchain.node.checkpoint import Vouched
 from blockchain.primitives.address import format_address
-from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 from tests.api.asking import app_for, check_problem
 from tests.commands.stored_chain import HEIGHT, SPEC, make_chain, sql
+from tests.runtime.live_nodes import p2p_on_a_free_port
 from tests.samples import address, key
 
 V1 = "/api/v1"
 OWN = key("the node")
+MAKE_P2P = partial(p2p_on_a_free_port, OWN, SPEC.hash)
 PAYER = f"{V1}/accounts/{format_address(address('a'))}/transactions/"
-
-
-def make_p2p(events: PeerEvents) -> P2P:
-    return P2P(
-        node_key=OWN,
-        genesis_hash=SPEC.hash,
-        listen_host="127.0.0.1",
-        listen_port=0,
-        advertise=None,
-        limits=P2PLimits(),
-        events=events,
-        log=logging.getLogger("blockchain.p2p"),
-    )
 
 
 def of_transaction(change: str, height: int) -> tuple[str, str]:
@@ -73,7 +61,7 @@ def test_what_cannot_be_read_is_one_clear_error(
     async def scenario() -> None:
         store = SqliteStore.open(tmp_path / "data", SPEC.hash)
         ids = {height: block.transaction_ids[0].hex() for height in (2, 3) if (block := store.block(height))}
-        node = NodeService(SPEC, store, (), make_p2p, PeerId(OWN.public_key), Vouched(genesis=True))
+        node = NodeService(SPEC, store, (), MAKE_P2P, PeerId(OWN.public_key), Vouched(genesis=True))
         await node.start()
         asked = f"{path.partition('{')[0]}{ids[int(path[-3])]}/" if path.endswith("}/") else path
         transport = httpx.ASGITransport(app_for(node))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import SigningKey
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
+from tests.runtime.live_nodes import p2p_on_a_free_port
 
 End = Callable[[], Awaitable[None]]
 
@@ -22,16 +22,8 @@ _SECONDS: Final = 30.0  # to begin, and to end
 
 def p2p_of(name: str, spec: ChainSpec, key: SigningKey, events: PeerEvents) -> P2P:
     """On a free port that nobody is told of."""
-    return P2P(
-        node_key=key,
-        genesis_hash=spec.hash,
-        listen_host="127.0.0.1",
-        listen_port=0,
-        advertise=None,
-        limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX),
-        events=events,
-        log=logging.getLogger(name),
-    )
+    limits = P2PLimits(message_bytes_max=FRAME_BYTES_MAX)
+    return p2p_on_a_free_port(key, spec.hash, events, limits, log=name)
 
 
 async def dial_all(p2p: P2P, addresses: list[str], end: End) -> None:

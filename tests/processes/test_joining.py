@@ -6,7 +6,6 @@ The chain is made by the test, which holds the validator's key, with the product
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,19 +18,19 @@ from msgspec.structs import replace
 
 from blockchain.client import Status as NodeStatus
 from blockchain.genesis import dump_genesis
-from blockchain.node.messages import FRAME_BYTES_MAX, Blocks, GetBlocks, Message, Status, decode_frame, encode_frame
+from blockchain.node.messages import Blocks, GetBlocks, Message, Status, decode_frame, encode_frame
 from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator
 from blockchain.primitives.crypto import Address, Signature
 from blockchain.primitives.vote import Certificate, Step
 from blockchain.runtime.keystore import generate_key
-from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerDown, PeerEvent, PeerUp
+from blockchain.runtime.peer_events import FrameReceived, PeerDown, PeerEvent, PeerUp
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Store
 from tests.node.one_chain import Node
 from tests.processes.findings import check_logs
+from tests.processes.listening import p2p_of
 from tests.processes.network import all_closed, free_ports
 from tests.processes.node_process import HOST, NodeProcess
 from tests.processes.waiting import wait_until
@@ -98,16 +97,7 @@ class Liar:
         self.length = length
         self.lie = lie
         self.events: asyncio.Queue[PeerEvent] = asyncio.Queue(100)
-        self.p2p = P2P(
-            node_key=generate_key(),
-            genesis_hash=spec.hash,
-            listen_host=HOST,
-            listen_port=0,
-            advertise=None,
-            limits=P2PLimits(message_bytes_max=FRAME_BYTES_MAX),
-            events=self.events,
-            log=logging.getLogger("liar"),
-        )
+        self.p2p = p2p_of("liar", spec, generate_key(), self.events)
 
     async def lie_until_dropped(self) -> None:
         """Returns when the peer has closed the connection after it was lied to."""

@@ -18,6 +18,7 @@ from blockchain.runtime.peer_events import (
     P2PLimits,
     PeerDown,
     PeerEvent,
+    PeerEvents,
     PeerUp,
 )
 from tests.runtime.raw_peer import RawPeer, connect_raw, dial_raw
@@ -25,7 +26,30 @@ from tests.runtime.raw_peer import RawPeer, connect_raw, dial_raw
 GENESIS = b"\x11" * 32
 LOG = logging.getLogger("test-p2p")
 QUICK = P2PLimits(retry_first_s=0.01, retry_max_s=0.05, handshake_s=5.0, close_s=0.5)
+DEFAULT = P2PLimits()
 KEYS = sorted((SigningKey(bytes([number]) * 32) for number in range(1, 5)), key=lambda key: key.public_key)
+
+
+def p2p_on_a_free_port(
+    key: SigningKey,
+    genesis_hash: bytes,
+    events: PeerEvents,
+    limits: P2PLimits = DEFAULT,
+    *,
+    advertise: str | None = None,
+    log: str = "blockchain.p2p",
+) -> P2P:
+    """Of this machine; without `events` (`functools.partial`) it is what a NodeService makes its P2P with."""
+    return P2P(
+        node_key=key,
+        genesis_hash=genesis_hash,
+        listen_host="127.0.0.1",
+        listen_port=0,
+        advertise=advertise,
+        limits=limits,
+        events=events,
+        log=logging.getLogger(log),
+    )
 
 
 class Events(asyncio.Queue[PeerEvent]):

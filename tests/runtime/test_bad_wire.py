@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -40,12 +41,12 @@ from blockchain.primitives.chain import GenesisValidator
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
 from blockchain.primitives.vote import ConflictingVotes, Proposal
 from blockchain.runtime.handshake import HANDSHAKE_FRAME_BYTES_MAX, Handshake, Identity, Role
-from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import P2PLimits, PeerEvents
+from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
+from tests.runtime.live_nodes import p2p_on_a_free_port
 from tests.runtime.raw_peer import RawPeer, connect_raw, dial_raw, dialling
 from tests.runtime.scenarios import run
 from tests.samples import OTHER_CHAIN, PREVOTE, keys_in_order, signed, spec_of, vote, wallet
@@ -96,18 +97,7 @@ class Bench(NamedTuple):
 async def running(folder: Path, limits: P2PLimits = LIMITS) -> AsyncIterator[Bench]:
     """A node that follows, on a chain of two validators; in the end nothing of its chain has changed."""
 
-    def make_p2p(events: PeerEvents) -> P2P:
-        return P2P(
-            node_key=OWN,
-            genesis_hash=CHAIN,
-            listen_host="127.0.0.1",
-            listen_port=0,
-            advertise=None,
-            limits=limits,
-            events=events,
-            log=logging.getLogger("blockchain.p2p"),
-        )
-
+    make_p2p = partial(p2p_on_a_free_port, OWN, CHAIN, limits=limits)
     store = SqliteStore.open(folder, CHAIN)
     node = NodeService(SPEC, store, (), make_p2p, PeerId(OWN.public_key))
     lines = Lines()

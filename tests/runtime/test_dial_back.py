@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialBackEnded, DialFailed, PeerEvent
 from blockchain.runtime.service import NodeService
 from blockchain.seams import DialOutcome
+from tests.runtime.live_nodes import p2p_on_a_free_port
 from tests.runtime.scenarios import run, until
 from tests.runtime.test_discovery import ITSELF, LIMITS, SPEC, address, ids, nodes_in
 
@@ -54,16 +54,8 @@ def test_a_node_learns_whether_others_reach_it_where_it_says_that_it_listens(tmp
 
 
 def p2p_with(events: asyncio.Queue[PeerEvent]) -> P2P:
-    return P2P(
-        node_key=SigningKey(bytes([99]) * 32),
-        genesis_hash=SPEC.hash,
-        listen_host="127.0.0.1",
-        listen_port=0,
-        advertise=None,
-        limits=replace(LIMITS, handshake_s=20.0),
-        events=events,
-        log=logging.getLogger("blockchain.p2p"),
-    )
+    limits = replace(LIMITS, handshake_s=20.0)
+    return p2p_on_a_free_port(SigningKey(bytes([99]) * 32), SPEC.hash, events, limits)
 
 
 def test_a_name_of_this_machine_leads_nowhere_for_who_is_outside() -> None:

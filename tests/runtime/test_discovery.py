@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from blockchain.node.messages import FRAME_BYTES_MAX, GetPeers, Peers, decode_frame, encode_frame
 from blockchain.primitives.crypto import SigningKey
-from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import P2PLimits, PeerEvents
+from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
+from tests.runtime.live_nodes import p2p_on_a_free_port
 from tests.runtime.raw_peer import RawPeer, dial_raw
 from tests.runtime.scenarios import run, until
 from tests.samples import spec_of
@@ -37,19 +37,8 @@ class Nodes:
     async def start(self, advertise: str | None = None, limits: P2PLimits = LIMITS) -> NodeService:
         self._count += 1
         key = SigningKey(bytes([self._count]) * 32)
-
-        def make_p2p(events: PeerEvents) -> P2P:
-            return P2P(
-                node_key=key,
-                genesis_hash=SPEC.hash,
-                listen_host="127.0.0.1",
-                listen_port=0,
-                advertise=None if advertise == ITSELF else advertise,
-                limits=limits,
-                events=events,
-                log=logging.getLogger("blockchain.p2p"),
-            )
-
+        told = None if advertise == ITSELF else advertise
+        make_p2p = partial(p2p_on_a_free_port, key, SPEC.hash, limits=limits, advertise=told)
         store = SqliteStore.open(self._folder / str(self._count), SPEC.hash)
         self._stack.callback(store.close)
         node = NodeService(SPEC, store, (), make_p2p, PeerId(key.public_key))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace as changed
+from functools import partial
 from pathlib import Path
 
 from blockchain.node.checkpoint import Vouched
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec, GenesisValidator
 from blockchain.primitives.crypto import Address, SigningKey
-from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import P2PLimits, PeerEvents
+from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.remote_signer import LIMITS as SIGNER_LIMITS
 from blockchain.runtime.remote_signer import RemoteSigner, SignerPlace
 from blockchain.runtime.service import NodeService
@@ -22,6 +21,7 @@ from blockchain.runtime.signer_service import SignerService
 from blockchain.runtime.signing import Signing
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
+from tests.runtime.live_nodes import p2p_on_a_free_port
 from tests.runtime.scenarios import run, until
 from tests.samples import address, key, spec_of, wallet
 
@@ -75,18 +75,7 @@ async def node_of(
     signer: Signing | RemoteSigner,
     stack: contextlib.AsyncExitStack,
 ) -> NodeService:
-    def make_p2p(events: PeerEvents) -> P2P:
-        return P2P(
-            node_key=node_key,
-            genesis_hash=spec.hash,
-            listen_host="127.0.0.1",
-            listen_port=0,
-            advertise=None,
-            limits=LIMITS,
-            events=events,
-            log=logging.getLogger("blockchain.p2p"),
-        )
-
+    make_p2p = partial(p2p_on_a_free_port, node_key, spec.hash, limits=LIMITS)
     store = SqliteStore.open(folder, spec.hash)
     stack.callback(store.close)
     node = NodeService(spec, store, (signer,), make_p2p, PeerId(node_key.public_key), Vouched(genesis=True))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
+from functools import partial
 from pathlib import Path
 
 from blockchain.node.checkpoint import Vouched
 from blockchain.node.messages import Have, Message, Status, Want, decode_frame, encode_frame
 from blockchain.primitives.crypto import SigningKey
-from blockchain.runtime.p2p import P2P
-from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Batch, PeerId
+from tests.runtime.live_nodes import p2p_on_a_free_port
 from tests.runtime.raw_peer import RawPeer, dial_raw
 from tests.samples import address, spec_of, wallet
 
 SPEC = spec_of()
 OWN = SigningKey(b"\x31" * 32)
+MAKE_P2P = partial(p2p_on_a_free_port, OWN, SPEC.hash)
 PEER = SigningKey(b"\x32" * 32)
 SECONDS = 60.0
 
@@ -36,26 +36,13 @@ class SlowDisk(SqliteStore):
         super().write(batch)
 
 
-def make_p2p(events: PeerEvents) -> P2P:
-    return P2P(
-        node_key=OWN,
-        genesis_hash=SPEC.hash,
-        listen_host="127.0.0.1",
-        listen_port=0,
-        advertise=None,
-        limits=P2PLimits(),
-        events=events,
-        log=logging.getLogger("blockchain.p2p"),
-    )
-
-
 def test_a_client_is_answered_when_its_transaction_is_on_the_disk(tmp_path: Path) -> None:
     async def scenario() -> None:
         store = SlowDisk.open(tmp_path, SPEC.hash)
         assert isinstance(store, SlowDisk)
         store.may_write, store.is_writing = threading.Event(), threading.Event()
         store.may_write.set()
-        node = NodeService(SPEC, store, (), make_p2p, PeerId(OWN.public_key), Vouched(genesis=True))
+        node = NodeService(SPEC, store, (), MAKE_P2P, PeerId(OWN.public_key), Vouched(genesis=True))
         await node.start()
         store.may_write.clear()
         store.is_writing.clear()
@@ -80,7 +67,7 @@ def test_what_came_on_a_connection_that_is_over_is_not_answered_on_the_next_one(
         assert isinstance(store, SlowDisk)
         store.may_write, store.is_writing = threading.Event(), threading.Event()
         store.may_write.set()
-        node = NodeService(SPEC, store, (), make_p2p, PeerId(OWN.public_key), Vouched(genesis=True))
+        node = NodeService(SPEC, store, (), MAKE_P2P, PeerId(OWN.public_key), Vouched(genesis=True))
         await node.start()
         await node.p2p.start()
         at = f"127.0.0.1:{node.p2p.port}"
