@@ -1,8 +1,8 @@
 # make demo    three nodes and the sample, until Ctrl-C (ONCE=1: until they agree)
 # make test    lint, types, security lint and tests: what CI runs
 #
-# What takes longer stands at the end: make soak, twins, forks, scale, mutants, controls, power-cuts, kills, networks,
-# endurance, hostile-clients, fuzz, api-fuzz.
+# What takes longer stands at the end: make bench, soak, twins, forks, scale, mutants, controls, power-cuts, kills,
+# networks, endurance, hostile-clients, fuzz, api-fuzz.
 #
 # Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
 # Without make, on Windows for one, CONTRIBUTING.md has the same steps.
@@ -130,6 +130,13 @@ endurance: setup
 # Slow, endless, flooding, crowding and deaf clients at one of four validators, SECONDS for each attack. Linux only.
 hostile-clients: setup
 	@$(BIN)/python -m tests.hostile --seconds=$(or $(SECONDS),20) $(if $(ONLY),--only=$(ONLY))
+
+# How fast, held against what the machine can do: ONLY=sync,mempool for some, REPEAT=5; QUICK=1 sees that it works.
+# Figures go to benchmarks/results; CHECK=1 compares with those instead, and fails if something got worse.
+.PHONY: bench
+bench: setup
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only=$(ONLY)) $(if $(REPEAT),--repeat=$(REPEAT)) \
+	  $(if $(CHECK),--check) $(if $(QUICK),--quick)
 
 # Fuzzing needs more than the tests do, and has an environment of its own; Linux only, CPython 3.11 to 3.13.
 setup-fuzz: VENV = .venv-fuzz
