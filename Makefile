@@ -1,8 +1,8 @@
 # make demo    three nodes and the sample, until Ctrl-C (ONCE=1: until they agree)
 # make test    lint, types, security lint and tests: what CI runs
 #
-# What takes longer stands at the end: make bench, soak, twins, forks, scale, mutants, controls, power-cuts, kills,
-# networks, endurance, hostile-clients, fuzz, api-fuzz.
+# What takes longer stands at the end: make bench, bench-data, soak, twins, forks, scale, mutants, controls, power-cuts,
+# kills, networks, endurance, hostile-clients, fuzz, api-fuzz.
 #
 # Everything happens in .venv of this checkout, made here with locked dependencies. Works with GNU make 3.81 and POSIX sh.
 # Without make, on Windows for one, CONTRIBUTING.md has the same steps.
@@ -133,10 +133,14 @@ hostile-clients: setup
 
 # How fast, held against what the machine can do: ONLY=sync,mempool for some, REPEAT=5; QUICK=1 sees that it works.
 # Figures go to benchmarks/results; CHECK=1 compares with those instead, and fails if something got worse.
-.PHONY: bench
+.PHONY: bench bench-data
 bench: setup
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only=$(ONLY)) $(if $(REPEAT),--repeat=$(REPEAT)) \
 	  $(if $(CHECK),--check) $(if $(QUICK),--quick)
+
+# What the benchmarks read and takes long to make, once, to .bench-data: ONLY= as above.
+bench-data: setup
+	@$(BIN)/python -m benchmarks.data $(if $(ONLY),--only=$(ONLY))
 
 # Fuzzing needs more than the tests do, and has an environment of its own; Linux only, CPython 3.11 to 3.13.
 setup-fuzz: VENV = .venv-fuzz

@@ -13,7 +13,7 @@ from blockchain.primitives.crypto import Address, SigningKey
 
 VALIDATORS: Final = 4
 STAKE: Final = 1_000_000  # of each
-BALANCE: Final = 1_000_000  # of each account; a million of them hold 10^12
+BALANCE: Final = 10**9  # of each account in genesis: 10,000 of them hold 10^13
 GENESIS_MS: Final = 1_700_000_000_000
 BLOCK_TRANSACTIONS_MAX: Final = 1_000
 
@@ -26,14 +26,21 @@ def validator_key(number: int) -> SigningKey:
     return SigningKey(sha256(b"benchmark validator %d" % number).digest())
 
 
-def spec_of(accounts: int, validators: int = VALIDATORS) -> ChainSpec:
-    """A chain with so many accounts in its genesis, and default rules: 1,000 transactions a block at most."""
+def spec_of(accounts: int, validators: int = VALIDATORS, stake: int = STAKE) -> ChainSpec:
+    """A chain with so many accounts in its genesis, and default rules: 1,000 transactions a block at most.
+
+    `stake` is that of each validator.
+    """
     held = (GenesisAccount(Address(account_key(number).public_key), BALANCE) for number in range(accounts))
-    members = (GenesisValidator(Address(validator_key(number).public_key), STAKE) for number in range(validators))
+    members = (GenesisValidator(Address(validator_key(number).public_key), stake) for number in range(validators))
     return ChainSpec(
         chain_id="benchmark",
         time_ms=GENESIS_MS,
-        parameters=Parameters(block_max_transactions=BLOCK_TRANSACTIONS_MAX, validators_max=max(validators, 100)),
+        parameters=Parameters(
+            block_max_transactions=BLOCK_TRANSACTIONS_MAX,
+            validators_max=max(validators, 100),
+            stake_min=min(stake, 10),
+        ),
         accounts=tuple(held),
         validators=tuple(members),
     )

@@ -1,7 +1,7 @@
 """Results: the figures of one benchmark in a file, and what got worse since the committed ones.
 
 A file a benchmark, benchmarks/results/<name>.json, says when, of which code and on what kind of machine. Figures are
-compared by their ratios, which mean the same on any machine; those without one are for people.
+compared by their ratios, which mean the same on any machine; those without one only by the targets that they reached.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from benchmarks.figures import Figure, Spread, number
+from benchmarks.figures import Figure, Spread, number, target_of
 from benchmarks.options import ROOT
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
@@ -86,11 +86,13 @@ def what_got_worse(before: Result, now: Result) -> list[str]:
 
 def _worse(before: Result, known: dict[str, Figure]) -> Iterator[str]:
     for old in before.figures:
-        if old.ratio is None:
-            continue
         new = known.get(old.name)
-        if new is None or new.ratio is None:
+        if new is None or (new.ratio is None) != (old.ratio is None):
             yield f"{before.name}: {old.name} is not measured any more"
+        elif old.ratio is None or new.ratio is None:
+            if old.is_reached and _is_missed_by_all(new):
+                value = f"{number(new.value.median)} {new.unit}"
+                yield f"{before.name}: {old.name}: {value}, and {target_of(new)} was reached"
         elif _is_worse(old.ratio, new.ratio, is_more_better=old.better == "more"):
             was = f"{number(old.ratio.least)} to {number(old.ratio.most)}"
             spread = f"{number(new.ratio.least)} to {number(new.ratio.most)}"
@@ -98,6 +100,13 @@ def _worse(before: Result, known: dict[str, Figure]) -> Iterator[str]:
                 f"{before.name}: {old.name}: ratio {number(new.ratio.median)} ({spread}), "
                 f"was {number(old.ratio.median)} ({was})"
             )
+
+
+def _is_missed_by_all(new: Figure) -> bool:
+    """Whether not one run reached the target."""
+    if new.target is None:
+        return False
+    return new.value.most < new.target if new.better == "more" else new.value.least > new.target
 
 
 def _is_worse(old: Spread, new: Spread, *, is_more_better: bool) -> bool:

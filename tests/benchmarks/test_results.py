@@ -59,8 +59,23 @@ def test_worse_is_what_noise_does_not_explain(
         assert line.startswith("one: sync: ratio ") and ", was " in line
 
 
-def test_a_figure_that_is_gone_is_told_and_one_without_a_ratio_is_for_people() -> None:
+def test_a_figure_that_is_gone_is_told_and_one_without_ratio_and_target_is_for_people() -> None:
     before = result(measured(0.7), figure("select", "ms", [5], better="less"))
-    assert what_got_worse(before, result()) == ["one: sync is not measured any more"]
+    assert what_got_worse(before, result()) == [f"one: {name} is not measured any more" for name in ("sync", "select")]
     slower = result(measured(0.7), figure("select", "ms", [50], better="less"))
     assert what_got_worse(before, slower) == []
+
+
+@pytest.mark.parametrize(
+    "before, now, lines",
+    [
+        ((4, 5), (6, 7), ["one: select: 6.50 ms, and ≤ 5.00 ms was reached"]),
+        ((4, 5), (4.9, 7), []),  # one run reaches it still
+        ((6, 7), (60, 70), []),  # it was never reached
+    ],
+)
+def test_a_figure_without_a_ratio_is_judged_by_the_target_that_it_reached(
+    before: tuple[float, ...], now: tuple[float, ...], lines: list[str]
+) -> None:
+    was, new = (figure("select", "ms", values, better="less", target=5) for values in (before, now))
+    assert what_got_worse(result(was), result(new)) == lines
