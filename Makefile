@@ -132,11 +132,12 @@ hostile-clients: setup
 	@$(BIN)/python -m tests.hostile --seconds=$(or $(SECONDS),20) $(if $(ONLY),--only=$(ONLY))
 
 # How fast, held against what the machine can do: ONLY=sync,mempool for some, REPEAT=5; QUICK=1 sees that it works.
-# Figures go to benchmarks/results; CHECK=1 compares with those instead, and fails if something got worse.
+# Figures go to benchmarks/results and docs/performance.md; CHECK=1 compares instead, and fails if something got worse.
 .PHONY: bench bench-data
 bench: setup
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only=$(ONLY)) $(if $(REPEAT),--repeat=$(REPEAT)) \
 	  $(if $(CHECK),--check) $(if $(QUICK),--quick)
+	@$(if $(CHECK)$(QUICK),:,$(BIN)/python -m benchmarks.performance_docs)
 
 # What the benchmarks read and takes long to make, once, to .bench-data: ONLY= as above.
 bench-data: setup

@@ -41,8 +41,8 @@ class Figure:
 
     `name` is unique in its benchmark. `value` and `limit` have the unit `unit`; `limit_name` says in words what the
     limit is. `ratio` is value / limit, run by run. `target` is of the ratio or of the value (`target_of`), reached from
-    below where less is better. `series` and `at` make a figure a point of a curve (at x = `at`) or, without `at`, a
-    part of a whole, as the stages of a profile are.
+    below where less is better. `series`, as "panel: curve", makes a figure a point of a curve (at x = `at`) or, without
+    `at`, a part of a whole, as the stages of a profile are.
     """
 
     name: str

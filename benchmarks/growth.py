@@ -66,7 +66,7 @@ def _blocks(options: Options, data: DataSet) -> list[Figure]:
         return median(seconds) * 1e3
 
     highs, lows = beside_limits(options.runs, lambda: taken_at(low), lambda: taken_at(high))
-    old, series = f"ms, at height {low:,}", "a block, by height"
+    old, series = f"ms, at height {low:,}", "blocks: of 1,000 transfers"
     return [
         figure(f"a block at height {low:,}", "ms", lows, better="less", series=series, at=low),
         figure_beside(
@@ -96,7 +96,7 @@ def _elections(options: Options) -> list[Figure]:
             draws = [_draw_seconds(spec) * 1e6 for _ in range(options.runs)]
             ends = [_election_seconds(spec) * 1e3 for _ in range(options.runs)]
             target = DRAW_US_MAX if validators == VALIDATORS[-1] else None
-            draw, election = f"draws, {of}", f"elections, {of}"
+            draw, election = f"draws: {of}", f"elections: {of}"
             figures += [
                 figure(f"a draw, {whose}", "µs", draws, better="less", target=target, series=draw, at=validators),
                 figure(f"an election, {whose}", "ms", ends, better="less", series=election, at=validators),

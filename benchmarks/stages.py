@@ -91,7 +91,7 @@ def _measure(options: Options, data: DataSet) -> list[Figure]:
     figures = []
     for stage in stages:
         values = [answer.seconds.get(stage, 0.0) / answer.transactions * 1e6 for answer in answers]
-        figures.append(figure(f"{stage}, {accounts}", "µs", values, better="less", series=accounts))
+        figures.append(figure(f"{stage}, {accounts}", "µs", values, better="less", series=f"stages: {accounts}"))
     whole = [sum(answer.seconds.values()) / answer.transactions * 1e6 for answer in answers]
     return [*figures, figure(f"all, {accounts}", "µs", whole, better="less")]
 

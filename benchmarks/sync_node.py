@@ -24,6 +24,7 @@ from msgspec import Struct
 from benchmarks.chains import MadeBlock, MadeChain
 from benchmarks.stores import certificate_of
 from blockchain.node.checkpoint import Vouched
+from blockchain.node.core import STATUS_MS
 from blockchain.node.messages import Blocks, GetBlocks, Status, decode_frame, encode_frame
 from blockchain.node.ranges import REPLY_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
@@ -62,12 +63,15 @@ class Peers:
             self._range(height, len(blocks))
 
     async def come(self) -> None:
-        """Connect, and say how far they are."""
+        """Connect, and say how far they are, again each second. Until it is cancelled."""
         status = encode_frame(self._hash, Status(self._last + 1, 0, Step.PROPOSE, ()))
-        for number in range(PEERS):
-            peer = bytes([number + 1]) * 32
+        peers = [bytes([number + 1]) * 32 for number in range(PEERS)]
+        for peer in peers:
             await self._put(PeerUp(peer, "", True, "", "benchmark"))
-            await self._put(FrameReceived(peer, status))
+        while True:
+            for peer in peers:
+                await self._put(FrameReceived(peer, status))
+            await asyncio.sleep(STATUS_MS / 1_000)
 
     def send_over(self, up: PeerUp, frame: bytes) -> None:
         """Called by the node; only requests for blocks are answered, as by a peer with nothing else to say."""
@@ -122,8 +126,7 @@ async def sync(spec: ChainSpec, store: Watched, peers: Peers, last: int) -> Answ
     node = NodeService(spec, store, (), make_peers, NODE, Vouched(genesis=True))
     await node.start()
     begun, cpu = perf_counter(), cpu_seconds()
-    await peers.come()
-    ends = [asyncio.create_task(done.wait()), asyncio.create_task(node.wait())]
+    ends = [asyncio.create_task(end) for end in (done.wait(), node.wait(), peers.come())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     seconds = perf_counter() - begun
     for end in ends:
