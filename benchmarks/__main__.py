@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from benchmarks import growth, mempool, stages, sync
+from benchmarks import admission, finality, growth, mempool, network, parent, reads, stages, sync
 from benchmarks.figures import Figure, table
 from benchmarks.options import DATA, RUNS, Options
 from benchmarks.results import read_result, result_of, this_commit, what_got_worse, write_result
@@ -29,7 +29,17 @@ class Benchmark(Protocol):
     def measure(self, options: Options) -> list[Figure]: ...
 
 
-BENCHMARKS: Final[tuple[Benchmark, ...]] = (sync, stages, growth, mempool)
+BENCHMARKS: Final[tuple[Benchmark, ...]] = (
+    sync,
+    stages,
+    network,
+    finality,
+    admission,
+    reads,
+    growth,
+    mempool,
+    parent,
+)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -36,6 +36,7 @@ ANSWER_BYTES: Final = 260  # of the answer to one transfer
 _JSON: Final = "application/json"
 _MSGPACK: Final = "application/msgpack"
 _LIMIT_COUNT: Final = 20_000
+_QUICK_LIMIT_COUNT: Final = 2_000
 _QUICK_SHARE: Final = 20
 _ACCEPTED: Final = 202
 
@@ -102,7 +103,8 @@ def run(options: Options) -> list[Run]:
         empty_route(ANSWER_BYTES) as empty,
         follower(Path(folder)) as net,
     ):
-        signed = signed_of(sample(net.genesis_hash, _LIMIT_COUNT), net.genesis_hash)
+        verified = _QUICK_LIMIT_COUNT if options.is_quick else _LIMIT_COUNT
+        signed = signed_of(sample(net.genesis_hash, verified), net.genesis_hash)
         return [_way(way, options, clients, empty, net, signed) for way in WAYS]
 
 

@@ -17,7 +17,6 @@ from msgspec import Struct
 from benchmarks.apart import Pipe, apart
 from benchmarks.raw_http import Answer, open_http
 
-
 Ask = Callable[[bytes], Awaitable[Answer]]
 
 

@@ -139,6 +139,8 @@ class _Clients:
                 await self._has_room[port].wait()
                 if self._is_over:
                     return
+                if connection.is_closed:  # the node closes what nobody used for some seconds
+                    connection = await open_http(port)
                 await self._hand_in(connection, batch)
             self._is_dry = True
         finally:

@@ -38,6 +38,7 @@ QUICK_SHARES: Final = (0.5,)
 BEHIND_MAX: Final = 2  # blocks
 STEP_BATCH: Final = 25  # smaller where less is offered: a load that comes evenly
 _LIMIT_COUNT: Final = 20_000
+_QUICK_LIMIT_COUNT: Final = 2_000
 _DRAIN_SECONDS: Final = 120.0
 _MORE: Final = 1.5  # times what the last run carried is signed for the next
 _MS: Final = 1e3
@@ -64,7 +65,8 @@ class Run:
 def measure(options: Options) -> list[Figure]:
     """Raises RuntimeError when the stores of two nodes disagree."""
     seconds = QUICK_SECONDS if options.is_quick else SECONDS
-    signed = signed_of(sample(_ANY_CHAIN, _LIMIT_COUNT), _ANY_CHAIN)
+    verified = _QUICK_LIMIT_COUNT if options.is_quick else _LIMIT_COUNT
+    signed = signed_of(sample(_ANY_CHAIN, verified), _ANY_CHAIN)
     limits = [_limit(signed)]
     runs: list[Run] = []
     for _ in range(options.runs):
@@ -98,14 +100,18 @@ def run(data: Path, seconds: float, count: int, rate: float | None = None) -> Ru
 
 
 def run_of(told: Told, heights: Heights, chains: Sequence[Chain], cpu: float | None) -> Run:
-    """What was seen, as figures. Raises RuntimeError when the chains are not one."""
+    """What was seen, as figures. Raises RuntimeError when the chains are not one.
+
+    What counts is final on all when the clients end; where they had nothing left, all that they sent.
+    """
     if not is_one_chain(chains):
         raise RuntimeError("the stores of the nodes hold different blocks")
-    first, last = heights.at(told.begun), heights.at(told.ended)
     final, height_of = heights.final_times(), chains[0].height_of()
+    ended = max(final.values(), default=told.ended) if told.is_dry else told.ended
+    first, last = heights.at(told.begun), heights.at(ended)
     places = ((sent, height_of.get(one)) for sent in told.sent for one in sent.ids)
     return Run(
-        rate=chains[0].count(first, last) / (told.ended - told.begun),
+        rate=chains[0].count(first, last) / (ended - told.begun),
         accepted=told.count / (told.ended - told.begun),
         lost=lost((one for sent in told.sent for one in sent.ids), chains),
         behind=heights.behind_max(),

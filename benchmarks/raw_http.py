@@ -25,6 +25,10 @@ class HttpConnection(asyncio.Protocol):
         self._received = bytearray()
         self._waiting: asyncio.Future[Answer] | None = None
 
+    @property
+    def is_closed(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
     async def ask(self, request: bytes) -> Answer:
         """Send it, and wait for the answer. Raises ConnectionError when the connection ends first."""
         assert self._waiting is None, "one request at a time"
