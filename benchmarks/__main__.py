@@ -18,6 +18,7 @@ from benchmarks import admission, finality, growth, mempool, network, parent, re
 from benchmarks.figures import Figure, table
 from benchmarks.options import DATA, RUNS, Options
 from benchmarks.results import read_result, result_of, this_commit, what_got_worse, write_result
+from blockchain.commands.processes import interruptible
 
 
 class Benchmark(Protocol):
@@ -95,4 +96,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        with interruptible():  # what a benchmark started ends before it does
+            sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
