@@ -19,6 +19,7 @@ from typing import Final
 from benchmarks.chains import MadeChain, Say, Shape, Stretch, made_chain, make_chain
 from benchmarks.options import DATA, Options
 from benchmarks.stores import make_stores, store_folder
+from blockchain.errors import InvalidBlock, MalformedMessage
 
 SMALL_BLOCK: Final = 3  # transfers
 
@@ -41,9 +42,12 @@ class DataSet:
         return made
 
     def make(self, data: Path, say: Say) -> None:
-        """Make what is missing of it."""
+        """Make what is missing of it. Raises SystemExit for a chain that the rules of today refuse."""
         made = make_chain(data, self.shape, say)
-        make_stores(data, made, self.stores, say)
+        try:
+            make_stores(data, made, self.stores, say)
+        except (MalformedMessage, InvalidBlock) as error:
+            raise SystemExit(f"{made.folder} was made by other rules ({error}): remove it, and make it again") from None
 
 
 def few_accounts(accounts: int = 10_000, blocks: int = 50, transfers: int = 1_000) -> DataSet:

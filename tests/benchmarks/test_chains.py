@@ -87,3 +87,12 @@ def test_data_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="make bench-data"):
         data.made(Options(data=tmp_path))
     assert data.made(Options(data=tmp_path, is_quick=True)) == data.made(Options(data=tmp_path))
+
+
+def test_a_chain_of_other_rules_is_refused_in_words(tmp_path: Path) -> None:
+    data = DataSet(SHAPE, stores=(2,), synced=(3, 4))
+    blocks = make_chain(tmp_path, SHAPE, quiet).folder / chains.BLOCKS_FILE
+    raw = blocks.read_bytes()
+    blocks.write_bytes(raw[:5] + b"\xff" + raw[6:])
+    with pytest.raises(SystemExit, match="was made by other rules"):
+        data.make(tmp_path, quiet)
