@@ -52,13 +52,13 @@ class Run:
     """What one run came to. Rates are transactions a second, seconds are those of one transaction."""
 
     rate: float
-    accepted: float
     lost: int
     behind: int
     cpu: float | None  # of a node
     client_cpu: float
     durable: tuple[float, ...]  # from POST to its answer
     final: tuple[float, ...]  # from POST to final on all
+    again: int  # transfers that were not taken at once
     is_dry: bool  # the clients had nothing left before the end
 
 
@@ -112,13 +112,13 @@ def run_of(told: Told, heights: Heights, chains: Sequence[Chain], cpu: float | N
     places = ((sent, height_of.get(one)) for sent in told.sent for one in sent.ids)
     return Run(
         rate=chains[0].count(first, last) / (ended - told.begun),
-        accepted=told.count / (told.ended - told.begun),
         lost=lost((one for sent in told.sent for one in sent.ids), chains),
         behind=heights.behind_max(),
         cpu=None if cpu is None else cpu / told.count / len(chains),
         client_cpu=told.cpu_seconds / told.count,
         durable=tuple(sent.answered - sent.begun for sent in told.sent),
         final=tuple(final[height] - sent.begun for sent, height in places if height in final),
+        again=sum(told.refused.values()),
         is_dry=told.is_dry,
     )
 
@@ -148,6 +148,7 @@ def _figures(runs: Sequence[Run], limits: Sequence[_Limit]) -> list[Figure]:
         figures.append(figure_beside("CPU a node", "us/tx", used, one_core, "one signature, one core", better="less"))
     figures += [
         figure("CPU of the clients", "us/tx", [one.client_cpu * _US for one in runs], better="less"),
+        figure("not taken at once", "transfers", [float(one.again) for one in runs], better="less"),
         figure("ran out of signed transfers", "runs", [float(sum(one.is_dry for one in runs))], better="less"),
     ]
     for name, share in _PERCENTILES:

@@ -1,7 +1,8 @@
 """An HTTP/1.1 client that costs little: requests are bytes made beforehand, one at a time on a kept connection.
 
-A client that verifies nothing, follows nothing and keeps no pool takes some 30 us a request where httpx takes 400: on
-the same two cores as the nodes, httpx would measure itself. Answers need a Content-Length, which all of ours have.
+It follows nothing and keeps no pool, and takes a twentieth of the CPU that httpx takes for the same request (measured
+side by side, one connection): on the same cores as the nodes, httpx would measure itself. Answers need a
+Content-Length, which all of ours have.
 """
 
 from __future__ import annotations
