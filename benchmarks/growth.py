@@ -12,7 +12,7 @@ from statistics import median
 from time import perf_counter
 from typing import Final, TypeVar
 
-from benchmarks.actors import spec_of, validator_key
+from benchmarks.actors import BALANCE, spec_of, validator_key
 from benchmarks.aged_node import Started
 from benchmarks.chains import MadeChain
 from benchmarks.children import ask_child
@@ -90,7 +90,7 @@ def _elections(options: Options) -> list[Figure]:
     figures = []
     for stake in STAKES:
         for validators in VALIDATORS[:1] if options.is_quick else VALIDATORS:
-            spec = spec_of(1, validators, min(stake, SUPPLY // validators))
+            spec = staked(validators, stake)
             whose = f"{validators:,} validators, stakes of {stake:,}"
             of = f"stakes of {stake:,}"
             draws = [_draw_seconds(spec) * 1e6 for _ in range(options.runs)]
@@ -102,6 +102,11 @@ def _elections(options: Options) -> list[Figure]:
                 figure(f"an election, {whose}", "ms", ends, better="less", series=election, at=validators),
             ]
     return figures
+
+
+def staked(validators: int, stake: int) -> ChainSpec:
+    """A chain of so many validators with so much stake each, or what the largest supply leaves each."""
+    return spec_of(1, validators, min(stake, (SUPPLY - BALANCE) // validators))
 
 
 def _draw_seconds(spec: ChainSpec) -> float:

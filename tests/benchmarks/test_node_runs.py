@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.actors import spec_of
 from benchmarks.aged_node import block_seconds, start
 from benchmarks.chains import MadeBlock, Shape, Stretch
 from benchmarks.data import DataSet
-from benchmarks.growth import _draw_seconds, _election_seconds
+from benchmarks.growth import _draw_seconds, _election_seconds, staked
 from benchmarks.options import Options
 from benchmarks.stages import play
 from benchmarks.stopwatch import Stopwatch, Timed
@@ -70,9 +69,10 @@ def test_aged_nodes_start_and_take_blocks(options: Options) -> None:
     assert len(block_seconds(made, made.spec(), folder, 2, 4)) == 3
 
 
-@pytest.mark.parametrize("stake", [1, 10**12])
+@pytest.mark.parametrize("stake", [1, 10**12, 10**17])
 def test_an_election_changes_the_set(stake: int) -> None:
-    spec = spec_of(1, 5, stake)
+    """The last is more than a chain can hold."""
+    spec = staked(5, stake)
     assert _draw_seconds(spec) > 0 and _election_seconds(spec) > 0
 
 
