@@ -166,12 +166,14 @@ def _curve(options: Options, carried: float) -> list[Figure]:
     for share in QUICK_SHARES if options.is_quick else SHARES:
         offered = round(share * carried)
         one = run(options.data, seconds, round(offered * seconds), offered)
-        points = {"final on all": (one.rate, "tx/s")}
-        points |= {
-            f"to final on all, {name}": (percentile(one.final, share) * _MS, "ms") for name, share in _PERCENTILES
-        }
-        for series, (value, unit) in points.items():
-            better: Better = "more" if unit == "tx/s" else "less"
-            name = f"{series}, {share:.0%} of the load"
-            figures.append(figure(name, unit, [value], better=better, series=series, at=float(offered)))
+        figures.append(_point("throughput: final on all", "tx/s", one.rate, "more", offered, share))
+        for name, part in _PERCENTILES:
+            figures.append(
+                _point(f"time to finality: {name}", "ms", percentile(one.final, part) * _MS, "less", offered, share)
+            )
     return figures
+
+
+def _point(series: str, unit: str, value: float, better: Better, offered: int, share: float) -> Figure:
+    name = f"{series.replace(':', ',')}, at {share:.0%} of the load"
+    return figure(name, unit, [value], better=better, series=series, at=float(offered))
