@@ -44,6 +44,15 @@ def decode(raw: bytes, kind: type[T], *, bytes_max: int) -> T:
     return value
 
 
+def decode_again(raw: bytes, kind: type[T]) -> T:
+    """Decode bytes that `decode` has let through before, or that `encode` made: nothing is checked a second time.
+
+    Never bytes of others: what is not canonical would pass. Some 0.3 µs less for a small struct.
+    """
+    value: T = _decoder(kind).decode(raw)
+    return value
+
+
 def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
     decoder = _DECODERS.get(kind)
     if decoder is None:

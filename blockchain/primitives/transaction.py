@@ -153,12 +153,18 @@ def prove_possession(key: SigningKey, sender: Address, nonce: int, genesis_hash:
 
 def verify_transaction(raw: bytes, genesis_hash: bytes) -> VerifiedTransaction:
     """Decode canonical bytes and check all signatures. Raises MalformedMessage or InvalidSignature."""
+    transaction = check_transaction(raw, genesis_hash)
+    return VerifiedTransaction(transaction_id(genesis_hash, raw), raw, transaction)
+
+
+def check_transaction(raw: bytes, genesis_hash: bytes) -> Transaction:
+    """The same without the id, for who has hashed it before."""
     transaction = decode_transaction(raw)
     message = tagged(_SIGN_TAG, genesis_hash, raw[:-SIGNATURE_TAIL_BYTES])
     if not verify(PublicKey(transaction.sender), message, transaction.signature):
         raise InvalidSignature("the transaction")
     _verify_possession(transaction, genesis_hash)
-    return VerifiedTransaction(transaction_id(genesis_hash, raw), raw, transaction)
+    return transaction
 
 
 def _verify_possession(transaction: Transaction, genesis_hash: bytes) -> None:
