@@ -158,7 +158,8 @@ class Sync:
             return self._engine.on_fork(fork)
         self._sources.on_served(peer, is_late=is_late, count=request.count)
         self._ranges.keep(kept)
-        asked = self._ask(behind_min=1)  # before what takes long: the next range comes and is verified meanwhile
+        takes_long = sum(len(block.transactions) for block in kept.blocks) > APPLIED_TRANSACTIONS
+        asked = self._ask(behind_min=1) if takes_long else []  # what comes next is verified meanwhile
         return [*asked, *self.advance(now)]
 
     def advance(self, now: int) -> list[Effect]:
@@ -170,7 +171,7 @@ class Sync:
                 effects.append(SetTimer(TimerKey(TimerKind.SYNC), 0))
                 break
             blocks += 1
-            transactions += kept.at(self._chain.height)[0].header.transaction_count
+            transactions += len(kept.at(self._chain.height)[0].transactions)
             effects.extend(self._take(kept, now))
         self._progress.measure(now, self._chain.head.height)
         if not self.is_syncing:
