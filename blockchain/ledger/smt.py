@@ -179,23 +179,36 @@ class SparseMerkleTree:
         level = _Level([], [], bytearray())
         coming = 0
         for index, slot_changes in self._by_slot(changes).items():
+            level.indices.append(index)
+            digest = self._lone_hash(index, slot_changes)
+            if digest:
+                level.hashes.append(digest)
+                level.kinds.append(LEAF)
+                continue
             before = self._content(index)
             content = changed(before, self._depth, slot_changes)
             leaves = leaves_in(content)
             coming += leaves - leaves_in(before)
             contents.append((index, content))
-            level.indices.append(index)
             level.hashes.append(hash_of(content, self._depth))
             level.kinds.append(min(leaves, BRANCH))
         return contents, level, coming
 
+    def _lone_hash(self, index: int, changes: list[Change]) -> bytes:
+        """The new hash of the lone leaf of a slot, where nothing happens but that: most slots. Else no bytes."""
+        if self._kinds[index] != LEAF or len(changes) > 1:
+            return b""
+        key, record = changes[0]
+        at = KEY_BYTES * (index - (1 << self._depth))
+        return record[KEY_BYTES:] if self._keys[at : at + KEY_BYTES] == key else b""
+
     def _by_slot(self, changes: Mapping[bytes, bytes | None]) -> dict[int, list[Change]]:
         """The new records of each touched slot, left to right, by its heap index."""
-        first, shift = 1 << self._depth, KEY_BITS - self._depth
+        first, shift = 1 << self._depth, 64 - self._depth
         by_slot: dict[int, list[Change]] = {}
         for key in sorted(changes):
             assert len(key) == KEY_BYTES, "a key has 32 bytes"
-            index = first + (int.from_bytes(key, "big") >> shift)
+            index = first + (int.from_bytes(key[:8], "big") >> shift)
             value = changes[key]
             record = b"" if value is None else key + leaf_hash(key, value)
             if index in by_slot:
