@@ -42,7 +42,6 @@ from blockchain.primitives.crypto import HASH_BYTES, Hash32
 from blockchain.primitives.smt_proof import (
     BRANCH_PREFIX,
     EMPTY_HASH,
-    KEY_BITS,
     KEY_BYTES,
     Query,
     StateProof,

@@ -59,7 +59,7 @@ class Submissions:
     def stop(self) -> None:
         for future in self._replies.values():
             future.cancel()
-        self._batches.shutdown(wait=False, cancel_futures=True)
+        self._batches.shutdown(cancel_futures=True)
 
     async def _ask_core(self, verified: tuple[VerifiedTransaction, ...]) -> tuple[SubmissionResult, ...]:
         self._tokens += 1

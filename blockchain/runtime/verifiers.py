@@ -30,7 +30,6 @@ from blockchain.primitives import codec
 from blockchain.runtime.verifier import Question, receive, send
 
 FAR_BYTES_MIN: Final = 32 * 1024  # under way at once, some 200 transfers: less is done sooner than told to a process
-WORKERS_MAX: Final = 64
 WORKERS_DEFAULT_MAX: Final = 4  # the core applies no more than three or four of them verify
 REST_S: Final = 10.0  # after a worker was lost or could not be started, until the next is tried
 _PROGRAM: Final = (sys.executable, "-m", "blockchain.runtime.verifier")
