@@ -104,9 +104,9 @@ def transaction_checks(genesis_hash: bytes, raws: Sequence[bytes], *, each: bool
     ]
 
 
-def ids_in(joined: bytes) -> Iterator[Hash32]:
+def ids_in(joined: bytes) -> list[Hash32]:
     """The ids of one block in `Found.ids`."""
-    return (Hash32(joined[at : at + HASH_BYTES]) for at in range(0, len(joined), HASH_BYTES))
+    return [Hash32(joined[at : at + HASH_BYTES]) for at in range(0, len(joined), HASH_BYTES)]
 
 
 def _check_blocks(asked: BlocksCheck) -> Found:

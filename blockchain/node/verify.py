@@ -60,7 +60,7 @@ from blockchain.node.stateless import (
 from blockchain.primitives import codec
 from blockchain.primitives.block import Block, VerifiedBlock, decode_block
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
-from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id, transaction_ids
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import (
     Announcement,
@@ -120,7 +120,7 @@ def verify_frame(frame: bytes, context: VerifyContext, check_all: CheckAll = che
         case ProposedBlock():
             return _verify_proposal(message, context, check_all)
         case Transactions(transactions=raws):
-            ids = [transaction_id(context.genesis_hash, raw) for raw in raws]
+            ids = transaction_ids(context.genesis_hash, raws)
             return VerifiedTransactions(_verify_transactions(raws, ids, context, check_all))
         case Blocks():
             if message.first != context.awaited:
@@ -161,7 +161,7 @@ def _verify_blocks(raws: Sequence[bytes], context: VerifyContext, check_all: Che
         for flaw in found.flaws:
             raise PeerFault(flaw.code, flaw.why)
         ids.extend(found.ids)
-    return tuple(_made(raw, *ids_in(joined)) for raw, joined in zip(raws, ids, strict=True))
+    return tuple(_made(raw, ids_in(joined)) for raw, joined in zip(raws, ids, strict=True))
 
 
 def _is_known(raw: bytes, context: VerifyContext) -> bool:
@@ -173,11 +173,11 @@ def _is_known(raw: bytes, context: VerifyContext) -> bool:
     return any(context.known(transaction_id(context.genesis_hash, each)) is not None for each in first)
 
 
-def _made(raw: bytes, block_id: Hash32, *transaction_ids: Hash32) -> VerifiedBlock:
-    """Of bytes that were checked, and the ids that were found in them."""
+def _made(raw: bytes, ids: Sequence[Hash32]) -> VerifiedBlock:
+    """Of bytes that were checked, and the ids that were found in them: the block's own, then its transactions'."""
     block = codec.decode_again(raw, Block)
-    transactions = (_made_transaction(*each) for each in zip(transaction_ids, block.transactions, strict=True))
-    return VerifiedBlock(block_id, raw, block, tuple(transactions))
+    transactions = [_made_transaction(*each) for each in zip(ids[1:], block.transactions, strict=True)]
+    return VerifiedBlock(ids[0], raw, block, tuple(transactions))
 
 
 def _made_transaction(transaction_id: Hash32, raw: bytes) -> VerifiedTransaction:

@@ -15,7 +15,7 @@ from blockchain.errors import MalformedMessage
 from blockchain.primitives import codec, merkle
 from blockchain.primitives.crypto import Hash32, tagged_hash
 from blockchain.primitives.scalars import AddressField, Count, HashField, Height, Round, TimeMs
-from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction, transaction_id
+from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction, transaction_ids
 from blockchain.primitives.vote import Certificate, Evidence, certificate_hash
 
 BLOCK_TRANSACTIONS_MAX: Final = 10_000  # no chain may ask for more; keeps the largest block near two megabytes
@@ -112,7 +112,7 @@ def check_body(block: Block, genesis_hash: bytes) -> tuple[Hash32, ...]:
     header = block.header
     if header.transaction_count != len(block.transactions) or header.evidence_count != len(block.evidence):
         raise MalformedMessage("the body holds another number of things than its header says")
-    ids = tuple(transaction_id(genesis_hash, raw) for raw in block.transactions)
+    ids = transaction_ids(genesis_hash, block.transactions)
     if header.transaction_root != transaction_root(ids):
         raise MalformedMessage("the transactions are not those of the header")
     if header.evidence_root != evidence_root(block.evidence, genesis_hash):

@@ -36,7 +36,8 @@ def decode(raw: bytes, kind: type[T], *, bytes_max: int) -> T:
     if len(raw) > bytes_max:
         raise MalformedMessage(f"{len(raw)} bytes, more than the {bytes_max} allowed")
     try:
-        value: T = _decoder(kind).decode(raw)
+        decoder = _DECODERS.get(kind) or _decoder(kind)
+        value: T = decoder.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
         raise MalformedMessage(f"not a {_name(kind)}: {_in_short(str(error))}") from None
     if _ENCODER.encode(value) != raw:
@@ -55,10 +56,8 @@ def decode_again(raw: bytes, kind: type[T]) -> T:
 
 
 def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
-    decoder = _DECODERS.get(kind)
-    if decoder is None:
-        decoder = _DECODERS[kind] = msgspec.msgpack.Decoder(kind)
-    return decoder
+    """A new one."""
+    return _DECODERS.setdefault(kind, msgspec.msgpack.Decoder(kind))
 
 
 def _in_short(words: str) -> str:

@@ -9,11 +9,11 @@ and randomness are not of this room.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final, NewType
+from typing import Final, NewType, cast
 
 # What `nacl.bindings` calls; its own `crypto_sign_open` copies the message twice, some 1.5 µs for each signature.
 from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
@@ -47,6 +47,12 @@ def tagged(tag: str, genesis_hash: bytes, message: bytes) -> bytes:
 def tagged_hash(tag: str, genesis_hash: bytes, message: bytes) -> Hash32:
     """SHA-256 of `tagged`."""
     return Hash32(sha256(tagged(tag, genesis_hash, message)).digest())
+
+
+def tagged_hashes(tag: str, genesis_hash: bytes, messages: Iterable[bytes]) -> list[Hash32]:
+    """`tagged_hash` of each, in their order; half as long where there are thousands."""
+    scope = _scope(tag, genesis_hash)
+    return cast("list[Hash32]", [sha256(scope + message).digest() for message in messages])
 
 
 @lru_cache(maxsize=_SCOPES_MAX)  # twice for each transaction: 0.2 µs less each time

@@ -6,6 +6,7 @@ only the last (docs/protocol.md §2).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ from blockchain.primitives.crypto import (
     SigningKey,
     tagged,
     tagged_hash,
+    tagged_hashes,
     verify,
 )
 from blockchain.primitives.scalars import (
@@ -138,6 +140,11 @@ def decode_transaction(raw: bytes) -> Transaction:
 def transaction_id(genesis_hash: bytes, raw: bytes) -> Hash32:
     """The id hashes everything, the signature included (protocol §2)."""
     return tagged_hash(_ID_TAG, genesis_hash, raw)
+
+
+def transaction_ids(genesis_hash: bytes, raws: Iterable[bytes]) -> tuple[Hash32, ...]:
+    """The ids of many, in their order."""
+    return tuple(tagged_hashes(_ID_TAG, genesis_hash, raws))
 
 
 def sign_transaction(unsigned: Transaction, key: SigningKey, genesis_hash: bytes) -> Transaction:

@@ -14,7 +14,7 @@ from typing import Final
 from blockchain.node.stateless import TRANSACTIONS_AT_ONCE, Flaw, transaction_checks
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_ids
 from blockchain.runtime.intake import Deliver, nothing
 from blockchain.runtime.verifiers import Verifiers
 from blockchain.seams import SubmissionResult, Token, TransactionsSubmitted
@@ -74,7 +74,7 @@ class Submissions:
 
     def _verify(self, raws: list[bytes]) -> list[VerifiedTransaction | SubmissionResult]:
         """In the thread: nothing here but the bytes, the pool's verified copies and the genesis hash."""
-        ids = [transaction_id(self._genesis_hash, raw) for raw in raws]
+        ids = transaction_ids(self._genesis_hash, raws)
         outcomes: list[VerifiedTransaction | SubmissionResult | None] = [self._pending(each) for each in ids]
         unknown = [at for at, known in enumerate(outcomes) if known is None]
         flaws = self._flaws([raws[at] for at in unknown])
