@@ -284,7 +284,7 @@ class Sync:
         first, end = next(self._ranges.gaps(height, self._tick))
         if first >= peer.height or not self._ranges.has_room(first, height):
             return Request(peer.id, height - 1, 1, self._tick) if self._must_show(peer) else None
-        count = min(self._sources.of(peer.id).count, end - first, peer.height - first)
+        count = min(self._sources.of(peer.id).count, self._ranges.fitting, end - first, peer.height - first)
         return Request(peer.id, first, count, self._tick)
 
     # ------------------------------------------------------------------------------------------------ serving

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.errors import StoreError
+from blockchain.node import ranges as ranges_module
 from blockchain.node import sync as sync_module
 from blockchain.node.messages import Blocks, GetBlocks, VerifiedBlocks, decode_frame
 from blockchain.node.ranges import HEDGE_TICKS
@@ -29,7 +30,7 @@ from blockchain.seams import (
     TimerKind,
 )
 from tests.node.one_chain import KEYS, NOW, sealed
-from tests.node.sync_bench import LENGTH, ONE, TWO, Bench, asked, kinds
+from tests.node.sync_bench import LENGTH, ONE, TWO, Bench, asked, kinds, requests
 from tests.samples import BLOCK_A, certificate_of
 
 # ------------------------------------------------------------------------------------------------ asking
@@ -84,6 +85,17 @@ def test_of_full_blocks_one_at_a_time_and_the_next_range_is_asked_for_first(monk
     assert bench.height == 1 and turn in effects
     assert turn in bench.sync.advance(bench.now) and bench.height == 2
     assert turn not in bench.sync.advance(bench.now) and bench.height == 3
+
+
+def test_a_range_is_as_long_as_a_reply_has_room_for_and_others_are_asked_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranges_module, "FITTING_FIRST", 2)
+    bench = Bench(peers=(ONE, TWO))
+    first = requests(bench.tick())
+    assert [(start, count) for _, start, count in first] == [(1, 2), (3, 2)]
+    monkeypatch.setattr(ranges_module, "REPLY_BYTES_MAX", len(bench.blocks[0].raw) * 3 // 2)
+    assert [(start, count) for _, start, count in requests(bench.answer(1, 2, peer=first[0][0]))] == [(5, 1)]
 
 
 def test_within_a_range_each_body_proves_the_block_before_it() -> None:
