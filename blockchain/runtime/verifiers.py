@@ -34,6 +34,7 @@ WORKERS_DEFAULT_MAX: Final = 4  # the core applies no more than three or four of
 REST_S: Final = 10.0  # after a worker was lost or could not be started, until the next is tried
 _PROGRAM: Final = (sys.executable, "-m", "blockchain.runtime.verifier")
 _PROJECT: Final = Path(__file__).parents[2]  # where the package is found
+_BUFFER_BYTES: Final = 256 * 1024  # an answer is read in one go: each further read may wait 5 ms for the interpreter
 _END_S: Final = 5.0  # for a process that was killed to be gone
 
 _LOG: Final = logging.getLogger("blockchain.node")
@@ -56,6 +57,7 @@ class Worker:
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             _PROGRAM,
+            bufsize=_BUFFER_BYTES,
             cwd=_PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
