@@ -88,7 +88,9 @@ class Ranges:
         self.requests: dict[PeerId, Request] = {}
         self._late: dict[PeerId, Request] = {}  # given up, and still of use should they come
         self._kept: dict[int, Kept] = {}  # by first height
-        self.fitting = FITTING_FIRST  # blocks that a reply has room for, going by the newest one: more is asked of others
+        self.fitting = (
+            FITTING_FIRST  # blocks that a reply has room for, going by the newest one: more is asked of others
+        )
 
     def awaited_from(self, peer: PeerId | None) -> int:
         """The first height of the range that this peer was asked for and has not answered; 0: none."""

@@ -29,7 +29,7 @@ from blockchain.node.stateless import Check, Found, check, check_here
 from blockchain.primitives import codec
 from blockchain.runtime.verifier import Question, receive, send
 
-FAR_BYTES_MIN: Final = 32 * 1024  # under way at once, some 200 transfers: less is done sooner than told to a process
+FAR_BYTES_MIN: Final = 32 * 1024  # at once, some 200 transfers: less is done where it is, and no process for it
 WORKERS_DEFAULT_MAX: Final = 4  # the core applies no more than three or four of them verify
 REST_S: Final = 10.0  # after a worker was lost or could not be started, until the next is tried
 _PROGRAM: Final = (sys.executable, "-m", "blockchain.runtime.verifier")
@@ -105,15 +105,18 @@ class Verifiers:
         self._own = threading.local()
         self._lock = threading.Lock()  # of what follows
         self._started: dict[int, Worker] = {}  # by process id
-        self._bytes = 0  # under way
+        self._small_bytes = 0
         self._rests_until = 0.0
         self._is_stopped = False
 
     def check_all(self, checks: Sequence[Check]) -> Iterator[Found]:
         """What is found, in the order of the checks; implements `stateless.CheckAll`. Far away where there is much."""
-        with self._under_way(sum(len(raw) for one in checks for raw in one.raws)) as total:
-            is_far = self.workers > 0 and total >= FAR_BYTES_MIN
-            yield from self._threads.map(self._ask, checks) if is_far else check_here(checks)
+        size = sum(len(raw) for one in checks for raw in one.raws)
+        if size >= FAR_BYTES_MIN:
+            yield from self._far(checks)
+            return
+        with self._small(size) as total:
+            yield from self._far(checks) if total >= FAR_BYTES_MIN else check_here(checks)
 
     @property
     def running(self) -> list[int]:
@@ -134,16 +137,22 @@ class Verifiers:
         self._started.clear()
 
     @contextmanager
-    def _under_way(self, size: int) -> Iterator[int]:
-        """Count `size` bytes as under way; gives all that are."""
+    def _small(self, size: int) -> Iterator[int]:
+        """Count so many bytes among the small amounts that are under way; gives all of these.
+
+        Not the large ones: what is little and alone, as a client's transaction, does not wait behind a sync.
+        """
         with self._lock:
-            self._bytes += size
-            total = self._bytes
+            self._small_bytes += size
+            total = self._small_bytes
         try:
             yield total
         finally:
             with self._lock:
-                self._bytes -= size
+                self._small_bytes -= size
+
+    def _far(self, checks: Sequence[Check]) -> Iterator[Found]:
+        return self._threads.map(self._ask, checks) if self.workers else check_here(checks)
 
     def _ask(self, asked: Check) -> Found:
         """In one of the threads."""

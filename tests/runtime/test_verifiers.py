@@ -79,6 +79,20 @@ def test_what_waits_elsewhere_counts_too(verifiers: Verifiers) -> None:
     assert ask(verifiers) == FOUND and verifiers.running == before
 
 
+def test_what_is_little_does_not_wait_behind_what_is_much(
+    verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PROGRAM", HANGS)
+    raws = PAID * (FAR_BYTES_MIN // len(b"".join(PAID)) + 1)
+    with ThreadPoolExecutor(1) as threads:
+        much = threads.submit(lambda: list(verifiers.check_all(transaction_checks(GENESIS_HASH, raws))))
+        while not verifiers.running:
+            assert not much.done()
+        assert ask(verifiers) == FOUND and not much.done()
+        verifiers.stop()
+        assert isinstance(much.exception(SECONDS), CancelledError)
+
+
 def test_without_workers_everything_is_done_here(eager: None) -> None:
     verifiers = Verifiers(0)
     assert ask(verifiers) == FOUND and verifiers.running == []
