@@ -48,7 +48,7 @@ class NodeConfig:
     """The settings of one node. `ip` is the listening host of both ports; port 0 means any free one.
 
     `api_ip` is that of the API where it is another one. `genesis` None is the built-in demo chain; `advertise` None
-    tells no peer where to dial this node; `look_s` None is the chain's default.
+    tells no peer where to dial this node; `look_s` None is the chain's default, `verify_workers` None this machine's.
     """
 
     ip: str = DEFAULT_IP
@@ -74,6 +74,7 @@ class NodeConfig:
     look_s: int | None = None
     sign_anew: bool = False
     admit: Path | None = None
+    verify_workers: int | None = None
 
     @property
     def api_host(self) -> str:

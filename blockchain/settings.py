@@ -31,6 +31,7 @@ _SHOWN_CHARACTERS: Final = 60  # of a wrong value in a message
 _PORT_MAX: Final = 65535
 _RATE_MAX: Final = 1_000_000  # as good as no limit
 _LOOK_MAX_S: Final = 3_600
+WORKERS_MAX: Final = 64  # more than the core could ever feed
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -60,6 +61,10 @@ def _read_rate(raw: object, where: str) -> int:
 
 def _read_look(raw: object, where: str) -> int:
     return _read_number(raw, where, 0, _LOOK_MAX_S, f"a whole number of seconds, 0 to {_LOOK_MAX_S}")
+
+
+def _read_workers(raw: object, where: str) -> int:
+    return _read_number(raw, where, 0, WORKERS_MAX, f"a whole number of processes, 0 to {WORKERS_MAX}")
 
 
 def read_port(raw: object, where: str) -> int:
@@ -198,6 +203,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         is_switch=True,
     ),
     "admit": Setting(_read_path, "file of the node ids (hex, one a line) that this node talks to", "everybody"),
+    "verify_workers": Setting(
+        _read_workers,
+        "processes that verify signatures when there are many, started then; 0: threads of the node",
+        "one a CPU, at most 4; on one CPU 0",
+    ),
 }
 
 

@@ -189,6 +189,8 @@ def test_what_peers_are_told_to_dial(tmp_path: Path, flags: dict[str, str | None
         ("checkpoint", "12:" + 63 * "a", "64 hex digits"),
         ("trust_genesis", "maybe", "true or false"),
         ("admit", "", "a path"),
+        ("verify_workers", "-1", "0 to 64"),
+        ("verify_workers", "65", "0 to 64"),
     ],
 )
 def test_a_wrong_value_is_a_line_that_names_the_setting_the_source_and_what_is_allowed(

@@ -34,6 +34,7 @@ from blockchain.runtime.service import NodeService
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.signing import Signing
 from blockchain.runtime.sqlite import SqliteStore
+from blockchain.runtime.verifiers import default_workers
 from blockchain.seams import PeerId
 
 RECORD_FILE: Final = "signing_record"
@@ -99,7 +100,8 @@ async def running_node(
         said = vouched_by(config), caution_of(config, spec)
         with blocking():  # the whole state is read
             make_p2p = partial(open_p2p, config, spec, key, admitted)
-            node = NodeService(spec, store, signers, make_p2p, PeerId(key.public_key), *said)
+            workers = default_workers() if config.verify_workers is None else config.verify_workers
+            node = NodeService(spec, store, signers, make_p2p, PeerId(key.public_key), *said, verify_workers=workers)
         p2p = node.p2p
         await p2p.start()
         stack.push_async_callback(p2p.stop)

@@ -42,7 +42,6 @@ from blockchain.primitives.crypto import HASH_BYTES, Hash32
 from blockchain.primitives.smt_proof import (
     BRANCH_PREFIX,
     EMPTY_HASH,
-    KEY_BITS,
     KEY_BYTES,
     Query,
     StateProof,
@@ -177,32 +176,46 @@ class SparseMerkleTree:
         """The new contents of the touched slots, the bottom level that they make, and how many leaves come."""
         contents: list[tuple[int, Content]] = []
         level = _Level([], [], bytearray())
-        coming = 0
-        for index, slot_changes in self._by_slot(changes).items():
-            before = self._content(index)
-            content = changed(before, self._depth, slot_changes)
-            leaves = leaves_in(content)
-            coming += leaves - leaves_in(before)
-            contents.append((index, content))
+        coming = at = 0
+        indices, new = self._placed(changes)
+        while at < len(new):
+            index, end = indices[at], at + 1
+            while indices[end] == index:
+                end += 1
             level.indices.append(index)
-            level.hashes.append(hash_of(content, self._depth))
-            level.kinds.append(min(leaves, BRANCH))
+            digest = self._lone_hash(index, *new[at]) if end == at + 1 else b""
+            if digest:
+                level.hashes.append(digest)
+                level.kinds.append(LEAF)
+            else:
+                before = self._content(index)
+                content = changed(before, self._depth, new[at:end])
+                contents.append((index, content))
+                leaves = leaves_in(content)
+                coming += leaves - leaves_in(before)
+                level.hashes.append(hash_of(content, self._depth))
+                level.kinds.append(min(leaves, BRANCH))
+            at = end
         return contents, level, coming
 
-    def _by_slot(self, changes: Mapping[bytes, bytes | None]) -> dict[int, list[Change]]:
-        """The new records of each touched slot, left to right, by its heap index."""
-        first, shift = 1 << self._depth, KEY_BITS - self._depth
-        by_slot: dict[int, list[Change]] = {}
-        for key in sorted(changes):
-            assert len(key) == KEY_BYTES, "a key has 32 bytes"
-            index = first + (int.from_bytes(key, "big") >> shift)
-            value = changes[key]
-            record = b"" if value is None else key + leaf_hash(key, value)
-            if index in by_slot:
-                by_slot[index].append((key, record))
-            else:
-                by_slot[index] = [(key, record)]
-        return by_slot
+    def _lone_hash(self, index: int, key: bytes, record: bytes) -> bytes:
+        """The new hash of the lone leaf of a slot, where nothing happens but that: most changes. Else no bytes."""
+        at = KEY_BYTES * (index - (1 << self._depth))
+        is_same = self._kinds[index] == LEAF and self._keys[at : at + KEY_BYTES] == key
+        return record[KEY_BYTES:] if is_same else b""
+
+    def _placed(self, changes: Mapping[bytes, bytes | None]) -> tuple[list[int], list[Change]]:
+        """The new records, left to right, and the heap indices of their slots, behind which stands one of no slot."""
+        first, shift = 1 << self._depth, 64 - self._depth
+        keys = sorted(changes)
+        assert all(len(key) == KEY_BYTES for key in keys), "a key has 32 bytes"
+        indices = [first + (int.from_bytes(key[:8], "big") >> shift) for key in keys]
+        values = [changes[key] for key in keys]
+        new = [
+            (key, b"" if value is None else key + leaf_hash(key, value))
+            for key, value in zip(keys, values, strict=True)
+        ]
+        return [*indices, 0], new
 
     def _level_above(self, indices: list[int], hashes: list[bytes], kinds: bytearray) -> _Level:
         """The parents of the touched nodes of a level."""

@@ -36,6 +36,11 @@ Change: TypeAlias = tuple[bytes, bytes]  # a key, and its new record, or no byte
 
 def changed(content: Content, depth: int, changes: Sequence[Change]) -> Content:
     """What a slot at `depth` holds after `changes`, which are in key order, each key once."""
+    if len(changes) == 1 and not isinstance(content, Branch):
+        key, record = changes[0]
+        at = content.find(key)
+        if record and at >= 0 and at % RECORD_BYTES == 0:  # another value of a key that is there: most changes
+            return content[:at] + record + content[at + RECORD_BYTES :]
     for done, (key, record) in enumerate(changes):
         if isinstance(content, Branch) or len(content) == RECORD_BYTES * BUCKET_LEAVES_MAX:
             return packed(_updated(node_of(content, depth), depth, changes[done:]))

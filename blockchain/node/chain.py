@@ -368,7 +368,7 @@ class Chain:
         self.is_wait_over = False
         self.is_heartbeat_due = False
         decided = Stage("final", now, header.height, certificate.round)
-        told = [self.pool.story(transaction_id) for transaction_id in ids]
+        told = [self.pool.story(transaction_id) for transaction_id in ids] if len(self.pool) else []
         ended = self.pool.on_block(self.state(), self.height, block.transactions, trial.settlement, now)
         final = FinalBlock(header.height, block.id, block.raw, codec.encode(certificate), ids)
         batch = Batch(

@@ -352,8 +352,11 @@ class Mempool:
         """Others of the senders of these, whose nonces are used now."""
         gone = []
         for sender in dict.fromkeys(verified.transaction.sender for verified in included):
+            queue = self._queues.get(sender)
+            if queue is None:
+                continue
             final = self._ledger.next_nonce(self._state, sender)
-            for entry in [entry for nonce, entry in self._queues.get(sender, {}).items() if nonce < final]:
+            for entry in [entry for nonce, entry in queue.items() if nonce < final]:
                 why = f"another transaction of its sender took nonce {entry.nonce}"
                 gone.append(ended(entry, "nonce_used", why, now))
                 self._remove(entry)

@@ -18,7 +18,8 @@ from blockchain.primitives.vote import Certificate
 from blockchain.seams import PeerId
 
 REPLY_BYTES_MAX: Final = 2 * 1024 * 1024  # a range is cut where it would grow larger, after one block at least
-SOURCES_MAX: Final = 4  # peers that are asked at the same time: two keep the verifying thread busy, two may be slow
+FITTING_FIRST: Final = 16  # blocks asked for while nothing is known of their size: of full ones they fill a reply
+SOURCES_MAX: Final = 4  # peers that are asked at the same time: two keep who verifies busy, two may be slow
 AHEAD_MAX: Final = 16 * BLOCKS_MAX  # heights beyond the head that are asked for
 KEPT_BYTES_MAX: Final = 12 * 1024 * 1024  # of answers kept or under way; decoded they take about ten times that
 HEDGE_TICKS: Final = 2  # after which the range that all others wait for is asked of a second peer too
@@ -87,6 +88,9 @@ class Ranges:
         self.requests: dict[PeerId, Request] = {}
         self._late: dict[PeerId, Request] = {}  # given up, and still of use should they come
         self._kept: dict[int, Kept] = {}  # by first height
+        self.fitting = (
+            FITTING_FIRST  # blocks that a reply has room for, going by the newest one: more is asked of others
+        )
 
     def awaited_from(self, peer: PeerId | None) -> int:
         """The first height of the range that this peer was asked for and has not answered; 0: none."""
@@ -127,6 +131,7 @@ class Ranges:
 
     def keep(self, kept: Kept) -> None:
         """Of two answers that begin at one height the longer one is kept."""
+        self.fitting = min(max(REPLY_BYTES_MAX * len(kept.blocks) // kept.size, 1), BLOCKS_MAX)
         known = self._kept.get(kept.first)
         if known is None or known.end < kept.end:
             self._kept[kept.first] = kept

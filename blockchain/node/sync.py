@@ -45,6 +45,7 @@ from blockchain.seams.faults import BAN_POINTS, points_of
 
 ANSWER_TICKS: Final = 5  # status ticks that a peer has to answer
 APPLIED_AT_ONCE: Final = 16  # blocks; then other inputs have their turn
+APPLIED_TRANSACTIONS: Final = 500  # the same, for blocks that are full: some 20 ms of work, and a write
 
 
 class Sync:
@@ -157,24 +158,31 @@ class Sync:
             return self._engine.on_fork(fork)
         self._sources.on_served(peer, is_late=is_late, count=request.count)
         self._ranges.keep(kept)
-        return self.advance(now)
+        takes_long = sum(len(block.transactions) for block in kept.blocks) > APPLIED_TRANSACTIONS
+        asked = self._ask(behind_min=1) if takes_long else []  # what comes next is verified meanwhile
+        return [*asked, *self.advance(now)]
 
     def advance(self, now: int) -> list[Effect]:
         """Take over blocks that are kept, some at a time; the caller tells the engine when the head has moved."""
         effects: list[Effect] = []
-        for _ in range(APPLIED_AT_ONCE):
-            kept = None if self._is_stopped else self._ranges.next(self._chain.height)
-            if kept is None:
+        blocks = transactions = 0
+        while (kept := self._next()) is not None:
+            if blocks == APPLIED_AT_ONCE or transactions >= APPLIED_TRANSACTIONS:
+                effects.append(SetTimer(TimerKey(TimerKind.SYNC), 0))
                 break
+            blocks += 1
+            transactions += len(kept.at(self._chain.height)[0].transactions)
             effects.extend(self._take(kept, now))
-        else:
-            effects.append(SetTimer(TimerKey(TimerKind.SYNC), 0))
         self._progress.measure(now, self._chain.head.height)
         if not self.is_syncing:
             effects.extend(self._tell_progress())
         return [*effects, *self._ask(behind_min=1)]
 
     # ------------------------------------------------------------------------------------------------ taking over
+
+    def _next(self) -> Kept | None:
+        """A range that holds the next block, where there is one."""
+        return None if self._is_stopped else self._ranges.next(self._chain.height)
 
     def _take(self, kept: Kept, now: int) -> list[Effect]:
         """The next block. If it is not proved the peer that served it is to blame; if it is, nobody but the signers."""
@@ -276,7 +284,7 @@ class Sync:
         first, end = next(self._ranges.gaps(height, self._tick))
         if first >= peer.height or not self._ranges.has_room(first, height):
             return Request(peer.id, height - 1, 1, self._tick) if self._must_show(peer) else None
-        count = min(self._sources.of(peer.id).count, end - first, peer.height - first)
+        count = min(self._sources.of(peer.id).count, self._ranges.fitting, end - first, peer.height - first)
         return Request(peer.id, first, count, self._tick)
 
     # ------------------------------------------------------------------------------------------------ serving

@@ -3,17 +3,22 @@
 Pure, so that the runtime may call it in threads and the simulator inline. A peer answers for what it must check before
 it passes a message on (docs/protocol.md §8.6): encoding, limits, signatures, membership. Whatever is wrong there is a
 `PeerFault`; what merely belongs to another height is `Nothing`.
+
+Three stages. The envelope, the limits and what the context knows come first, and are cheap. What can be checked of
+blocks and transactions by their bytes alone (`stateless.py`) is nearly all of the work: `check_all` does it, here or in
+other processes. Then the verified values are made of the bytes and of the ids that were found: nothing is hashed twice,
+and decoded the second time without a check.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import assert_never
 
 from msgspec import Struct
 
 from blockchain.consensus.evidence import accused, author_of, contradicts, is_well_formed, messages_of
-from blockchain.errors import InvalidSignature, MalformedMessage, PeerFault
+from blockchain.errors import MalformedMessage, PeerFault
 from blockchain.node.messages import (
     Accuse,
     Announce,
@@ -44,9 +49,18 @@ from blockchain.node.messages import (
     decode_frame,
 )
 from blockchain.node.peers import LABORIOUS, UNBOUNDED, UNSIGNED_COST
-from blockchain.primitives.block import VerifiedBlock, block_id, check_body, decode_block
+from blockchain.node.stateless import (
+    CheckAll,
+    block_checks,
+    check_here,
+    checked_block,
+    ids_in,
+    transaction_checks,
+)
+from blockchain.primitives import codec
+from blockchain.primitives.block import Block, VerifiedBlock, decode_block
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
-from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id, transaction_ids
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import (
     Announcement,
@@ -86,8 +100,8 @@ class VerifyContext(Struct, frozen=True):
     owed: Callable[[type[Message]], int] = lambda _: UNBOUNDED
 
 
-def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
-    """Decode a frame and check it. Raises PeerFault."""
+def verify_frame(frame: bytes, context: VerifyContext, check_all: CheckAll = check_here) -> Verified:
+    """Decode a frame and check it. Raises PeerFault, the same whoever does the checks."""
     try:
         envelope = decode_frame(frame)
     except MalformedMessage as error:
@@ -104,13 +118,14 @@ def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
         case Votes():
             return _verify_votes(message, context)
         case ProposedBlock():
-            return _verify_proposal(message, context)
-        case Transactions():
-            return VerifiedTransactions(tuple(_verify_one(raw, context) for raw in message.transactions))
+            return _verify_proposal(message, context, check_all)
+        case Transactions(transactions=raws):
+            ids = transaction_ids(context.genesis_hash, raws)
+            return VerifiedTransactions(_verify_transactions(raws, ids, context, check_all))
         case Blocks():
             if message.first != context.awaited:
                 return Nothing(Blocks)  # they come too late
-            blocks = tuple(verify_block(raw, context) for raw in message.blocks)
+            blocks = _verify_blocks(message.blocks, context, check_all)
             return VerifiedBlocks(message.first, blocks, message.certificate)
         case Announce():
             return _verify_announcement(message, context)
@@ -124,25 +139,64 @@ def verify_frame(frame: bytes, context: VerifyContext) -> Verified:
             assert_never(message)
 
 
-def verify_block(raw: bytes, context: VerifyContext) -> VerifiedBlock:
-    """Decode a block, match body and header, check its transactions' signatures. Raises PeerFault."""
+# ------------------------------------------------------------------------------------------------ blocks
+
+
+def verify_block(raw: bytes, context: VerifyContext, check_all: CheckAll = check_here) -> VerifiedBlock:
+    """Decode a block, match body and header, check the signatures that are not known to be good. Raises PeerFault."""
     try:
-        block = decode_block(raw)
-        check_body(block, context.genesis_hash)
+        found = checked_block(raw, context.genesis_hash)
     except MalformedMessage as error:
         raise PeerFault("malformed", str(error)) from None
-    transactions = tuple(_verify_one(transaction, context) for transaction in block.transactions)
-    return VerifiedBlock(block_id(block.header, context.genesis_hash), raw, block, transactions)
+    transactions = _verify_transactions(found.block.transactions, found.transaction_ids, context, check_all)
+    return VerifiedBlock(found.id, raw, found.block, transactions)
 
 
-def _verify_one(raw: bytes, context: VerifyContext) -> VerifiedTransaction:
-    known = context.known(transaction_id(context.genesis_hash, raw))
-    if known is not None:
-        return known
+def _verify_blocks(raws: Sequence[bytes], context: VerifyContext, check_all: CheckAll) -> tuple[VerifiedBlock, ...]:
+    """Blocks that this node has missed have new transactions: they are checked whole, wherever that is done."""
+    if raws and _is_known(raws[0], context):
+        return tuple(verify_block(raw, context, check_all) for raw in raws)
+    ids: list[bytes] = []
+    for found in check_all(block_checks(context.genesis_hash, raws)):
+        for flaw in found.flaws:
+            raise PeerFault(flaw.code, flaw.why)
+        ids.extend(found.ids)
+    return tuple(_made(raw, ids_in(joined)) for raw, joined in zip(raws, ids, strict=True))
+
+
+def _is_known(raw: bytes, context: VerifyContext) -> bool:
+    """Whether this node has the first transaction of a block, and so most of those that follow."""
     try:
-        return verify_transaction(raw, context.genesis_hash)
-    except (MalformedMessage, InvalidSignature) as error:
-        raise PeerFault("bad_transaction", str(error)) from None
+        first = decode_block(raw).transactions[:1]
+    except MalformedMessage:
+        return False  # whoever checks it says so
+    return any(context.known(transaction_id(context.genesis_hash, each)) is not None for each in first)
+
+
+def _made(raw: bytes, ids: Sequence[Hash32]) -> VerifiedBlock:
+    """Of bytes that were checked, and the ids that were found in them: the block's own, then its transactions'."""
+    block = codec.decode_again(raw, Block)
+    transactions = [_made_transaction(*each) for each in zip(ids[1:], block.transactions, strict=True)]
+    return VerifiedBlock(ids[0], raw, block, tuple(transactions))
+
+
+def _made_transaction(transaction_id: Hash32, raw: bytes) -> VerifiedTransaction:
+    return VerifiedTransaction(transaction_id, raw, codec.decode_again(raw, Transaction))
+
+
+def _verify_transactions(
+    raws: Sequence[bytes], ids: Iterable[Hash32], context: VerifyContext, check_all: CheckAll
+) -> tuple[VerifiedTransaction, ...]:
+    """Those that were verified before as they are, the others checked."""
+    held = [(each, context.known(each)) for each in ids]
+    unknown = [raw for raw, (_, known) in zip(raws, held, strict=True) if known is None]
+    for found in check_all(transaction_checks(context.genesis_hash, unknown)):
+        for flaw in found.flaws:
+            raise PeerFault("bad_transaction", flaw.why)
+    return tuple(known or _made_transaction(each, raw) for raw, (each, known) in zip(raws, held, strict=True))
+
+
+# ------------------------------------------------------------------------------------------------ votes and the rest
 
 
 def _verify_votes(message: Votes, context: VerifyContext) -> Verified:
@@ -159,7 +213,7 @@ def _verify_votes(message: Votes, context: VerifyContext) -> Verified:
     return VerifiedVotes(tuple(votes), tuple(held)) if votes or held else Nothing(Votes, len(message.votes))
 
 
-def _verify_proposal(message: ProposedBlock, context: VerifyContext) -> Verified:
+def _verify_proposal(message: ProposedBlock, context: VerifyContext, check_all: CheckAll) -> Verified:
     """The block comes last: it can cost a second, and only one of each drawn forger is worth that."""
     proposal = message.proposal
     if proposal.height != context.height or proposal.round > context.round_max:
@@ -171,7 +225,7 @@ def _verify_proposal(message: ProposedBlock, context: VerifyContext) -> Verified
     if known is not None:
         evidence = ConflictingProposals(known, proposal)
         return VerifiedEvidence(evidence) if contradicts(evidence) else Nothing(ProposedBlock)
-    block = verify_block(message.block, context)
+    block = verify_block(message.block, context, check_all)
     if block.id != proposal.block_id:
         raise PeerFault("wrong_block", "a proposal with another block than it names")
     return VerifiedProposal(proposal, block)

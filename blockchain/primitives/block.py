@@ -15,7 +15,7 @@ from blockchain.errors import MalformedMessage
 from blockchain.primitives import codec, merkle
 from blockchain.primitives.crypto import Hash32, tagged_hash
 from blockchain.primitives.scalars import AddressField, Count, HashField, Height, Round, TimeMs
-from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction, transaction_id
+from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction, transaction_ids
 from blockchain.primitives.vote import Certificate, Evidence, certificate_hash
 
 BLOCK_TRANSACTIONS_MAX: Final = 10_000  # no chain may ask for more; keeps the largest block near two megabytes
@@ -104,14 +104,19 @@ def evidence_root(evidence: Sequence[Evidence], genesis_hash: bytes) -> Hash32:
     return merkle.root([tagged_hash(_EVIDENCE_TAG, genesis_hash, codec.encode(item)) for item in evidence])
 
 
-def check_body(block: Block, genesis_hash: bytes) -> None:
-    """The body is the one that the header commits to, or raises MalformedMessage (protocol §4.2)."""
+def check_body(block: Block, genesis_hash: bytes) -> tuple[Hash32, ...]:
+    """The body is the one that the header commits to, or raises MalformedMessage (protocol §4.2).
+
+    Returns the ids of its transactions, which the header's root is over.
+    """
     header = block.header
     if header.transaction_count != len(block.transactions) or header.evidence_count != len(block.evidence):
         raise MalformedMessage("the body holds another number of things than its header says")
-    if header.transaction_root != transaction_root([transaction_id(genesis_hash, t) for t in block.transactions]):
+    ids = transaction_ids(genesis_hash, block.transactions)
+    if header.transaction_root != transaction_root(ids):
         raise MalformedMessage("the transactions are not those of the header")
     if header.evidence_root != evidence_root(block.evidence, genesis_hash):
         raise MalformedMessage("the evidence is not that of the header")
     if header.parent_certificate_hash != certificate_hash(block.parent_certificate, genesis_hash):
         raise MalformedMessage("the parent's certificate is not that of the header")
+    return ids

@@ -9,19 +9,19 @@ and randomness are not of this room.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final, NewType
+from typing import Final, NewType, cast
 
+# What `nacl.bindings` calls; its own `crypto_sign_open` copies the message twice, some 1.5 µs for each signature.
+from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
 from nacl.bindings import (
     crypto_core_ed25519_is_valid_point,
     crypto_sign,
-    crypto_sign_open,
     crypto_sign_seed_keypair,
 )
-from nacl.exceptions import BadSignatureError
 
 from blockchain.errors import InvalidKey, UnsafeLibrary
 
@@ -35,6 +35,7 @@ SEED_BYTES: Final = 32
 PUBLIC_KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 TAG_BYTES_MAX: Final = 31  # tags are short words
+_NOWHERE: Final = ffi.NULL  # where the message and its length are not wanted
 _SCOPES_MAX: Final = 256  # a few dozen tags for each of a node's chains
 
 
@@ -46,6 +47,12 @@ def tagged(tag: str, genesis_hash: bytes, message: bytes) -> bytes:
 def tagged_hash(tag: str, genesis_hash: bytes, message: bytes) -> Hash32:
     """SHA-256 of `tagged`."""
     return Hash32(sha256(tagged(tag, genesis_hash, message)).digest())
+
+
+def tagged_hashes(tag: str, genesis_hash: bytes, messages: Iterable[bytes]) -> list[Hash32]:
+    """`tagged_hash` of each, in their order; half as long where there are thousands."""
+    scope = _scope(tag, genesis_hash)
+    return cast("list[Hash32]", [sha256(scope + message).digest() for message in messages])
 
 
 @lru_cache(maxsize=_SCOPES_MAX)  # twice for each transaction: 0.2 µs less each time
@@ -65,11 +72,9 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False  # the binding looks at neither: it accepts a key of 31 bytes and reads the one behind it
-    try:
-        crypto_sign_open(signature + message, public_key)
-    except BadSignatureError:
-        return False
-    return True
+    signed = signature + message
+    answer: int = lib.crypto_sign_open(_NOWHERE, _NOWHERE, signed, len(signed), public_key)  # without the interpreter
+    return answer == 0
 
 
 @dataclass(frozen=True, slots=True)

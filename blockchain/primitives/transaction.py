@@ -6,6 +6,7 @@ only the last (docs/protocol.md §2).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ from blockchain.primitives.crypto import (
     SigningKey,
     tagged,
     tagged_hash,
+    tagged_hashes,
     verify,
 )
 from blockchain.primitives.scalars import (
@@ -140,6 +142,11 @@ def transaction_id(genesis_hash: bytes, raw: bytes) -> Hash32:
     return tagged_hash(_ID_TAG, genesis_hash, raw)
 
 
+def transaction_ids(genesis_hash: bytes, raws: Iterable[bytes]) -> tuple[Hash32, ...]:
+    """The ids of many, in their order."""
+    return tuple(tagged_hashes(_ID_TAG, genesis_hash, raws))
+
+
 def sign_transaction(unsigned: Transaction, key: SigningKey, genesis_hash: bytes) -> Transaction:
     """The same transaction with `key`'s signature for this chain."""
     message = tagged(_SIGN_TAG, genesis_hash, codec.encode(unsigned)[:-SIGNATURE_TAIL_BYTES])
@@ -153,12 +160,18 @@ def prove_possession(key: SigningKey, sender: Address, nonce: int, genesis_hash:
 
 def verify_transaction(raw: bytes, genesis_hash: bytes) -> VerifiedTransaction:
     """Decode canonical bytes and check all signatures. Raises MalformedMessage or InvalidSignature."""
+    transaction = check_transaction(raw, genesis_hash)
+    return VerifiedTransaction(transaction_id(genesis_hash, raw), raw, transaction)
+
+
+def check_transaction(raw: bytes, genesis_hash: bytes) -> Transaction:
+    """The same without the id, for who has hashed it before."""
     transaction = decode_transaction(raw)
     message = tagged(_SIGN_TAG, genesis_hash, raw[:-SIGNATURE_TAIL_BYTES])
     if not verify(PublicKey(transaction.sender), message, transaction.signature):
         raise InvalidSignature("the transaction")
     _verify_possession(transaction, genesis_hash)
-    return VerifiedTransaction(transaction_id(genesis_hash, raw), raw, transaction)
+    return transaction
 
 
 def _verify_possession(transaction: Transaction, genesis_hash: bytes) -> None:

@@ -3,9 +3,8 @@
 Each connected peer has a lane: a short queue and a task. A lane verifies one frame after the other, so that the order
 of a peer's messages is kept, and lanes run side by side: a vote does not wait behind another peer's block, nor do a
 dozen that share a frame. Small frames are verified where they are, since a thread would take longer to be told; large
-ones in a thread, one after the other, where no peer has more than one at a time: hundreds of votes that share a frame
-wait there for a block that came before. Whoever fills its lane is read no further until there is room; nobody else
-feels it.
+ones in a few threads, where no peer has more than one at a time, and what is laborious of them in processes
+(`verifiers.py`). Whoever fills its lane is read no further until there is room; nobody else feels it.
 
 Bounded are the frames and the verified messages of one peer, and the bytes of all large frames together
 (docs/protocol.md §8.1).
@@ -23,6 +22,7 @@ from typing import Final, assert_never
 from blockchain.errors import PeerFault
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import Verified
+from blockchain.node.stateless import CheckAll, check_here
 from blockchain.node.verify import VerifyContext, verify_frame
 from blockchain.runtime.peer_events import (
     DialAnswered,
@@ -87,8 +87,8 @@ class _Lane:
 class Intake:
     """Takes peer events (as P2P's `events`) and delivers inputs, while `run` runs; before, whoever brings one waits.
 
-    `context` is the core's, taken afresh for each frame; `large` is where large frames are verified; `on_dial` is told
-    what became of dials.
+    `context` is the core's, taken afresh for each frame; `large` is where large frames are verified, and `check_all`
+    does what needs nothing but their bytes; `on_dial` is told what became of dials.
     """
 
     def __init__(
@@ -97,11 +97,13 @@ class Intake:
         deliver: Deliver,
         large: Executor,
         on_dial: Callable[[DialAnswered | DialFailed], None],
+        check_all: CheckAll = check_here,
     ) -> None:
         self._context = context
         self._deliver = deliver
         self._large = large
         self._on_dial = on_dial
+        self._check_all = check_all
         self._lanes: dict[PeerId, _Lane] = {}  # as many as there are connections
         self._room = Room(LARGE_BYTES_MAX)
         self._begun = asyncio.Event()
@@ -205,7 +207,7 @@ class Intake:
         context = self._context(peer)
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._large, lambda: verify_frame(frame, context))
+            return await loop.run_in_executor(self._large, lambda: verify_frame(frame, context, self._check_all))
         finally:
             self._room.leave(len(frame))
 

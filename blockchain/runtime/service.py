@@ -25,6 +25,7 @@ from blockchain.node.core import Core
 from blockchain.node.dry_run import dry_run_of
 from blockchain.node.inputs import Input
 from blockchain.node.lookout import CAREFUL, Caution
+from blockchain.node.ranges import SOURCES_MAX
 from blockchain.node.reach import source_of
 from blockchain.node.record import Missed, RecordFacts, reasons_of
 from blockchain.node.seen import WhyFacts
@@ -55,6 +56,7 @@ from blockchain.runtime.signing import Signing, answer_of
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.submissions import Submissions
 from blockchain.runtime.told_addresses import ToldAddresses
+from blockchain.runtime.verifiers import Verifiers
 from blockchain.runtime.waiters import Waiters
 from blockchain.seams import (
     Broadcast,
@@ -81,6 +83,7 @@ from blockchain.seams import (
 )
 
 INBOX_MAX: Final = 1_000  # inputs that wait for the core; whoever brings more waits
+FRAMES_AT_ONCE: Final = SOURCES_MAX + 2  # large ones that workers verify; while all sources send blocks, others' go on
 
 T = TypeVar("T")
 Waiting = tuple[Input, Call, Call]  # what to call before it is handled, and after
@@ -100,6 +103,7 @@ class NodeService:
         node_id: PeerId,
         vouched: Vouched = UNVOUCHED,
         caution: Caution = CAREFUL,
+        verify_workers: int = 0,
     ) -> None:
         self._node_id = node_id
         self._store = store
@@ -109,11 +113,13 @@ class NodeService:
         self._inbox: asyncio.Queue[Waiting | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
-        self._submissions = Submissions(spec.hash, self._core.chain.pool.get, self._deliver)
+        self._verifiers = Verifiers(verify_workers)
+        self._submissions = Submissions(spec.hash, self._core.chain.pool.get, self._deliver, self._verifiers)
         self._waiters = Waiters()
         self._disk = ThreadPoolExecutor(1, "disk")
-        self._verifier = ThreadPoolExecutor(1, "verify")
-        self._intake = Intake(self._core.context, self._deliver, self._verifier, self._on_dial)
+        self._frames = ThreadPoolExecutor(FRAMES_AT_ONCE if verify_workers else 1, "verify")
+        check_all = self._verifiers.check_all
+        self._intake = Intake(self._core.context, self._deliver, self._frames, self._on_dial, check_all)
         self.p2p = make_p2p(self._intake)
         self._told = ToldAddresses(self.p2p)
         self._seldom = Seldom()
@@ -151,7 +157,8 @@ class NodeService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._submissions.stop()
         self._disk.shutdown()
-        self._verifier.shutdown(cancel_futures=True)
+        self._verifiers.stop()
+        self._frames.shutdown(cancel_futures=True)
 
     # ------------------------------------------------------------------------------------------------ the one writer
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
-from blockchain.errors import InvalidSignature, MalformedMessage
+from blockchain.node.stateless import TRANSACTIONS_AT_ONCE, Flaw, transaction_checks
+from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.transaction import VerifiedTransaction, transaction_id, verify_transaction
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_ids
 from blockchain.runtime.intake import Deliver, nothing
+from blockchain.runtime.verifiers import Verifiers
 from blockchain.seams import SubmissionResult, Token, TransactionsSubmitted
+
+BATCHES_AT_ONCE: Final = 4  # that workers verify: enough for two of them, and no queue in which peers' blocks wait
 
 
 class Submissions:
@@ -24,19 +29,24 @@ class Submissions:
     """
 
     def __init__(
-        self, genesis_hash: Hash32, pending: Callable[[Hash32], VerifiedTransaction | None], deliver: Deliver
+        self,
+        genesis_hash: Hash32,
+        pending: Callable[[Hash32], VerifiedTransaction | None],
+        deliver: Deliver,
+        verifiers: Verifiers,
     ) -> None:
         self._genesis_hash = genesis_hash
         self._pending = pending
         self._deliver = deliver
         self._replies: dict[Token, asyncio.Future[tuple[SubmissionResult, ...]]] = {}
         self._tokens = 0
-        self._verifier = ThreadPoolExecutor(1, "clients")
+        self._verifiers = verifiers
+        self._batches = ThreadPoolExecutor(BATCHES_AT_ONCE if verifiers.workers else 1, "clients")
 
     async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
         """Verify and hand in; returns once those that were accepted are durable. Cancelled when the node ends."""
         loop = asyncio.get_running_loop()
-        outcomes = await loop.run_in_executor(self._verifier, lambda: [self._verify(raw) for raw in raws])
+        outcomes = await loop.run_in_executor(self._batches, lambda: self._verify(raws))
         verified = tuple(outcome for outcome in outcomes if isinstance(outcome, VerifiedTransaction))
         results = iter(await self._ask_core(verified) if verified else ())
         return [next(results) if isinstance(outcome, VerifiedTransaction) else outcome for outcome in outcomes]
@@ -49,7 +59,7 @@ class Submissions:
     def stop(self) -> None:
         for future in self._replies.values():
             future.cancel()
-        self._verifier.shutdown(cancel_futures=True)
+        self._batches.shutdown(cancel_futures=True)
 
     async def _ask_core(self, verified: tuple[VerifiedTransaction, ...]) -> tuple[SubmissionResult, ...]:
         self._tokens += 1
@@ -62,12 +72,26 @@ class Submissions:
         finally:
             self._replies.pop(token, None)
 
-    def _verify(self, raw: bytes) -> VerifiedTransaction | SubmissionResult:
+    def _verify(self, raws: list[bytes]) -> list[VerifiedTransaction | SubmissionResult]:
         """In the thread: nothing here but the bytes, the pool's verified copies and the genesis hash."""
-        known = self._pending(transaction_id(self._genesis_hash, raw))
-        if known is not None:
-            return known
-        try:
-            return verify_transaction(raw, self._genesis_hash)
-        except (MalformedMessage, InvalidSignature) as error:
-            return SubmissionResult(transaction_id(self._genesis_hash, raw), error.code, str(error))
+        ids = transaction_ids(self._genesis_hash, raws)
+        outcomes: list[VerifiedTransaction | SubmissionResult | None] = [self._pending(each) for each in ids]
+        unknown = [at for at, known in enumerate(outcomes) if known is None]
+        flaws = self._flaws([raws[at] for at in unknown])
+        for number, at in enumerate(unknown):
+            flaw = flaws.get(number)
+            if flaw is None:
+                transaction = codec.decode_again(raws[at], Transaction)
+                outcomes[at] = VerifiedTransaction(ids[at], raws[at], transaction)
+            else:
+                outcomes[at] = SubmissionResult(ids[at], flaw.code, flaw.why)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _flaws(self, raws: list[bytes]) -> dict[int, Flaw]:
+        """What is wrong, by position."""
+        checks = transaction_checks(self._genesis_hash, raws, each=True)
+        return {
+            number * TRANSACTIONS_AT_ONCE + flaw.at: flaw
+            for number, found in enumerate(self._verifiers.check_all(checks))
+            for flaw in found.flaws
+        }

@@ -199,8 +199,7 @@ MUTANTS: Final = (
         (
             Change(
                 _BLOCK,
-                "if header.transaction_root != transaction_root([transaction_id(genesis_hash, t) "
-                "for t in block.transactions]):",
+                "if header.transaction_root != transaction_root(ids):",
                 "if not header.transaction_root:",
             ),
         ),

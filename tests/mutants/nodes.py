@@ -8,6 +8,7 @@ from tests.mutants.planted import Change, Mutant
 
 _CHAIN: Final = "blockchain/node/chain.py"
 _VERIFY: Final = "blockchain/node/verify.py"
+_STATELESS: Final = "blockchain/node/stateless.py"
 _RULES: Final = "blockchain/node/evidence_rules.py"
 _AGE: Final = "blockchain/node/evidence_age.py"
 _SYNC: Final = "blockchain/node/sync.py"
@@ -245,7 +246,26 @@ MUTANTS: Final = (
         "body_of_a_block_not_compared_with_its_header",
         "a relay swaps transactions in a block, and it has the same id",
         "tests/node/test_verify.py::test_a_bad_block_is_its_peers_fault",
-        (Change(_VERIFY, "        check_body(block, context.genesis_hash)\n", ""),),
+        (
+            Change(_STATELESS, "import check_transaction\n", "import check_transaction, transaction_id\n"),
+            Change(
+                _STATELESS,
+                "ids = check_body(block, genesis_hash)",
+                "ids = tuple(transaction_id(genesis_hash, each) for each in block.transactions)",
+            ),
+        ),
+    ),
+    Mutant(
+        "transactions_not_checked_by_who_checks_bytes_alone",
+        "whoever serves blocks, or asks for nothing else, spends everybody's money",
+        "tests/node/test_verify.py::test_a_block_with_a_transaction_that_is_not_signed",
+        (Change(_STATELESS, "            check_transaction(raw, asked.genesis_hash)\n", "            bytes(raw)\n"),),
+    ),
+    Mutant(
+        "flaws_that_a_worker_found_in_transactions_not_heeded",
+        "with workers a node takes what nobody signed",
+        "tests/node/test_stateless.py::test_what_nobody_signed_is_a_fault_with_and_without_workers",
+        (Change(_VERIFY, 'raise PeerFault("bad_transaction", flaw.why)', "bytes()"),),
     ),
     Mutant(
         "signatures_of_votes_not_checked",

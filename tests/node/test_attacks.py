@@ -35,6 +35,7 @@ from blockchain.node.messages import (
     kind_of,
 )
 from blockchain.node.peers import ALLOWANCES, BLOCKS_SENT_MAX, UNSIGNED_COST, Peer
+from blockchain.node.ranges import FITTING_FIRST
 from blockchain.node.reader import LOTTERY_ROUNDS_MAX, lottery_of
 from blockchain.node.rounds_held import PLACES_MAX
 from blockchain.node.store import MemoryStore
@@ -449,7 +450,7 @@ def test_over_a_slow_line_fewer_blocks_are_asked_for() -> None:
         node.feed(TimerFired(TimerKey(TimerKind.STATUS)))
     messages = [decode_frame(effect.frame).message for effect in node.effects if isinstance(effect, Send)]
     counts = [message.count for message in messages if isinstance(message, GetBlocks)]
-    assert counts == [100, 1]
+    assert counts == [FITTING_FIRST, 1]
 
 
 # ---------------------------------------------------------------------------------------------------- small bounds

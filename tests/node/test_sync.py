@@ -6,6 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.errors import StoreError
+from blockchain.node import ranges as ranges_module
+from blockchain.node import sync as sync_module
 from blockchain.node.messages import Blocks, GetBlocks, VerifiedBlocks, decode_frame
 from blockchain.node.ranges import HEDGE_TICKS
 from blockchain.node.sources import LEFT_MAX, REST_TICKS, Sources
@@ -22,10 +24,13 @@ from blockchain.seams import (
     PeerId,
     Penalize,
     Send,
+    SetTimer,
     StoreDamaged,
+    TimerKey,
+    TimerKind,
 )
 from tests.node.one_chain import KEYS, NOW, sealed
-from tests.node.sync_bench import LENGTH, ONE, TWO, Bench, asked, kinds
+from tests.node.sync_bench import LENGTH, ONE, TWO, Bench, asked, kinds, requests
 from tests.samples import BLOCK_A, certificate_of
 
 # ------------------------------------------------------------------------------------------------ asking
@@ -66,6 +71,31 @@ def test_a_range_is_taken_over_and_the_next_asked_for() -> None:
     assert asked(effects) == [(ONE, 4)]
     bench.answer(4, LENGTH)
     assert bench.node.chain.head == bench.source.chain.head and bench.node.chain.seed == bench.source.chain.seed
+
+
+def test_of_full_blocks_one_at_a_time_and_the_next_range_is_asked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that there is always something to verify while blocks are applied, and others have their turn between."""
+    monkeypatch.setattr(sync_module, "APPLIED_TRANSACTIONS", 1)
+    bench = Bench()
+    bench.tick()
+    chosen, seal = tuple(bench.blocks[:3]), bench.certificates[2]
+    effects = bench.sync.on_blocks(ONE, VerifiedBlocks(1, chosen, seal), bench.now)
+    turn = SetTimer(TimerKey(TimerKind.SYNC), 0)
+    assert isinstance(effects[0], Send) and asked(effects) == [(ONE, 4)]
+    assert bench.height == 1 and turn in effects
+    assert turn in bench.sync.advance(bench.now) and bench.height == 2
+    assert turn not in bench.sync.advance(bench.now) and bench.height == 3
+
+
+def test_a_range_is_as_long_as_a_reply_has_room_for_and_others_are_asked_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranges_module, "FITTING_FIRST", 2)
+    bench = Bench(peers=(ONE, TWO))
+    first = requests(bench.tick())
+    assert [(start, count) for _, start, count in first] == [(1, 2), (3, 2)]
+    monkeypatch.setattr(ranges_module, "REPLY_BYTES_MAX", len(bench.blocks[0].raw) * 3 // 2)
+    assert [(start, count) for _, start, count in requests(bench.answer(1, 2, peer=first[0][0]))] == [(5, 1)]
 
 
 def test_within_a_range_each_body_proves_the_block_before_it() -> None:

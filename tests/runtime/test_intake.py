@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
 
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
-from blockchain.node.messages import GetPeers, Have, Message, Status, encode_frame
+from blockchain.node.messages import (
+    GetPeers,
+    Have,
+    Message,
+    Status,
+    Transactions,
+    VerifiedTransactions,
+    encode_frame,
+)
+from blockchain.node.stateless import Check, Found, check_here
 from blockchain.node.verify import VerifyContext
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Step
@@ -25,6 +34,7 @@ from blockchain.runtime.intake import (
 )
 from blockchain.runtime.peer_events import DialAnswered, DialFailed, FrameReceived, PeerDown, PeerEvent, PeerUp
 from blockchain.seams import PeerConnected, PeerDisconnected, PeerId, PeerMet
+from tests.samples import address, wallet
 
 GENESIS = Hash32(b"\x11" * 32)
 ANN, BOB = PeerId(b"a" * 32), PeerId(b"b" * 32)
@@ -257,6 +267,29 @@ def test_before_it_runs_and_after_it_nothing_is_delivered() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(scenario())
+
+
+def test_what_needs_bytes_alone_of_a_large_frame_is_done_by_whoever_is_given() -> None:
+    paid = [wallet("a", GENESIS).transfer(address("b"), 1, nonce) for nonce in range(20)]
+    asked: list[Check] = []
+
+    def check_all(checks: Sequence[Check]) -> Iterator[Found]:
+        asked.extend(checks)
+        return check_here(checks)
+
+    async def scenario(bench: Bench) -> None:
+        bench.intake._check_all = check_all
+        await bench.join(ANN)
+        for some in (paid[:1], paid):
+            await bench.intake.put(frame(ANN, Transactions(tuple(one.raw for one in some))))
+            await rest()
+        assert asked == [], "the small one is verified where it is"
+        bench.large.work()
+        await rest()
+        assert [len(one.raws) for one in asked] == [20]
+        assert bench.of(ANN)[1:] == [VerifiedTransactions(tuple(paid[:1])), VerifiedTransactions(tuple(paid))]
+
+    run(scenario)
 
 
 def test_all_large_frames_together_take_only_so_many_bytes() -> None:

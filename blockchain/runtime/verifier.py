@@ -1,0 +1,61 @@
+"""A process that checks blocks and transactions for a node: `python -m blockchain.runtime.verifier`.
+
+Reads questions from its standard input and writes what it found to its standard output, one after the other. It holds
+no state and opens nothing. It ends when its input closes, which the system does when the node is gone, however it went;
+so it needs no signal, and those that are meant for the node, and reach all of its group, are not heeded here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import IO, Final
+
+from msgspec import Struct
+
+from blockchain.node.stateless import Check, Found, check
+from blockchain.primitives import codec
+
+_LENGTH_BYTES: Final = 4
+
+
+class Question(Struct, frozen=True, array_like=True):
+    """As it goes through the pipe."""
+
+    check: Check
+
+
+def send(pipe: IO[bytes], value: Question | Found) -> None:
+    """Raises OSError when the other end is gone."""
+    raw = codec.encode(value)
+    pipe.write(len(raw).to_bytes(_LENGTH_BYTES, "big") + raw)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> bytes:
+    """The next message; no bytes when the other end is gone, in the middle of one too."""
+    size = int.from_bytes(pipe.read(_LENGTH_BYTES), "big")
+    raw = pipe.read(size)
+    return raw if len(raw) == size else b""
+
+
+def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer until there are no more questions, or nobody who reads the answers."""
+    while raw := receive(questions):
+        found = check(codec.decode_again(raw, Question).check)
+        try:
+            send(answers, found)
+        except OSError:
+            return
+
+
+def main() -> None:
+    for name in ("SIGINT", "SIGTERM"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    serve(sys.stdin.buffer, sys.stdout.buffer)
+    os._exit(0)  # not a word of an answer that nobody reads
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Who does the stateless part of verification: processes beside the node, so that it has more than one core.
+
+Theory of operation. Verifying signatures is most of what a node computes. Threads do it side by side in libsodium, but
+share the interpreter with the core for all the rest; processes share nothing. A large amount of work is cut into checks
+(`node/stateless.py`), each of which goes through a pipe to one of a few workers and comes back as ids and flaws. Small
+amounts are done where they are. A worker is started when there is work for it, as a program of its own: nothing of the
+node is copied, and it holds no end of another's pipe, so it ends with the node, however that ends
+(`runtime/verifier.py`). One that dies, as where memory is short, costs a line in the log: what it was asked is done
+here.
+
+The bytes that wait here are bounded by who asks: `Intake` for peers, the API for clients.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from blockchain.node.stateless import Check, Found, check, check_here
+from blockchain.primitives import codec
+from blockchain.runtime.verifier import Question, receive, send
+
+FAR_BYTES_MIN: Final = 32 * 1024  # at once, some 200 transfers: less is done where it is, and no process for it
+WORKERS_DEFAULT_MAX: Final = 4  # the core applies no more than three or four of them verify
+REST_S: Final = 10.0  # after a worker was lost or could not be started, until the next is tried
+_PROGRAM: Final = (sys.executable, "-m", "blockchain.runtime.verifier")
+_PROJECT: Final = Path(__file__).parents[2]  # where the package is found
+_BUFFER_BYTES: Final = 256 * 1024  # an answer is read in one go: each further read may wait 5 ms for the interpreter
+_END_S: Final = 5.0  # for a process that was killed to be gone
+
+_LOG: Final = logging.getLogger("blockchain.node")
+
+
+def default_workers() -> int:
+    """One for each CPU that this process may use, up to WORKERS_DEFAULT_MAX; none where there is one CPU."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    cpus = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return min(cpus, WORKERS_DEFAULT_MAX) if cpus > 1 else 0
+
+
+class WorkerLost(Exception):
+    """It ended while it was needed, or never began; the message says how."""
+
+
+class Worker:
+    """One process. Raises OSError when it cannot be started."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            _PROGRAM,
+            bufsize=_BUFFER_BYTES,
+            cwd=_PROJECT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=sys.platform != "win32",  # Ctrl-C is for the node
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same for Windows
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._questions, self._answers = self._process.stdin, self._process.stdout
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, asked: Check) -> Found:
+        """Blocks until it has answered. One thread at a time. Raises WorkerLost."""
+        try:
+            send(self._questions, Question(asked))
+            raw = receive(self._answers)
+        except OSError:
+            raw = b""
+        if not raw:
+            raise WorkerLost(f"it ended with code {self.end()}")
+        return codec.decode_again(raw, Found)
+
+    def kill(self) -> None:
+        """Whoever waits for its answer gets WorkerLost."""
+        self._process.kill()
+
+    def end(self) -> int:
+        """Kill it, for it holds nothing; its exit code. By who may ask it, or when nobody does any more."""
+        self._process.kill()
+        code = self._process.wait(_END_S)
+        for pipe in (self._questions, self._answers):
+            with suppress(OSError):  # what was not sent yet
+                pipe.close()
+        return code
+
+
+class Verifiers:
+    """Up to `workers` processes. Made and stopped by one thread; any thread may ask."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._threads = ThreadPoolExecutor(max(workers, 1), "workers")  # each speaks with a worker of its own
+        self._own = threading.local()
+        self._lock = threading.Lock()  # of what follows
+        self._started: dict[int, Worker] = {}  # by process id
+        self._small_bytes = 0
+        self._rests_until = 0.0
+        self._is_stopped = False
+
+    def check_all(self, checks: Sequence[Check]) -> Iterator[Found]:
+        """What is found, in the order of the checks; implements `stateless.CheckAll`. Far away where there is much."""
+        size = sum(len(raw) for one in checks for raw in one.raws)
+        if size >= FAR_BYTES_MIN:
+            yield from self._far(checks)
+            return
+        with self._small(size) as total:
+            yield from self._far(checks) if total >= FAR_BYTES_MIN else check_here(checks)
+
+    @property
+    def running(self) -> list[int]:
+        """The process ids of the workers."""
+        with self._lock:
+            return list(self._started)
+
+    def stop(self) -> None:
+        """End all workers; who waits for one gets CancelledError."""
+        with self._lock:
+            self._is_stopped = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in list(self._started.values()):
+            worker.kill()
+        self._threads.shutdown()
+        for worker in self._started.values():
+            worker.end()
+        self._started.clear()
+
+    @contextmanager
+    def _small(self, size: int) -> Iterator[int]:
+        """Count so many bytes among the small amounts that are under way; gives all of these.
+
+        Not the large ones: what is little and alone, as a client's transaction, does not wait behind a sync.
+        """
+        with self._lock:
+            self._small_bytes += size
+            total = self._small_bytes
+        try:
+            yield total
+        finally:
+            with self._lock:
+                self._small_bytes -= size
+
+    def _far(self, checks: Sequence[Check]) -> Iterator[Found]:
+        return self._threads.map(self._ask, checks) if self.workers else check_here(checks)
+
+    def _ask(self, asked: Check) -> Found:
+        """In one of the threads."""
+        worker = self._worker()
+        if worker is None:
+            return check(asked)
+        try:
+            return worker.ask(asked)
+        except WorkerLost as lost:
+            self._forget(worker, str(lost))
+        return check(asked)
+
+    def _worker(self) -> Worker | None:
+        """This thread's own, started when it is needed; None for a while after one was lost."""
+        with self._lock:
+            self._check_going_on()
+            worker: Worker | None = getattr(self._own, "worker", None)
+            if worker is None and time.monotonic() >= self._rests_until:
+                worker = self._own.worker = self._start()
+            return worker
+
+    def _start(self) -> Worker | None:
+        try:
+            worker = Worker()
+        except OSError as error:
+            self._rest(f"a worker cannot be started: {error}")
+            return None
+        self._started[worker.pid] = worker
+        return worker
+
+    def _forget(self, worker: Worker, why: str) -> None:
+        self._own.worker = None
+        with self._lock:
+            self._check_going_on()
+            del self._started[worker.pid]
+            self._rest(f"a worker was lost: {why}")
+
+    def _rest(self, why: str) -> None:
+        self._rests_until = time.monotonic() + REST_S
+        facts = {"evt.name": "verifier_lost", "why": why}
+        _LOG.warning("%s; what it was asked is verified in the node, the next starts in %d s", why, REST_S, extra=facts)
+
+    def _check_going_on(self) -> None:
+        if self._is_stopped:
+            raise CancelledError

@@ -1,0 +1,198 @@
+"""Workers: what they find is what is found here, none is started for little, and none is left, whatever ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from blockchain.node.stateless import Check, Found, block_checks, check_here, transaction_checks
+from blockchain.runtime import verifiers as module
+from blockchain.runtime.verifiers import FAR_BYTES_MIN, Verifiers, Worker, WorkerLost, default_workers
+from tests.node.test_verify import BLOCK
+from tests.samples import GENESIS_HASH, address, wallet
+
+SECONDS = 60.0
+PAID = [wallet("a").transfer(address("b"), 1, nonce).raw for nonce in range(20)]
+CHECKS: list[Check] = [
+    *block_checks(GENESIS_HASH, [BLOCK.raw, b"\x90"]),
+    *transaction_checks(GENESIS_HASH, [*PAID, PAID[0][:-1] + b"\x00"], each=True),
+]
+FOUND = list(check_here(CHECKS))
+ENDS = (sys.executable, "-c", "import sys; sys.stdin.buffer.read(4)")  # when it is asked
+HANGS = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")  # until it is ended
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little it is, workers do it."""
+    monkeypatch.setattr(module, "FAR_BYTES_MIN", 0)
+
+
+@pytest.fixture
+def verifiers() -> Iterator[Verifiers]:
+    made = Verifiers(1)
+    yield made
+    pids = made.running
+    made.stop()
+    assert made.running == [] and not any(map(is_there, pids))
+
+
+def is_there(pid: int) -> bool:
+    if sys.platform == "win32":
+        return False  # nothing to ask with
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def ask(verifiers: Verifiers) -> list[Found]:
+    return list(verifiers.check_all(CHECKS))
+
+
+def test_little_is_done_here_and_much_by_workers_started_then(verifiers: Verifiers) -> None:
+    assert ask(verifiers) == FOUND and verifiers.running == []
+    raws = PAID * (FAR_BYTES_MIN // len(b"".join(PAID)) + 1)
+    assert all(found == Found() for found in verifiers.check_all(transaction_checks(GENESIS_HASH, raws)))
+    assert len(verifiers.running) == 1
+
+
+def test_what_waits_elsewhere_counts_too(verifiers: Verifiers) -> None:
+    """A crowd of small batches is a large amount of work."""
+    waiting = [verifiers.check_all(transaction_checks(GENESIS_HASH, PAID)) for _ in range(20)]
+    for each in waiting:
+        next(each)  # under way until all of it was taken
+    assert len(verifiers.running) == 1
+    for each in waiting:
+        list(each)
+    before = verifiers.running
+    assert ask(verifiers) == FOUND and verifiers.running == before
+
+
+def test_what_is_little_does_not_wait_behind_what_is_much(
+    verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PROGRAM", HANGS)
+    raws = PAID * (FAR_BYTES_MIN // len(b"".join(PAID)) + 1)
+    with ThreadPoolExecutor(1) as threads:
+        much = threads.submit(lambda: list(verifiers.check_all(transaction_checks(GENESIS_HASH, raws))))
+        while not verifiers.running:
+            assert not much.done()
+        assert ask(verifiers) == FOUND and not much.done()
+        verifiers.stop()
+        assert isinstance(much.exception(SECONDS), CancelledError)
+
+
+def test_without_workers_everything_is_done_here(eager: None) -> None:
+    verifiers = Verifiers(0)
+    assert ask(verifiers) == FOUND and verifiers.running == []
+    verifiers.stop()
+
+
+def test_a_worker_finds_what_is_found_here_and_hears_no_signal_for_the_node(eager: None, verifiers: Verifiers) -> None:
+    assert ask(verifiers) == FOUND
+    before = verifiers.running
+    if sys.platform != "win32":
+        assert os.getsid(before[0]) != os.getsid(0)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(before[0], number)
+    assert ask(verifiers) == FOUND and verifiers.running == before
+
+
+def test_one_that_died_costs_a_line_and_another_takes_its_place(
+    eager: None, verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "REST_S", 0.0)
+    ask(verifiers)
+    [before] = verifiers.running
+    os.kill(before, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+    assert ask(verifiers) == FOUND
+    [line] = caplog.records
+    assert line.levelno == logging.WARNING and "a worker was lost: it ended with code" in line.getMessage()
+    assert vars(line)["evt.name"] == "verifier_lost"
+    assert ask(verifiers) == FOUND and before not in verifiers.running
+    assert len(verifiers.running) == 1 and len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("program", [ENDS, ("there-is-no-such-program",)])
+def test_where_none_lives_the_node_does_it_and_does_not_try_again_at_once(
+    program: tuple[str, ...],
+    eager: None,
+    verifiers: Verifiers,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "_PROGRAM", program)
+    assert ask(verifiers) == FOUND == ask(verifiers)
+    assert len(caplog.records) == 1 and verifiers.running == []
+
+
+def test_who_waits_when_it_is_stopped_is_let_go(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Event()
+
+    def ask_and_say(worker: Worker, one: Check) -> Found:
+        asked.set()
+        return ask_one(worker, one)
+
+    ask_one = Worker.ask
+    monkeypatch.setattr(module, "_PROGRAM", HANGS)
+    monkeypatch.setattr(Worker, "ask", ask_and_say)
+    verifiers = Verifiers(1)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(ask, verifiers)
+        assert asked.wait(SECONDS)
+        [pid] = verifiers.running
+        verifiers.stop()
+        with pytest.raises(CancelledError):
+            waiting.result(SECONDS)
+    assert not is_there(pid)
+
+
+def test_an_answer_cut_off_is_none() -> None:
+    worker = Worker()
+    assert worker.ask(CHECKS[0]) == FOUND[0]
+    worker.kill()
+    with pytest.raises(WorkerLost):
+        worker.ask(CHECKS[0])
+
+
+NODE = """
+import os, signal, sys
+from blockchain.node.stateless import transaction_checks
+from blockchain.runtime import verifiers
+verifiers.FAR_BYTES_MIN = 0
+one = verifiers.Verifiers(2)
+list(one.check_all(transaction_checks(bytes(32), [bytes(200)] * 400)))
+print(*one.running, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 and sessions are of Unix")
+def test_workers_end_with_a_node_that_is_killed() -> None:
+    """They hold its standard error open: that ends when the last of them has ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", NODE], cwd=Path(__file__).parents[2], capture_output=True, timeout=SECONDS
+    )
+    assert done.returncode == -signal.SIGKILL and done.stderr == b""
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == 2
+
+
+@pytest.mark.parametrize("cpus, workers", [(1, 0), (2, 2), (3, 3), (64, 4)])
+def test_there_is_one_for_each_cpu_up_to_four(cpus: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cpus), raising=False)
+    assert default_workers() == workers
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+    assert default_workers() == workers
