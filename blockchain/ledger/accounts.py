@@ -127,15 +127,16 @@ class AccountLedger:
         self, state: State, final: State, settlement: Settlement | None, unforeseen: Sequence[Transaction] = ()
     ) -> bool:
         came = [move for transaction in unforeseen for move in _moves(transaction)]
-        minted = totals_of(state).minted + sum(_minted(transaction) for transaction in unforeseen)
+        minted = sum(_minted(transaction) for transaction in unforeseen)
         if settlement is not None:
             came += (Move(address, amount, 0) for address, amount in settlement.paid)
             minted += settlement.minted
-        put_totals(state, replace(totals_of(final), minted=minted))
         for move in came:
             if state.has_changed(account_key(move.address)):  # any other is read from below, where it has been paid
                 _move(state, move)
-        return minted <= self._parameters.supply_max
+        if state.has_changed(TOTALS_KEY):
+            put_totals(state, replace(totals_of(final), minted=totals_of(state).minted + minted))
+        return totals_of(state).minted <= self._parameters.supply_max
 
     def validators(self, state: State, height: int, previous: ValidatorSet | None) -> ValidatorSet:
         return set_at(state, height) if previous is None else set_after(state, height, previous)

@@ -119,8 +119,9 @@ def put_account(state: State, address: Address, account: Account) -> None:
 
 
 def credit(state: State, address: Address, amount: int) -> None:
-    account = account_of(state, address)
-    put_account(state, address, Account(account.balance + amount, account.nonce))
+    key = account_key(address)
+    account = state.read(key, Account) or _UNUSED
+    state.write(key, Account(account.balance + amount, account.nonce))
 
 
 # ---------------------------------------------------------------------------------------------------- totals

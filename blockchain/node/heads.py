@@ -1,10 +1,10 @@
 """What a block takes of the pool: the highest fee first, nonces in order (docs/protocol.md §10.1).
 
 Theory of operation. Of each sender only its first transaction can stand next in a block: its head. The heads that are
-ready are kept in a heap from block to block, and only a sender whose head is another one comes into it anew; a
-selection works on a copy, since selecting changes nothing. Then each that was taken puts its sender's next one into
-the heap, and whom it pays may get back what it could not pay before. What has left or waits again is passed over when
-it comes to the top.
+ready are kept in a heap from block to block, and only a sender whose head is another one comes into it anew. A
+selection takes heads out and puts them back at its end, since it changes nothing; beside them, in a heap of its own,
+stand what follows one that was taken, and what can be paid now that somebody was paid. A head that has left, or waits
+again, is found at the top and dropped.
 """
 
 from __future__ import annotations
@@ -53,47 +53,57 @@ class Heads:
         A payment that waits cannot apply before what is ready. One of the `stakes`, which wait, may: its fee may be
         the higher one.
         """
-        heap = self._heap.copy()
-        reached: dict[Address, int] = {}  # the nonces that senders have come to
-        failed: dict[Address, Entry] = {}  # what would apply if its sender were paid
+        reached: set[Address] = set()  # whose head was come to
+        more: list[Ranked] = []  # a heap of what may be next and is not in the other one
         for sender in {entry.sender for entry in stakes}:
-            self._push_waiting(sender, heap, reached)
+            self._push_waiting(sender, more, reached)
         chosen: list[VerifiedTransaction] = []
+        taken: list[Ranked] = []  # out of the heap
+        failed: dict[Address, Entry] = {}  # what would apply if its sender were paid
         size = 0
-        while heap and len(chosen) < count_max:
-            entry = heappop(heap)[2]
-            sender, verified = entry.sender, entry.verified
-            nonce = reached.get(sender)
-            if nonce != entry.nonce and (nonce is not None or entry.place < 0):
-                continue  # it has left, or stood in the heap twice
+        while len(chosen) < count_max and (entry := self._pop(more, taken, reached)) is not None:
+            verified = entry.verified
             if size + len(verified.raw) > bytes_max:
                 continue
             try:
                 self._ledger.apply(state, verified.transaction, height)
             except InvalidTransaction:
-                failed[sender] = entry
+                failed[entry.sender] = entry
                 continue
             chosen.append(verified)
             size += len(verified.raw)
-            reached[sender] = entry.nonce + 1
-            following = self._queues[sender].entries.get(entry.nonce + 1)
+            following = self._queues[entry.sender].entries.get(entry.nonce + 1)
             if following is not None:
-                heappush(heap, _ranked(following))
+                heappush(more, _ranked(following))
             if entry.recipient is None:
                 continue
             if entry.recipient in failed:
-                heappush(heap, _ranked(failed.pop(entry.recipient)))
+                heappush(more, _ranked(failed.pop(entry.recipient)))
             elif entry.place < 0:
-                self._push_waiting(entry.recipient, heap, reached)
+                self._push_waiting(entry.recipient, more, reached)
+        for ranked in taken:
+            heappush(self._heap, ranked)
         return chosen
 
-    def _push_waiting(self, sender: Address, heap: list[Ranked], reached: dict[Address, int]) -> None:
+    def _pop(self, more: list[Ranked], taken: list[Ranked], reached: set[Address]) -> Entry | None:
+        """The first of both heaps. Of the kept one it is noted, to be put back."""
+        heap = self._heap
+        while heap and not (more and more[0] < heap[0]):
+            ranked = heappop(heap)
+            entry = ranked[2]
+            if entry.place >= 0 and entry.sender not in reached:  # else it left, waits, or stood there twice
+                reached.add(entry.sender)
+                taken.append(ranked)
+                return entry
+        return heappop(more)[2] if more else None
+
+    def _push_waiting(self, sender: Address, more: list[Ranked], reached: set[Address]) -> None:
         """The head of this sender, if it waits and was not come to yet."""
         queue = self._queues.get(sender)
         head = None if queue is None or sender in reached else queue.entries.get(queue.final)
         if head is not None and head.place < 0:
-            reached[sender] = head.nonce
-            heappush(heap, _ranked(head))
+            reached.add(sender)
+            heappush(more, _ranked(head))
 
 
 def _ranked(entry: Entry) -> Ranked:

@@ -13,6 +13,7 @@ from typing import Final
 from blockchain.errors import InvalidTransaction
 from blockchain.node.entry import WAITS, Entry, ended, entry_of, received
 from blockchain.node.eviction import Candidates
+from blockchain.node.queues import Queue
 from blockchain.node.readiness import Readiness
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction
@@ -148,14 +149,19 @@ class Mempool:
         self._now = now
         transaction = verified.transaction
         self._ledger.check(transaction, self._height)
-        is_next = self._check_nonce(transaction.sender, transaction.nonce)
-        cost = self._ledger.cost(transaction)
-        entry = entry_of(verified, self._arrivals, story or self._received(now, from_client=must_apply), cost)
-        old = self._at(entry.sender, entry.nonce)
+        entry = entry_of(
+            verified,
+            self._arrivals,
+            story or self._received(now, from_client=must_apply),
+            self._ledger.cost(transaction),
+        )
+        queue = self._readiness.queues.get(entry.sender)
+        is_next = self._check_nonce(entry, queue)
+        old = None if queue is None else queue.entries.get(entry.nonce)
         if old is not None:
             gone = self._replace(old, entry, must_apply=must_apply, is_next=is_next)
-        elif self._is_crowded(entry):
-            gone = self._squeeze_in(entry, must_apply=must_apply, is_next=is_next)
+        elif self._is_crowded(entry, queue):
+            gone = self._squeeze_in(entry, queue, must_apply=must_apply, is_next=is_next)
         else:
             self._readiness.add(entry, must_apply=must_apply)
             gone = []
@@ -169,34 +175,31 @@ class Mempool:
             self._came = (stage,)
         return self._came
 
-    def _check_nonce(self, sender: Address, nonce: int) -> bool:
-        """Whether it could be ready next; it raises where this nonce cannot be kept at all."""
-        final, expected = self._readiness.nonces(sender)
+    def _check_nonce(self, new: Entry, queue: Queue | None) -> bool:
+        """Whether it could be ready next; it raises where its nonce cannot be kept at all."""
+        nonce = new.nonce
+        final, expected = (queue.final, queue.next) if queue is not None else self._readiness.nonces(new.sender)
         if nonce < final:
             raise InvalidTransaction("nonce_used", f"nonce {nonce} is used; the next is {final}")
         if nonce > expected + NONCE_GAP_MAX:
             raise InvalidTransaction("nonce_gap", f"nonce {nonce} is too far ahead; the next is {expected}")
         return nonce == expected
 
-    def _is_crowded(self, new: Entry) -> bool:
+    def _is_crowded(self, new: Entry, queue: Queue | None) -> bool:
         """Whether something but the ledger may refuse it."""
-        is_full = self._is_sender_full(new.sender) or self._lacking(new) != (0, 0)
-        return is_full or new.id in self._given_up
+        return (
+            len(self._entries) >= TRANSACTIONS_MAX
+            or self._bytes + len(new.verified.raw) > BYTES_MAX
+            or (queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX)
+            or new.id in self._given_up
+        )
 
-    def _is_sender_full(self, sender: Address) -> bool:
-        queue = self._readiness.queues.get(sender)
-        return queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX
-
-    def _lacking(self, new: Entry) -> tuple[int, int]:
-        """How many entries and bytes would have to go for it."""
-        count = len(self._entries) + 1 - TRANSACTIONS_MAX
-        size = self._bytes + len(new.verified.raw) - BYTES_MAX
-        return max(count, 0), max(size, 0)
-
-    def _squeeze_in(self, entry: Entry, *, must_apply: bool, is_next: bool) -> list[TransactionStory]:
+    def _squeeze_in(
+        self, entry: Entry, queue: Queue | None, *, must_apply: bool, is_next: bool
+    ) -> list[TransactionStory]:
         """Where there is no room: what applies may make some. Returns the stories of what went for it."""
         applies = is_next and self._applies(entry, must_apply=must_apply)
-        if self._is_sender_full(entry.sender):
+        if queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX:
             raise InvalidTransaction("sender_full", f"{SENDER_TRANSACTIONS_MAX} transactions of this sender wait")
         # Peers offer what they hold again and again: what was given up here would wait in one pool or another.
         if not applies and not must_apply and entry.id in self._given_up:
@@ -266,8 +269,9 @@ class Mempool:
 
         Waiting costs nobody anything: else accounts without money could fill the pool, and it would stay full.
         """
-        count, size = self._lacking(new)
-        if not count and not size:
+        count = len(self._entries) + 1 - TRANSACTIONS_MAX
+        size = self._bytes + len(new.verified.raw) - BYTES_MAX
+        if count <= 0 and size <= 0:
             return []
         held = self._entries.values()
         victims = self._candidates.choose(new, count, size, held, self.protected) if applies else []
@@ -295,8 +299,9 @@ class Mempool:
         expiry = entry.verified.transaction.expiry
         if expiry is not None:
             self._expiring.setdefault(expiry, {})[entry.id] = entry
-        self._fresh.append(entry)
-        if not self._expects_many:
+        if entry.place == WAITS:
+            self._fresh.append(entry)
+        if not self._expects_many and (self._fresh or self._readiness.has_lost):
             self._note_waiting()
 
     def _leave(self, entry: Entry) -> None:

@@ -189,6 +189,11 @@ class Readiness:
         self._retry(())
         return taken
 
+    @property
+    def has_lost(self) -> bool:
+        """Whether something was taken back since `lost` was asked."""
+        return bool(self._taken)
+
     def lost(self) -> list[Entry]:
         """Those that were ready, and have been waiting since it was last asked."""
         lost = [entry for entry in self._taken if entry.place == WAITS]
@@ -364,9 +369,12 @@ class Readiness:
 
     def _follow(self, queue: Queue, entry: Entry) -> None:
         """What its sender has next, and what its recipient can pay now."""
-        paid = None if entry.recipient is None else self.queues.get(entry.recipient)
-        if queue.following is not None or (paid is not None and paid.following is not None):
+        if queue.next in queue.entries:
             self._advance([one for one in (entry.sender, entry.recipient) if one is not None])
+        elif entry.recipient is not None:
+            paid = self.queues.get(entry.recipient)
+            if paid is not None and paid.next in paid.entries:
+                self._advance([entry.recipient])
 
     def _advance(self, senders: Iterable[Address]) -> None:
         """Make ready what applies now, oldest first; whoever is paid by it may become ready in turn."""
