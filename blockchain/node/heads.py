@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-from blockchain.errors import InvalidTransaction
 from blockchain.node.entry import Entry
 from blockchain.node.queues import Queues
+from blockchain.node.scratch import Scratch
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.transaction import VerifiedTransaction
-from blockchain.seams import Ledger, State
+from blockchain.seams import State
 
 STALE_FACTOR: Final = 2  # a heap with so many times the senders of the pool holds mostly what has left it
 STALE_MIN: Final = 1_000  # fewer are not worth making it anew
@@ -29,8 +29,8 @@ Ranked = tuple[int, int, Entry]
 class Heads:
     """The heads of all queues by their rank in a block."""
 
-    def __init__(self, ledger: Ledger, queues: Queues) -> None:
-        self._ledger = ledger
+    def __init__(self, scratch: Scratch, queues: Queues) -> None:
+        self._scratch = scratch
         self._queues = queues
         self._heap: list[Ranked] = []
 
@@ -46,7 +46,7 @@ class Heads:
         return entry.place >= 0 and self._queues[entry.sender].final == entry.nonce
 
     def select(
-        self, state: State, height: int, stakes: Iterable[Entry], count_max: int, bytes_max: int
+        self, state: State, stakes: Iterable[Entry], count_max: int, bytes_max: int
     ) -> list[VerifiedTransaction]:
         """Apply to `state`, a child of the final one, what a block takes.
 
@@ -65,9 +65,7 @@ class Heads:
             verified = entry.verified
             if size + len(verified.raw) > bytes_max:
                 continue
-            try:
-                self._ledger.apply(state, verified.transaction, height)
-            except InvalidTransaction:
+            if not self._scratch.applies_to(state, entry):
                 failed[entry.sender] = entry
                 continue
             chosen.append(verified)

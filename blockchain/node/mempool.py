@@ -15,6 +15,7 @@ from blockchain.node.entry import WAITS, Entry, ended, entry_of, received
 from blockchain.node.eviction import Candidates
 from blockchain.node.queues import Queue
 from blockchain.node.readiness import Readiness
+from blockchain.node.tried import Tried
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.seams import Ledger, Settlement, Stage, State, Story, TransactionStory
@@ -29,7 +30,6 @@ WAIT_MAX_MS: Final = 3_600_000  # an hour: who leaves a gap fills it within mome
 WAIT_CHECK_MS: Final = 10_000  # between two looks at what has waited too long
 GIVEN_UP_MAX: Final = 10_000  # ids that waited too long, not to be taken from peers again; the newest
 PROTECTED_MAX: Final = 200_000  # ids, until the height is final; who forges in vain may name any number, of bad blocks
-SEARCHED_MAX: Final = 100_000  # transactions tried anew a second for what replaces and evicts: some 0.5 s of work
 
 
 class Mempool:
@@ -51,7 +51,7 @@ class Mempool:
         self._now = 0  # wall time of the newest change
         self._waits_checked = 0
         self._given_up: dict[Hash32, None] = {}
-        self._searched = (0, 0)  # in which second, how many transactions were tried anew
+        self._tried = Tried()
         self.protected: frozenset[Hash32] = frozenset()  # in a block of the height in progress: not to be touched
 
     # ------------------------------------------------------------------------------------------------ reading
@@ -76,7 +76,7 @@ class Mempool:
     @property
     def oldest_ready_ms(self) -> int | None:
         """When the ready transaction that has waited longest was received."""
-        oldest = self._readiness.oldest()
+        oldest = self._readiness.oldest
         return None if oldest is None else oldest.received_ms
 
     def get(self, transaction_id: Hash32) -> VerifiedTransaction | None:
@@ -149,12 +149,8 @@ class Mempool:
         self._now = now
         transaction = verified.transaction
         self._ledger.check(transaction, self._height)
-        entry = entry_of(
-            verified,
-            self._arrivals,
-            story or self._received(now, from_client=must_apply),
-            self._ledger.cost(transaction),
-        )
+        story = story or self._received(now, from_client=must_apply)
+        entry = entry_of(verified, self._arrivals, story, self._ledger.cost(transaction))
         queue = self._readiness.queues.get(entry.sender)
         is_next = self._check_nonce(entry, queue)
         old = None if queue is None else queue.entries.get(entry.nonce)
@@ -225,11 +221,11 @@ class Mempool:
             self._readiness.check(new)
         self._check_replacement(old, new, must_apply=must_apply)
         if self._readiness.exchange(old, new):
-            self._count_tried(1)
+            self._tried.count(1, self._now)
         else:
             if old.place >= 0 and must_apply:
                 self._readiness.check_in_place_of(old, new)
-            self._count_tried(self._readiness.remove([old]))
+            self._tried.count(self._readiness.remove([old]), self._now)
             self._readiness.add(new, must_apply=False)
         self._leave(old)
         return [ended(old, "replaced", f"replaced by {new.id.hex()}", self._now)]
@@ -248,19 +244,8 @@ class Mempool:
         if self._bytes - len(old.verified.raw) + len(new.verified.raw) > BYTES_MAX:
             raise self._full()
         if old.place >= 0:
-            self._check_busy()
+            self._tried.check(self._now)
         new.small_steps = old.small_steps + (not is_full_step)
-
-    def _check_busy(self) -> None:
-        """What is ready has to be found anew: so often a second, else one could keep every node busy for nothing."""
-        second, searched = self._searched
-        if second == self._now // 1_000 and searched >= SEARCHED_MAX:
-            raise InvalidTransaction("pool_busy", "too much was replaced or evicted in this second; try again")
-
-    def _count_tried(self, count: int) -> None:
-        second, searched = self._searched
-        this = self._now // 1_000
-        self._searched = (this, count + (searched if second == this else 0))
 
     # ------------------------------------------------------------------------------------------------ making room
 
@@ -278,10 +263,10 @@ class Mempool:
         if not victims:
             raise self._full()
         if any(victim.place >= 0 for victim in victims):
-            self._check_busy()
+            self._tried.check(self._now)
         why = f"the pool was full, and {new.id.hex()} came, which "
         ends = [why + ("pays more" if victim.place >= 0 else "does not have to wait") for victim in victims]
-        self._count_tried(self._readiness.remove(victims))
+        self._tried.count(self._readiness.remove(victims), self._now)
         for victim in victims:
             self._leave(victim)
         return [ended(victim, "evicted", end, self._now) for victim, end in zip(victims, ends, strict=True)]

@@ -32,41 +32,37 @@ from itertools import islice
 from typing import Final
 
 from blockchain.errors import InvalidTransaction
+from blockchain.node.dependents import Cut, dependents, is_independent
 from blockchain.node.entry import GONE, WAITS, Entry
 from blockchain.node.eviction import Candidates
-from blockchain.node.heads import STALE_FACTOR, STALE_MIN, Heads
+from blockchain.node.heads import Heads
 from blockchain.node.queues import Queue, Queues
+from blockchain.node.received import Received
+from blockchain.node.scratch import Scratch
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.records import account_key
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction, parties_of
 from blockchain.seams import Ledger, Settlement, State
 
 TRIED_MAX: Final = 1_000  # waiting stakes tried for a block and after it: a full pool of them would take a second
-
-Cut = tuple[Address, int]  # what a sender has ready from a nonce on
 
 
 class Readiness:
     """The ready and the waiting of one pool."""
 
     def __init__(self, ledger: Ledger, state: State, height: int, candidates: Candidates) -> None:
-        self._ledger = ledger
-        self._state = state
-        self._height = height
+        self._scratch = Scratch(ledger, state, height)
         self._candidates = candidates
-        self._scratch = state.child()  # the final state and all that is ready
         self._places = 0  # how often one became ready
         self._paid: dict[Address, int] = {}  # by how many of the ready that others sent
         self._stakes: dict[Hash32, Entry] = {}  # of the ready
-        self._stake_keys: set[bytes] = set()  # what they, and others before, changed in the scratch state
         self._waiting_stakes: dict[Hash32, Entry] = {}  # those of the waiting that a height alone may make ready
         self._taken: list[Entry] = []  # were ready, and wait or are gone now
         self._idle: set[Address] = set()  # touched by fewer of the ready than before
         self.queues: Queues = {}
         self.ready: dict[int, Entry] = {}  # by place, which is their order
         self.waiting: dict[Hash32, Entry] = {}
-        self._heads = Heads(ledger, self.queues)
-        self._received: list[tuple[int, int, Entry]] = []  # a heap of the ready by when they were received
+        self._heads = Heads(self._scratch, self.queues)
+        self._received = Received(self.ready)
 
     # ------------------------------------------------------------------------------------------------ asking
 
@@ -75,7 +71,7 @@ class Readiness:
         queue = self.queues.get(sender)
         if queue is not None:
             return queue.final, queue.next
-        final = self._ledger.next_nonce(self._state, sender)
+        final = self._scratch.final_nonce(sender)
         return final, final
 
     def state_after_all(self) -> State:
@@ -84,32 +80,26 @@ class Readiness:
 
     def state_before(self, sender: Address, nonce: int) -> State:
         """A child of the final state with this sender's own transactions before this nonce, as far as they apply."""
-        state = self._state.child()
+        state = self._scratch.final_child()
         queue = self.queues[sender]
         for earlier in range(queue.final, nonce):
             entry = queue.entries.get(earlier)
-            if entry is None or not self._try(state, entry):
+            if entry is None or not self._scratch.applies_to(state, entry):
                 break
         return state
 
     def check(self, entry: Entry) -> None:
         """Raises InvalidTransaction if it does not apply after all that is ready."""
-        self._ledger.apply(self._scratch.child(), entry.verified.transaction, self._height)
+        self._scratch.check(entry)
 
     def check_in_place_of(self, old: Entry, new: Entry) -> None:
         """Raises InvalidTransaction if `new` does not apply in the place of `old`, which is ready."""
-        state = self._scratch.child()
-        taken = self._dependents([(old.sender, old.nonce)])
-        for entry in taken:
-            self._ledger.take_back(state, entry.verified.transaction)
-        if any(entry.is_stake for entry in taken):
-            for key in self._stake_keys:
-                state.set(key, self._state.get(key))
-            self._ledger.repay(state, self._state, None)
+        taken = self._dependents_of([(old.sender, old.nonce)])
+        state = self._scratch.without(taken, with_stakes=not any(entry.is_stake for entry in taken))
         for entry in reversed(taken):
             if entry.sender != old.sender or entry.nonce < old.nonce:
-                self._try(state, entry)  # what lived from the old one's money may fail
-        self._ledger.apply(state, new.verified.transaction, self._height)
+                self._scratch.applies_to(state, entry)  # what lived from the old one's money may fail
+        self._scratch.apply_to(state, new)
 
     def why_waiting(self, entry: Entry) -> tuple[str, str]:
         """The code and the reason for which it waits at this moment."""
@@ -123,11 +113,10 @@ class Readiness:
             return error.code, error.why
         return "nonce_gap", "others that came with it are looked at first"
 
+    @property
     def oldest(self) -> Entry | None:
         """The ready one that was received first."""
-        while self._received and self._received[0][2].place < 0:
-            heappop(self._received)
-        return self._received[0][2] if self._received else None
+        return self._received.oldest
 
     # ------------------------------------------------------------------------------------------------ changing
 
@@ -138,12 +127,12 @@ class Readiness:
         """
         queue = self.queues.get(entry.sender)
         if queue is None:
-            final = self._ledger.next_nonce(self._state, entry.sender)
+            final = self._scratch.final_nonce(entry.sender)
             queue = Queue(final, final, {})
         is_ready = entry.nonce == queue.next
         if is_ready:
             try:
-                self._apply(entry)
+                self._scratch.apply(entry)
             except InvalidTransaction:
                 if must_apply:
                     raise
@@ -162,10 +151,11 @@ class Readiness:
         if old.place < 0 or not (old.is_transfer and new.is_transfer):
             return False
         spent = queue.spent - old.cost + new.cost
-        if spent > self._ledger.balance(self._state, old.sender) or not self._is_independent(old.recipient):
+        if spent > self._scratch.final_balance(old.sender) or not is_independent(
+            self.queues, self._scratch, old.recipient
+        ):
             return False
-        self._ledger.take_back(self._scratch, old.verified.transaction)
-        self._ledger.pay(self._scratch, new.verified.transaction)
+        self._scratch.exchange(old, new)
         self._uncount(queue, old)
         queue.entries[new.nonce] = new
         self._stand(queue, new, old.place)
@@ -173,13 +163,6 @@ class Readiness:
         self._follow(queue, new)
         self._drop_idle()
         return True
-
-    def _is_independent(self, address: Address | None) -> bool:
-        """Its final balance pays for all that it has ready."""
-        queue = None if address is None else self.queues.get(address)
-        if address is None or queue is None:
-            return True
-        return queue.spent <= self._ledger.balance(self._state, address)
 
     def remove(self, entries: Sequence[Entry]) -> int:
         """They leave without becoming final. Returns how many of the ready were taken back for that."""
@@ -209,7 +192,7 @@ class Readiness:
         settlement: Settlement,
     ) -> None:
         """`included` became final, `gone` leave without that; `height` may come next."""
-        self._state, self._height = state, height
+        self._scratch.on_block(state, height)
         unforeseen = [one.transaction for one in included if not self._settle(one)]
         cuts = [(Address(one.sender), one.nonce) for one in unforeseen]
         cuts += ((entry.sender, entry.nonce) for entry in (*gone, *self._stakes.values()) if entry.place >= 0)
@@ -218,8 +201,8 @@ class Readiness:
             self._leave(entry)
         for sender in dict.fromkeys(Address(one.transaction.sender) for one in included):
             self._advance_final(sender)
-        self._forget_stakes()
-        if not self._ledger.repay(self._scratch, state, settlement, unforeseen):
+        self._scratch.forget_stakes()
+        if not self._scratch.repay(settlement, unforeseen):
             self._find_anew()
             return
         paid = {address for address, _ in settlement.paid}
@@ -257,61 +240,24 @@ class Readiness:
 
     # ------------------------------------------------------------------------------------------------ taking back
 
-    def _dependents(self, cuts: Iterable[Cut]) -> list[Entry]:
-        """The ready ones that are cut off, and those of others that may lack what these paid; the newest first.
-
-        With one of the kinds of stake come all of them.
-        """
-        found: list[Entry] = []
-        left: dict[Address, tuple[int, int]] = {}  # the next nonce, and what is spent
-        work: list[tuple[Address, int | None]] = list(cuts)
-        has_stakes = False
-        while work:
-            sender, first = work.pop()
-            queue = self.queues.get(sender)
-            if queue is None:
-                continue
-            following, spent = left.get(sender, (queue.next, queue.spent))
-            balance = self._ledger.balance(self._state, sender) if first is None and spent else spent
-            while spent > balance or (first is not None and following > first):
-                following -= 1
-                entry = queue.entries.get(following)
-                if entry is None:
-                    continue  # final by now
-                found.append(entry)
-                spent -= entry.cost
-                if entry.recipient is not None:
-                    work.append((entry.recipient, None))
-                if entry.is_stake and not has_stakes:
-                    has_stakes = True
-                    work += ((stake.sender, stake.nonce) for stake in self._stakes.values())
-            left[sender] = following, spent
-        found.sort(key=_by_place, reverse=True)
-        return found
+    def _dependents_of(self, cuts: Iterable[Cut]) -> list[Entry]:
+        return dependents(self.queues, self._scratch, self._stakes.values(), cuts)
 
     def _take_back(self, cuts: Iterable[Cut]) -> int:
         """They wait, as if they had never been ready. Returns how many they were."""
-        taken = self._dependents(cuts)
+        taken = self._dependents_of(cuts)
         for entry in taken:
             queue = self.queues[entry.sender]
-            self._ledger.take_back(self._scratch, entry.verified.transaction)
+            self._scratch.take_back(entry)
             del self.ready[entry.place]
             self._uncount(queue, entry)
             queue.next = entry.nonce
             self._note_waiting(entry)
         if any(entry.is_stake for entry in taken):
-            self._forget_stakes()
+            self._scratch.forget_stakes()
         taken.reverse()
         self._taken += taken
         return len(taken)
-
-    def _forget_stakes(self) -> None:
-        """None of the ready concerns stake: the records of it are the final ones."""
-        for key in self._stake_keys:
-            self._scratch.drop(key)
-        if self._stake_keys:
-            self._stake_keys.clear()
-            self._ledger.repay(self._scratch, self._state, None)
 
     def _leave(self, entry: Entry) -> None:
         """It goes; it is not ready any more."""
@@ -328,7 +274,7 @@ class Readiness:
         for address in self._idle:
             queue = self.queues.get(address)
             if address not in self._paid and (queue is None or queue.next == queue.final):
-                self._scratch.drop(account_key(address))
+                self._scratch.drop(address)
         self._idle.clear()
 
     # ------------------------------------------------------------------------------------------------ finding
@@ -341,7 +287,7 @@ class Readiness:
             touched.update(self._next_stakes())
         for entry in taken:
             queue = self.queues[entry.sender]
-            if entry.nonce == queue.next and self._applies(entry):
+            if entry.nonce == queue.next and self._scratch.applies(entry):
                 self._note_ready(queue, entry)
         self._advance(touched)
         self._drop_idle()
@@ -352,10 +298,9 @@ class Readiness:
         for entry in self.ready.values():
             self._note_waiting(entry)
         self.ready.clear()
-        self._scratch = self._state.child()
+        self._scratch.clear()
         self._paid.clear()
         self._stakes.clear()
-        self._stake_keys.clear()
         for queue in self.queues.values():
             queue.next, queue.spent = queue.final, 0
         self._retry(self.queues)
@@ -386,7 +331,7 @@ class Readiness:
         while order:
             _, queue = heappop(order)
             entry = queue.following
-            if entry is None or not self._applies(entry):
+            if entry is None or not self._scratch.applies(entry):
                 continue
             self._note_ready(queue, entry)
             paid = None if entry.recipient is None else self.queues.get(entry.recipient)
@@ -394,31 +339,6 @@ class Readiness:
                 following = None if other is None else other.following
                 if other is not None and following is not None:
                     heappush(order, (following.arrival, other))
-
-    def _applies(self, entry: Entry) -> bool:
-        """If so, it is in the scratch state."""
-        try:
-            self._apply(entry)
-        except InvalidTransaction:
-            return False
-        return True
-
-    def _apply(self, entry: Entry) -> None:
-        """To the scratch state. Raises InvalidTransaction; nothing has changed then."""
-        transaction = entry.verified.transaction
-        if not entry.is_stake:
-            self._ledger.apply(self._scratch, transaction, self._height)
-            return
-        state = self._scratch.child()
-        self._ledger.apply(state, transaction, self._height)
-        self._stake_keys.update(key for key in state.merge() if self._ledger.concerns_stake(key))
-
-    def _try(self, state: State, entry: Entry) -> bool:
-        try:
-            self._ledger.apply(state, entry.verified.transaction, self._height)
-        except InvalidTransaction:
-            return False
-        return True
 
     # ------------------------------------------------------------------------------------------------ the books
 
@@ -442,7 +362,7 @@ class Readiness:
         if entry.nonce == queue.final:
             self._heads.add(entry)
         self._candidates.note(entry)
-        self._note_received(entry)
+        self._received.add(entry)
 
     def _uncount(self, queue: Queue, entry: Entry) -> None:
         """It is ready no more."""
@@ -463,18 +383,12 @@ class Readiness:
             self._waiting_stakes[entry.id] = entry
         self._candidates.note(entry)
 
-    def _note_received(self, entry: Entry) -> None:
-        heappush(self._received, (entry.received_ms, entry.arrival, entry))
-        if len(self._received) > STALE_FACTOR * len(self.ready) + STALE_MIN:
-            self._received = [(one.received_ms, one.arrival, one) for one in self.ready.values()]
-            heapify(self._received)
-
     # ------------------------------------------------------------------------------------------------ forging
 
     def select(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
         """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order."""
         stakes = islice(self._waiting_stakes.values(), TRIED_MAX)
-        return self._heads.select(state, self._height, stakes, count_max, bytes_max)
+        return self._heads.select(state, stakes, count_max, bytes_max)
 
     def select_ready(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
         """The same, in the order in which they became ready: as many as the trigger counts, where there is room."""
@@ -484,10 +398,6 @@ class Readiness:
             size += len(entry.verified.raw)
             if len(chosen) == count_max or size > bytes_max:
                 break
-            self._ledger.apply(state, entry.verified.transaction, self._height)
+            self._scratch.apply_to(state, entry)
             chosen.append(entry.verified)
         return chosen
-
-
-def _by_place(entry: Entry) -> int:
-    return entry.place

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockchain.errors import InvalidTransaction
-from blockchain.node import mempool
+from blockchain.node import mempool, tried
 from blockchain.node.mempool import SMALL_STEPS_MAX
 from blockchain.primitives.transaction import VerifiedTransaction
 from tests.node.pool_bench import ADDRESSES, NOW, Bench, applied_by, end_of, pay
@@ -121,7 +121,7 @@ def test_pools_that_hear_the_same_in_any_order_come_to_hold_the_same(
 
 def test_replacing_what_is_ready_is_limited_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """By what is tried anew: two here, where who is paid spends it on."""
-    monkeypatch.setattr(mempool, "SEARCHED_MAX", 4)
+    monkeypatch.setattr(tried, "SEARCHED_MAX", 4)
     bench = Bench()
     bench.add(pay("a", 0, to="c"), pay("c", 0), pay("b", 0))
     for fee, now in ((1, 5_000), (2, 5_999)):
@@ -179,7 +179,7 @@ def test_many_go_where_bytes_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_evicting_what_is_ready_is_limited_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 2)
-    monkeypatch.setattr(mempool, "SEARCHED_MAX", 1)
+    monkeypatch.setattr(tried, "SEARCHED_MAX", 1)
     bench = Bench()
     bench.add(pay("a", 0), pay("a", 1))
     bench.add(pay("b", 0, fee=1))

@@ -9,7 +9,7 @@ import pytest
 
 from blockchain.errors import InvalidTransaction
 from blockchain.ledger.state import Overlay
-from blockchain.node import mempool
+from blockchain.node import mempool, tried
 from blockchain.node.mempool import WAIT_CHECK_MS, WAIT_MAX_MS
 from blockchain.primitives.transaction import (
     Exchange,
@@ -162,8 +162,8 @@ def play(seed: str, kinds: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, ste
     monkeypatch.setattr(mempool, "SENDER_TRANSACTIONS_MAX", 3)
     monkeypatch.setattr(mempool, "NONCE_GAP_MAX", 3)
     monkeypatch.setattr(mempool, "SMALL_STEPS_MAX", 2)
-    monkeypatch.setattr(mempool, "SEARCHED_MAX", 10**9)  # the model does not count
-    done = Play(seed, kinds, reward_per_block=40, supply_max=2_700, unbonding_blocks=1, unbonding_ms=1)
+    monkeypatch.setattr(tried, "SEARCHED_MAX", 10**9)  # the model does not count
+    done = Play(seed, kinds, reward_per_block=40, supply_max=2_400, unbonding_blocks=1, unbonding_ms=1)
     for number in range(steps):
         try:
             done.step()
