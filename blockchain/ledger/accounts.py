@@ -7,7 +7,8 @@ the rooms beside this one, and the records in `ledger.records`.
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Sequence
+from typing import Final, NamedTuple, assert_never
 
 from msgspec.structs import replace
 
@@ -17,9 +18,12 @@ from blockchain.ledger.absence import note_absent
 from blockchain.ledger.closing import close_set
 from blockchain.ledger.penalties import punish
 from blockchain.ledger.records import (
+    ACCOUNT_PREFIX,
+    TOTALS_KEY,
     Totals,
     account_of,
     add_to_totals,
+    collect_fee,
     credit,
     put_account,
     put_owner,
@@ -38,7 +42,7 @@ from blockchain.primitives.records import Account, KeyFrom, Seat, Stakeholder, a
 from blockchain.primitives.transaction import (
     Exchange,
     Pause,
-    Payload,
+    Payment,
     Resume,
     Rotate,
     Stake,
@@ -49,6 +53,16 @@ from blockchain.primitives.transaction import (
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate
 from blockchain.seams import Settlement, State
+
+_OF_PAYMENTS: Final = (ACCOUNT_PREFIX, TOTALS_KEY)
+
+
+class Move(NamedTuple):
+    """What comes to an account, or goes."""
+
+    address: Address
+    amount: int
+    nonces: int
 
 
 class AccountLedger:
@@ -109,15 +123,20 @@ class AccountLedger:
             absent=absent,
         )
 
-    def repay(self, state: State, final: State, settlement: Settlement) -> bool:
-        ahead = totals_of(state)
-        minted = ahead.minted + settlement.minted
-        put_totals(state, replace(totals_of(final), minted=minted, fees=ahead.fees))
-        changed = state.changes()
-        for address, amount in settlement.paid:
-            if account_key(address) in changed:  # any other is read from below, where it has been paid
-                credit(state, address, amount)
-        return minted <= self._parameters.supply_max
+    def repay(
+        self, state: State, final: State, settlement: Settlement | None, unforeseen: Sequence[Transaction] = ()
+    ) -> bool:
+        came = [move for transaction in unforeseen for move in _moves(transaction)]
+        minted = sum(_minted(transaction) for transaction in unforeseen)
+        if settlement is not None:
+            came += (Move(address, amount, 0) for address, amount in settlement.paid)
+            minted += settlement.minted
+        for move in came:
+            if state.has_changed(account_key(move.address)):  # any other is read from below, where it has been paid
+                _move(state, move)
+        if state.has_changed(TOTALS_KEY):
+            put_totals(state, replace(totals_of(final), minted=totals_of(state).minted + minted))
+        return totals_of(state).minted <= self._parameters.supply_max
 
     def validators(self, state: State, height: int, previous: ValidatorSet | None) -> ValidatorSet:
         return set_at(state, height) if previous is None else set_after(state, height, previous)
@@ -145,25 +164,41 @@ class AccountLedger:
     def next_nonce(self, state: State, sender: Address) -> int:
         return account_of(state, sender).nonce
 
+    def balance(self, state: State, address: Address) -> int:
+        return account_of(state, address).balance
+
+    def cost(self, transaction: Transaction) -> int:
+        return _cost(transaction)
+
+    def concerns_stake(self, key: bytes) -> bool:
+        return key[:1] not in _OF_PAYMENTS
+
+    def pay(self, state: State, transaction: Transaction) -> None:
+        for move in _moves(transaction):
+            _move(state, move)
+
+    def take_back(self, state: State, transaction: Transaction) -> None:
+        for address, amount, nonces in _moves(transaction):
+            _move(state, Move(address, -amount, -nonces))
+        if minted := _minted(transaction):
+            add_to_totals(state, minted=-minted)
+
     def apply(self, state: State, transaction: Transaction, height: int) -> None:
         self.check(transaction, height)
         address = Address(transaction.sender)
         sender = account_of(state, address)
         _check_nonce(sender, transaction)
-        paid = _pay(sender, _taken(transaction.payload) + transaction.fee)
-        match transaction.payload:
-            case Transfer(recipient=recipient, amount=amount):
-                put_account(state, address, paid)
-                credit(state, Address(recipient), amount)
-            case Exchange(recipient=recipient, amount=amount):
-                self._mint(state, amount)
-                put_account(state, address, paid)
-                credit(state, Address(recipient), amount)
-            case _:
-                self._apply_to_stake(state, address, transaction.payload, height)
-                put_account(state, address, paid)
+        paid = _pay(sender, _cost(transaction))
+        payload = transaction.payload
+        if isinstance(payload, Exchange):
+            self._mint(state, payload.amount)
+        elif not isinstance(payload, Transfer):
+            self._apply_to_stake(state, address, payload, height)
+        put_account(state, address, paid)
+        if isinstance(payload, Payment):
+            credit(state, Address(payload.recipient), payload.amount)
         if transaction.fee:
-            add_to_totals(state, fees=transaction.fee)
+            collect_fee(state, transaction.fee)
 
     def _apply_to_stake(
         self, state: State, sender: Address, payload: Stake | Unstake | Rotate | Pause | Resume, height: int
@@ -199,9 +234,25 @@ def _check_nonce(sender: Account, transaction: Transaction) -> None:
         raise InvalidTransaction("nonce_gap", f"nonce {transaction.nonce} leaves a gap; the next is {sender.nonce}")
 
 
-def _taken(payload: Payload) -> int:
-    """What a kind takes from the sender's balance, beside the fee."""
-    return payload.amount if isinstance(payload, Transfer | Stake) else 0
+def _moves(transaction: Transaction) -> tuple[Move, ...]:
+    """What it does to accounts, as sums."""
+    payload = transaction.payload
+    taken = Move(Address(transaction.sender), -_cost(transaction), 1)
+    return (taken, Move(Address(payload.recipient), payload.amount, 0)) if isinstance(payload, Payment) else (taken,)
+
+
+def _move(state: State, move: Move) -> None:
+    account = account_of(state, move.address)
+    put_account(state, move.address, Account(account.balance + move.amount, account.nonce + move.nonces))
+
+
+def _cost(transaction: Transaction) -> int:
+    payload = transaction.payload
+    return transaction.fee + (payload.amount if isinstance(payload, Transfer | Stake) else 0)
+
+
+def _minted(transaction: Transaction) -> int:
+    return transaction.payload.amount if isinstance(transaction.payload, Exchange) else 0
 
 
 def _pay(sender: Account, amount: int) -> Account:

@@ -41,7 +41,7 @@ from blockchain.primitives.scalars import AddressField, Amount, Count, Height
 from blockchain.seams import State
 
 ACCOUNT_PREFIX: Final = b"a"
-_TOTALS_KEY: Final = b"s"
+TOTALS_KEY: Final = b"s"
 _CANDIDATE: Final = b"b"
 _MISSES: Final = b"m"
 _OWNER: Final = b"k"
@@ -52,6 +52,7 @@ _PAUSE_ENDS: Final = b"d"
 _DUE: Final = b"i"
 _TOUCHED: Final = b"c"
 RECORD_PREFIXES: Final = tuple(bytes([prefix]) for prefix in b"avbmikwuqds")  # `c` is never there between two blocks
+_UNUSED: Final = Account()
 _R = TypeVar("_R")
 
 
@@ -110,36 +111,42 @@ class Changes(Struct, frozen=True, array_like=True):
 
 def account_of(state: State, address: Address) -> Account:
     """An account's record; one that was never used has nothing."""
-    raw = state.get(account_key(address))
-    return Account() if raw is None else codec.decode(raw, Account, bytes_max=RECORD_BYTES_MAX)
+    return state.read(account_key(address), Account) or _UNUSED
 
 
 def put_account(state: State, address: Address, account: Account) -> None:
-    _put(state, account_key(address), account)
+    state.write(account_key(address), account)
 
 
 def credit(state: State, address: Address, amount: int) -> None:
-    account = account_of(state, address)
-    put_account(state, address, replace(account, balance=account.balance + amount))
+    key = account_key(address)
+    account = state.read(key, Account) or _UNUSED
+    state.write(key, Account(account.balance + amount, account.nonce))
 
 
 # ---------------------------------------------------------------------------------------------------- totals
 
 
 def totals_of(state: State) -> Totals:
-    totals = _get(state, _TOTALS_KEY, Totals)
+    totals = state.read(TOTALS_KEY, Totals)
     assert totals is not None, "a state without genesis"
     return totals
 
 
 def put_totals(state: State, totals: Totals) -> None:
-    _put(state, _TOTALS_KEY, totals)
+    state.write(TOTALS_KEY, totals)
 
 
 def add_to_totals(state: State, **changes: int) -> None:
-    """Add to some of the sums; what becomes negative is a bug, and does not pass the codec of the next reader."""
+    """Add to some of the sums; what becomes negative is a bug, and does not pass the codec of the next block."""
     totals = totals_of(state)
     put_totals(state, replace(totals, **{name: getattr(totals, name) + by for name, by in changes.items() if by}))
+
+
+def collect_fee(state: State, fee: int) -> None:
+    """Add to the fees of the block in progress."""
+    totals = totals_of(state)
+    put_totals(state, replace(totals, fees=totals.fees + fee))
 
 
 # ---------------------------------------------------------------------------------------------------- stakeholders

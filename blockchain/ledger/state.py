@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from typing import TypeVar
 
 from blockchain.ledger.smt import SparseMerkleTree, Speculation
+from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.records import tree_key
+from blockchain.primitives.records import RECORD_BYTES_MAX, tree_key
 from blockchain.primitives.smt_proof import StateProof
+
+R = TypeVar("R")
 
 
 class FinalState:
@@ -37,7 +41,8 @@ class FinalState:
         return other
 
     def get(self, key: bytes) -> bytes | None:
-        return self._records.get(key[:1], {}).get(key)
+        group = self._records.get(key[:1])
+        return None if group is None else group.get(key)
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         return iter(sorted(self._records.get(prefix, {}).items()))
@@ -84,23 +89,70 @@ class FinalState:
 
 
 class Overlay:
-    """Changes on top of the final state, or of another overlay: what a block, or one transaction, does."""
+    """Changes on top of the final state, or of another overlay: what a block, or one transaction, does.
+
+    A record that is written as a value stays one until somebody asks for bytes: the sender of ten transactions in a
+    block is encoded once. Values are frozen; a key stands in one of the two tables of changes.
+    """
 
     def __init__(self, base: FinalState, parent: Overlay | None = None) -> None:
         self._base = base
         self._parent = parent
         self._changes: dict[bytes, bytes | None] = {}
+        self._values: dict[bytes, object] = {}  # changes too, not encoded yet
         self._speculation: Speculation | None = None  # dropped whenever something changes
 
     def get(self, key: bytes) -> bytes | None:
+        if key in self._values:
+            self._encode()
         if key in self._changes:
             return self._changes[key]
         return self._base.get(key) if self._parent is None else self._parent.get(key)
 
     def set(self, key: bytes, value: bytes | None) -> None:
         assert len(key) > 0, "a record without a key"
+        self._values.pop(key, None)
         self._changes[key] = value
         self._speculation = None
+
+    def read(self, key: bytes, form: type[R]) -> R | None:
+        """The record as a value; decoded only where it was not written as one."""
+        layer: Overlay | None = self
+        while layer is not None:
+            value = layer._values.get(key)
+            if value is not None:
+                assert isinstance(value, form), "a record of another form than was written"
+                return value
+            if key in layer._changes:
+                return _decoded(layer._changes[key], form)
+            layer = layer._parent
+        return _decoded(self._base.get(key), form)
+
+    def write(self, key: bytes, value: object) -> None:
+        """Set a record to a frozen value."""
+        if key in self._changes:
+            del self._changes[key]
+        self._values[key] = value
+        self._speculation = None
+
+    def drop(self, key: bytes) -> None:
+        """Forget this overlay's own change of a record: what is below shows again."""
+        self._values.pop(key, None)
+        self._changes.pop(key, None)
+        self._speculation = None
+
+    def has_changed(self, key: bytes) -> bool:
+        """Whether this overlay itself, and not one below, says what the record is."""
+        return key in self._values or key in self._changes
+
+    def merge(self) -> frozenset[bytes]:
+        """Make this overlay's own changes its parent's; returns the keys of them."""
+        assert self._parent is not None, "the final state takes changes by commit"
+        for key, raw in self._changes.items():
+            self._parent.set(key, raw)
+        for key, value in self._values.items():
+            self._parent.write(key, value)
+        return frozenset((*self._changes, *self._values))
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Every record whose key begins with this one byte, in key order."""
@@ -114,9 +166,14 @@ class Overlay:
 
     def changes(self) -> dict[bytes, bytes | None]:
         """Everything that differs from the final state, parents' changes included."""
+        self._encode()
         if self._parent is None:
             return self._changes
         return {**self._parent.changes(), **self._changes}
+
+    def _encode(self) -> None:
+        self._changes.update((key, codec.encode(value)) for key, value in self._values.items())
+        self._values.clear()
 
     def root(self) -> Hash32:
         """The root of the tree with these changes."""
@@ -129,3 +186,7 @@ class Overlay:
         if self._speculation is None:
             self._speculation = self._base.speculate(self.changes())
         return self._speculation
+
+
+def _decoded(raw: bytes | None, form: type[R]) -> R | None:
+    return None if raw is None else codec.decode(raw, form, bytes_max=RECORD_BYTES_MAX)

@@ -7,38 +7,36 @@ from typing import Final
 from msgspec import Struct
 
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.transaction import Payment, Transfer, VerifiedTransaction
 from blockchain.seams import Emit, Stage, Story, TransactionRefused, TransactionStory
 
 STAGES_KEPT_MAX: Final = 4  # of one name in one story: what happens each round of a stalled height says nothing new
+WAITS: Final = -1  # instead of a place among the ready
+GONE: Final = -2
 
 _ENDS: Final = {"replaced": "replaced", "evicted": "evicted", "expired": "expired", "waited_too_long": "expired"}
 
 
 class Entry(Struct, eq=False):
-    """`arrival` counts additions. `small_steps`: how often its place changed hands for less than the full step."""
+    """`arrival` counts additions. `small_steps`: how often its place changed hands for less than the full step.
+
+    What is asked for often stands here once more, so that nobody follows three references for it.
+    """
 
     verified: VerifiedTransaction
     arrival: int
     story: Story
+    id: Hash32
+    sender: Address
+    nonce: int
+    fee: int
+    cost: int  # what it takes from its sender's balance, the fee included
+    recipient: Address | None  # of a payment to another account
+    is_stake: bool  # of a kind that concerns stake
+    is_transfer: bool
+    place: int = WAITS  # the number in the order in which they became ready
     small_steps: int = 0
     waits_since: int = 0  # wall time in ms, while it waits
-
-    @property
-    def id(self) -> Hash32:
-        return self.verified.id
-
-    @property
-    def sender(self) -> Address:
-        return self.verified.transaction.sender
-
-    @property
-    def nonce(self) -> int:
-        return self.verified.transaction.nonce
-
-    @property
-    def fee(self) -> int:
-        return self.verified.transaction.fee
 
     @property
     def received_ms(self) -> int:
@@ -61,6 +59,26 @@ class Entry(Struct, eq=False):
         if self.story[-1].name != "waiting" or (was_ready and self.story[-1].time_ms != now):
             self.note(Stage("waiting", now, code=code, why=why))
         self.waits_since = self.story[-1].time_ms
+
+
+def entry_of(verified: VerifiedTransaction, arrival: int, story: Story, cost: int) -> Entry:
+    transaction = verified.transaction
+    payload, sender = transaction.payload, Address(transaction.sender)
+    is_payment = isinstance(payload, Payment)
+    recipient = Address(payload.recipient) if isinstance(payload, Payment) and payload.recipient != sender else None
+    return Entry(
+        verified,
+        arrival,
+        story,
+        verified.id,
+        sender,
+        transaction.nonce,
+        transaction.fee,
+        cost,
+        recipient,
+        not is_payment,
+        isinstance(payload, Transfer),
+    )
 
 
 def received(now: int, *, from_client: bool) -> Stage:

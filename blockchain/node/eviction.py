@@ -1,74 +1,67 @@
 """Who makes room in a full pool (docs/protocol.md §10.5): what waits first, then the lowest fee, the newest of equals.
 
-The two heaps are made when the pool is full for the first time, and forgotten when much of it changes: as long as
-there is room, nobody pays for them.
+The heap is made when the pool is full for the first time, and told of all that comes, becomes ready or waits again from
+then on: as long as there is room, nobody pays for it. What has left or is of another rank by now is passed over.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-from blockchain.node.entry import Entry
-from blockchain.node.readiness import Readiness
-from blockchain.primitives.crypto import Hash32
+from blockchain.node.entry import GONE, Entry
 
 STALE_FACTOR: Final = 2  # a heap with so many times the entries of the pool holds mostly what has left it
+STALE_MIN: Final = 1_000  # fewer are not worth making it anew
 
-Rank = tuple[int, int, Hash32]
+Ranked = tuple[bool, int, int, Entry]
 
 
 class Candidates:
     """The entries of a pool by the order in which they would be evicted."""
 
-    def __init__(self, readiness: Readiness) -> None:
-        self._readiness = readiness
-        self._waiting: list[Rank] | None = None
-        self._ready: list[Rank] | None = None
+    def __init__(self) -> None:
+        self._heap: list[Ranked] | None = None
+        self._length_max = 0
 
-    def forget(self) -> None:
-        self._waiting = self._ready = None
-
-    def add(self, entry: Entry) -> None:
-        """A new entry of the pool; nothing to do while the pool was never full."""
-        if self._waiting is None or self._ready is None:
+    def note(self, entry: Entry) -> None:
+        """It has come, became ready, or waits again; nothing to do while the pool was never full."""
+        if self._heap is None:
             return
-        held = len(self._readiness.waiting) + len(self._readiness.ready)
-        if len(self._waiting) + len(self._ready) > STALE_FACTOR * held:
-            self.forget()
-        elif entry.id in self._readiness.ready:
-            heappush(self._ready, _rank(entry))
-        else:
-            heappush(self._waiting, _rank(entry))
+        heappush(self._heap, _ranked(entry))
+        if len(self._heap) > self._length_max:
+            self._heap = None
 
-    def choose(self, newcomer: Entry, count: int, size: int, protected: frozenset[Hash32]) -> list[Entry]:
+    def choose(
+        self, newcomer: Entry, count: int, size: int, held: Collection[Entry], protected: Collection[bytes]
+    ) -> list[Entry]:
         """The entries to evict so that `count` entries and `size` bytes go; empty where that is not to be had.
 
         The newcomer applies now. What is ready goes only for a higher fee; nobody loses to another of its own sender.
+        `held` are all entries of the pool.
         """
-        if self._waiting is None or self._ready is None:
-            self._waiting = [_rank(entry) for entry in self._readiness.waiting.values()]
-            self._ready = [_rank(entry) for entry in self._readiness.ready.values()]
-            heapify(self._waiting)
-            heapify(self._ready)
+        if self._heap is None:
+            self._length_max = STALE_FACTOR * len(held) + STALE_MIN
+            self._heap = [_ranked(entry) for entry in held]
+            heapify(self._heap)
         chosen: list[Entry] = []
-        for heap, held in ((self._waiting, self._readiness.waiting), (self._ready, self._readiness.ready)):
-            passed: list[Rank] = []
-            while heap and (len(chosen) < count or sum(len(entry.verified.raw) for entry in chosen) < size):
-                rank = heappop(heap)
-                entry = held.get(rank[2])
-                if entry is None:
-                    continue  # gone, or in the other heap
-                passed.append(rank)
-                if held is self._readiness.ready and entry.fee >= newcomer.fee:
-                    break
-                if entry.id not in protected and entry.sender != newcomer.sender:
-                    chosen.append(entry)
-            for rank in passed:
-                heappush(heap, rank)
-        is_enough = len(chosen) >= count and sum(len(entry.verified.raw) for entry in chosen) >= size
-        return chosen if is_enough else []
+        passed: list[Ranked] = []
+        while self._heap and (len(chosen) < count or size > 0):
+            ranked = heappop(self._heap)
+            was_ready, _, _, entry = ranked
+            if entry.place == GONE or was_ready != (entry.place >= 0):
+                continue
+            passed.append(ranked)
+            if was_ready and entry.fee >= newcomer.fee:
+                break
+            if entry.id not in protected and entry.sender != newcomer.sender:
+                chosen.append(entry)
+                size -= len(entry.verified.raw)
+        for ranked in passed:
+            heappush(self._heap, ranked)
+        return chosen if len(chosen) >= count and size <= 0 else []
 
 
-def _rank(entry: Entry) -> Rank:
-    return entry.fee, -entry.arrival, entry.id
+def _ranked(entry: Entry) -> Ranked:
+    return entry.place >= 0, entry.fee, -entry.arrival, entry

@@ -1,8 +1,8 @@
 """The pool: transactions that wait for a block (docs/protocol.md §10).
 
-Each sender has a queue by nonce. `Readiness` says which of them a block could take now; here is what is let in, what
-replaces what, what goes when the pool is full or time is over, and the story that each of them leaves behind. Nothing
-in a block of the height in progress is touched.
+Each sender has a queue by nonce. `Readiness` holds them and says what a block could take now; here is what is let in,
+what replaces what, what goes when the pool is full or time is over, and the story that each of them leaves behind.
+Nothing in a block of the height in progress is touched.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from blockchain.errors import InvalidTransaction
-from blockchain.node.entry import Entry, ended, received
+from blockchain.node.entry import WAITS, Entry, ended, entry_of, received
 from blockchain.node.eviction import Candidates
+from blockchain.node.queues import Queue
 from blockchain.node.readiness import Readiness
+from blockchain.node.tried import Tried
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.seams import Ledger, Settlement, Stage, State, Story, TransactionStory
@@ -28,7 +30,6 @@ WAIT_MAX_MS: Final = 3_600_000  # an hour: who leaves a gap fills it within mome
 WAIT_CHECK_MS: Final = 10_000  # between two looks at what has waited too long
 GIVEN_UP_MAX: Final = 10_000  # ids that waited too long, not to be taken from peers again; the newest
 PROTECTED_MAX: Final = 200_000  # ids, until the height is final; who forges in vain may name any number, of bad blocks
-SEARCHED_MAX: Final = 100_000  # transactions tried anew a second for what replaces and evicts: some 0.3 s of work
 
 
 class Mempool:
@@ -39,18 +40,18 @@ class Mempool:
         self._state = state
         self._height = height  # of the block that a transaction could stand in next
         self._entries: dict[Hash32, Entry] = {}
-        self._queues: dict[Address, dict[int, Entry]] = {}
         self._expiring: dict[int, dict[Hash32, Entry]] = {}  # by the last height at which they may stand
-        self._readiness = Readiness(ledger, state, height, self._queues)
-        self._candidates = Candidates(self._readiness)
-        self._fresh: list[Entry] = []  # came in since it was last known what is ready
+        self._candidates = Candidates()
+        self._readiness = Readiness(ledger, state, height, self._candidates)
+        self._fresh: list[Entry] = []  # came in, and it was not noted yet whether they wait
+        self._expects_many = False
         self._came: Story = ()
         self._arrivals = 0
         self._bytes = 0
         self._now = 0  # wall time of the newest change
         self._waits_checked = 0
         self._given_up: dict[Hash32, None] = {}
-        self._searched = (0, 0)  # in which second, how many transactions were tried anew
+        self._tried = Tried()
         self.protected: frozenset[Hash32] = frozenset()  # in a block of the height in progress: not to be touched
 
     # ------------------------------------------------------------------------------------------------ reading
@@ -69,14 +70,14 @@ class Mempool:
     @property
     def ready_count(self) -> int:
         """How many transactions apply now, one after the other."""
-        self._refresh()
+        self._have_come()
         return len(self._readiness.ready)
 
     @property
     def oldest_ready_ms(self) -> int | None:
         """When the ready transaction that has waited longest was received."""
-        self._refresh()
-        return min((entry.received_ms for entry in self._readiness.ready.values()), default=None)
+        oldest = self._readiness.oldest
+        return None if oldest is None else oldest.received_ms
 
     def get(self, transaction_id: Hash32) -> VerifiedTransaction | None:
         entry = self._entries.get(transaction_id)
@@ -84,8 +85,12 @@ class Mempool:
 
     def holder_of(self, sender: Address, nonce: int) -> VerifiedTransaction | None:
         """The transaction in the pool that has this nonce of this sender."""
-        entry = self._queues.get(sender, {}).get(nonce)
+        entry = self._at(sender, nonce)
         return None if entry is None else entry.verified
+
+    def _at(self, sender: Address, nonce: int) -> Entry | None:
+        queue = self._readiness.queues.get(sender)
+        return None if queue is None else queue.entries.get(nonce)
 
     def trial_state(self, transaction: Transaction) -> State:
         """What this transaction can be tried on: the final state, and what is ready in the pool.
@@ -93,9 +98,8 @@ class Mempool:
         In the place of one that has its nonce: the final state and what is ready of its own sender before it. To find
         anew what all others would do then takes too long for a question.
         """
-        self._refresh()
         sender, nonce = transaction.sender, transaction.nonce
-        is_taken = self.holder_of(sender, nonce) is not None
+        is_taken = self._at(sender, nonce) is not None
         return self._readiness.state_before(sender, nonce) if is_taken else self._readiness.state_after_all()
 
     def story(self, transaction_id: Hash32) -> Story:
@@ -103,8 +107,8 @@ class Mempool:
         entry = self._entries.get(transaction_id)
         if entry is None:
             return ()
-        self._refresh()
-        if transaction_id not in self._readiness.waiting:
+        self._have_come()
+        if entry.place >= 0:
             return entry.story
         code, why = self._readiness.why_waiting(entry)
         newest = max(number for number, stage in enumerate(entry.story) if stage.name == "waiting")
@@ -113,24 +117,22 @@ class Mempool:
 
     def next_nonce(self, sender: Address) -> int:
         """The first nonce of this sender that is neither final nor in the pool."""
-        nonce = self._ledger.next_nonce(self._state, sender)
-        queue = self._queues.get(sender, {})
-        while nonce in queue:
+        _, nonce = self._readiness.nonces(sender)
+        while self._at(sender, nonce) is not None:
             nonce += 1
         return nonce
 
     def nonce_max(self, sender: Address) -> int:
         """The highest nonce of this sender that is kept at this moment."""
-        return self._readiness.next_nonce(sender) + NONCE_GAP_MAX
+        _, expected = self._readiness.nonces(sender)
+        return expected + NONCE_GAP_MAX
 
     def select(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
         """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order."""
-        self._refresh()
         return self._readiness.select(state, count_max, bytes_max)
 
     def select_ready(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
         """The same, in the order in which they became ready: as many as the trigger counts, where there is room."""
-        self._refresh()
         return self._readiness.select_ready(state, count_max, bytes_max)
 
     # ------------------------------------------------------------------------------------------------ adding
@@ -147,25 +149,19 @@ class Mempool:
         self._now = now
         transaction = verified.transaction
         self._ledger.check(transaction, self._height)
-        if must_apply and self._readiness.is_stale:
-            self._charge(now)
-            self._refresh()
-        expected = self._check_nonce(transaction.sender, transaction.nonce)
-        old = self._queues.get(transaction.sender, {}).get(transaction.nonce)
-        entry = Entry(verified, self._arrivals, story or self._received(now, from_client=must_apply))
-        is_next = transaction.nonce == expected
-        if is_next and must_apply:
-            self._readiness.check(verified)
+        story = story or self._received(now, from_client=must_apply)
+        entry = entry_of(verified, self._arrivals, story, self._ledger.cost(transaction))
+        queue = self._readiness.queues.get(entry.sender)
+        is_next = self._check_nonce(entry, queue)
+        old = None if queue is None else queue.entries.get(entry.nonce)
         if old is not None:
-            self._check_replacement(old, entry, now, must_apply=must_apply)
-            gone = [ended(old, "replaced", f"replaced by {verified.id.hex()}", now)]
-            self._remove(old)
+            gone = self._replace(old, entry, must_apply=must_apply, is_next=is_next)
+        elif self._is_crowded(entry, queue):
+            gone = self._squeeze_in(entry, queue, must_apply=must_apply, is_next=is_next)
         else:
-            self._check_sender(transaction.sender)
-            applies = is_next and (must_apply or self._applies(verified))
-            self._check_wait(verified, may_wait=applies or must_apply)
-            gone = self._make_room(entry, now, applies=applies)
-        self._insert(entry)
+            self._readiness.add(entry, must_apply=must_apply)
+            gone = []
+        self._enter(entry)
         return gone
 
     def _received(self, now: int, *, from_client: bool) -> Story:
@@ -175,36 +171,67 @@ class Mempool:
             self._came = (stage,)
         return self._came
 
-    def _applies(self, verified: VerifiedTransaction) -> bool:
+    def _check_nonce(self, new: Entry, queue: Queue | None) -> bool:
+        """Whether it could be ready next; it raises where its nonce cannot be kept at all."""
+        nonce = new.nonce
+        final, expected = (queue.final, queue.next) if queue is not None else self._readiness.nonces(new.sender)
+        if nonce < final:
+            raise InvalidTransaction("nonce_used", f"nonce {nonce} is used; the next is {final}")
+        if nonce > expected + NONCE_GAP_MAX:
+            raise InvalidTransaction("nonce_gap", f"nonce {nonce} is too far ahead; the next is {expected}")
+        return nonce == expected
+
+    def _is_crowded(self, new: Entry, queue: Queue | None) -> bool:
+        """Whether something but the ledger may refuse it."""
+        return (
+            len(self._entries) >= TRANSACTIONS_MAX
+            or self._bytes + len(new.verified.raw) > BYTES_MAX
+            or (queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX)
+            or new.id in self._given_up
+        )
+
+    def _squeeze_in(
+        self, entry: Entry, queue: Queue | None, *, must_apply: bool, is_next: bool
+    ) -> list[TransactionStory]:
+        """Where there is no room: what applies may make some. Returns the stories of what went for it."""
+        applies = is_next and self._applies(entry, must_apply=must_apply)
+        if queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX:
+            raise InvalidTransaction("sender_full", f"{SENDER_TRANSACTIONS_MAX} transactions of this sender wait")
+        # Peers offer what they hold again and again: what was given up here would wait in one pool or another.
+        if not applies and not must_apply and entry.id in self._given_up:
+            raise InvalidTransaction("waited_too_long", "it waited here before, until its time was over")
+        gone = self._make_room(entry, applies=applies)
+        self._readiness.add(entry, must_apply=False)
+        return gone
+
+    def _applies(self, entry: Entry, *, must_apply: bool) -> bool:
         try:
-            self._readiness.check(verified)
+            self._readiness.check(entry)
         except InvalidTransaction:
+            if must_apply:
+                raise
             return False
         return True
 
-    def _check_nonce(self, sender: Address, nonce: int) -> int:
-        """The nonce that would be ready next, unless this one cannot be kept at all."""
-        final = self._ledger.next_nonce(self._state, sender)
-        if nonce < final:
-            raise InvalidTransaction("nonce_used", f"nonce {nonce} is used; the next is {final}")
-        expected = self._readiness.next_nonce(sender)
-        if nonce > self.nonce_max(sender):
-            raise InvalidTransaction("nonce_gap", f"nonce {nonce} is too far ahead; the next is {expected}")
-        return expected
-
-    def _check_sender(self, sender: Address) -> None:
-        if len(self._queues.get(sender, {})) >= SENDER_TRANSACTIONS_MAX:
-            raise InvalidTransaction("sender_full", f"{SENDER_TRANSACTIONS_MAX} transactions of this sender wait")
-
-    def _check_wait(self, verified: VerifiedTransaction, *, may_wait: bool) -> None:
-        """Peers offer what they hold again and again: what was given up here would wait in one pool or another."""
-        if not may_wait and verified.id in self._given_up:
-            raise InvalidTransaction("waited_too_long", "it waited here before, until its time was over")
-
     # ------------------------------------------------------------------------------------------------ replacing
 
-    def _check_replacement(self, old: Entry, new: Entry, now: int, *, must_apply: bool) -> None:
-        """Whether `new` takes the place of `old`; pools that hear the same choose the same (protocol §10.4)."""
+    def _replace(self, old: Entry, new: Entry, *, must_apply: bool, is_next: bool) -> list[TransactionStory]:
+        """Put `new` in the place of `old`; returns the story of that one."""
+        if is_next and must_apply:
+            self._readiness.check(new)
+        self._check_replacement(old, new, must_apply=must_apply)
+        if self._readiness.exchange(old, new):
+            self._tried.count(1, self._now)
+        else:
+            if old.place >= 0 and must_apply:
+                self._readiness.check_in_place_of(old, new)
+            self._tried.count(self._readiness.remove([old]), self._now)
+            self._readiness.add(new, must_apply=False)
+        self._leave(old)
+        return [ended(old, "replaced", f"replaced by {new.id.hex()}", self._now)]
+
+    def _check_replacement(self, old: Entry, new: Entry, *, must_apply: bool) -> None:
+        """Whether `new` may take the place of `old`; pools that hear the same choose the same (protocol §10.4)."""
         minimum = replacement_fee(old.fee)
         is_full_step = new.fee >= minimum
         is_better = (new.fee, old.id) > (old.fee, new.id)  # of equal fees the lower id
@@ -216,23 +243,13 @@ class Mempool:
             raise InvalidTransaction("replacement_too_late", f"nonce {old.nonce} stands in a proposed block")
         if self._bytes - len(old.verified.raw) + len(new.verified.raw) > BYTES_MAX:
             raise self._full()
-        if old.id in self._readiness.ready:
-            self._charge(now)
-            if must_apply:
-                self._readiness.check_in_place_of(old, new.verified)
+        if old.place >= 0:
+            self._tried.check(self._now)
         new.small_steps = old.small_steps + (not is_full_step)
-
-    def _charge(self, now: int) -> None:
-        """What is ready has to be found anew: so often a second, else one could keep every node busy for nothing."""
-        second, searched = self._searched
-        searched = searched if second == now // 1_000 else 0
-        if searched >= SEARCHED_MAX:
-            raise InvalidTransaction("pool_busy", "too much was replaced or evicted in this second; try again")
-        self._searched = (now // 1_000, searched + len(self._readiness.ready))
 
     # ------------------------------------------------------------------------------------------------ making room
 
-    def _make_room(self, new: Entry, now: int, *, applies: bool) -> list[TransactionStory]:
+    def _make_room(self, new: Entry, *, applies: bool) -> list[TransactionStory]:
         """In a full pool what applies takes the place of what waits, or of what is ready for a lower fee.
 
         Waiting costs nobody anything: else accounts without money could fill the pool, and it would stay full.
@@ -241,50 +258,41 @@ class Mempool:
         size = self._bytes + len(new.verified.raw) - BYTES_MAX
         if count <= 0 and size <= 0:
             return []
-        victims = self._candidates.choose(new, count, size, self.protected) if applies else []
+        held = self._entries.values()
+        victims = self._candidates.choose(new, count, size, held, self.protected) if applies else []
         if not victims:
             raise self._full()
-        if any(victim.id in self._readiness.ready for victim in victims):
-            self._charge(now)
+        if any(victim.place >= 0 for victim in victims):
+            self._tried.check(self._now)
         why = f"the pool was full, and {new.id.hex()} came, which "
-        gone = []
+        ends = [why + ("pays more" if victim.place >= 0 else "does not have to wait") for victim in victims]
+        self._tried.count(self._readiness.remove(victims), self._now)
         for victim in victims:
-            is_ready = victim.id in self._readiness.ready
-            gone.append(ended(victim, "evicted", why + ("pays more" if is_ready else "does not have to wait"), now))
-            self._remove(victim)
-        return gone
+            self._leave(victim)
+        return [ended(victim, "evicted", end, self._now) for victim, end in zip(victims, ends, strict=True)]
 
     def _full(self) -> InvalidTransaction:
         return InvalidTransaction("pool_full", f"the pool holds {len(self._entries)} transactions; try later")
 
     # ------------------------------------------------------------------------------------------------ the books
 
-    def _insert(self, entry: Entry) -> None:
+    def _enter(self, entry: Entry) -> None:
+        """It is among the ready or the waiting by now."""
         self._arrivals += 1
         self._entries[entry.id] = entry
-        self._queues.setdefault(entry.sender, {})[entry.nonce] = entry
         self._bytes += len(entry.verified.raw)
         expiry = entry.verified.transaction.expiry
         if expiry is not None:
             self._expiring.setdefault(expiry, {})[entry.id] = entry
-        self._readiness.admit(entry)
-        self._candidates.add(entry)
-        self._fresh.append(entry)
-        if not self._readiness.is_stale:
+        if entry.place == WAITS:
+            self._fresh.append(entry)
+        if not self._expects_many and (self._fresh or self._readiness.has_lost):
             self._note_waiting()
 
-    def _remove(self, entry: Entry) -> None:
-        """Without becoming final."""
-        self._leave(entry)
-        self._readiness.remove(entry)
-
     def _leave(self, entry: Entry) -> None:
+        """It is neither ready nor waiting any more."""
         del self._entries[entry.id]
         self._bytes -= len(entry.verified.raw)
-        queue = self._queues[entry.sender]
-        del queue[entry.nonce]
-        if not queue:
-            del self._queues[entry.sender]
         expiry = entry.verified.transaction.expiry
         if expiry is not None:
             del self._expiring[expiry][entry.id]
@@ -293,23 +301,22 @@ class Mempool:
 
     def expect_many(self) -> None:
         """What comes now is looked at together, later: no story tells of a wait for what comes a moment later."""
-        self._readiness.is_stale = True
+        self._expects_many = True
 
-    def _refresh(self) -> None:
-        """Find anew what is ready, if something that was ready has gone."""
-        if self._readiness.is_stale:
-            self._candidates.forget()
-            lost = self._readiness.refresh(self._entries)
+    def _have_come(self) -> None:
+        """They have all come."""
+        if self._expects_many:
+            self._expects_many = False
             self._note_waiting()
-            for entry in lost:
-                entry.note_waiting(self._now, *self._readiness.why_waiting(entry), was_ready=True)
 
     def _note_waiting(self) -> None:
-        """To be called when it is known again what is ready: what came may wait now."""
+        """What came may wait now, and what was ready may be so no more."""
         for entry in self._fresh:
-            if entry.id in self._readiness.waiting:
+            if entry.place == WAITS:
                 entry.note_waiting(self._now, *self._readiness.why_waiting(entry))
-        self._fresh = []
+        self._fresh.clear()
+        for entry in self._readiness.lost():
+            entry.note_waiting(self._now, *self._readiness.why_waiting(entry), was_ready=True)
 
     # ------------------------------------------------------------------------------------------------ a proposal
 
@@ -334,41 +341,36 @@ class Mempool:
     ) -> list[TransactionStory]:
         """The final state is now `state`; `height` may come next. Returns what can never apply any more, and why.
 
-        Looks at the senders of the block, at whom its end paid and at what expires, not at the whole pool.
+        Looks at what is in the block, at whom its end paid and at what expires, not at the whole pool.
         """
         self._now = now
+        overtaken = []
         for verified in included:
-            if verified.id in self._entries:
-                self._leave(self._entries[verified.id])
-        self._readiness.on_block(state, height, included, settlement)
-        before, self._height = self._height, height
-        self._state = state
-        self.protected = frozenset()
-        gone = [*self._overtaken(included, now), *self._expired(range(before, height), now)]
-        self._refresh()
-        return gone
-
-    def _overtaken(self, included: Sequence[VerifiedTransaction], now: int) -> list[TransactionStory]:
-        """Others of the senders of these, whose nonces are used now."""
-        gone = []
-        for sender in dict.fromkeys(verified.transaction.sender for verified in included):
-            queue = self._queues.get(sender)
-            if queue is None:
+            entry = self._at(Address(verified.transaction.sender), verified.transaction.nonce)
+            if entry is None:
                 continue
-            final = self._ledger.next_nonce(self._state, sender)
-            for entry in [entry for nonce, entry in queue.items() if nonce < final]:
-                why = f"another transaction of its sender took nonce {entry.nonce}"
-                gone.append(ended(entry, "nonce_used", why, now))
-                self._remove(entry)
-        return gone
+            self._leave(entry)
+            if entry.id != verified.id:
+                overtaken.append(entry)
+        expired = [entry for last in range(self._height, height) for entry in self._leave_expired(last)]
+        self._height = height
+        self._readiness.on_block(state, height, included, [*overtaken, *expired], settlement)
+        self.protected = frozenset()
+        self._note_waiting()
+        return [
+            *(
+                ended(one, "nonce_used", f"another transaction of its sender took nonce {one.nonce}", now)
+                for one in overtaken
+            ),
+            *(ended(one, "expired", f"it expired at height {one.verified.transaction.expiry}", now) for one in expired),
+        ]
 
-    def _expired(self, heights: Iterable[int], now: int) -> list[TransactionStory]:
-        gone = []
-        for expiry in heights:
-            for entry in list(self._expiring.get(expiry, {}).values()):
-                gone.append(ended(entry, "expired", f"it expired at height {expiry}", now))
-                self._remove(entry)
-        return gone
+    def _leave_expired(self, last: int) -> list[Entry]:
+        """All that may stand at this height at the latest."""
+        expired = list(self._expiring.get(last, {}).values())
+        for entry in expired:
+            self._leave(entry)
+        return expired
 
     # ------------------------------------------------------------------------------------------------ time
 
@@ -390,8 +392,8 @@ class Mempool:
             code, why = self._readiness.why_waiting(entry)
             gone.append(ended(entry, "waited_too_long", f"it waited for {WAIT_MAX_MS // 1_000} s: {why} ({code})", now))
             self._given_up[entry.id] = None
-        for entry in late:
-            self._remove(entry)
+            self._leave(entry)
+        self._readiness.remove(late)
         for transaction_id in list(self._given_up)[:-GIVEN_UP_MAX]:
             del self._given_up[transaction_id]
         return gone

@@ -1,60 +1,78 @@
 """What of the pool a block could take now (docs/protocol.md §5.3, §10.1).
 
 A transaction is *ready* when it applies on the final state after everything that became ready before it; the others
-wait. What is ready is found once, and then kept up with little work for each addition and each block. Where something
-ready goes without becoming final, all of it is found anew, once for however many go in one input.
+wait. What is ready is kept up with little work for each addition, each that leaves, and each block.
 
 Theory of operation. Take the kinds that concern stake away, and whatever order is tried, the same transactions become
 ready: an account spends in nonce order, and the money of others only helps. So one that did not apply after all that is
 ready will not apply before, and a block that takes some of what is ready leaves the rest ready, with the same balances
-behind it. The end of a block pays accounts (protocol §3.5): what it paid is added to what is kept here, and whom it
-paid is looked at again; what it mints may leave no room for one that mints, which is a reason for a new search.
+behind it. The scratch state holds all that is ready; being sums, its accounts take an addition, and its opposite, in
+any order. What nobody among the ready touches is read from the final state below.
 
-The kinds of stake break this: of two accounts that name one validator key the first wins, and what they write, and
-whether they apply, depends on the height. So a block is followed by a new search while one of them is ready, and those
-that wait are tried again, so many of them a block: to wait costs nobody anything.
+*What leaves* takes with it what its sender has ready after it. Whom these paid may lack the money: an account whose
+final balance pays for all that it has ready lacks nothing; of any other the last ones are taken back, until it does.
+What was taken back is tried again, in the order in which it became ready; nothing else can have changed.
+
+*A block* that takes what is ready changes nothing else. One with a transaction that was not ready here takes back what
+its sender has from that nonce on, and adds what it did to the accounts that the scratch state holds. The end of a block
+pays accounts (protocol §3.5): that is added too, and whom it paid is looked at again; what it mints may leave no room
+for one that mints, the one reason to find all anew.
+
+*The kinds of stake* break the first sentence: of two accounts that name one validator key the first wins, and what they
+write, and whether they apply, depends on the height. So they are taken back, all together, when one of them leaves and
+with each block, and the records of stake in the scratch state are forgotten; then they are tried again, those first
+that were ready. Those that wait are tried after them, so many of them: to wait costs nobody anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import Final
 
 from blockchain.errors import InvalidTransaction
-from blockchain.node.entry import Entry
+from blockchain.node.dependents import Cut, dependents, is_independent
+from blockchain.node.entry import GONE, WAITS, Entry
+from blockchain.node.eviction import Candidates
+from blockchain.node.heads import Heads
+from blockchain.node.queues import Queue, Queues
+from blockchain.node.received import Received
+from blockchain.node.scratch import Scratch
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import Payment, VerifiedTransaction, parties_of
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction, parties_of
 from blockchain.seams import Ledger, Settlement, State
 
-SETTLED_MAX: Final = 10_000  # final transactions whose accounts the scratch state still holds, if no more are ready
 TRIED_MAX: Final = 1_000  # waiting stakes tried for a block and after it: a full pool of them would take a second
-
-Queues = Mapping[Address, Mapping[int, Entry]]
 
 
 class Readiness:
-    """The ready and the waiting of one pool. `queues` are the pool's: its entries by sender and nonce."""
+    """The ready and the waiting of one pool."""
 
-    def __init__(self, ledger: Ledger, state: State, height: int, queues: Queues) -> None:
-        self._ledger = ledger
-        self._state = state
-        self._height = height
-        self._queues = queues
-        self._scratch = state.child()  # the final state and all that is ready
-        self._settled = 0
-        self._stakes = 0  # of those that are ready
-        self.ready: dict[Hash32, Entry] = {}
-        self.waiting: dict[Hash32, Entry] = {}
+    def __init__(self, ledger: Ledger, state: State, height: int, candidates: Candidates) -> None:
+        self._scratch = Scratch(ledger, state, height)
+        self._candidates = candidates
+        self._places = 0  # how often one became ready
+        self._paid: dict[Address, int] = {}  # by how many of the ready that others sent
+        self._stakes: dict[Hash32, Entry] = {}  # of the ready
         self._waiting_stakes: dict[Hash32, Entry] = {}  # those of the waiting that a height alone may make ready
-        self.is_stale = False  # something ready went: all may be different
+        self._taken: list[Entry] = []  # were ready, and wait or are gone now
+        self._idle: set[Address] = set()  # touched by fewer of the ready than before
+        self.queues: Queues = {}
+        self.ready: dict[int, Entry] = {}  # by place, which is their order
+        self.waiting: dict[Hash32, Entry] = {}
+        self._heads = Heads(self._scratch, self.queues)
+        self._received = Received(self.ready)
 
     # ------------------------------------------------------------------------------------------------ asking
 
-    def next_nonce(self, sender: Address) -> int:
-        """The nonce of this sender that could be ready next."""
-        return self._ledger.next_nonce(self._scratch, sender)
+    def nonces(self, sender: Address) -> tuple[int, int]:
+        """The next nonce of this sender on the final state, and the one that could be ready next."""
+        queue = self.queues.get(sender)
+        if queue is not None:
+            return queue.final, queue.next
+        final = self._scratch.final_nonce(sender)
+        return final, final
 
     def state_after_all(self) -> State:
         """A child of the final state with all that is ready."""
@@ -62,98 +80,230 @@ class Readiness:
 
     def state_before(self, sender: Address, nonce: int) -> State:
         """A child of the final state with this sender's own transactions before this nonce, as far as they apply."""
-        state = self._state.child()
-        while (entry := self.next_of(sender, state)) is not None and entry.nonce < nonce:
-            if not self._try(state, entry.verified):
+        state = self._scratch.final_child()
+        queue = self.queues[sender]
+        for earlier in range(queue.final, nonce):
+            entry = queue.entries.get(earlier)
+            if entry is None or not self._scratch.applies_to(state, entry):
                 break
         return state
 
-    def check(self, verified: VerifiedTransaction) -> None:
+    def check(self, entry: Entry) -> None:
         """Raises InvalidTransaction if it does not apply after all that is ready."""
-        self._ledger.apply(self._scratch.child(), verified.transaction, self._height)
+        self._scratch.check(entry)
 
-    def check_in_place_of(self, old: Entry, new: VerifiedTransaction) -> None:
+    def check_in_place_of(self, old: Entry, new: Entry) -> None:
         """Raises InvalidTransaction if `new` does not apply in the place of `old`, which is ready."""
-        state = self._state.child()
-        for entry in self.ready.values():
+        taken = self._dependents_of([(old.sender, old.nonce)])
+        state = self._scratch.without(taken, with_stakes=not any(entry.is_stake for entry in taken))
+        for entry in reversed(taken):
             if entry.sender != old.sender or entry.nonce < old.nonce:
-                self._try(state, entry.verified)  # what lived from the old one's money may fail
-        self._ledger.apply(state, new.transaction, self._height)
+                self._scratch.applies_to(state, entry)  # what lived from the old one's money may fail
+        self._scratch.apply_to(state, new)
 
     def why_waiting(self, entry: Entry) -> tuple[str, str]:
         """The code and the reason for which it waits at this moment."""
-        expected = self.next_nonce(entry.sender)
-        if entry.nonce > expected:
-            is_here = expected in self._queues[entry.sender]
-            return "nonce_gap", f"nonce {expected} {'waits too, and comes first' if is_here else 'is missing'}"
+        queue = self.queues[entry.sender]
+        if entry.nonce > queue.next:
+            is_here = queue.following is not None
+            return "nonce_gap", f"nonce {queue.next} {'waits too, and comes first' if is_here else 'is missing'}"
         try:
-            self.check(entry.verified)
+            self.check(entry)
         except InvalidTransaction as error:
             return error.code, error.why
         return "nonce_gap", "others that came with it are looked at first"
 
+    @property
+    def oldest(self) -> Entry | None:
+        """The ready one that was received first."""
+        return self._received.oldest
+
     # ------------------------------------------------------------------------------------------------ changing
 
-    def admit(self, entry: Entry) -> None:
-        """A new entry of the queues. What is ready stays so: nobody pays with what only waits."""
-        self.waiting[entry.id] = entry
-        if _is_stake(entry):
-            self._waiting_stakes[entry.id] = entry
-        self._advance([entry.sender])
+    def add(self, entry: Entry, *, must_apply: bool) -> None:
+        """A new one. What is ready stays so: nobody pays with what only waits.
 
-    def remove(self, entry: Entry) -> None:
-        """It has left the queues without becoming final."""
-        self.waiting.pop(entry.id, None)
-        self._waiting_stakes.pop(entry.id, None)
-        if self.ready.pop(entry.id, None) is not None:
-            self._stakes -= _is_stake(entry)
-            self.is_stale = True
+        Raises InvalidTransaction if it must apply and comes next, and does not; nothing has changed then.
+        """
+        queue = self.queues.get(entry.sender)
+        if queue is None:
+            final = self._scratch.final_nonce(entry.sender)
+            queue = Queue(final, final, {})
+        is_ready = entry.nonce == queue.next
+        if is_ready:
+            try:
+                self._scratch.apply(entry)
+            except InvalidTransaction:
+                if must_apply:
+                    raise
+                is_ready = False
+        self.queues[entry.sender] = queue
+        queue.entries[entry.nonce] = entry
+        if is_ready:
+            self._note_ready(queue, entry)
+            self._follow(queue, entry)
+        else:
+            self._note_waiting(entry)
 
-    def refresh(self, entries: Mapping[Hash32, Entry]) -> list[Entry]:
-        """Find anew what is ready of all the pool's entries, if need be; returns those that were and are no more."""
-        if not self.is_stale:
-            return []
-        before = self.ready
-        self._scratch = self._state.child()
-        self._settled = 0
-        self._stakes = 0
-        self.ready = {}
-        self.waiting = dict(entries)
-        self._waiting_stakes = {entry.id: entry for entry in entries.values() if _is_stake(entry)}
-        self.is_stale = False
-        self._advance(self._queues)
-        return [entry for entry in before.values() if entry.id in self.waiting]
+    def exchange(self, old: Entry, new: Entry) -> bool:
+        """Put `new` in the place of `old`, if both are transfers and nobody depends on which of them is there."""
+        queue = self.queues[old.sender]
+        if old.place < 0 or not (old.is_transfer and new.is_transfer):
+            return False
+        spent = queue.spent - old.cost + new.cost
+        if spent > self._scratch.final_balance(old.sender) or not is_independent(
+            self.queues, self._scratch, old.recipient
+        ):
+            return False
+        self._scratch.exchange(old, new)
+        self._uncount(queue, old)
+        queue.entries[new.nonce] = new
+        self._stand(queue, new, old.place)
+        old.place = GONE
+        self._follow(queue, new)
+        self._drop_idle()
+        return True
+
+    def remove(self, entries: Sequence[Entry]) -> int:
+        """They leave without becoming final. Returns how many of the ready were taken back for that."""
+        taken = self._take_back([(entry.sender, entry.nonce) for entry in entries if entry.place >= 0])
+        for entry in entries:
+            self._leave(entry)
+        self._retry(())
+        return taken
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether something was taken back since `lost` was asked."""
+        return bool(self._taken)
+
+    def lost(self) -> list[Entry]:
+        """Those that were ready, and have been waiting since it was last asked."""
+        lost = [entry for entry in self._taken if entry.place == WAITS]
+        self._taken = []
+        return lost
 
     def on_block(
-        self, state: State, height: int, transactions: Iterable[VerifiedTransaction], settlement: Settlement
+        self,
+        state: State,
+        height: int,
+        included: Sequence[VerifiedTransaction],
+        gone: Sequence[Entry],
+        settlement: Settlement,
     ) -> None:
-        """`transactions` became final, and have left the queues; `height` may come next."""
-        has_stakes = self._stakes > 0
-        for verified in transactions:
-            entry = self.ready.pop(verified.id, None)
-            if entry is None:
-                self.is_stale = True  # whatever it did, nobody counted on it
-                self.waiting.pop(verified.id, None)
-                self._waiting_stakes.pop(verified.id, None)
-            else:
-                self._stakes -= _is_stake(entry)
-            self._settled += 1
-        self._state = state
-        self._height = height
-        self.is_stale |= has_stakes or self._settled > max(SETTLED_MAX, len(self.ready))
-        if not self.is_stale:
-            self._settle(settlement)
+        """`included` became final, `gone` leave without that; `height` may come next."""
+        self._scratch.on_block(state, height)
+        unforeseen = [one.transaction for one in included if not self._settle(one)]
+        cuts = [(Address(one.sender), one.nonce) for one in unforeseen]
+        cuts += ((entry.sender, entry.nonce) for entry in (*gone, *self._stakes.values()) if entry.place >= 0)
+        self._take_back(cuts)
+        for entry in gone:
+            self._leave(entry)
+        for sender in dict.fromkeys(Address(one.transaction.sender) for one in included):
+            self._advance_final(sender)
+        self._scratch.forget_stakes()
+        if not self._scratch.repay(settlement, unforeseen):
+            self._find_anew()
+            return
+        paid = {address for address, _ in settlement.paid}
+        self._retry({*paid, *self._parties(unforeseen), *self._next_stakes()})
 
-    def _settle(self, settlement: Settlement) -> None:
-        """Take up what the end of the block did; what waited for that is ready now."""
-        if self.ready:
-            self.is_stale = not self._ledger.repay(self._scratch, self._state, settlement)
-        else:
-            self._scratch = self._state.child()
-            self._settled = 0
-        if not self.is_stale:
-            paid = (address for address, _ in settlement.paid)
-            self._advance({*paid, *self._next_stakes()})
+    def _settle(self, verified: VerifiedTransaction) -> bool:
+        """Whether it was ready; what it did to accounts stays in the scratch state."""
+        transaction = verified.transaction
+        queue = self.queues.get(Address(transaction.sender))
+        if queue is None:
+            return False
+        entry = queue.entries.get(transaction.nonce)
+        queue.final = transaction.nonce + 1
+        if entry is None or entry.id != verified.id:
+            return False
+        was_ready = entry.place >= 0
+        if was_ready:
+            del self.ready[entry.place]
+            self._uncount(queue, entry)
+        self._leave(entry)
+        return was_ready
+
+    def _advance_final(self, sender: Address) -> None:
+        """Some of this sender became final."""
+        queue = self.queues.get(sender)
+        if queue is None:
+            return
+        queue.next = max(queue.next, queue.final)
+        head = queue.entries.get(queue.final)
+        if head is not None and head.place >= 0:
+            self._heads.add(head)
+
+    def _parties(self, transactions: Iterable[Transaction]) -> set[Address]:
+        return {party for transaction in transactions for party in parties_of(transaction)}
+
+    # ------------------------------------------------------------------------------------------------ taking back
+
+    def _dependents_of(self, cuts: Iterable[Cut]) -> list[Entry]:
+        return dependents(self.queues, self._scratch, self._stakes.values(), cuts)
+
+    def _take_back(self, cuts: Iterable[Cut]) -> int:
+        """They wait, as if they had never been ready. Returns how many they were."""
+        taken = self._dependents_of(cuts)
+        for entry in taken:
+            queue = self.queues[entry.sender]
+            self._scratch.take_back(entry)
+            del self.ready[entry.place]
+            self._uncount(queue, entry)
+            queue.next = entry.nonce
+            self._note_waiting(entry)
+        if any(entry.is_stake for entry in taken):
+            self._scratch.forget_stakes()
+        taken.reverse()
+        self._taken += taken
+        return len(taken)
+
+    def _leave(self, entry: Entry) -> None:
+        """It goes; it is not ready any more."""
+        self.waiting.pop(entry.id, None)
+        self._waiting_stakes.pop(entry.id, None)
+        entry.place = GONE
+        queue = self.queues[entry.sender]
+        del queue.entries[entry.nonce]
+        if not queue.entries:
+            del self.queues[entry.sender]
+
+    def _drop_idle(self) -> None:
+        """What nobody among the ready touches is read from the final state."""
+        for address in self._idle:
+            queue = self.queues.get(address)
+            if address not in self._paid and (queue is None or queue.next == queue.final):
+                self._scratch.drop(address)
+        self._idle.clear()
+
+    # ------------------------------------------------------------------------------------------------ finding
+
+    def _retry(self, senders: Iterable[Address]) -> None:
+        """Try what was taken back, and what these senders have next."""
+        taken = [entry for entry in self._taken if entry.place == WAITS]
+        touched = {*senders, *(one for entry in taken for one in (entry.sender, entry.recipient) if one is not None)}
+        if any(entry.is_stake for entry in taken):
+            touched.update(self._next_stakes())
+        for entry in taken:
+            queue = self.queues[entry.sender]
+            if entry.nonce == queue.next and self._scratch.applies(entry):
+                self._note_ready(queue, entry)
+        self._advance(touched)
+        self._drop_idle()
+
+    def _find_anew(self) -> None:
+        """Find what is ready as if all had come at once, in the order in which it was ready, then of arrival."""
+        self._taken += self.ready.values()
+        for entry in self.ready.values():
+            self._note_waiting(entry)
+        self.ready.clear()
+        self._scratch.clear()
+        self._paid.clear()
+        self._stakes.clear()
+        for queue in self.queues.values():
+            queue.next, queue.spent = queue.final, 0
+        self._retry(self.queues)
 
     def _next_stakes(self) -> list[Address]:
         """The senders of waiting stakes that were not tried for longest."""
@@ -162,64 +312,83 @@ class Readiness:
             self._waiting_stakes[transaction_id] = self._waiting_stakes.pop(transaction_id)
         return [entry.sender for _, entry in tried]
 
-    # ------------------------------------------------------------------------------------------------ finding
+    def _follow(self, queue: Queue, entry: Entry) -> None:
+        """What its sender has next, and what its recipient can pay now."""
+        if queue.next in queue.entries:
+            self._advance([one for one in (entry.sender, entry.recipient) if one is not None])
+        elif entry.recipient is not None:
+            paid = self.queues.get(entry.recipient)
+            if paid is not None and paid.next in paid.entries:
+                self._advance([entry.recipient])
 
     def _advance(self, senders: Iterable[Address]) -> None:
         """Make ready what applies now, oldest first; whoever is paid by it may become ready in turn."""
-        entries = (self.next_of(sender, self._scratch) for sender in senders)
-        order = [(entry.arrival, entry.sender) for entry in entries if entry is not None]
+        queues = (self.queues.get(sender) for sender in senders)
+        order = [
+            (queue.following.arrival, queue) for queue in queues if queue is not None and queue.following is not None
+        ]
         heapify(order)
         while order:
-            _, sender = heappop(order)
-            entry = self.next_of(sender, self._scratch)
-            if entry is None or not self._try(self._scratch, entry.verified):
+            _, queue = heappop(order)
+            entry = queue.following
+            if entry is None or not self._scratch.applies(entry):
                 continue
-            self.ready[entry.id] = entry
-            self._stakes += _is_stake(entry)
-            del self.waiting[entry.id]
-            self._waiting_stakes.pop(entry.id, None)
-            for touched in parties_of(entry.verified.transaction):
-                following = self.next_of(touched, self._scratch)
-                if following is not None:
-                    heappush(order, (following.arrival, touched))
+            self._note_ready(queue, entry)
+            paid = None if entry.recipient is None else self.queues.get(entry.recipient)
+            for other in (queue, paid):
+                following = None if other is None else other.following
+                if other is not None and following is not None:
+                    heappush(order, (following.arrival, other))
 
-    def next_of(self, sender: Address, state: State) -> Entry | None:
-        """The sender's transaction in the pool that could apply next on `state`."""
-        queue = self._queues.get(sender)
-        return None if queue is None else queue.get(self._ledger.next_nonce(state, sender))
+    # ------------------------------------------------------------------------------------------------ the books
 
-    def _try(self, state: State, verified: VerifiedTransaction) -> bool:
-        try:
-            self._ledger.apply(state, verified.transaction, self._height)
-        except InvalidTransaction:
-            return False
-        return True
+    def _note_ready(self, queue: Queue, entry: Entry) -> None:
+        """It applies after all that is ready."""
+        self.waiting.pop(entry.id, None)
+        self._waiting_stakes.pop(entry.id, None)
+        queue.next += 1
+        self._places += 1
+        self._stand(queue, entry, self._places)
+
+    def _stand(self, queue: Queue, entry: Entry, place: int) -> None:
+        """At this place among the ready."""
+        entry.place = place
+        self.ready[place] = entry
+        queue.spent += entry.cost
+        if entry.recipient is not None:
+            self._paid[entry.recipient] = self._paid.get(entry.recipient, 0) + 1
+        if entry.is_stake:
+            self._stakes[entry.id] = entry
+        if entry.nonce == queue.final:
+            self._heads.add(entry)
+        self._candidates.note(entry)
+        self._received.add(entry)
+
+    def _uncount(self, queue: Queue, entry: Entry) -> None:
+        """It is ready no more."""
+        queue.spent -= entry.cost
+        self._stakes.pop(entry.id, None)
+        self._idle.add(entry.sender)
+        if entry.recipient is not None:
+            self._idle.add(entry.recipient)
+            if self._paid[entry.recipient] > 1:
+                self._paid[entry.recipient] -= 1
+            else:
+                del self._paid[entry.recipient]
+
+    def _note_waiting(self, entry: Entry) -> None:
+        entry.place = WAITS
+        self.waiting[entry.id] = entry
+        if entry.is_stake:
+            self._waiting_stakes[entry.id] = entry
+        self._candidates.note(entry)
 
     # ------------------------------------------------------------------------------------------------ forging
 
     def select(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
-        """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order.
-
-        A payment that waits cannot apply before what is ready. One that stakes may: its fee may be the higher one.
-        """
-        chosen: list[VerifiedTransaction] = []
+        """Apply to `state`, a child of the final one, what a block takes: by fee, then arrival, nonces in order."""
         stakes = islice(self._waiting_stakes.values(), TRIED_MAX)
-        senders = {entry.sender for entry in (*self.ready.values(), *stakes)}
-        heap = [_rank(entry) for sender in senders if (entry := self.next_of(sender, state)) is not None]
-        heapify(heap)
-        size = 0
-        while heap and len(chosen) < count_max:
-            sender = heappop(heap)[2]
-            entry = self.next_of(sender, state)
-            if entry is None or size + len(entry.verified.raw) > bytes_max or not self._try(state, entry.verified):
-                continue
-            chosen.append(entry.verified)
-            size += len(entry.verified.raw)
-            for touched in parties_of(entry.verified.transaction):
-                following = self.next_of(touched, state)
-                if following is not None:
-                    heappush(heap, _rank(following))
-        return chosen
+        return self._heads.select(state, stakes, count_max, bytes_max)
 
     def select_ready(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
         """The same, in the order in which they became ready: as many as the trigger counts, where there is room."""
@@ -229,14 +398,6 @@ class Readiness:
             size += len(entry.verified.raw)
             if len(chosen) == count_max or size > bytes_max:
                 break
-            self._ledger.apply(state, entry.verified.transaction, self._height)
+            self._scratch.apply_to(state, entry)
             chosen.append(entry.verified)
         return chosen
-
-
-def _rank(entry: Entry) -> tuple[int, int, Address]:
-    return -entry.fee, entry.arrival, entry.sender
-
-
-def _is_stake(entry: Entry) -> bool:
-    return not isinstance(entry.verified.transaction.payload, Payment)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from blockchain.primitives.block import Header, VerifiedBlock
 from blockchain.primitives.crypto import Address, Hash32, PublicKey
@@ -16,6 +16,8 @@ from blockchain.seams.settlement import Settlement
 from blockchain.seams.story import PendingTransaction, Story
 from blockchain.seams.turn import Turn
 
+R = TypeVar("R")
+
 
 class State(Protocol):
     """The records of the ledger as seen from one block: an overlay on its parent's, above the final one."""
@@ -23,6 +25,21 @@ class State(Protocol):
     def get(self, key: bytes) -> bytes | None: ...
 
     def set(self, key: bytes, value: bytes | None) -> None: ...
+
+    def read(self, key: bytes, form: type[R]) -> R | None:
+        """The record as a value of this form."""
+
+    def write(self, key: bytes, value: object) -> None:
+        """Set the record to a frozen value; it is encoded once, when bytes are asked for."""
+
+    def drop(self, key: bytes) -> None:
+        """Forget this overlay's own change of the record."""
+
+    def has_changed(self, key: bytes) -> bool:
+        """Whether this overlay itself says what the record is."""
+
+    def merge(self) -> frozenset[bytes]:
+        """Make this overlay's own changes those of the one that it is a child of; returns their keys."""
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Every record whose key begins with this one byte, in key order."""
@@ -62,11 +79,28 @@ class Ledger(Protocol):
         the set of the block's own height.
         """
 
-    def repay(self, state: State, final: State, settlement: Settlement) -> bool:
-        """Bring a state above the final one up to what the end of a block paid, minted and changed in `final`.
+    def cost(self, transaction: Transaction) -> int:
+        """What it takes from its sender's balance, the fee included."""
 
-        `state` holds the block's transactions and others, none of which concerns stake. False: some of them may not
-        apply any more.
+    def balance(self, state: State, address: Address) -> int: ...
+
+    def concerns_stake(self, key: bytes) -> bool:
+        """Whether the end of a block, and a height, may change this record: of stake, and nobody's account."""
+
+    def pay(self, state: State, transaction: Transaction) -> None:
+        """Do to accounts what it does there, and check nothing: sums may be put together in any order."""
+
+    def take_back(self, state: State, transaction: Transaction) -> None:
+        """The opposite, with what was minted. Of stake and of fees nothing is taken back."""
+
+    def repay(
+        self, state: State, final: State, settlement: Settlement | None, unforeseen: Sequence[Transaction] = ()
+    ) -> bool:
+        """Bring a state above the final one up to what a block paid, minted and changed in `final`.
+
+        `state` holds the block's transactions but for the `unforeseen`, and others; its records of stake are the
+        caller's to drop. None: there was no block. False: some of what is ahead may not apply any more. Nobody reads
+        the fees ahead: they are none afterwards.
         """
 
     def validators(self, state: State, height: int, previous: ValidatorSet | None) -> ValidatorSet:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from blockchain.ledger.records import account_of, totals_of
 from blockchain.primitives.chain import GenesisAccount, GenesisValidator
-from blockchain.primitives.transaction import Exchange, Unstake
+from blockchain.primitives.records import account_key
+from blockchain.primitives.transaction import Exchange, Stake, Unstake
 from tests.ledger.one_ledger import Chain, transaction, transfer
 from tests.samples import address, deterministic, spec_of
 
@@ -97,10 +98,63 @@ def test_what_an_end_paid_is_added_to_a_state_that_has_no_end_yet() -> None:
     assert chain.ledger.repay(ahead, chain.state, settlement)
     assert account_of(ahead, address("w")).balance == 5 + chain.balance("w")
     assert account_of(ahead, address("v")).balance == chain.balance("v")
-    assert totals_of(ahead).fees == 7 and totals_of(ahead).minted == chain.minted
+    assert totals_of(ahead).fees == 0 and totals_of(ahead).minted == chain.minted
     exchange = transaction("mint", 0, Exchange(address("a"), 30))
     chain.ledger.apply(ahead, exchange, chain.head + 1)
     assert not chain.ledger.repay(ahead, chain.state, chain.block())
+
+
+def test_what_was_minted_is_read_from_below_where_nothing_ahead_changed_the_sums() -> None:
+    chain = chain_of({"v": 50, "w": 50}, reward_per_block=100, supply_max=10_100 + 150)
+    ahead = chain.state
+    chain.ledger.apply(ahead, transfer("a", 0, "w", 5), 1)
+    assert chain.ledger.repay(ahead, chain.state, chain.block())
+    assert totals_of(ahead) == totals_of(chain.state)
+
+
+def test_what_a_block_did_unforeseen_is_added_to_accounts_that_are_ahead() -> None:
+    chain = chain_of({"v": 50, "w": 50})
+    ahead = chain.state
+    for each in (transfer("a", 0, "b", 5, fee=1), transfer("b", 0, "c", 3)):
+        chain.ledger.apply(ahead, each, 1)
+    unforeseen = (
+        transfer("a", 0, "c", 7),
+        transaction("mint", 0, Exchange(address("b"), 30)),
+        chain.send("v", Unstake(1)),
+    )
+    chain.ledger.take_back(ahead, transfer("a", 0, "b", 5, fee=1))
+    settlement = chain.block(*unforeseen)
+    assert chain.ledger.repay(ahead, chain.state, settlement, unforeseen)
+    alone = chain.state
+    chain.ledger.apply(alone, transfer("b", 0, "c", 3), 2)
+    for name in ("a", "b", "c", "mint", "v"):
+        assert account_of(ahead, address(name)) == account_of(alone, address(name))
+    assert totals_of(ahead) == totals_of(chain.state)
+
+
+def test_payments_are_done_and_taken_back_in_any_order() -> None:
+    chain = chain_of({"v": 50})
+    ledger, state = chain.ledger, chain.state
+    first, second = transfer("a", 0, "b", 5, fee=2), transfer("b", 0, "a", 3)
+    mint = transaction("mint", 0, Exchange(address("a"), 30))
+    before = {name: account_of(state, address(name)) for name in ("a", "b", "mint")}
+    assert [ledger.cost(each) for each in (first, second, mint, chain.send("a", Stake(9), fee=1))] == [7, 3, 0, 10]
+    for each in (first, second, mint):
+        ledger.apply(state, each, 1)
+    assert ledger.balance(state, address("a")) == before["a"].balance - 7 + 3 + 30
+    ledger.take_back(state, first)
+    ledger.pay(state, transfer("a", 0, "b", 6))
+    for each in (mint, transfer("a", 0, "b", 6), second):
+        ledger.take_back(state, each)
+    assert {name: account_of(state, address(name)) for name in before} == before
+    assert totals_of(state).minted == chain.minted
+    assert ledger.repay(state, chain.state, None) and totals_of(state) == totals_of(chain.state)
+    assert [ledger.concerns_stake(key) for key in (b"s", account_key(address("a")), b"v", b"q")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 @settings(deterministic, max_examples=60)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from blockchain.ledger.smt import SparseMerkleTree
 from blockchain.ledger.state import FinalState, Overlay
-from blockchain.primitives.records import tree_key
+from blockchain.primitives import codec
+from blockchain.primitives.records import Account, Seat, tree_key
 from blockchain.primitives.smt_proof import verify_proof
 from tests.samples import deterministic
 
@@ -140,6 +141,46 @@ def test_the_tree_is_over_hashed_keys_in_any_order(content: dict[bytes, bytes]) 
 
 
 # ---------------------------------------------------------------------------------------------------- proofs
+
+
+def test_a_record_that_is_written_as_a_value_is_one_for_all() -> None:
+    overlay = Overlay(FinalState())
+    overlay.set(b"a2", codec.encode(Account(2)))
+    overlay.write(b"a1", Account(1, 7))
+    overlay.write(b"a2", Account(3))
+    child = overlay.child()
+    for state in (overlay, child):
+        assert [state.read(key, Account) for key in (b"a1", b"a2", b"a3")] == [Account(1, 7), Account(3), None]
+    assert (child.get(b"a1"), child.get(b"a3")) == (codec.encode(Account(1, 7)), None)
+    assert overlay.changes() == {b"a1": codec.encode(Account(1, 7)), b"a2": codec.encode(Account(3))}
+    assert overlay.read(b"a1", Account) == Account(1, 7)  # out of bytes again
+    overlay.set(b"a1", None)
+    assert child.read(b"a1", Account) is None
+    overlay.write(b"a1", Account())
+    with pytest.raises(AssertionError):
+        overlay.read(b"a1", Seat)
+
+
+def test_what_is_dropped_shows_what_is_below() -> None:
+    base = state_of(RECORDS)
+    overlay = put(Overlay(base), {b"a1": b"new", b"a2": None})
+    root = Overlay(base).root()
+    overlay.write(b"b1", Account(1))
+    assert [overlay.has_changed(key) for key in (b"a1", b"a2", b"b1", b"b2")] == [True, True, True, False]
+    assert not overlay.child().has_changed(b"a1")
+    for key in (b"a1", b"a2", b"b1", b"b2"):
+        overlay.drop(key)
+    assert content_of(overlay) == RECORDS and overlay.root() == root and overlay.changes() == {}
+
+
+def test_a_child_may_be_merged_into_its_parent() -> None:
+    parent = put(Overlay(state_of(RECORDS)), {b"a1": b"parent's"})
+    child = put(parent.child(), {b"a1": b"child's", b"a2": None})
+    child.write(b"b1", Account(1))
+    assert child.merge() == {b"a1", b"a2", b"b1"}
+    assert parent.changes() == {b"a1": b"child's", b"a2": None, b"b1": codec.encode(Account(1))}
+    with pytest.raises(AssertionError):
+        parent.merge()
 
 
 def proven(state: FinalState, *asked: bytes) -> tuple[bytes | None, ...]:

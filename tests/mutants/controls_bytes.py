@@ -209,7 +209,7 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/node/mempool.py",
-                "if nonce > self.nonce_max(sender):",
+                "if nonce > expected + NONCE_GAP_MAX:",
                 "if False:",
             ),
         ),
@@ -221,7 +221,7 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/node/mempool.py",
-                "if len(self._queues.get(sender, {})) >= SENDER_TRANSACTIONS_MAX:",
+                "if queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX:",
                 "if False:",
             ),
         ),
@@ -233,7 +233,7 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/node/mempool.py",
-                "victims = self._candidates.choose(new, count, size, self.protected) if applies else []",
+                "victims = self._candidates.choose(new, count, size, held, self.protected) if applies else []",
                 "victims = []",
             ),
         ),
@@ -244,8 +244,8 @@ CONTROLS: Final = (
         "tests/node/test_eviction.py::test_replacing_what_is_ready_is_limited_in_a_second",
         (
             Change(
-                "blockchain/node/mempool.py",
-                "if searched >= SEARCHED_MAX:",
+                "blockchain/node/tried.py",
+                "if now // 1_000 == self._second and self._searched >= SEARCHED_MAX:",
                 "if False:",
             ),
         ),

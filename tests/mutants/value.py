@@ -68,7 +68,13 @@ MUTANTS: Final = (
         "fee_taken_beside_the_balance",
         "an account that can pay the amount alone is a fee below nothing: its record cannot be read any more",
         "tests/ledger/test_accounts.py::test_a_refusal_has_its_code_and_changes_nothing",
-        (Change(_ACCOUNTS, "_taken(transaction.payload) + transaction.fee)", "_taken(transaction.payload))"),),
+        (
+            Change(
+                _ACCOUNTS,
+                "paid = _pay(sender, _cost(transaction))",
+                "paid = _pay(sender, _cost(transaction) - transaction.fee)",
+            ),
+        ),
     ),
     Mutant(
         "burnt_money_not_counted",

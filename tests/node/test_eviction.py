@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockchain.errors import InvalidTransaction
-from blockchain.node import mempool
+from blockchain.node import mempool, tried
 from blockchain.node.mempool import SMALL_STEPS_MAX
 from blockchain.primitives.transaction import VerifiedTransaction
-from tests.node.pool_bench import NOW, Bench, applied_by, end_of, pay
+from tests.node.pool_bench import ADDRESSES, NOW, Bench, applied_by, end_of, pay
 from tests.samples import deterministic
 
 # ------------------------------------------------------------------------------------------------ replacement
@@ -120,17 +120,30 @@ def test_pools_that_hear_the_same_in_any_order_come_to_hold_the_same(
 
 
 def test_replacing_what_is_ready_is_limited_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mempool, "SEARCHED_MAX", 4)
+    """By what is tried anew: two here, where who is paid spends it on."""
+    monkeypatch.setattr(tried, "SEARCHED_MAX", 4)
     bench = Bench()
-    bench.add(pay("a", 0), pay("a", 1), pay("b", 0))
+    bench.add(pay("a", 0, to="c"), pay("c", 0), pay("b", 0))
     for fee, now in ((1, 5_000), (2, 5_999)):
-        bench.add(pay("a", 0, fee=fee), now=now)
+        bench.add(pay("a", 0, fee=fee, to="c"), now=now)
         assert bench.pool.ready_count == 3
     with pytest.raises(InvalidTransaction) as caught:
-        bench.add(pay("a", 0, fee=3), now=5_999)
+        bench.add(pay("a", 0, fee=3, to="c"), now=5_999)
     assert caught.value.code == "pool_busy"
-    bench.add(pay("a", 0, fee=3), now=6_000)
+    bench.add(pay("a", 0, fee=3, to="c"), now=6_000)
     assert bench.pool.ready_count == 3
+
+
+def test_replacing_goes_through_those_alone_who_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.add(*(pay("a", nonce) for nonce in range(20)), *(pay("b", nonce) for nonce in range(20)))
+    applied = applied_by(bench, monkeypatch)
+    for must_apply in (True, False):
+        bench.add(pay("a", 5, 2 + must_apply, fee=5 - must_apply), must_apply=must_apply)
+        assert bench.pool.ready_count == 40 and applied == []  # its sender can pay either, and all that follows
+    bench.add(pay("a", 15, 990, fee=1))
+    assert {transaction.sender for transaction in applied} == {ADDRESSES["a"]} and len(applied) <= 10
+    assert bench.pool.ready_count == 35
 
 
 # ------------------------------------------------------------------------------------------------ eviction
@@ -166,7 +179,7 @@ def test_many_go_where_bytes_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_evicting_what_is_ready_is_limited_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 2)
-    monkeypatch.setattr(mempool, "SEARCHED_MAX", 1)
+    monkeypatch.setattr(tried, "SEARCHED_MAX", 1)
     bench = Bench()
     bench.add(pay("a", 0), pay("a", 1))
     bench.add(pay("b", 0, fee=1))

@@ -10,6 +10,7 @@ from blockchain.ledger.records import account_of
 from blockchain.ledger.state import Overlay
 from blockchain.node import mempool, readiness
 from blockchain.node.mempool import GIVEN_UP_MAX, NONCE_GAP_MAX, WAIT_CHECK_MS, WAIT_MAX_MS
+from blockchain.primitives.records import account_key
 from blockchain.primitives.transaction import Exchange, Resume, Stake, Transaction, VerifiedTransaction
 from blockchain.seams import Stage
 from tests.ledger.one_ledger import rotating, staking
@@ -419,15 +420,25 @@ def test_a_stake_in_a_block_may_make_another_wait() -> None:
     assert bench.pool.story(early.id)[-1].code == "validator_key_used"
 
 
-@pytest.mark.parametrize("settled_max", [0, 2, 10_000])
-def test_the_scratch_state_is_made_anew_now_and_then(monkeypatch: pytest.MonkeyPatch, settled_max: int) -> None:
-    monkeypatch.setattr(readiness, "SETTLED_MAX", settled_max)
+def test_the_scratch_state_holds_no_more_than_what_is_ready_touches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it grows with every account that was ever paid."""
+    dropped: list[bytes] = []
+    drop = Overlay.drop
+
+    def noted(state: Overlay, key: bytes) -> None:
+        dropped.append(key)
+        drop(state, key)
+
+    monkeypatch.setattr(Overlay, "drop", noted)
     bench = Bench()
-    for nonce in range(0, 12, 3):
-        bench.add(pay("a", nonce), pay("a", nonce + 1), pay("a", nonce + 2), pay("new", 0, fee=nonce))
-        bench.block(*bench.select(count=2))
-        bench.block(pay("a", nonce + 2))
-        assert bench.pool.ready_count == 0 and len(bench.pool) == 1
+    bench.add(pay("a", 0, to="c"), pay("a", 1, to="d"), pay("b", 0, to="new"))
+    bench.block(pay("a", 0, to="c"), pay("b", 0, to="new"))
+    assert set(dropped) == {account_key(ADDRESSES[name]) for name in ("b", "c", "new")}
+    dropped.clear()
+    bench.block(pay("a", 1, to="d"))
+    assert set(dropped) == {account_key(ADDRESSES[name]) for name in ("a", "d")}
+    bench.add(pay("d", 0), pay("c", 0))
+    assert bench.pool.ready_count == 2 == len(bench.select_ready())
 
 
 # ------------------------------------------------------------------------------------------------ forging
