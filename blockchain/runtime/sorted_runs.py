@@ -92,7 +92,7 @@ def read_all(connection: apsw.Connection) -> Iterator[tuple[bytes, ...]]:
         count = 0
         for page in _pages(connection, _PAGES_FROM, run, b"", -1):
             entries = _entries_of(page)
-            if entries[0] != page.first or entries[0] <= last or list(entries) != sorted(entries):
+            if entries[0] != page.first or entries[0] <= last or list(entries) != sorted(set(entries)):
                 raise damaged(connection.filename, "a page of the index is not in order")
             last = entries[-1]
             count += len(entries)

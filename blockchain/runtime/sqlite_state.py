@@ -2,9 +2,9 @@
 
 Theory of operation. A row maps keys to values, or to nil for a record that was deleted. Rows are only appended. To
 read the state is to go through the log from its first row on: a later value replaces an earlier one. With its changes
-each block brings the next slice of the state (`node.state_slices`), and the row says where that slice ended. Once the
-slices since some row make a full lap, each record is in one of them or was changed after it, so that what is before
-can go: the log stays about twice as large as the state.
+each block brings the next slice of the state (`node.state_slices`), and its rows say where that slice ended. Once
+the slices since some block make a full lap, each record is in one of them or was changed after it, so that what is
+before can go: the log stays about twice as large as the state.
 
 A row has a check sum, `head` says which rows there are, so that a lost one is noticed, and the chain compares the root
 of all records with the state_root of the head.
@@ -34,10 +34,8 @@ def change_state(
     records: dict[bytes, bytes | None] = {} if part is None else dict(part.records)
     records.update(changes)
     ordered = sorted(records.items())
-    *full, last = [dict(ordered[at : at + ROW_RECORDS]) for at in range(0, len(ordered), ROW_RECORDS)] or [{}]
-    for few in full:
-        _append(connection, few, None)
-    _append(connection, last, None if part is None else part.end)
+    for at in range(0, max(len(ordered), 1), ROW_RECORDS):
+        _append(connection, dict(ordered[at : at + ROW_RECORDS]), None if part is None else part.end)
     if part is not None:
         connection.execute("UPDATE head SET state_count = ?", (part.count,))
         _forget(connection, part.end)

@@ -52,8 +52,12 @@ def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
 
 
 def _from_version_1(connection: apsw.Connection) -> None:
-    """What it kept of a transaction that was acknowledged and ended was the last stage of its story."""
     connection.execute("ALTER TABLE pending ADD COLUMN story BLOB NOT NULL DEFAULT x''")
+    _move_refusals(connection)
+
+
+def _move_refusals(connection: apsw.Connection) -> None:
+    """What version 1 kept of a transaction that was acknowledged and ended: the last stage of its story."""
     refused = connection.execute("SELECT id, code, why, time_ms FROM refused ORDER BY seq")
     told = [TransactionStory(Hash32(each), (ending(code, why, time_ms),)) for each, code, why, time_ms in refused]
     add_ended(connection, told)
@@ -80,12 +84,10 @@ def _move_state(connection: apsw.Connection, path: Path) -> None:
         records = [(key, value) for key, value in found if isinstance(key, bytes) and isinstance(value, bytes)]
         if len(records) < len(found):
             raise damaged(path, "a record of state that is not bytes")
-        change_state(connection, records, None)
+        change_state(connection, records, StateSlice(SliceEnd(lap=1), (), expected))
         count += len(records)
     if count != expected:
         raise damaged(path, f"{count} records of state instead of {expected}")
-    if count:
-        change_state(connection, (), StateSlice(SliceEnd(lap=1), (), count))
 
 
 def _rebuild_index(connection: apsw.Connection, path: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from random import Random
 from threading import Thread
@@ -256,8 +256,10 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
         ("DELETE FROM blocks WHERE height = 15", "without block 15"),
         ("UPDATE blocks SET certificate = zeroblob(128) WHERE height = 19", "block 19"),
         ("UPDATE blocks SET raw = 'text' WHERE height = 20", "block 20"),
-        ("DELETE FROM transactions WHERE height = 20 AND position = 1", "a transaction of block 20 is not in its"),
-        ("UPDATE transactions SET position = 7 WHERE height = 20", "a transaction of block 20 is not in its"),
+        ("DELETE FROM index_runs WHERE run = (SELECT max(run) FROM index_runs)", "a transaction of block 20 is not in"),
+        ("UPDATE index_runs SET stage = 2", "a transaction of block 20 is not in its"),
+        ("DELETE FROM index_pages", "a transaction of block 20 is not in its"),
+        ("UPDATE index_pages SET raw = zeroblob(41)", "a page of the index"),
     ],
 )
 def test_a_store_whose_parts_do_not_agree_is_refused(tmp_path: Path, damage: str, words: str) -> None:
@@ -344,11 +346,38 @@ def test_a_damaged_piece_of_evidence_is_noticed(tmp_path: Path) -> None:
         store.evidence()
 
 
-def test_a_lost_record_of_state_is_noticed_when_the_state_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("DELETE FROM state_log WHERE seq = (SELECT max(seq) FROM state_log)", "without row 20 of its state"),
+        ("DELETE FROM state_log WHERE seq = (SELECT min(seq) FROM state_log)", "without row 1 of its state"),
+        ("DELETE FROM state_log WHERE seq = 11", "without row 11 of its state"),
+        ("DELETE FROM state_log", "without row 1 of its state"),
+        ("UPDATE state_log SET raw = x'80' WHERE seq = 7", "a row of its state"),
+        ("UPDATE state_log SET raw = x'ff', crc = 4278190080", "a row of its state"),
+        ("UPDATE state_log SET raw = 'text'", "a row of its state"),
+    ],
+)
+def test_a_lost_row_of_state_is_noticed_when_the_state_is_read(tmp_path: Path, damage: str, words: str) -> None:
     file = write_chain(tmp_path, 20)
-    sql(file, "DELETE FROM state WHERE key = (SELECT max(key) FROM state)")
-    with open_store(tmp_path) as store, pytest.raises(StoreError, match=r"\d+ records of state instead of \d+"):
+    sql(file, damage)
+    with open_store(tmp_path) as store, pytest.raises(StoreError, match=words):
         list(store.state_records())
+
+
+def test_a_flipped_bit_in_the_index_is_noticed_when_it_is_read(tmp_path: Path) -> None:
+    """Of a transaction that would be found, and of one that would not."""
+    file = write_chain(tmp_path, 20)
+    with closing(apsw.Connection(str(file))) as connection:
+        for seq, raw in connection.execute("SELECT seq, raw FROM index_pages").fetchall():
+            connection.execute("UPDATE index_pages SET raw = ? WHERE seq = ?", (bytes([*raw[:-1], raw[-1] ^ 1]), seq))
+    connections = apsw.Connection(str(file)), apsw.Connection(str(file))
+    store = SqliteStore(file, None, *connections, ExitStack())  # not `open`, which would notice it
+    for read in (lambda: store.locate(digest("tx", 4, 1)), lambda: store.locate(b"\xff" * 32)):
+        with pytest.raises(StoreError, match="a page of the index"):
+            read()
+    with pytest.raises(StoreError, match="a page of the index"):
+        store.history(b"\xff" * 32, None, 1)
 
 
 def test_a_large_store_is_checked_in_its_small_tables_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
