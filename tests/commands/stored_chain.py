@@ -81,6 +81,7 @@ def change_index(file: Path, change: Callable[[bytes], bytes]) -> None:
     """Other entries in the index, with order and check sums that fit them; no bytes: none in its place."""
     with closing(apsw.Connection(str(file))) as connection:
         for seq, run, raw in connection.execute("SELECT seq, run, raw FROM index_pages").fetchall():
+            assert isinstance(raw, bytes)
             entries = sorted(filter(None, (change(raw[at : at + 41]) for at in range(0, len(raw), 41))))
             new = b"".join(entries)
             row = (entries[0], new, crc32(new), seq)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import apsw
 
+from blockchain.runtime.sorted_runs import read_all
 from blockchain.runtime.sqlite_state import read_state
 
 TABLES_3 = (
@@ -25,10 +26,7 @@ def take_back(path: Path, version: int = 3) -> None:
     """Make the file of a store that is not open one of version 3; of 2, which had no sets, turns and prevotes."""
     with closing(apsw.Connection(str(path))) as connection:
         records = list(read_state(connection))
-        pages = connection.execute(
-            "SELECT raw FROM index_pages WHERE run IN (SELECT run FROM index_runs WHERE stage = 1)"
-        ).fetchall()
-        entries = [raw[at : at + 41] for (raw,) in pages for at in range(0, len(raw), 41)]
+        entries = [entry for page in read_all(connection) for entry in page]
         for statement in TABLES_3:
             connection.execute(statement)
         connection.executemany("INSERT INTO state VALUES (?, ?)", records)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from random import Random
+from struct import Struct
 from threading import Thread
 
 import apsw
@@ -15,10 +16,11 @@ import pytest
 
 from blockchain.errors import StoreError
 from blockchain.node.store import MemoryStore
-from blockchain.runtime import sqlite_check, sqlite_file
+from blockchain.runtime import sorted_runs, sqlite_check, sqlite_file
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Batch, PendingTransaction, Stage, Store
 from tests.runtime.broken_disk import BrokenDisk
+from tests.runtime.kills import Kills
 from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest
 
 TOLD = (Stage("received", 5, why="told on a rainy day"),)
@@ -101,6 +103,27 @@ def test_killed_while_it_writes_a_node_loses_nothing_it_acknowledged(tmp_path: P
             assert store.head() in (acknowledged, acknowledged + 1)
             acknowledged = store.head()
             assert contents(store) == contents(replay(acknowledged))
+
+
+def test_killed_before_any_statement_of_a_write_a_store_holds_all_of_it_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among them merges of the index that begin, go on and end, and rows of the state that go."""
+    monkeypatch.setattr(sorted_runs, "PAGE_ENTRIES", 4)
+    monkeypatch.setattr(sorted_runs, "_FULL_PAGE", Struct("41s" * 4))
+    write_chain(tmp_path / "data", 14)
+    kills, ends = Kills(tmp_path / "data", tmp_path / "killed", every=9), list[int]()
+    with open_store(tmp_path / "data") as store:
+        kills.watch(store._writer)
+        for height in (15, 16):
+            store.write(batch_of(height))
+            ends.append(len(kills.folders))
+    assert len(kills.folders) > 10
+    for number, folder in enumerate(kills.folders):
+        with open_store(folder) as store:
+            height = 14 + sum(number >= end for end in ends)
+            assert contents(store) == contents(replay(height))
+            store.write(batch_of(height + 1))
 
 
 # ---------------------------------------------------------------------------------------------------- the disk
@@ -370,12 +393,13 @@ def test_a_flipped_bit_in_the_index_is_noticed_when_it_is_read(tmp_path: Path) -
     file = write_chain(tmp_path, 20)
     with closing(apsw.Connection(str(file))) as connection:
         for seq, raw in connection.execute("SELECT seq, raw FROM index_pages").fetchall():
+            assert isinstance(raw, bytes)
             connection.execute("UPDATE index_pages SET raw = ? WHERE seq = ?", (bytes([*raw[:-1], raw[-1] ^ 1]), seq))
     connections = apsw.Connection(str(file)), apsw.Connection(str(file))
     store = SqliteStore(file, None, *connections, ExitStack())  # not `open`, which would notice it
-    for read in (lambda: store.locate(digest("tx", 4, 1)), lambda: store.locate(b"\xff" * 32)):
+    for name in (digest("tx", 4, 1), b"\xff" * 32):
         with pytest.raises(StoreError, match="a page of the index"):
-            read()
+            store.locate(name)
     with pytest.raises(StoreError, match="a page of the index"):
         store.history(b"\xff" * 32, None, 1)
 
