@@ -6,6 +6,7 @@ good; and turns a decided block into one atomic write. Checking uses neither clo
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -61,6 +62,7 @@ from blockchain.seams import (
 )
 
 TRIALS_MAX: Final = 32  # blocks of one height kept with their outcome; a forgotten one is computed again
+NEWLY_FINAL_BLOCKS: Final = 16  # whose ids are kept at hand: some seconds, by which peers' pools may be behind
 
 
 class Head(Struct, frozen=True):
@@ -100,6 +102,7 @@ class Chain:
         self._final = FinalState(store.state_records()) if self._genesis is None else self._genesis.final
         self._slices = StateSlices(store.slice_end())
         self._trials: dict[Hash32, Trial] = {}
+        self._newly_final = deque[frozenset[Hash32]](maxlen=NEWLY_FINAL_BLOCKS)
         self.head, self._validators, self._seed = self._load_head()
         self.turns = Turns(store, self.head.height, self.head.validators, self._validators)
         self.pool = Mempool(self.ledger, self.state(), self.height)
@@ -354,6 +357,7 @@ class Chain:
         sets = self.turns.sets_after(header.height + 1, self._validators, trial.next_validators)
         self.turns.newest.append(turn)
         self._commit(trial.state)
+        self._newly_final.append(frozenset(ids))
         self.head = Head(header.height, block.id, header.time_ms, self._validators, certificate)
         self._validators = trial.next_validators
         self._seed = trial.next_seed
@@ -386,6 +390,10 @@ class Chain:
         if self._genesis is not None:
             self._final, self._genesis = self._final.copied(), None
         self._final.commit(state)
+
+    def is_newly_final(self, transaction_id: Hash32) -> bool:
+        """Whether one of the newest blocks has it, since this node runs; no look-up in the store."""
+        return any(transaction_id in ids for ids in self._newly_final)
 
     def next_nonce(self, address: Address) -> int:
         return self.ledger.next_nonce(self.state(), address)

@@ -65,5 +65,5 @@ def check_head(connection: apsw.Connection, path: Path) -> None:
 
 
 def _check_index(connection: apsw.Connection, path: Path, height: int, transaction_ids: tuple[bytes, ...]) -> None:
-    if missing(connection, list(entries_of(height, transaction_ids, ()))):
+    if missing(connection, entries_of(height, transaction_ids, ())):
         raise damaged(path, f"a transaction of block {height} is not in its index")

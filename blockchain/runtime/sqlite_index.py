@@ -6,7 +6,7 @@ place: a height and a position in its block.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import apsw
@@ -22,18 +22,16 @@ _ABOVE_ALL: Final = b"\xff" * (_HEIGHT_BYTES + _POSITION_BYTES + 1)
 
 
 def add_block(connection: apsw.Connection, block: FinalBlock, parties: Sequence[Sequence[bytes]]) -> None:
-    """`parties`: of each transaction, whose history it belongs to."""
-    sorted_runs.add(connection, list(entries_of(block.height, block.transaction_ids, parties)))
+    """`parties`: of each transaction, whose history it belongs to; () where that is not to be kept."""
+    sorted_runs.add(connection, entries_of(block.height, block.transaction_ids, parties))
 
 
-def entries_of(height: int, ids: Iterable[bytes], parties: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
+def entries_of(height: int, ids: Sequence[bytes], parties: Sequence[Sequence[bytes]]) -> list[bytes]:
     """The entries of one block."""
-    for position, transaction_id in enumerate(ids):
-        yield _ID + transaction_id + _packed(height, position)
-    for position, named in enumerate(parties):
-        place = _packed(height, position)
-        for address in named:
-            yield _ADDRESS + address + place
+    places = [_packed(height, position) for position in range(len(ids))]
+    entries = [_ID + each + place for each, place in zip(ids, places, strict=True)]
+    entries += [_ADDRESS + address + place for named, place in zip(parties, places, strict=False) for address in named]
+    return entries
 
 
 def height_of(entry: bytes) -> int:
@@ -60,7 +58,7 @@ def read_history(
 
 
 def _packed(height: int, position: int) -> bytes:
-    return height.to_bytes(_HEIGHT_BYTES, "big") + position.to_bytes(_POSITION_BYTES, "big")
+    return (height << 8 * _POSITION_BYTES | position).to_bytes(_HEIGHT_BYTES + _POSITION_BYTES, "big")
 
 
 def _place(entry: bytes) -> tuple[int, int]:

@@ -13,6 +13,7 @@ of all records with the state_root of the head.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 from zlib import crc32
 
@@ -31,11 +32,11 @@ def change_state(
     connection: apsw.Connection, changes: Sequence[tuple[bytes, bytes | None]], part: StateSlice | None
 ) -> None:
     """Append changes and the next slice, and let go of what it makes superfluous."""
-    records: dict[bytes, bytes | None] = {} if part is None else dict(part.records)
-    records.update(changes)
-    ordered = sorted(records.items())
-    for at in range(0, max(len(ordered), 1), ROW_RECORDS):
-        _append(connection, dict(ordered[at : at + ROW_RECORDS]), None if part is None else part.end)
+    records = dict(changes)
+    records.update(() if part is None else part.records)
+    rest = iter(records.items())
+    for _ in range(0, max(len(records), 1), ROW_RECORDS):
+        _append(connection, dict(islice(rest, ROW_RECORDS)), None if part is None else part.end)
     if part is not None:
         connection.execute("UPDATE head SET state_count = ?", (part.count,))
         _forget(connection, part.end)

@@ -6,7 +6,6 @@ All of it is one transaction. A power cut leaves the store as it was, and the ne
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -104,7 +103,7 @@ def _rebuild_index(connection: apsw.Connection, path: Path) -> int:
     return head
 
 
-def _entries_of_block(connection: apsw.Connection, path: Path, height: int) -> Iterator[bytes]:
+def _entries_of_block(connection: apsw.Connection, path: Path, height: int) -> list[bytes]:
     stored = rows.read_block(connection, height)
     if stored is None:
         raise damaged(path, f"without block {height}")

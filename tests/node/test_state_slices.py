@@ -47,6 +47,7 @@ class Grown:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_slices, "SLICE_BYTES_MIN", 100)
+    monkeypatch.setattr(state_slices, "RECORDS_AT_ONCE", 1)
     monkeypatch.setattr(sqlite_state, "ROW_RECORDS", 50)  # genesis is several rows
 
 
@@ -107,7 +108,7 @@ def test_after_a_restart_the_slices_go_on_where_they_were(tmp_path: Path) -> Non
             ends += [grown.step(4).end for _ in range(9)]
             assert store.slice_end() == ends[-1]
             grown.check()
-    assert ends == sorted(ends) and ends[-1].lap > 1
+    assert ends == sorted(ends) and ends[-1].lap > 0
 
 
 def test_a_store_without_slices_has_no_end(tmp_path: Path) -> None:

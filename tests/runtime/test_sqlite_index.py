@@ -49,7 +49,7 @@ def test_names_that_are_alike_are_told_apart(connection: apsw.Connection) -> Non
 
 def test_a_place_is_as_high_as_a_place_can_be(connection: apsw.Connection) -> None:
     height, position = 2**40 - 1, 70_000
-    add_block(connection, block(height), [()] * position + [(alike(255),)])
+    add_block(connection, block(height, *[alike(0)] * (position + 1)), [()] * position + [(alike(255),)])
     assert read_history(connection, alike(255), None, 1) == [(height, position)]
     assert read_history(connection, alike(255), (height, position), 1) == []
     assert [height_of(entry) for entry in entries_of(height, (alike(0),), ((alike(1),),))] == [height, height]
