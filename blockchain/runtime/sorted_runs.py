@@ -29,7 +29,7 @@ from blockchain.runtime.sqlite_file import damaged
 
 ENTRY_BYTES: Final = 41
 PAGE_ENTRIES: Final = 96  # with its row's other columns a little less than a page of SQLite: no overflow page
-FAN_IN: Final = 8  # runs that are merged: at 16 a look-up reads half as many again, and a block saves a tenth
+FAN_IN: Final = 8  # runs that are merged: with 16 a look-up reads half as many again, and no block is cheaper
 _CLASS_BITS: Final = 3  # log2 of it: runs whose numbers of entries have so many bits more are of the next size
 _PACE: Final = 2  # entries that each merge goes on by, for each that was added: it is done when half as many more came
 _PAGES_REMOVED_MIN: Final = 4
@@ -38,10 +38,10 @@ _ABOVE_ALL: Final = b"\xff" * ENTRY_BYTES  # no entry: of a block that there wil
 _FULL_PAGE: Final = Struct(f"{ENTRY_BYTES}s" * PAGE_ENTRIES)
 
 _PAGE: Final = "SELECT run, first, raw, crc FROM index_pages "
-# The last page of each run in use that begins below an entry.
+# The last page of each run in use that begins below an entry; the newest runs first.
 _LAST_PAGES: Final = (
     "SELECT p.run, p.first, p.raw, p.crc FROM index_runs r CROSS JOIN index_pages p ON p.seq = (SELECT seq FROM "
-    "index_pages WHERE run = r.run AND first < ?2 ORDER BY first DESC LIMIT 1) WHERE r.stage = ?1"
+    "index_pages WHERE run = r.run AND first < ?2 ORDER BY first DESC LIMIT 1) WHERE r.stage = ?1 ORDER BY r.run DESC"
 )
 _PAGE_BEFORE: Final = _PAGE + "WHERE run = ? AND first < ? ORDER BY first DESC LIMIT 1"
 # From the one on that holds the first entry above another.
@@ -61,6 +61,20 @@ def add(connection: apsw.Connection, entries: Sequence[bytes]) -> None:
     for (target,) in _numbers(connection, "SELECT run FROM index_runs WHERE stage = ?", _WRITTEN):
         pages += _go_on(connection, target, _PACE * len(entries))
     _remove_pages(connection, max(2 * pages, _PAGES_REMOVED_MIN))
+
+
+def find(connection: apsw.Connection, prefix: bytes) -> bytes | None:
+    """The entry that begins with `prefix`, of which there may be one only. Raises StoreError for a damaged page.
+
+    What was added lately is found soon, since no older run is read then.
+    """
+    for page in _pages(connection, _LAST_PAGES, _IN_USE, prefix + _ABOVE_ALL):
+        if prefix in page.raw:
+            entries = _entries_of(page)
+            at = bisect_left(entries, prefix)
+            if entries[at : at + 1] and entries[at].startswith(prefix):
+                return entries[at]
+    return None
 
 
 def newest(connection: apsw.Connection, prefix: bytes, end: bytes, count: int) -> list[bytes]:

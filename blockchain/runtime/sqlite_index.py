@@ -12,7 +12,6 @@ from typing import Final
 import apsw
 
 from blockchain.runtime import sorted_runs
-from blockchain.runtime.sqlite_file import damaged
 from blockchain.seams import FinalBlock
 
 _ADDRESS, _ID = b"a", b"t"
@@ -41,11 +40,8 @@ def height_of(entry: bytes) -> int:
 
 def read_place(connection: apsw.Connection, transaction_id: bytes) -> tuple[int, int] | None:
     """The height and the position in its block of a final transaction."""
-    prefix = _ID + transaction_id
-    found = sorted_runs.newest(connection, prefix, prefix + _ABOVE_ALL, 2)
-    if len(found) > 1:
-        raise damaged(connection.filename, "two places of one transaction")
-    return _place(found[0]) if found else None
+    entry = sorted_runs.find(connection, _ID + transaction_id)
+    return None if entry is None else _place(entry)
 
 
 def read_history(

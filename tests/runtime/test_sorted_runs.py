@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from blockchain.errors import StoreError
 from blockchain.runtime import sorted_runs
-from blockchain.runtime.sorted_runs import ENTRY_BYTES, add, missing, newest, read_all
+from blockchain.runtime.sorted_runs import ENTRY_BYTES, add, find, missing, newest, read_all
 from blockchain.runtime.sqlite_file import TABLES
 
 PAGE = 4  # entries, so that small tests have many pages
@@ -68,6 +68,8 @@ def test_it_is_as_a_plain_set(sizes: list[int], names: int, seed: int) -> None:
             add(connection, added)
             model.update(added)
             assert missing(connection, added) == []
+            for each in random.sample(sorted(model), min(len(model), 3)):
+                assert find(connection, each) == each and find(connection, each[:-1] + b"\xff") is None
             prefix = entry(random.randrange(names), 0)[:-8]
             for end in (prefix + ABOVE, prefix + random.randrange(place + 1).to_bytes(8, "big")):
                 for count in (1, 3, 10_000):

@@ -8,7 +8,6 @@ from contextlib import closing
 import apsw
 import pytest
 
-from blockchain.errors import StoreError
 from blockchain.primitives.crypto import Hash32
 from blockchain.runtime.sqlite_file import TABLES
 from blockchain.runtime.sqlite_index import add_block, entries_of, height_of, read_history, read_place
@@ -53,10 +52,3 @@ def test_a_place_is_as_high_as_a_place_can_be(connection: apsw.Connection) -> No
     assert read_history(connection, alike(255), None, 1) == [(height, position)]
     assert read_history(connection, alike(255), (height, position), 1) == []
     assert [height_of(entry) for entry in entries_of(height, (alike(0),), ((alike(1),),))] == [height, height]
-
-
-def test_two_places_of_one_transaction_are_damage(connection: apsw.Connection) -> None:
-    for height in (1, 2):
-        add_block(connection, block(height, digest("same")), ())
-    with pytest.raises(StoreError, match="two places of one transaction"):
-        read_place(connection, digest("same"))
