@@ -5,12 +5,13 @@ a new *run*; a run lies in *pages* of 96 entries, each found by its first entry 
 are eight runs of about one size they are merged into one. So an entry is written once more each time that the chain
 becomes eight times as long, and a look-up reads one page in each of two or three dozen runs.
 
-No merge is done at once. Whenever entries are added, each merge under way goes on by about twice as many; the run that
-it writes is not read before it is whole, and the runs that it reads stay in use until then, in one transaction. So
-each entry is found once, whenever the power goes. Their pages are then removed a few at a time, too. All that is known
-of a merge stands in the tables: where it goes on is behind the last entry that it has written.
+No merge is done at once. Each one under way may go on by two entries for each that is added, and does so in steps of
+some thousand. The run that it writes is not read before it is whole, and the runs that it reads stay in use until
+then, in one transaction: each entry is found once, whenever the power goes. Their pages are then removed a few at a
+time, too. All that is known of a merge stands in the tables: it goes on behind the last entry that it has written.
 
-In `index_runs`, a run is WRITTEN by a merge, IN_USE, or REMOVED; `target` is the run that it is merged into (0: none).
+In `index_runs`, a run is WRITTEN by a merge, IN_USE, or REMOVED; `target` is the run that it is merged into (0: none),
+`credit` how many entries a merge may go on by.
 Every page that is read is checked against its check sum. Used inside the transactions of `sqlite`.
 """
 
@@ -31,8 +32,8 @@ ENTRY_BYTES: Final = 41
 PAGE_ENTRIES: Final = 96  # with its row's other columns a little less than a page of SQLite: no overflow page
 FAN_IN: Final = 8  # runs that are merged: with 16 a look-up reads half as many again, and no block is cheaper
 _CLASS_BITS: Final = 3  # log2 of it: runs whose numbers of entries have so many bits more are of the next size
-_PACE: Final = 2  # entries that each merge goes on by, for each that was added: it is done when half as many more came
-_PAGES_REMOVED_MIN: Final = 4
+STEP_ENTRIES: Final = 8_192  # by which a merge goes on at least, some 2 ms: in small steps it reads most pages twice
+_PACE: Final = 2  # entries that each merge may go on by for each that is added: it ends when half as many have come
 _WRITTEN, _IN_USE, _REMOVED = 0, 1, 2
 _ABOVE_ALL: Final = b"\xff" * ENTRY_BYTES  # no entry: of a block that there will never be
 _FULL_PAGE: Final = Struct(f"{ENTRY_BYTES}s" * PAGE_ENTRIES)
@@ -57,10 +58,12 @@ def add(connection: apsw.Connection, entries: Sequence[bytes]) -> None:
         return
     run = _new_run(connection, _IN_USE, len(entries))
     pages = _write_pages(connection, run, sorted(entries))
+    connection.execute("UPDATE index_runs SET credit = credit + ? WHERE stage = ?", (_PACE * len(entries), _WRITTEN))
     _begin_merges(connection)
-    for (target,) in _numbers(connection, "SELECT run FROM index_runs WHERE stage = ?", _WRITTEN):
-        pages += _go_on(connection, target, _PACE * len(entries))
-    _remove_pages(connection, max(2 * pages, _PAGES_REMOVED_MIN))
+    due = "SELECT run, credit FROM index_runs WHERE stage = ? AND credit >= ?"
+    for target, credit in _numbers(connection, due, _WRITTEN, STEP_ENTRIES):
+        pages += _go_on(connection, target, credit)
+    _remove_pages(connection, 2 * pages)
 
 
 def find(connection: apsw.Connection, prefix: bytes) -> bytes | None:
@@ -186,7 +189,8 @@ def _write_pages(connection: apsw.Connection, run: int, entries: Sequence[bytes]
 
 
 def _new_run(connection: apsw.Connection, stage: int, entries: int) -> int:
-    connection.execute("INSERT INTO index_runs (stage, entries, target) VALUES (?, ?, 0)", (stage, entries))
+    row = (stage, entries, STEP_ENTRIES)  # the first step is made at once: a small merge needs no other
+    connection.execute("INSERT INTO index_runs (stage, entries, target, credit) VALUES (?, ?, 0, ?)", row)
     return connection.last_insert_rowid()
 
 
@@ -223,6 +227,7 @@ def _go_on(connection: apsw.Connection, target: int, count: int) -> int:
             break
         low = entries[-1]
         count -= len(entries)
+    connection.execute("UPDATE index_runs SET credit = 0 WHERE run = ?", (target,))
     return pages
 
 

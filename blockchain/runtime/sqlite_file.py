@@ -36,7 +36,7 @@ TABLES: Final = {
     "blocks": "(height INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, certificate BLOB NOT NULL, "
     "transaction_ids BLOB NOT NULL, checksum BLOB NOT NULL)",
     "index_runs": "(run INTEGER PRIMARY KEY, stage INTEGER NOT NULL, entries INTEGER NOT NULL, "
-    "target INTEGER NOT NULL)",
+    "target INTEGER NOT NULL, credit INTEGER NOT NULL)",
     "index_pages": "(seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, first BLOB NOT NULL, raw BLOB NOT NULL, "
     "crc INTEGER NOT NULL, UNIQUE (run, first))",
     "state_log": "(seq INTEGER PRIMARY KEY, lap INTEGER, key BLOB, crc INTEGER NOT NULL, raw BLOB NOT NULL)",

@@ -220,7 +220,7 @@ def elsewhere(entry: bytes) -> bytes:
 def another_run(file: Path, _: Path) -> None:
     """Entries that no block has."""
     entry = b"t" + bytes(32) + (2).to_bytes(5, "big") + bytes(3)
-    sql(file, "INSERT INTO index_runs VALUES (99, 1, 1, 0)")
+    sql(file, "INSERT INTO index_runs VALUES (99, 1, 1, 0, 0)")
     sql(file, "INSERT INTO index_pages VALUES (999, 99, ?, ?, ?)", entry, entry, crc32(entry))
 
 

@@ -110,6 +110,7 @@ def test_killed_before_any_statement_of_a_write_a_store_holds_all_of_it_or_nothi
 ) -> None:
     """Among them merges of the index that begin, go on and end, and rows of the state that go."""
     monkeypatch.setattr(sorted_runs, "PAGE_ENTRIES", 4)
+    monkeypatch.setattr(sorted_runs, "STEP_ENTRIES", 8)
     monkeypatch.setattr(sorted_runs, "_FULL_PAGE", Struct("41s" * 4))
     write_chain(tmp_path / "data", 14)
     kills, ends = Kills(tmp_path / "data", tmp_path / "killed", every=9), list[int]()
