@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import TypeVar
 
+from blockchain.ledger.ordered_keys import OrderedKeys
 from blockchain.ledger.smt import SparseMerkleTree, Speculation
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
@@ -27,6 +28,7 @@ class FinalState:
         self._records: dict[bytes, dict[bytes, bytes]] = {}
         for key, value in records:
             self._records.setdefault(key[:1], {})[key] = value
+        self._keys = OrderedKeys(key for group in self._records.values() for key in group)
         self.tree = SparseMerkleTree(
             (tree_key(key), value) for group in self._records.values() for key, value in group.items()
         )
@@ -36,13 +38,21 @@ class FinalState:
         """One that can be changed without this one: it shares what is frozen."""
         other = copy(self)
         other._records = {prefix: dict(group) for prefix, group in self._records.items()}
+        other._keys = self._keys.copied()
         other.tree = self.tree.copied()
         other._names = None
         return other
 
+    def __len__(self) -> int:
+        return len(self.tree)
+
     def get(self, key: bytes) -> bytes | None:
         group = self._records.get(key[:1])
         return None if group is None else group.get(key)
+
+    def since(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The records of this key and of those above it, in key order. Not to be gone on with after a commit."""
+        return ((each, self._records[each[:1]][each]) for each in self._keys.since(key))
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         return iter(sorted(self._records.get(prefix, {}).items()))
@@ -56,10 +66,12 @@ class FinalState:
         self.tree.commit(overlay.speculation())
         for key, value in overlay.changes().items():
             group = self._records.setdefault(key[:1], {})
-            if value is None:
-                group.pop(key, None)
-            else:
+            if value is not None:
+                if key not in group:
+                    self._keys.add(key)
                 group[key] = value
+            elif group.pop(key, None) is not None:
+                self._keys.remove(key)
             self._note_name(key, is_deleted=value is None)
 
     def prove(self, keys: Sequence[bytes]) -> StateProof:

@@ -138,13 +138,19 @@ class Admission:
 
     def _add(self, verified: VerifiedTransaction, entered: Entered, now: int, *, must_apply: bool) -> None:
         """To the pool, unless it is there, or final, already. Raises InvalidTransaction."""
-        if self._chain.pool.get(verified.id) is not None or self._store.locate(verified.id) is not None:
+        if self._chain.pool.get(verified.id) is not None or self._is_final(verified):
             return
         entered.ended.extend(self._chain.pool.add(verified, now, must_apply=must_apply))
         entered.added.append(verified)
         transaction = verified.transaction
         event = TransactionAccepted(verified.id, transaction.sender, transaction.nonce, transaction.kind)
         entered.effects.append(Emit(event))
+
+    def _is_final(self, verified: VerifiedTransaction) -> bool:
+        """The store is asked for those alone whose nonce is used: no other can be, and to look takes long."""
+        transaction = verified.transaction
+        is_used = transaction.nonce < self._chain.next_nonce(transaction.sender)
+        return is_used and self._store.locate(verified.id) is not None
 
     def _kept(self, entered: Entered) -> list[Effect]:
         """One write: what replaces a transaction is never without it, and what was replaced at once does not stay."""

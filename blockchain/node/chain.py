@@ -6,6 +6,7 @@ good; and turns a decided block into one atomic write. Checking uses neither clo
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -27,6 +28,7 @@ from blockchain.node.fullness import Fullness
 from blockchain.node.genesis_state import genesis_state
 from blockchain.node.kept_prevotes import KeptPrevotes
 from blockchain.node.mempool import Mempool
+from blockchain.node.state_slices import StateSlices
 from blockchain.node.turns import Turns, turn_of
 from blockchain.primitives import codec
 from blockchain.primitives.block import (
@@ -60,6 +62,7 @@ from blockchain.seams import (
 )
 
 TRIALS_MAX: Final = 32  # blocks of one height kept with their outcome; a forgotten one is computed again
+NEWLY_FINAL_BLOCKS: Final = 16  # whose ids are kept at hand: some seconds, by which peers' pools may be behind
 
 
 class Head(Struct, frozen=True):
@@ -95,9 +98,11 @@ class Chain:
         self._parameters = spec.parameters
         self._fullness = Fullness(spec.parameters)
         self._store = store
-        self._genesis_changes: tuple[tuple[bytes, bytes | None], ...] = ()  # reach the store with block 1
-        self._final = FinalState(store.state_records()) if store.head() else self._at_genesis()
+        self._genesis = None if store.head() else genesis_state(spec)  # others may hold it, too: never changed
+        self._final = FinalState(store.state_records()) if self._genesis is None else self._genesis.final
+        self._slices = StateSlices(store.slice_end())
         self._trials: dict[Hash32, Trial] = {}
+        self._newly_final = deque[frozenset[Hash32]](maxlen=NEWLY_FINAL_BLOCKS)
         self.head, self._validators, self._seed = self._load_head()
         self.turns = Turns(store, self.head.height, self.head.validators, self._validators)
         self.pool = Mempool(self.ledger, self.state(), self.height)
@@ -120,16 +125,11 @@ class Chain:
 
     # ------------------------------------------------------------------------------------------------ loading
 
-    def _at_genesis(self) -> FinalState:
-        """The state before block 1."""
-        self._genesis_changes, final, _ = genesis_state(self.spec)
-        return final.copied()
-
     def _load_head(self) -> tuple[Head, ValidatorSet, Hash32]:
         height = self._store.head()
         state = self.state()
-        if height == 0:
-            validators = genesis_state(self.spec).validators
+        if self._genesis is not None:
+            validators = self._genesis.validators
             certificate = empty_certificate(self.genesis_hash)
             head = Head(0, self.genesis_hash, self.spec.time_ms, validators, certificate)
             return head, self.ledger.validators(state, 1, validators), self.selection.first_seed()
@@ -349,7 +349,6 @@ class Chain:
         header = block.header
         ids = tuple(transaction.id for transaction in block.transactions)
         seen = self._prevotes.accuse(block.block.parent_certificate, self.head.validators)
-        changes = (*self._genesis_changes, *sorted(trial.state.changes().items()))
         forgers = self.selection.forgers(self._seed, header.height, self._validators)
         if self.on_final is not None:
             self.on_final(block, certificate, self._validators, self.head.validators)
@@ -357,8 +356,8 @@ class Chain:
         turn = turn_of(header, block.block.parent_certificate, forgers, *sides, trial.settlement)
         sets = self.turns.sets_after(header.height + 1, self._validators, trial.next_validators)
         self.turns.newest.append(turn)
-        self._final.commit(trial.state)
-        self._genesis_changes = ()
+        self._commit(trial.state)
+        self._newly_final.append(frozenset(ids))
         self.head = Head(header.height, block.id, header.time_ms, self._validators, certificate)
         self._validators = trial.next_validators
         self._seed = trial.next_seed
@@ -376,7 +375,8 @@ class Chain:
             parties=tuple(parties_of(transaction.transaction) for transaction in block.transactions),
             sets=sets,
             turn=turn,
-            state=changes,
+            state=tuple(sorted(trial.state.changes().items())),
+            slice=self._slices.next(self._final, trial.state.changes()),
             clear_round=True,
             block_stories=tuple((*story, decided) if story else () for story in told) if any(told) else (),
             pending_removed=(*ids, *(story.id for story in ended)),
@@ -384,6 +384,16 @@ class Chain:
         )
         event = _final_event(final, header, certificate.round, round, now, is_synced=is_synced)
         return [Write(batch), event, *(refusal_event(story) for story in ended), *seen]
+
+    def _commit(self, state: Overlay) -> None:
+        """Make a block's changes part of the final state."""
+        if self._genesis is not None:
+            self._final, self._genesis = self._final.copied(), None
+        self._final.commit(state)
+
+    def is_newly_final(self, transaction_id: Hash32) -> bool:
+        """Whether one of the newest blocks has it, since this node runs; no look-up in the store."""
+        return any(transaction_id in ids for ids in self._newly_final)
 
     def next_nonce(self, address: Address) -> int:
         return self.ledger.next_nonce(self.state(), address)

@@ -118,7 +118,7 @@ class Core:
         self.engine = BftEngine(
             self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, keys, self.liveness.is_offline
         )
-        self.gossip = Gossip(self.chain, self.engine, store)
+        self.gossip = Gossip(self.chain, self.engine)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
         self.admission = Admission(self.chain, self.gossip, store)
         self.lookout = Lookout(self.chain, self.engine, self.sync, store, keys, caution)

@@ -41,7 +41,7 @@ from blockchain.node.rounds_held import VotePlace, place_of
 from blockchain.primitives.block import BLOCK_EVIDENCE_MAX
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
-from blockchain.seams import Broadcast, Effect, PeerId, Send, SetTimer, Store, TimerKey, TimerKind
+from blockchain.seams import Broadcast, Effect, PeerId, Send, SetTimer, TimerKey, TimerKind
 
 WANTED_MAX: Final = 50_000
 NOBODY: Final = PeerId(b"")
@@ -56,10 +56,9 @@ FRAME_TRANSACTIONS_BYTES: Final = 512 * 1024
 class Gossip:
     """The peers and what to tell them. Knows the engine and the chain to read from; changes neither."""
 
-    def __init__(self, chain: Chain, engine: BftEngine, store: Store) -> None:
+    def __init__(self, chain: Chain, engine: BftEngine) -> None:
         self._chain = chain
         self._engine = engine
-        self._store = store
         self._wanted: dict[Hash32, tuple[int, PeerId]] = {}  # asked for: in which tick, and of whom
         self._asked: Counter[PeerId] = Counter()  # how many of them of each peer
         self._declined: dict[Hash32, None] = {}  # did not enter the pool at this height: not wanted again
@@ -343,11 +342,12 @@ class Gossip:
         ]
 
     def _is_news(self, transaction_id: Hash32) -> bool:
+        """What became final long ago counts as news: to look for it would take as long as to verify it and see."""
         if transaction_id in self._wanted or self._chain.pool.get(transaction_id) is not None:
             return False
         if self._declined_at == self._chain.height and transaction_id in self._declined:
             return False
-        return self._store.locate(transaction_id) is None
+        return not self._chain.is_newly_final(transaction_id)
 
 
 def _tallies(step: VoteStep, votes: StepVotes, size: int) -> list[Tally]:

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.seams import Batch, FinalBlock, HeightVotes, PendingTransaction, SetChange, Story, Turn
+from blockchain.seams import Batch, FinalBlock, HeightVotes, PendingTransaction, SetChange, SliceEnd, Story, Turn
 
 STORIES_MAX: Final = 100_000  # the newest, of final transactions, and as many of ended ones; some 30 MB on disk
 REFUSALS_MAX: Final = 20_000  # the newest stories of what never came in, apart: they push out nobody else's
@@ -36,6 +36,7 @@ class MemoryStore:
         self._sets: list[SetChange] = []
         self._turns: dict[int, Turn] = {}
         self._state: dict[bytes, bytes] = {}
+        self._slice_end = SliceEnd()
         self._round_record: bytes | None = None
         self._round_blocks: dict[bytes, bytes] = {}
         self._pending: dict[bytes, PendingTransaction] = {}
@@ -80,6 +81,9 @@ class MemoryStore:
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(tuple(self._state.items()))
 
+    def slice_end(self) -> SliceEnd:
+        return self._slice_end
+
     def round_record(self) -> bytes | None:
         return self._round_record
 
@@ -116,6 +120,9 @@ class MemoryStore:
             self._turns[batch.turn.height] = batch.turn
             self._turns.pop(batch.turn.height - TURNS_MAX, None)
         self._change_state(batch.state)
+        if batch.slice is not None:
+            self._state.update(batch.slice.records)  # of these, only those of genesis are news
+            self._slice_end = batch.slice.end
         if batch.clear_round:
             self._round_record = None
             self._round_blocks.clear()

@@ -19,7 +19,9 @@ import apsw
 
 from blockchain.errors import StoreError
 from blockchain.primitives.validators import ValidatorSet
+from blockchain.runtime import sqlite_index as index
 from blockchain.runtime import sqlite_rows as rows
+from blockchain.runtime import sqlite_state as state
 from blockchain.runtime import sqlite_stories as stories
 from blockchain.runtime import sqlite_validators as validators
 from blockchain.runtime.folder_lock import FolderLock
@@ -34,7 +36,7 @@ from blockchain.runtime.sqlite_file import (
     transaction,
 )
 from blockchain.runtime.sqlite_upgrade import bring_up_to_date
-from blockchain.seams import Batch, FinalBlock, PendingTransaction, Story, Turn
+from blockchain.seams import Batch, FinalBlock, PendingTransaction, SliceEnd, Story, Turn
 
 
 class SqliteStore:
@@ -92,11 +94,11 @@ class SqliteStore:
 
     def locate(self, transaction_id: bytes) -> tuple[int, int] | None:
         with self._reading():
-            return rows.read_place(self._reader, transaction_id)
+            return index.read_place(self._reader, transaction_id)
 
     def history(self, address: bytes, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
         with self._reading():
-            return rows.read_history(self._reader, address, before, count)
+            return index.read_history(self._reader, address, before, count)
 
     def story(self, transaction_id: bytes) -> Story:
         with self._reading():
@@ -111,9 +113,13 @@ class SqliteStore:
             return validators.read_turns(self._reader)
 
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every record, by key, all of one moment: on a connection of its own, writes may go on meanwhile."""
+        """Every record, all of one moment: on a connection of its own, writes may go on meanwhile."""
         with self._reading(), closing(open_reader(self.path, self._vfs)) as snapshot:
-            yield from rows.read_state(snapshot)
+            yield from state.read_state(snapshot)
+
+    def slice_end(self) -> SliceEnd:
+        with self._reading():
+            return state.read_slice_end(self._reader)
 
     def round_record(self) -> bytes | None:
         with self._reading():
@@ -166,15 +172,15 @@ def _apply(writer: apsw.Connection, batch: Batch) -> None:
     """In the order of the batch's fields; a table that the batch does not name is not touched."""
     if batch.block is not None:
         rows.append_block(writer, batch.block)
-        rows.add_history(writer, batch.block.height, batch.parties)
+        index.add_block(writer, batch.block, batch.parties)
         if batch.block_stories:
             stories.add_block_stories(writer, batch.block.height, batch.block_stories)
     if batch.sets:
         validators.add_sets(writer, batch.sets)
     if batch.turn is not None:
         validators.add_turn(writer, batch.turn)
-    if batch.state:
-        rows.change_state(writer, batch.state)
+    if batch.state or batch.slice is not None:
+        state.change_state(writer, batch.state, batch.slice)
     if batch.clear_round:
         rows.clear_round(writer)
     if batch.round_record is not None:

@@ -7,6 +7,7 @@ rules are run on it (protocol §4.3, §4.4). That takes as long as syncing does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import apsw
@@ -24,11 +25,13 @@ from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock, block_id, decode_block
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.transaction import VerifiedTransaction, parties_of, verify_transaction
+from blockchain.primitives.transaction import parties_of, verify_transaction
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
+from blockchain.runtime.sorted_runs import read_all
 from blockchain.runtime.sqlite_check import check_head, check_pages
 from blockchain.runtime.sqlite_file import SCHEMA_VERSION, damaged
+from blockchain.runtime.sqlite_index import entries_of, height_of
 from blockchain.runtime.sqlite_look import Snapshot
 from blockchain.runtime.sqlite_rows import (
     check_prevotes,
@@ -36,14 +39,12 @@ from blockchain.runtime.sqlite_rows import (
     read_evidence,
     read_halted,
     read_height,
-    read_history,
     read_pending,
-    read_place,
     read_round_block,
     read_round_record,
-    read_state,
     read_untrusted,
 )
+from blockchain.runtime.sqlite_state import read_state
 from blockchain.runtime.sqlite_stories import check_stories
 from blockchain.runtime.sqlite_validators import read_heights, read_set, read_turns
 from blockchain.seams import Batch, Effect, FinalBlock, SetChange, Turn, Write
@@ -86,7 +87,7 @@ class Auditor:
         # It starts from genesis, and nothing that it decides to write is written anywhere.
         self._chain = Chain(spec, ENGINES[spec.engine](spec.hash), _Replayed(found.connection))
         self._transactions = 0
-        self._parties = 0
+        self._entries = Counter[int]()  # of the index that each block should have: their sum, taken as numbers
         self._set_heights: list[int] = []  # that the table should have
         self._turns: dict[int, Turn] = {}  # that it has
 
@@ -102,7 +103,7 @@ class Auditor:
             root = self._check_block(each)
             self._progress(each, height)
         records = self._check_state(height, root)
-        self._check_counts(height)
+        self._check_index(height)
         self._check_validators(height)
         self._check_small_tables()
         return Audited(height, self._transactions, records, self._check_supply())
@@ -118,22 +119,11 @@ class Auditor:
             raise
         except BlockchainError as error:
             raise damaged(self._path, f"block {height}: {error}") from None
-        for position, transaction in enumerate(block.transactions):
-            self._check_index(height, position, transaction)
-        self._transactions += len(block.transactions)
+        parties = [parties_of(one.transaction) for one in block.transactions]
+        self._transactions += len(parties)
+        for entry in entries_of(height, stored.transaction_ids, parties):
+            self._entries[height] += int.from_bytes(entry, "big")
         return block.header.state_root
-
-    def _check_index(self, height: int, position: int, transaction: VerifiedTransaction) -> None:
-        """The transaction is found by its id, and by the addresses that it names."""
-        if read_place(self._connection, transaction.id) != (height, position):
-            raise damaged(self._path, f"transaction {transaction.id.hex()} of block {height} is not in its index")
-        for address in parties_of(transaction.transaction):
-            self._parties += 1
-            found = read_history(self._connection, address, (height, position + 1), 1)
-            if found != [(height, position)]:
-                raise damaged(
-                    self._path, f"transaction {transaction.id.hex()} of block {height} is not in an account's history"
-                )
 
     def _replay(self, stored: FinalBlock) -> VerifiedBlock:
         """Take the block as a node that syncs does. Raises BlockchainError for whatever is wrong with it."""
@@ -176,7 +166,7 @@ class Auditor:
             raise damaged(self._path, "changes of the validator set, or turns, are missing")
 
     def _check_state(self, height: int, root: Hash32) -> int:
-        """The rows of the state give the root that the replay came to; returns how many they are."""
+        """The records of the state give the root that the replay came to; returns how many they are."""
         records = list(read_state(self._connection))
         if not all(value for _, value in records) or Overlay(FinalState(records)).root() != root:
             raise damaged(self._path, f"its state is not the one after block {height}")
@@ -189,15 +179,17 @@ class Auditor:
         except StoreError as error:
             raise damaged(self._path, str(error)) from None
 
-    def _check_counts(self, height: int) -> None:
-        """Nothing stands in a table beside what the blocks put there."""
-        counted: tuple[int, ...] | None = self._connection.execute(
-            "SELECT (SELECT count(*) FROM blocks), (SELECT count(*) FROM transactions), (SELECT count(*) FROM history)"
-        ).fetchone()
-        expected = (height, self._transactions, self._parties)
-        for table, count, right in zip(("blocks", "transactions", "history"), counted or (), expected, strict=True):
-            if count != right:
-                raise damaged(self._path, f"{count} rows in {table}, where {right} belong")
+    def _check_index(self, height: int) -> None:
+        """Each transaction is found by its id and by the addresses that it names, and nothing else is found."""
+        (blocks,) = self._connection.execute("SELECT count(*) FROM blocks").fetchone() or (0,)
+        if blocks != height:
+            raise damaged(self._path, f"{blocks} rows in blocks, where {height} belong")
+        for page in read_all(self._connection):
+            for entry in page:
+                self._entries[height_of(entry)] -= int.from_bytes(entry, "big")
+        for each, left in self._entries.items():
+            if left:
+                raise damaged(self._path, f"the transactions of block {each} are not in the index as they should be")
 
     def _check_small_tables(self) -> None:
         """What a node takes up at its start, and what it tells of transactions."""

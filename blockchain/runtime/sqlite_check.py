@@ -10,11 +10,15 @@ from typing import Final
 
 import apsw
 
+from blockchain.runtime.sorted_runs import missing
 from blockchain.runtime.sqlite_file import damaged
-from blockchain.runtime.sqlite_rows import read_block, read_place
+from blockchain.runtime.sqlite_index import entries_of
+from blockchain.runtime.sqlite_rows import read_block
 
 QUICK_CHECK_BYTES_MAX: Final = 64 * 1024 * 1024  # all of a store up to here is walked by SQLite: about 0.2 s
-SMALL_TABLES: Final = ("meta", "head", "round_record", "round_blocks", "pending", "stories", "refusals", "evidence")
+SMALL_TABLES: Final = (
+    "meta", "head", "index_runs", "round_record", "round_blocks", "pending", "stories", "refusals", "evidence"
+)  # fmt: skip
 CHECKED_BLOCKS: Final = 16  # the newest: what a crash or a torn page would have hit
 
 
@@ -61,6 +65,5 @@ def check_head(connection: apsw.Connection, path: Path) -> None:
 
 
 def _check_index(connection: apsw.Connection, path: Path, height: int, transaction_ids: tuple[bytes, ...]) -> None:
-    for position, transaction_id in enumerate(transaction_ids):
-        if read_place(connection, transaction_id) != (height, position):
-            raise damaged(path, f"a transaction of block {height} is not in its index")
+    if missing(connection, entries_of(height, transaction_ids, ())):
+        raise damaged(path, f"a transaction of block {height} is not in its index")

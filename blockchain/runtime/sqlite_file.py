@@ -17,7 +17,7 @@ from blockchain.errors import StoreError
 
 STORE_FILE: Final = "chain.db"
 APPLICATION_ID: Final = 0x706F7362  # "posb" in the file's header: a database of another program is told apart
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 PAGE_BYTES_MIN: Final = 512  # SQLite's smallest page
 BUSY_MS: Final = 5_000  # an outside reader (a backup, a shell) blocks a writer for moments only
 CACHE_KIB: Final = 32 * 1024  # the upper pages of the trees of some millions of rows
@@ -32,13 +32,14 @@ HOW_TO_REPAIR: Final = (
 TABLES: Final = {
     "meta": "(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     "head": "(one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL, id BLOB NOT NULL, "
-    "state_count INTEGER NOT NULL)",
+    "state_count INTEGER NOT NULL, state_first INTEGER NOT NULL DEFAULT 1, state_last INTEGER NOT NULL DEFAULT 0)",
     "blocks": "(height INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, certificate BLOB NOT NULL, "
     "transaction_ids BLOB NOT NULL, checksum BLOB NOT NULL)",
-    "transactions": "(id BLOB PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID",
-    "history": "(address BLOB NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL, "
-    "PRIMARY KEY (address, height, position)) WITHOUT ROWID",
-    "state": "(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "index_runs": "(run INTEGER PRIMARY KEY, stage INTEGER NOT NULL, entries INTEGER NOT NULL, "
+    "target INTEGER NOT NULL, credit INTEGER NOT NULL)",
+    "index_pages": "(seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, first BLOB NOT NULL, raw BLOB NOT NULL, "
+    "crc INTEGER NOT NULL, UNIQUE (run, first))",
+    "state_log": "(seq INTEGER PRIMARY KEY, lap INTEGER, key BLOB, crc INTEGER NOT NULL, raw BLOB NOT NULL)",
     "round_record": "(one INTEGER PRIMARY KEY CHECK (one = 1), raw BLOB NOT NULL, crc INTEGER NOT NULL)",
     "round_blocks": "(id BLOB PRIMARY KEY, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
     "pending": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, crc INTEGER NOT NULL, "
@@ -54,8 +55,9 @@ TABLES: Final = {
 
 # By the version that brought them: `sqlite_upgrade` makes them in a store of an earlier one.
 ADDED_BY: Final = {
-    2: frozenset({"history", "block_stories", "stories", "refusals"}),
+    2: frozenset({"block_stories", "stories", "refusals"}),
     3: frozenset({"validator_sets", "turns", "prevotes"}),
+    4: frozenset({"index_runs", "index_pages", "state_log"}),
 }
 
 
@@ -222,7 +224,7 @@ def _make(connection: apsw.Connection, genesis_hash: bytes) -> None:
             "INSERT INTO meta VALUES (?, ?)",
             [("schema_version", SCHEMA_VERSION.to_bytes(4, "big")), ("genesis_hash", genesis_hash)],
         )
-        connection.execute("INSERT INTO head VALUES (1, 0, zeroblob(32), 0)")
+        connection.execute("INSERT INTO head (one, height, id, state_count) VALUES (1, 0, zeroblob(32), 0)")
 
 
 def _check_version(path: Path, found: bytes | None) -> int:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from blockchain.errors import StoreError
 from blockchain.primitives.block import decode_block
+from blockchain.primitives.crypto import HASH_BYTES
 from blockchain.runtime.folder_lock import is_locked
 from blockchain.runtime.sqlite_file import (
     STORE_FILE,
@@ -89,7 +90,7 @@ def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
                 pass
             case _:
                 raise damaged(path, "without its head")
-        (transactions,) = connection.execute("SELECT count(*) FROM transactions").fetchone() or (0,)
+        (ids_bytes,) = connection.execute("SELECT sum(length(transaction_ids)) FROM blocks").fetchone() or (0,)
         (pending,) = connection.execute("SELECT count(*) FROM pending").fetchone() or (0,)
         return StoreFacts(
             path=path,
@@ -97,7 +98,7 @@ def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
             height=height,
             head=head,
             head_time_ms=_time_of(connection, path, height),
-            transactions=transactions,
+            transactions=(ids_bytes or 0) // HASH_BYTES,
             pending=pending,
             state_records=records,
             file_bytes=path.stat().st_size,

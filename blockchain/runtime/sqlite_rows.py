@@ -1,14 +1,12 @@
-"""What the store's tables hold, a few small functions a table: blocks, state, the round in progress, the pool.
+"""What the store's tables hold, a few small functions a table: blocks, the round in progress, the pool, and more.
 
-The state is one row a record, which is simple and costs a page or two a changed account; nothing outside
-`change_state` and `read_state` knows it, so that a record per block can take the place of rows where chains are
-large. What is read into memory as it is carries its own check sum: SQLite notices a page that makes no sense, not a
-byte that changed inside a value. The state's is the state root in the head's header, which the chain recomputes.
+The state is in `sqlite_state`, the index in `sqlite_index`. What is read into memory as it is carries its own check
+sum: SQLite notices a page that makes no sense, not a byte that changed inside a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 from zlib import crc32
@@ -22,14 +20,13 @@ from blockchain.primitives.crypto import HASH_BYTES, Hash32
 from blockchain.runtime.sqlite_file import damaged
 from blockchain.seams import FinalBlock, HeightVotes, PendingTransaction, Story
 
-HEIGHT_END: Final = 2**53  # above every height (protocol §1.1)
 STORY_BYTES_MAX: Final = 64 * 1024  # a few stages of a few hundred bytes
 
 # ---------------------------------------------------------------------------------------------------- blocks
 
 
 def append_block(connection: apsw.Connection, block: FinalBlock) -> None:
-    """Add the block, the places of its transactions, and move the head. The height is the head's + 1, or an assert."""
+    """Add the block, and move the head. The height is the head's + 1, or an assert."""
     connection.execute(
         "UPDATE head SET height = ?, id = ? WHERE height = ? - 1", (block.height, block.id, block.height)
     )
@@ -40,24 +37,12 @@ def append_block(connection: apsw.Connection, block: FinalBlock) -> None:
         "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)",
         (block.height, block.id, block.raw, block.certificate, ids, checksum),
     )
-    connection.executemany(
-        "INSERT INTO transactions VALUES (?, ?, ?)",
-        sorted(
-            (transaction_id, block.height, position) for position, transaction_id in enumerate(block.transaction_ids)
-        ),
-    )
 
 
 def read_height(connection: apsw.Connection) -> int:
     """The head's; 0 while there is no block."""
     (height,) = connection.execute("SELECT height FROM head").fetchone() or (0,)
     return int(height)
-
-
-def read_place(connection: apsw.Connection, transaction_id: bytes) -> tuple[int, int] | None:
-    """The height and the position in its block of a final transaction."""
-    row = connection.execute("SELECT height, position FROM transactions WHERE id = ?", (transaction_id,)).fetchone()
-    return _place(connection, *row) if row else None
 
 
 def read_block(connection: apsw.Connection, height: int) -> FinalBlock | None:
@@ -75,73 +60,12 @@ def read_block(connection: apsw.Connection, height: int) -> FinalBlock | None:
     return FinalBlock(height, Hash32(block_id), raw, certificate, transaction_ids)
 
 
-def add_history(connection: apsw.Connection, height: int, parties: Sequence[Sequence[bytes]]) -> None:
-    """Whose history the transactions of a block belong to, by position."""
-    connection.executemany(
-        "INSERT INTO history VALUES (?, ?, ?)",
-        sorted((address, height, position) for position, named in enumerate(parties) for address in named),
-    )
-
-
-def read_history(
-    connection: apsw.Connection, address: bytes, before: tuple[int, int] | None, count: int
-) -> list[tuple[int, int]]:
-    height, position = (HEIGHT_END, 0) if before is None else before
-    found = connection.execute(
-        "SELECT height, position FROM history WHERE address = ? AND (height, position) < (?, ?) "
-        "ORDER BY height DESC, position DESC LIMIT ?",
-        (address, height, position, count),
-    )
-    return [_place(connection, *row) for row in found]
-
-
-def _place(connection: apsw.Connection, height: object, position: object) -> tuple[int, int]:
-    if not isinstance(height, int) or not isinstance(position, int):
-        raise damaged(connection.filename, "the place of a transaction")
-    return height, position
-
-
 def _block_checksum(height: int, *parts: bytes) -> bytes:
     digest = sha256(height.to_bytes(8, "big"))
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.digest()
-
-
-# ---------------------------------------------------------------------------------------------------- state
-
-
-def change_state(connection: apsw.Connection, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
-    """Set and delete records; keeps the number of all of them, by which a lost row is noticed."""
-    newest = dict(changes)
-    records = sorted((key, value) for key, value in newest.items() if value is not None)  # in order: fewer pages twice
-    deleted = sorted((key,) for key, value in newest.items() if value is None)
-    before = connection.total_changes()
-    connection.executemany("UPDATE state SET value = ?2 WHERE key = ?1", records)
-    added = 0
-    if connection.total_changes() - before < len(records):
-        before = connection.total_changes()
-        connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?)", records)
-        added = connection.total_changes() - before
-    before = connection.total_changes()
-    connection.executemany("DELETE FROM state WHERE key = ?", deleted)
-    removed = connection.total_changes() - before
-    connection.execute("UPDATE head SET state_count = state_count + ?", (added - removed,))
-
-
-def read_state(connection: apsw.Connection) -> Iterator[tuple[bytes, bytes]]:
-    """Every record, by key, as of the moment of the first; a row lost or too many raises StoreError at the end."""
-    with connection:  # one transaction: the number and the rows are of the same moment
-        (expected,) = connection.execute("SELECT state_count FROM head").fetchone() or (0,)
-        count = 0
-        for key, value in connection.execute("SELECT key, value FROM state"):
-            count += 1
-            if not isinstance(key, bytes) or not isinstance(value, bytes):
-                raise damaged(connection.filename, "a record of state that is not bytes")
-            yield key, value
-        if count != expected:
-            raise damaged(connection.filename, f"{count} records of state instead of {expected}")
 
 
 # ---------------------------------------------------------------------------------------------------- the round

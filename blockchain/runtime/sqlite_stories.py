@@ -18,6 +18,7 @@ from blockchain.node.store import REFUSALS_MAX, STORIES_MAX
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import HASH_BYTES
 from blockchain.runtime.sqlite_file import damaged
+from blockchain.runtime.sqlite_index import read_place
 from blockchain.seams import Stage, Story, TransactionStory
 
 T = TypeVar("T")
@@ -78,13 +79,15 @@ def read_story(connection: apsw.Connection, transaction_id: bytes) -> Story:
         connection.execute("SELECT stages FROM stories WHERE id = ?", (transaction_id,)).fetchone()
         or connection.execute("SELECT stages FROM refusals WHERE id = ?", (transaction_id,)).fetchone()
     )
-    packed = connection.execute(
-        "SELECT packed, position FROM transactions JOIN block_stories USING (height) WHERE id = ?", (transaction_id,)
-    ).fetchone()
     with _in_words(connection):
         ended = _decode(row[0], Story) if row else ()
-        final = _story_at(_decode(packed[0], Packed), packed[1]) if packed else ()
-    return (*ended, *final)
+        return (*ended, *_story_of_final(connection, transaction_id))
+
+
+def _story_of_final(connection: apsw.Connection, transaction_id: bytes) -> Story:
+    height, position = read_place(connection, transaction_id) or (0, 0)
+    row = connection.execute("SELECT packed FROM block_stories WHERE height = ?", (height,)).fetchone()
+    return _story_at(_decode(row[0], Packed), position) if row else ()
 
 
 def check_stories(connection: apsw.Connection) -> None:

@@ -6,6 +6,7 @@ All of it is one transaction. A power cut leaves the store as it was, and the ne
 from __future__ import annotations
 
 import logging
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,17 @@ from blockchain.node.entry import ending
 from blockchain.primitives.block import decode_block
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import decode_transaction, parties_of
+from blockchain.runtime import sorted_runs
 from blockchain.runtime import sqlite_rows as rows
 from blockchain.runtime.sqlite_file import SCHEMA_VERSION, TABLES, added_since, damaged, transaction
+from blockchain.runtime.sqlite_index import entries_of
+from blockchain.runtime.sqlite_state import ROW_RECORDS, change_state
 from blockchain.runtime.sqlite_stories import add_ended
-from blockchain.seams import TransactionStory
+from blockchain.seams import SliceEnd, StateSlice, TransactionStory
 
 _LOG: Final = logging.getLogger("blockchain.store")
+_ENTRIES_AT_ONCE: Final = 100_000  # of the index, sorted in memory: some 20 MB
+_TOLD_BLOCKS: Final = 10_000  # between two signs of progress: half a minute where they are full
 
 
 def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
@@ -36,16 +42,17 @@ def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
     with transaction(connection):
         for name in sorted(added_since(found)):
             connection.execute(f"CREATE TABLE {name} {TABLES[name]}")
-        done = _from_version_1(connection, path) if found < 2 else ""
+        if found < 2:
+            _from_version_1(connection)
+        blocks = _from_version_3(connection, path)
         version = SCHEMA_VERSION.to_bytes(4, "big")
         connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (version,))
-    _LOG.info("store %s: upgraded to format %d%s", path, SCHEMA_VERSION, done)
+    _LOG.info("store %s: upgraded to format %d, the index of %d blocks made anew", path, SCHEMA_VERSION, blocks)
 
 
-def _from_version_1(connection: apsw.Connection, path: Path) -> str:
+def _from_version_1(connection: apsw.Connection) -> None:
     connection.execute("ALTER TABLE pending ADD COLUMN story BLOB NOT NULL DEFAULT x''")
     _move_refusals(connection)
-    return f", the history of {_rebuild_history(connection, path)} blocks made"
 
 
 def _move_refusals(connection: apsw.Connection) -> None:
@@ -56,13 +63,49 @@ def _move_refusals(connection: apsw.Connection) -> None:
     connection.execute("DROP TABLE refused")
 
 
-def _rebuild_history(connection: apsw.Connection, path: Path) -> int:
-    """From the blocks, by height; returns how many there are."""
+def _from_version_3(connection: apsw.Connection, path: Path) -> int:
+    """Up to it, state and index were a row for each record and place. Returns how many blocks there are."""
+    connection.execute("ALTER TABLE head ADD COLUMN state_first INTEGER NOT NULL DEFAULT 1")
+    connection.execute("ALTER TABLE head ADD COLUMN state_last INTEGER NOT NULL DEFAULT 0")
+    _move_state(connection, path)
+    blocks = _rebuild_index(connection, path)
+    for old in ("state", "transactions", "history"):
+        connection.execute(f"DROP TABLE IF EXISTS {old}")  # version 1 had no history
+    return blocks
+
+
+def _move_state(connection: apsw.Connection, path: Path) -> None:
+    """The whole state becomes one slice."""
+    (expected,) = connection.execute("SELECT state_count FROM head").fetchone() or (0,)
+    count = 0
+    cursor = connection.execute("SELECT key, value FROM state ORDER BY key")
+    while found := list(islice(cursor, ROW_RECORDS)):
+        records = [(key, value) for key, value in found if isinstance(key, bytes) and isinstance(value, bytes)]
+        if len(records) < len(found):
+            raise damaged(path, "a record of state that is not bytes")
+        change_state(connection, records, StateSlice(SliceEnd(lap=1), (), expected))
+        count += len(records)
+    if count != expected:
+        raise damaged(path, f"{count} records of state instead of {expected}")
+
+
+def _rebuild_index(connection: apsw.Connection, path: Path) -> int:
+    """From the blocks, which have check sums; returns how many there are."""
+    entries: list[bytes] = []
     head = rows.read_height(connection)
     for height in range(1, head + 1):
-        stored = rows.read_block(connection, height)
-        if stored is None:
-            raise damaged(path, f"without block {height}")
-        raws = decode_block(stored.raw).transactions
-        rows.add_history(connection, height, [parties_of(decode_transaction(raw)) for raw in raws])
+        entries += _entries_of_block(connection, path, height)
+        if len(entries) >= _ENTRIES_AT_ONCE or height == head:
+            sorted_runs.add(connection, entries)
+            entries.clear()
+        if height % _TOLD_BLOCKS == 0:
+            _LOG.info("store %s: %d of %d blocks are in the new index", path, height, head)
     return head
+
+
+def _entries_of_block(connection: apsw.Connection, path: Path, height: int) -> list[bytes]:
+    stored = rows.read_block(connection, height)
+    if stored is None:
+        raise damaged(path, f"without block {height}")
+    raws = decode_block(stored.raw).transactions
+    return entries_of(height, stored.transaction_ids, [parties_of(decode_transaction(raw)) for raw in raws])

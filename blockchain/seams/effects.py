@@ -30,6 +30,24 @@ class HeightVotes(Struct, frozen=True):
     raw: bytes
 
 
+class SliceEnd(Struct, frozen=True, order=True):
+    """How far a store has written the whole state again: `lap` times, and then all records whose keys are below `key`.
+
+    Lap 0: not even once.
+    """
+
+    lap: int = 0
+    key: bytes = b""
+
+
+class StateSlice(Struct, frozen=True):
+    """The next part of the state in key order, as it is after the batch. What the last lap has written again can go."""
+
+    end: SliceEnd
+    records: tuple[tuple[bytes, bytes], ...]  # all from where the slice before ended, but for those that changed
+    count: int  # records in the whole state
+
+
 class Batch(Struct, frozen=True, kw_only=True):
     """One atomic change of the store; the order of the fields is the order in which they are applied."""
 
@@ -39,6 +57,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     sets: tuple[SetChange, ...] = ()  # of validators, by rising height: that of the height after the block, if another
     turn: Turn | None = None  # of the block
     state: tuple[tuple[bytes, bytes | None], ...] = ()  # changed state records; None deletes
+    slice: StateSlice | None = None  # of the state with these changes
     clear_round: bool = False  # forget the round record and blocks of the height that became final
     round_record: bytes | None = None  # replaces the record of the height in progress
     round_blocks: tuple[tuple[Hash32, bytes], ...] = ()  # bodies that the record refers to

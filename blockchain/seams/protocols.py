@@ -10,7 +10,7 @@ from blockchain.primitives.crypto import Address, Hash32, PublicKey
 from blockchain.primitives.transaction import Transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Certificate, Vote
-from blockchain.seams.effects import Batch, Effect, FinalBlock
+from blockchain.seams.effects import Batch, Effect, FinalBlock, SliceEnd
 from blockchain.seams.inputs import EngineInput
 from blockchain.seams.settlement import Settlement
 from blockchain.seams.story import PendingTransaction, Story
@@ -210,6 +210,9 @@ class Store(Protocol):
 
     def state_records(self) -> Iterator[tuple[bytes, bytes]]:
         """Every record of the final state, in any order."""
+
+    def slice_end(self) -> SliceEnd:
+        """Where the newest slice of the state ended."""
 
     def round_record(self) -> bytes | None: ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import PeerId
 from tests.api.asking import app_for, check_problem
-from tests.commands.stored_chain import HEIGHT, SPEC, make_chain, sql
+from tests.commands.stored_chain import HEIGHT, SPEC, change_index, make_chain, sql
 from tests.runtime.live_nodes import p2p_on_a_free_port
 from tests.samples import address, key
 
@@ -27,23 +28,32 @@ MAKE_P2P = partial(p2p_on_a_free_port, OWN, SPEC.hash)
 PAYER = f"{V1}/accounts/{format_address(address('a'))}/transactions/"
 
 
-def of_transaction(change: str, height: int) -> tuple[str, str]:
-    """Another place of the first transaction of a block, and where to ask for it; HEIGHT names no other."""
-    where = f"WHERE id = (SELECT substr(transaction_ids, 1, 32) FROM blocks WHERE height = {height})"
-    return f"UPDATE transactions SET {change} {where}", f"{V1}/transactions/{{{height}}}/"
+def place(height: int, position: int) -> bytes:
+    return height.to_bytes(5, "big") + position.to_bytes(3, "big")
+
+
+def moved(first: bytes, second: bytes, kind: bytes) -> Callable[[Path], None]:
+    """What is at one place is said to be at another."""
+    return lambda file: change_index(
+        file, lambda entry: entry[:33] + second if entry.startswith(kind) and entry[33:] == first else entry
+    )
+
+
+def done(statement: str) -> Callable[[Path], None]:
+    return lambda file: sql(file, statement)
 
 
 DAMAGES = {
-    "a block": ("UPDATE blocks SET raw = zeroblob(9) WHERE height = 2", f"{V1}/blocks/2/"),
-    "a block on a page": ("UPDATE blocks SET certificate = zeroblob(9) WHERE height = 2", f"{V1}/blockchain/"),
-    "no block of a transaction": ("DELETE FROM blocks WHERE height = 2", f"{V1}/transactions/{{2}}/"),
-    "no such position": of_transaction("position = 99", 3),
-    "another's position": of_transaction("position = 1", 3),
-    "a height that is no number": of_transaction("height = 'text'", 3),
-    "a story": ("UPDATE block_stories SET packed = zeroblob(9)", f"{V1}/transactions/{{3}}/"),
-    "a history without its block": ("DELETE FROM blocks WHERE height = 5", PAYER),
-    "a history of no position": ("UPDATE history SET position = position + 99", PAYER),
-    "a history of no number": ("UPDATE OR REPLACE history SET position = 'text'", PAYER),
+    "a block": (done("UPDATE blocks SET raw = zeroblob(9) WHERE height = 2"), f"{V1}/blocks/2/"),
+    "a block on a page": (done("UPDATE blocks SET certificate = zeroblob(9) WHERE height = 2"), f"{V1}/blockchain/"),
+    "no block of a transaction": (done("DELETE FROM blocks WHERE height = 2"), f"{V1}/transactions/{{2}}/"),
+    "no such position": (moved(place(3, 0), place(3, 99), b"t"), f"{V1}/transactions/{{3}}/"),
+    "another's position": (moved(place(3, 0), place(3, 1), b"t"), f"{V1}/transactions/{{3}}/"),
+    "a page of the index": (done("UPDATE index_pages SET raw = x'00' WHERE run = 4"), f"{V1}/transactions/{{3}}/"),
+    "a story": (done("UPDATE block_stories SET packed = zeroblob(9)"), f"{V1}/transactions/{{3}}/"),
+    "a history without its block": (done("DELETE FROM blocks WHERE height = 5"), PAYER),
+    "a history of no position": (moved(place(4, 0), place(4, 99), b"a"), PAYER),
+    "a history of no number": (done("UPDATE index_pages SET crc = 'text'"), PAYER),
 }
 
 
@@ -56,7 +66,7 @@ def made_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("damage", "path"), DAMAGES.values(), ids=list(DAMAGES))
 def test_what_cannot_be_read_is_one_clear_error(
-    damage: str, path: str, made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    damage: Callable[[Path], None], path: str, made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
         store = SqliteStore.open(tmp_path / "data", SPEC.hash)
@@ -67,7 +77,7 @@ def test_what_cannot_be_read_is_one_clear_error(
         transport = httpx.ASGITransport(app_for(node))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             assert (await http.get(asked)).status_code == 200
-            sql(tmp_path / "data" / "chain.db", damage)
+            damage(tmp_path / "data" / "chain.db")
             caplog.clear()
             document = check_problem(await http.get(asked), 503, "store_damaged")
             assert "log" in str(document["detail"]) and str(tmp_path) not in str(document)

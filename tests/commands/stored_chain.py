@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from zlib import crc32
 
 import apsw
 
 from blockchain.genesis import dump_genesis
+from blockchain.primitives import codec
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.sqlite_rows import _block_checksum
 from blockchain.seams import Batch, PendingTransaction
@@ -73,3 +75,26 @@ def change_block(file: Path, height: int, **columns: bytes) -> None:
         checksum = _block_checksum(height, *values.values())
         assignments = ", ".join(f"{name} = ?" for name in (*names, "checksum"))
         connection.execute(f"UPDATE blocks SET {assignments} WHERE height = ?", (*values.values(), checksum, height))
+
+
+def change_index(file: Path, change: Callable[[bytes], bytes]) -> None:
+    """Other entries in the index, with order and check sums that fit them; no bytes: none in its place."""
+    with closing(apsw.Connection(str(file))) as connection:
+        for seq, run, raw in connection.execute("SELECT seq, run, raw FROM index_pages").fetchall():
+            assert isinstance(raw, bytes)
+            entries = sorted(filter(None, (change(raw[at : at + 41]) for at in range(0, len(raw), 41))))
+            new = b"".join(entries)
+            row = (entries[0], new, crc32(new), seq)
+            connection.execute("UPDATE index_pages SET first = ?, raw = ?, crc = ? WHERE seq = ?", row)
+            lost = (len(raw) - len(new)) // 41
+            connection.execute("UPDATE index_runs SET entries = entries - ? WHERE run = ?", (lost, run))
+
+
+def change_state(file: Path, change: Callable[[bytes, bytes], bytes | None]) -> None:
+    """Other values in the newest row of the state, with the check sum that fits it."""
+    with closing(apsw.Connection(str(file))) as connection:
+        last = "FROM state_log ORDER BY seq DESC LIMIT 1"
+        seq, raw = connection.execute(f"SELECT seq, raw {last}").get
+        records = codec.decode(raw, dict[bytes, bytes | None], bytes_max=1_000_000)
+        new = codec.encode({key: change(key, value or b"") for key, value in records.items()})
+        connection.execute("UPDATE state_log SET raw = ?, crc = ? WHERE seq = ?", (new, crc32(new), seq))

@@ -64,7 +64,7 @@ def test_what_is_checked_in_the_end(tmp_path: Path) -> None:
         _check_all(tmp_path, SPEC, victim(tmp_path, seen), [*acknowledged, "00" * 32])
     with pytest.raises(CrashTestFailed, match="block 2 was final, and is another one now"):
         _check_all(tmp_path, SPEC, victim(tmp_path, {**seen, 2: "00" * 32}), acknowledged)
-    sql(file, "DELETE FROM state")
+    sql(file, "DELETE FROM state_log")
     with pytest.raises(CrashTestFailed, match="is damaged"):
         _check_all(tmp_path, SPEC, victim(tmp_path, seen), acknowledged)
 

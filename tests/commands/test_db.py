@@ -21,7 +21,18 @@ from blockchain.primitives.vote import Certificate
 from blockchain.runtime import atomic_file
 from blockchain.runtime.sqlite_validators import StoredChange
 from blockchain.seams import Batch
-from tests.commands.stored_chain import HEIGHT, SPEC, change_block, flags, grow, make_chain, open_chain, sql
+from tests.commands.stored_chain import (
+    HEIGHT,
+    SPEC,
+    change_block,
+    change_index,
+    change_state,
+    flags,
+    grow,
+    make_chain,
+    open_chain,
+    sql,
+)
 from tests.commands.test_cli import stderr_line
 from tests.node.one_chain import sealed
 from tests.samples import address, key
@@ -196,6 +207,23 @@ def round_block_of_another_id(file: Path, folder: Path) -> None:
     sql(file, "INSERT INTO round_blocks VALUES (zeroblob(32), ?, ?)", stored.raw, crc32(stored.raw))
 
 
+def drop_from(height: int) -> Callable[[bytes], bytes]:
+    """All entries of a block but the first."""
+    return lambda entry: b"" if entry[33:] == height.to_bytes(5, "big") + b"\0\0\1" else entry
+
+
+def elsewhere(entry: bytes) -> bytes:
+    """The entries of block 1 name other positions."""
+    return entry[:-1] + bytes([entry[-1] + 8]) if entry[33:38] == (1).to_bytes(5, "big") else entry
+
+
+def another_run(file: Path, _: Path) -> None:
+    """Entries that no block has."""
+    entry = b"t" + bytes(32) + (2).to_bytes(5, "big") + bytes(3)
+    sql(file, "INSERT INTO index_runs VALUES (99, 1, 1, 0, 0)")
+    sql(file, "INSERT INTO index_pages VALUES (999, 99, ?, ?, ?)", entry, entry, crc32(entry))
+
+
 def trigger(file: Path, _: Path) -> None:
     sql(file, "CREATE TRIGGER evil AFTER INSERT ON pending BEGIN DELETE FROM blocks; END")
 
@@ -218,7 +246,17 @@ def trigger(file: Path, _: Path) -> None:
         (round_block_of_another_id, "a block of the round in progress has another id"),
         (lambda file, _: sql(file, "INSERT INTO meta VALUES ('halted', 7)"), "why it halted"),
         (lambda file, _: sql(file, "INSERT INTO meta VALUES ('untrusted_above', 'text')"), "not trusted"),
-        (lambda file, _: sql(file, "UPDATE state SET value = x''"), "its state is not the one"),
+        (lambda file, _: change_state(file, lambda _, value: b""), "its state is not the one"),
+        (lambda file, _: change_state(file, lambda _, value: None), "its state is not the one"),
+        (lambda file, _: change_state(file, lambda _, value: value + b"\0"), "its state is not the one"),
+        (lambda file, _: change_index(file, drop_from(2)), "transactions of block 2 are not in the index"),
+        (lambda file, _: change_index(file, elsewhere), "of block 1 are not in the index"),
+        (lambda file, _: change_index(file, lambda entry: entry[:1] * 41 if entry < b"t" else entry), "not in order"),
+        (another_run, "transactions of block 2 are not in the index"),
+        (lambda file, _: sql(file, "UPDATE index_runs SET entries = entries + 1"), "entries in a run of the index"),
+        (lambda file, _: sql(file, "UPDATE index_runs SET stage = 'text'"), "is not in its index"),
+        (lambda file, _: sql(file, "UPDATE index_runs SET entries = 'text'"), "a run of the index"),
+        (lambda file, _: sql(file, "UPDATE index_pages SET first = zeroblob(41)"), "not in order"),
         (lambda file, _: sql(file, "UPDATE validator_sets SET raw = ?, crc = ?", *other_set()), "set of height 1 is"),
         (lambda file, _: sql(file, "INSERT INTO validator_sets VALUES (3, 0, ?, ?)", *other_set()), "are missing"),
         (lambda file, _: sql(file, "UPDATE validator_sets SET raw = x'c0', crc = ?", crc32(b"\xc0")), "set of"),
@@ -259,15 +297,15 @@ def test_info_of_what_is_no_text_or_number_is_a_line(
     [
         (lambda file, _: sql(file, "UPDATE blocks SET raw = zeroblob(9) WHERE height = 2"), "block 2"),
         (lambda file, _: sql(file, "DELETE FROM blocks WHERE height = 2"), "without block 2"),
-        (lambda file, _: sql(file, "DELETE FROM transactions WHERE height = 2"), "block 2 is not in its index"),
-        (lambda file, _: sql(file, "UPDATE transactions SET position = 9 WHERE height = 4"), "block 4 is not in"),
-        (lambda file, _: sql(file, "INSERT INTO transactions VALUES (zeroblob(32), 2, 2)"), "rows in transactions"),
-        (lambda file, _: sql(file, "DELETE FROM history WHERE height = 4"), "block 4 is not in an account's history"),
-        (lambda file, _: sql(file, "INSERT INTO history VALUES (zeroblob(32), 2, 2)"), "rows in history"),
-        (lambda file, _: sql(file, "UPDATE state SET value = CAST(value || x'00' AS BLOB)"), "state is not the one"),
-        (lambda file, _: sql(file, "UPDATE state SET value = value || x'ff'"), "bytes that are no text"),
-        (lambda file, _: sql(file, "UPDATE state SET value = 7"), "not bytes"),
-        (lambda file, _: sql(file, "DELETE FROM state"), "0 records of state"),
+        (lambda file, _: sql(file, "DELETE FROM index_runs WHERE run = 2"), "block 2 are not in the index"),
+        (lambda file, _: sql(file, "UPDATE index_pages SET raw = zeroblob(41) WHERE run = 2"), "a page of the index"),
+        (lambda file, _: sql(file, "UPDATE index_pages SET raw = 'text' WHERE run = 2"), "a page of the index"),
+        (lambda file, _: sql(file, "DELETE FROM index_pages WHERE run = 2"), "0 entries in a run of the index"),
+        (lambda file, _: sql(file, "UPDATE index_runs SET stage = 0 WHERE run = 2"), "block 2 are not in the index"),
+        (lambda file, _: sql(file, "UPDATE state_log SET raw = CAST(raw || x'00' AS BLOB)"), "a row of its state"),
+        (lambda file, _: sql(file, "UPDATE state_log SET raw = 7"), "a row of its state"),
+        (lambda file, _: sql(file, "DELETE FROM state_log"), "without row 5 of its state"),
+        (lambda file, _: sql(file, "DELETE FROM state_log WHERE seq = 5"), "without row 5 of its state"),
         (lambda file, _: sql(file, "UPDATE pending SET raw = x'00'"), "a pending transaction"),
         (lambda file, _: sql(file, "UPDATE head SET height = 4"), "its head is not its newest block"),
         (another_id, "block 2 has another id"),

@@ -36,7 +36,7 @@ class Bench:
             self.node.perform(self.node.chain.import_block(block, certificate, NOW))
         own = self.node.chain
         engine = BftEngine(own, own.selection.forgers, own.genesis_hash, own.spec.parameters, frozenset())
-        self.gossip = Gossip(own, engine, self.node.store)
+        self.gossip = Gossip(own, engine)
         self.sync = Sync(own, engine, self.gossip, self.node.store)
         for peer in peers:
             self.tell(peer, length + 1)

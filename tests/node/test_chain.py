@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from blockchain.errors import ForkFound, InvalidBlock, StoreError
 from blockchain.ledger.records import account_of, totals_of
 from blockchain.node import chain as chain_module
+from blockchain.node import genesis_state
 from blockchain.node.evidence_pool import EvidencePool
 from blockchain.node.fullness import Fullness
 from blockchain.primitives import codec
@@ -369,3 +371,16 @@ def draft_of(node: Node, chosen: tuple[VerifiedTransaction, ...]) -> VerifiedBlo
     block = chain.build_block(0, node.proof(), chain.parent_certificate, NOW)
     assert (block.header.transaction_count, block.header.time_ms) == (len(chosen), NOW)
     return block
+
+
+def test_the_state_of_genesis_is_everybodys_and_forgotten_with_the_first_block() -> None:
+    spec = spec_with()
+    first, second = Node(spec), Node(spec)
+    root = first.chain.state().root()
+    assert first.chain._final is second.chain._final, "made once"
+    first.grow(first.pay("a", 0))
+    assert second.chain.state().root() == root != first.chain.state().root()
+    second.grow(second.pay("a", 0))
+    assert first.chain.state().root() == second.chain.state().root()
+    gc.collect()
+    assert spec not in genesis_state._MADE

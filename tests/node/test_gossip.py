@@ -10,6 +10,7 @@ import pytest
 from blockchain.consensus.bft import BftEngine
 from blockchain.node import gossip as gossip_module
 from blockchain.node import held_votes
+from blockchain.node.chain import NEWLY_FINAL_BLOCKS
 from blockchain.node.core import Core
 from blockchain.node.gossip import WANT_TICKS, Gossip
 from blockchain.node.inputs import MessageReceived
@@ -63,7 +64,7 @@ class Bench:
         chain = self.node.chain
         self.engine = BftEngine(chain, chain.selection.forgers, chain.genesis_hash, chain.spec.parameters, frozenset())
         self.engine.handle(Started(), NOW)
-        self.gossip = Gossip(chain, self.engine, self.node.store)
+        self.gossip = Gossip(chain, self.engine)
         for peer in peers:
             self.tell(peer)
 
@@ -281,6 +282,19 @@ def test_what_is_final_is_not_wanted() -> None:
     block = node.grow(node.pay("a", 0))
     bench = Bench(node=node)
     assert bench.gossip.on_have(bench.tell(ONE), (block.transactions[0].id,)) == []
+    for nonce in range(1, NEWLY_FINAL_BLOCKS):
+        node.grow(node.pay("a", nonce))
+        assert bench.gossip.on_have(bench.tell(ONE), (block.transactions[0].id,)) == []
+
+
+def test_what_became_final_long_ago_is_taken_for_news() -> None:
+    """Who brings it, learns that it is known: to look for every id in a long chain costs more."""
+    node = Node(spec_with())
+    old = node.grow(node.pay("a", 0)).transactions[0].id
+    for nonce in range(1, NEWLY_FINAL_BLOCKS + 1):
+        node.grow(node.pay("a", nonce))
+    bench = Bench(node=node)
+    assert sent(bench.gossip.on_have(bench.tell(ONE), (old,)), Want) == [((ONE,), Want((old,)))]
 
 
 def test_a_want_that_nobody_answered_is_asked_of_somebody_else() -> None:

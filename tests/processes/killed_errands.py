@@ -240,7 +240,7 @@ ERRANDS: Final = {
         _prepare_old,
         _upgrade,
         _check_upgraded,
-        {"upgrade begun": 1, "refusals moved": 1, "history made": 1, **_OPENED, **_WRITTEN},
+        {"upgrade begun": 1, "refusals moved": 1, "state moved": 1, "index made": 1, **_OPENED, **_WRITTEN},
     ),
     "a backup": Errand(_prepare_store, _back_up, _check_backup, {**_COPIED, **_CREATED}),
     "a backup over another": Errand(_prepare_copied, _back_up, _check_copied, {**_COPIED, **_FILE}),
@@ -257,7 +257,8 @@ def _plant(point: Point) -> None:
     plant_in_signer(point)
     wrap(sqlite_upgrade, "_from_version_1", point, before="upgrade begun")
     wrap(sqlite_upgrade, "_move_refusals", point, after="refusals moved")
-    wrap(sqlite_upgrade, "_rebuild_history", point, after="history made")
+    wrap(sqlite_upgrade, "_move_state", point, after="state moved")
+    wrap(sqlite_upgrade, "_rebuild_index", point, after="index made")
     wrap(sqlite_backup, "_copy", point, after="copy made")
     wrap(sqlite_backup, "_check_copy", point, after="copy checked")
     wrap(sqlite_backup, "publish", point, "file not named", "file named")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from random import Random
+from struct import Struct
 from threading import Thread
 
 import apsw
@@ -15,10 +16,11 @@ import pytest
 
 from blockchain.errors import StoreError
 from blockchain.node.store import MemoryStore
-from blockchain.runtime import sqlite_check, sqlite_file
+from blockchain.runtime import sorted_runs, sqlite_check, sqlite_file
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Batch, PendingTransaction, Stage, Store
 from tests.runtime.broken_disk import BrokenDisk
+from tests.runtime.kills import Kills
 from tests.runtime.store_batches import GENESIS, batch_of, block_of, contents, digest
 
 TOLD = (Stage("received", 5, why="told on a rainy day"),)
@@ -101,6 +103,28 @@ def test_killed_while_it_writes_a_node_loses_nothing_it_acknowledged(tmp_path: P
             assert store.head() in (acknowledged, acknowledged + 1)
             acknowledged = store.head()
             assert contents(store) == contents(replay(acknowledged))
+
+
+def test_killed_before_any_statement_of_a_write_a_store_holds_all_of_it_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among them merges of the index that begin, go on and end, and rows of the state that go."""
+    monkeypatch.setattr(sorted_runs, "PAGE_ENTRIES", 4)
+    monkeypatch.setattr(sorted_runs, "STEP_ENTRIES", 8)
+    monkeypatch.setattr(sorted_runs, "_FULL_PAGE", Struct("41s" * 4))
+    write_chain(tmp_path / "data", 14)
+    kills, ends = Kills(tmp_path / "data", tmp_path / "killed", every=9), list[int]()
+    with open_store(tmp_path / "data") as store:
+        kills.watch(store._writer)
+        for height in (15, 16):
+            store.write(batch_of(height))
+            ends.append(len(kills.folders))
+    assert len(kills.folders) > 10
+    for number, folder in enumerate(kills.folders):
+        with open_store(folder) as store:
+            height = 14 + sum(number >= end for end in ends)
+            assert contents(store) == contents(replay(height))
+            store.write(batch_of(height + 1))
 
 
 # ---------------------------------------------------------------------------------------------------- the disk
@@ -256,8 +280,10 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
         ("DELETE FROM blocks WHERE height = 15", "without block 15"),
         ("UPDATE blocks SET certificate = zeroblob(128) WHERE height = 19", "block 19"),
         ("UPDATE blocks SET raw = 'text' WHERE height = 20", "block 20"),
-        ("DELETE FROM transactions WHERE height = 20 AND position = 1", "a transaction of block 20 is not in its"),
-        ("UPDATE transactions SET position = 7 WHERE height = 20", "a transaction of block 20 is not in its"),
+        ("DELETE FROM index_runs WHERE run = (SELECT max(run) FROM index_runs)", "a transaction of block 20 is not in"),
+        ("UPDATE index_runs SET stage = 2", "a transaction of block 20 is not in its"),
+        ("DELETE FROM index_pages", "a transaction of block 20 is not in its"),
+        ("UPDATE index_pages SET raw = zeroblob(41)", "a page of the index"),
     ],
 )
 def test_a_store_whose_parts_do_not_agree_is_refused(tmp_path: Path, damage: str, words: str) -> None:
@@ -344,11 +370,39 @@ def test_a_damaged_piece_of_evidence_is_noticed(tmp_path: Path) -> None:
         store.evidence()
 
 
-def test_a_lost_record_of_state_is_noticed_when_the_state_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("DELETE FROM state_log WHERE seq = (SELECT max(seq) FROM state_log)", "without row 20 of its state"),
+        ("DELETE FROM state_log WHERE seq = (SELECT min(seq) FROM state_log)", "without row 1 of its state"),
+        ("DELETE FROM state_log WHERE seq = 11", "without row 11 of its state"),
+        ("DELETE FROM state_log", "without row 1 of its state"),
+        ("UPDATE state_log SET raw = x'80' WHERE seq = 7", "a row of its state"),
+        ("UPDATE state_log SET raw = x'ff', crc = 4278190080", "a row of its state"),
+        ("UPDATE state_log SET raw = 'text'", "a row of its state"),
+    ],
+)
+def test_a_lost_row_of_state_is_noticed_when_the_state_is_read(tmp_path: Path, damage: str, words: str) -> None:
     file = write_chain(tmp_path, 20)
-    sql(file, "DELETE FROM state WHERE key = (SELECT max(key) FROM state)")
-    with open_store(tmp_path) as store, pytest.raises(StoreError, match=r"\d+ records of state instead of \d+"):
+    sql(file, damage)
+    with open_store(tmp_path) as store, pytest.raises(StoreError, match=words):
         list(store.state_records())
+
+
+def test_a_flipped_bit_in_the_index_is_noticed_when_it_is_read(tmp_path: Path) -> None:
+    """Of a transaction that would be found, and of one that would not."""
+    file = write_chain(tmp_path, 20)
+    with closing(apsw.Connection(str(file))) as connection:
+        for seq, raw in connection.execute("SELECT seq, raw FROM index_pages").fetchall():
+            assert isinstance(raw, bytes)
+            connection.execute("UPDATE index_pages SET raw = ? WHERE seq = ?", (bytes([*raw[:-1], raw[-1] ^ 1]), seq))
+    connections = apsw.Connection(str(file)), apsw.Connection(str(file))
+    store = SqliteStore(file, None, *connections, ExitStack())  # not `open`, which would notice it
+    for name in (digest("tx", 4, 1), b"\xff" * 32):
+        with pytest.raises(StoreError, match="a page of the index"):
+            store.locate(name)
+    with pytest.raises(StoreError, match="a page of the index"):
+        store.history(b"\xff" * 32, None, 1)
 
 
 def test_a_large_store_is_checked_in_its_small_tables_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

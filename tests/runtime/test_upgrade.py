@@ -1,4 +1,4 @@
-"""A store of version 1 is brought up to date where it lies, whole or not at all."""
+"""A store of an earlier version is brought up to date where it lies, whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import apsw
 import pytest
 
 from blockchain.errors import StoreError
+from blockchain.runtime import sqlite, sqlite_upgrade
 from blockchain.runtime.sqlite import SqliteStore
-from blockchain.runtime.sqlite_file import ADDED_BY, SCHEMA_VERSION
+from blockchain.runtime.sqlite_file import SCHEMA_VERSION, TABLES, open_writer
 from blockchain.seams import PendingTransaction, Stage, Store
 from tests.node.one_chain import Node, spec_with
+from tests.runtime.kills import Kills
 from tests.runtime.store_batches import contents
 from tests.runtime.store_v1 import write_store_1
+from tests.runtime.store_v3 import take_back
 from tests.samples import address, wallet
 
 ACCOUNTS = [address(name) for name in ("a", "b", "mint", "nobody")]
@@ -48,7 +51,7 @@ def test_the_history_is_made_from_the_blocks(tmp_path: Path, caplog: pytest.LogC
         assert contents(store) == contents(node.store) | {"pending": store.pending(), "turns": [], "sets": [None] * 7}
         assert histories(store) == histories(node.store)
         assert histories(store)[1] == [(5, 0), (4, 1), (4, 0), (3, 1), (2, 0), (1, 1), (1, 0)]
-    assert f"store {path}: upgraded to format {SCHEMA_VERSION}, the history of 5 blocks made" in caplog.messages
+    assert f"store {path}: upgraded to format {SCHEMA_VERSION}, the index of 5 blocks made anew" in caplog.messages
 
 
 def test_an_upgraded_store_is_opened_like_any_other_and_written_on(
@@ -74,19 +77,89 @@ def test_a_store_of_version_2_knows_the_sets_from_its_head_on(tmp_path: Path, ca
     with closing(SqliteStore.open(tmp_path, grown().spec.hash)) as store:
         path, node = store.path, Node(spec_with(), store=store)
         node.grow(node.pay("a", 0))
-    with closing(apsw.Connection(str(path))) as connection:
-        for version, names in ADDED_BY.items():
-            for name in names if version > 2 else ():
-                connection.execute(f"DROP TABLE {name}")
-        connection.execute("UPDATE meta SET value = x'00000002' WHERE name = 'schema_version'")
+    take_back(path, version=2)
     with caplog.at_level(logging.INFO), closing(SqliteStore.open(tmp_path, node.spec.hash)) as store:
-        assert f"store {path}: upgraded to format {SCHEMA_VERSION}" in caplog.messages
+        assert f"store {path}: upgraded to format {SCHEMA_VERSION}, the index of 1 blocks made anew" in caplog.messages
         assert store.validators(1) is None and store.validators(2) is None and store.turns() == []
         again = Node(spec_with(), store=store)
         again.grow(again.pay("a", 1))
         again.grow(again.pay("a", 2))
         assert [store.validators(height) for height in (1, 2, 3)] == [again.chain.validators] * 3
         assert [turn.height for turn in store.turns()] == [2, 3]
+
+
+def on_disk(folder: Path, blocks: int) -> Path:
+    """A chain of so many blocks with two payments each, as version 3 had it on its disk."""
+    spec = spec_with()
+    with closing(SqliteStore.open(folder, spec.hash)) as store:
+        node = Node(spec, store=store)
+        for nonce in range(blocks):
+            node.grow(node.pay("a", nonce), node.pay("b", nonce))
+    take_back(folder / "chain.db")
+    return folder / "chain.db"
+
+
+def in_memory(blocks: int) -> Node:
+    node = Node(spec_with())
+    for nonce in range(blocks):
+        node.grow(node.pay("a", nonce), node.pay("b", nonce))
+    return node
+
+
+def test_a_store_of_version_3_holds_the_same_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And goes on as one that was always of this version; made in many small steps, as a large one is."""
+    monkeypatch.setattr(sqlite_upgrade, "_ENTRIES_AT_ONCE", 8)
+    monkeypatch.setattr(sqlite_upgrade, "ROW_RECORDS", 2)
+    path, node = on_disk(tmp_path, 30), in_memory(30)
+    with closing(SqliteStore.open(tmp_path, node.spec.hash)) as store:
+        assert contents(store) == contents(node.store)
+        assert histories(store) == histories(node.store)
+        more = Node(spec_with(), store=store)
+        for nonce in range(30, 34):
+            more.grow(more.pay("a", nonce))
+            node.grow(node.pay("a", nonce))
+        assert contents(store) == contents(node.store)
+    with closing(apsw.Connection(str(path))) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        assert tables == set(TABLES)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("DELETE FROM state WHERE key = (SELECT max(key) FROM state)", r"\d+ records of state instead of \d+"),
+        ("UPDATE state SET value = 7", "a record of state that is not bytes"),
+        ("UPDATE blocks SET raw = zeroblob(9) WHERE height = 2", "block 2"),
+    ],
+)
+def test_damage_in_a_store_of_version_3_stops_the_upgrade(tmp_path: Path, damage: str, words: str) -> None:
+    path = on_disk(tmp_path, 3)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(damage)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=words):
+            SqliteStore.open(tmp_path, spec_with().hash)
+
+
+def test_an_upgrade_that_is_killed_at_any_statement_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk(tmp_path / "data", 12)
+    expected = contents(in_memory(12).store)
+    kills = Kills(tmp_path / "data", tmp_path / "killed", every=2)
+
+    def watched(path: Path, vfs: str | None) -> apsw.Connection:
+        writer = open_writer(path, vfs)
+        kills.watch(writer)
+        return writer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite, "open_writer", watched)
+        SqliteStore.open(tmp_path / "data", spec_with().hash).close()
+    assert len(kills.folders) > 20
+    for folder in kills.folders:
+        with closing(SqliteStore.open(folder, spec_with().hash)) as store:
+            assert contents(store) == expected
 
 
 def test_a_damaged_block_stops_the_upgrade_and_leaves_the_store_as_it_was(tmp_path: Path) -> None:
@@ -99,7 +172,7 @@ def test_a_damaged_block_stops_the_upgrade_and_leaves_the_store_as_it_was(tmp_pa
             SqliteStore.open(tmp_path, node.spec.hash)
     with closing(apsw.Connection(str(path))) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        assert "history" not in tables and "refused" in tables
+        assert "state_log" not in tables and "refused" in tables
         connection.execute("DELETE FROM blocks WHERE height = 3")
     with pytest.raises(StoreError, match="without block 3"):
         SqliteStore.open(tmp_path, node.spec.hash)

@@ -1,0 +1,47 @@
+"""The slices of the state that the store gets beside each block's changes, so that it can forget old changes.
+
+The store keeps what each block changed, and the whole state is what remains of all changes. So that these need not be
+kept for ever, each block also brings the next records in key order, changed or not, as many bytes as it changed:
+when they have gone once round the state, everything is told again and what is older can go. So the store holds about
+twice the state, whatever the length of the chain, and no block is much dearer than its own changes. The first slice
+is the state of block 1, whole: that is how genesis reaches the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain, islice
+from typing import Final
+
+from blockchain.ledger.state import FinalState
+from blockchain.seams import SliceEnd, StateSlice
+
+SLICE_BYTES_MIN: Final = 4_096  # of keys and values: a page of the store, so that blocks that change little get round
+RECORDS_AT_ONCE: Final = 32  # that are counted together, which costs a third: a slice is up to so many larger
+
+
+class StateSlices:
+    """Cuts the state into slices, one a block, from where the newest one in the store ended."""
+
+    def __init__(self, end: SliceEnd) -> None:
+        self._end = end
+
+    def next(self, state: FinalState, changes: Mapping[bytes, bytes | None]) -> StateSlice:
+        """The next slice of the state after a block that made these changes."""
+        wanted = max(_size(changes.items()), SLICE_BYTES_MIN) if self._end.lap > 0 else None
+        passed: list[tuple[bytes, bytes]] = []
+        ahead = state.since(self._end.key)
+        while some := list(islice(ahead, RECORDS_AT_ONCE)):
+            if wanted is not None and wanted <= 0:
+                self._end = SliceEnd(self._end.lap, some[0][0])
+                break
+            passed += some
+            wanted = None if wanted is None else wanted - _size(some)
+        else:
+            self._end = SliceEnd(self._end.lap + 1, b"")
+        return StateSlice(self._end, tuple(record for record in passed if record[0] not in changes), len(state))
+
+
+def _size(records: Iterable[tuple[bytes, bytes | None]]) -> int:
+    """Of keys and values, in bytes."""
+    return sum(map(len, filter(None, chain.from_iterable(records))))

@@ -1,0 +1,61 @@
+"""Where transactions lie: of each its place, and of each account the places of those that name it, in `sorted_runs`.
+
+An entry is a byte for its kind, the whole id or address, so that nobody can make two that are taken for one, and the
+place: a height and a position in its block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+
+from blockchain.runtime import sorted_runs
+from blockchain.seams import FinalBlock
+
+_ADDRESS, _ID = b"a", b"t"
+_HEIGHT_BYTES: Final = 5  # 30,000 years of a block a second
+_POSITION_BYTES: Final = 3  # a thousand times what fits into a block
+_ABOVE_ALL: Final = b"\xff" * (_HEIGHT_BYTES + _POSITION_BYTES + 1)
+
+
+def add_block(connection: apsw.Connection, block: FinalBlock, parties: Sequence[Sequence[bytes]]) -> None:
+    """`parties`: of each transaction, whose history it belongs to; () where that is not to be kept."""
+    sorted_runs.add(connection, entries_of(block.height, block.transaction_ids, parties))
+
+
+def entries_of(height: int, ids: Sequence[bytes], parties: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """The entries of one block."""
+    places = [_packed(height, position) for position in range(len(ids))]
+    entries = [_ID + each + place for each, place in zip(ids, places, strict=True)]
+    entries += [_ADDRESS + address + place for named, place in zip(parties, places, strict=False) for address in named]
+    return entries
+
+
+def height_of(entry: bytes) -> int:
+    """Of the block that an entry is of."""
+    return int.from_bytes(entry[-_HEIGHT_BYTES - _POSITION_BYTES : -_POSITION_BYTES], "big")
+
+
+def read_place(connection: apsw.Connection, transaction_id: bytes) -> tuple[int, int] | None:
+    """The height and the position in its block of a final transaction."""
+    entry = sorted_runs.find(connection, _ID + transaction_id)
+    return None if entry is None else _place(entry)
+
+
+def read_history(
+    connection: apsw.Connection, address: bytes, before: tuple[int, int] | None, count: int
+) -> list[tuple[int, int]]:
+    """The newest places, strictly before one, of the transactions that name an account; at most `count`."""
+    prefix = _ADDRESS + address
+    end = prefix + (_ABOVE_ALL if before is None else _packed(*before))
+    return [_place(entry) for entry in sorted_runs.newest(connection, prefix, end, count)]
+
+
+def _packed(height: int, position: int) -> bytes:
+    return (height << 8 * _POSITION_BYTES | position).to_bytes(_HEIGHT_BYTES + _POSITION_BYTES, "big")
+
+
+def _place(entry: bytes) -> tuple[int, int]:
+    return height_of(entry), int.from_bytes(entry[-_POSITION_BYTES:], "big")
