@@ -19,7 +19,7 @@ from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.submissions import Submissions
 from blockchain.runtime.verifiers import Verifiers
 from blockchain.seams import PeerId, SubmissionResult, TransactionsSubmitted
-from tests.runtime.test_service import OWN, SECONDS, SPEC, make_p2p
+from tests.runtime.test_service import MAKE_P2P, OWN, SECONDS, SPEC
 from tests.samples import GENESIS_HASH, address, wallet
 
 SOME = [wallet("a").transfer(address("b"), 1, nonce) for nonce in range(TRANSACTIONS_AT_ONCE + 5)]
@@ -84,7 +84,7 @@ def test_a_node_with_workers_leaves_none_when_it_stops(tmp_path: Path, monkeypat
     async def scenario() -> None:
         store = SqliteStore.open(tmp_path, SPEC.hash)
         own = PeerId(OWN.public_key)
-        node = NodeService(SPEC, store, (), make_p2p, own, Vouched(genesis=True), verify_workers=1)
+        node = NodeService(SPEC, store, (), MAKE_P2P, own, Vouched(genesis=True), verify_workers=1)
         await node.start()
         assert not started, "a node with nothing to verify has none"
         paid = wallet("a", SPEC.hash).transfer(address("b"), 1, 0)
