@@ -1,7 +1,8 @@
 """What clients hand in, from its bytes to the core's word on it.
 
-Signatures are verified in a thread of their own: no flood of clients delays the peers' votes. What is verified goes
-into the inbox as everybody's inputs do, with a token, under which the core answers once it is durable.
+Signatures are verified in threads of their own: no flood of clients delays the peers' votes. What is verified goes
+into the inbox as everybody's inputs do, with a token, under which the core answers once it is durable. Both steps are
+made for all clients that wait for them at once: a hundred who hand in one transaction each share one write.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from blockchain.node.stateless import TRANSACTIONS_AT_ONCE, Flaw, transaction_ch
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_ids
+from blockchain.runtime.grouping import Grouping
 from blockchain.runtime.intake import Deliver, nothing
 from blockchain.runtime.verifiers import Verifiers
 from blockchain.seams import SubmissionResult, Token, TransactionsSubmitted
 
+GROUP_MAX: Final = 500  # transactions of clients that share a turn of the core, some 10 ms: votes wait for it
 BATCHES_AT_ONCE: Final = 4  # that workers verify: enough for two of them, and no queue in which peers' blocks wait
 
 
@@ -41,14 +44,16 @@ class Submissions:
         self._replies: dict[Token, asyncio.Future[tuple[SubmissionResult, ...]]] = {}
         self._tokens = 0
         self._verifiers = verifiers
-        self._batches = ThreadPoolExecutor(BATCHES_AT_ONCE if verifiers.workers else 1, "clients")
+        threads = BATCHES_AT_ONCE if verifiers.workers else 1
+        self._batches = ThreadPoolExecutor(threads, "clients")
+        self._verifying = Grouping(self._verify_group, GROUP_MAX, threads)
+        self._entering = Grouping(self._enter_group, GROUP_MAX)
 
     async def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
         """Verify and hand in; returns once those that were accepted are durable. Cancelled when the node ends."""
-        loop = asyncio.get_running_loop()
-        outcomes = await loop.run_in_executor(self._batches, lambda: self._verify(raws))
-        verified = tuple(outcome for outcome in outcomes if isinstance(outcome, VerifiedTransaction))
-        results = iter(await self._ask_core(verified) if verified else ())
+        outcomes = await self._verifying.ask(raws)
+        verified = [outcome for outcome in outcomes if isinstance(outcome, VerifiedTransaction)]
+        results = iter(await self._entering.ask(verified) if verified else ())
         return [next(results) if isinstance(outcome, VerifiedTransaction) else outcome for outcome in outcomes]
 
     def on_reply(self, token: Token, results: tuple[SubmissionResult, ...]) -> None:
@@ -57,18 +62,21 @@ class Submissions:
             future.set_result(results)
 
     def stop(self) -> None:
-        for future in self._replies.values():
-            future.cancel()
+        self._verifying.stop()
+        self._entering.stop()
         self._batches.shutdown(cancel_futures=True)
 
-    async def _ask_core(self, verified: tuple[VerifiedTransaction, ...]) -> tuple[SubmissionResult, ...]:
+    async def _verify_group(self, raws: list[bytes]) -> list[VerifiedTransaction | SubmissionResult]:
+        return await asyncio.get_running_loop().run_in_executor(self._batches, lambda: self._verify(raws))
+
+    async def _enter_group(self, verified: list[VerifiedTransaction]) -> list[SubmissionResult]:
         self._tokens += 1
         token = Token(self._tokens)
         future: asyncio.Future[tuple[SubmissionResult, ...]] = asyncio.get_running_loop().create_future()
         self._replies[token] = future
         try:
-            await self._deliver(TransactionsSubmitted(token, verified), nothing, nothing)
-            return await future
+            await self._deliver(TransactionsSubmitted(token, tuple(verified)), nothing, nothing)
+            return list(await future)
         finally:
             self._replies.pop(token, None)
 
