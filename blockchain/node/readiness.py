@@ -40,7 +40,7 @@ from blockchain.node.queues import Queue, Queues
 from blockchain.node.received import Received
 from blockchain.node.scratch import Scratch
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import Transaction, VerifiedTransaction, parties_of
+from blockchain.primitives.transaction import VerifiedTransaction, parties_of
 from blockchain.seams import Ledger, Settlement, State
 
 TRIED_MAX: Final = 1_000  # waiting stakes tried for a block and after it: a full pool of them would take a second
@@ -206,7 +206,8 @@ class Readiness:
             self._find_anew()
             return
         paid = {address for address, _ in settlement.paid}
-        self._retry({*paid, *self._parties(unforeseen), *self._next_stakes()})
+        parties = {party for transaction in unforeseen for party in parties_of(transaction)}
+        self._retry({*paid, *parties, *self._next_stakes()})
 
     def _settle(self, verified: VerifiedTransaction) -> bool:
         """Whether it was ready; what it did to accounts stays in the scratch state."""
@@ -234,9 +235,6 @@ class Readiness:
         head = queue.entries.get(queue.final)
         if head is not None and head.place >= 0:
             self._heads.add(head)
-
-    def _parties(self, transactions: Iterable[Transaction]) -> set[Address]:
-        return {party for transaction in transactions for party in parties_of(transaction)}
 
     # ------------------------------------------------------------------------------------------------ taking back
 
@@ -283,7 +281,7 @@ class Readiness:
         """Try what was taken back, and what these senders have next."""
         taken = [entry for entry in self._taken if entry.place == WAITS]
         touched = {*senders, *(one for entry in taken for one in (entry.sender, entry.recipient) if one is not None)}
-        if any(entry.is_stake for entry in taken):
+        if any(entry.is_stake for entry in self._taken):  # gone or not: another may have its key now
             touched.update(self._next_stakes())
         for entry in taken:
             queue = self.queues[entry.sender]

@@ -10,7 +10,8 @@ from blockchain.errors import InvalidTransaction
 from blockchain.node import mempool, tried
 from blockchain.node.mempool import SMALL_STEPS_MAX
 from blockchain.primitives.transaction import VerifiedTransaction
-from tests.node.pool_bench import ADDRESSES, NOW, Bench, applied_by, end_of, pay
+from tests.ledger.one_ledger import staking
+from tests.node.pool_bench import ADDRESSES, NOW, Bench, applied_by, end_of, pay, verified
 from tests.samples import deterministic
 
 # ------------------------------------------------------------------------------------------------ replacement
@@ -144,6 +145,16 @@ def test_replacing_goes_through_those_alone_who_depend_on_it(monkeypatch: pytest
     bench.add(pay("a", 15, 990, fee=1))
     assert {transaction.sender for transaction in applied} == {ADDRESSES["a"]} and len(applied) <= 10
     assert bench.pool.ready_count == 35
+
+
+def test_when_a_stake_is_replaced_its_key_is_free_again() -> None:
+    bench = Bench()
+    owner, rival = verified("a", 0, staking(1, "key")), verified("b", 0, staking(1, "key"))
+    bench.add(owner, rival)
+    assert bench.pool.ready_count == 1
+    assert bench.refuses(verified("b", 0, staking(2, "key"), fee=1), must_apply=True) == "validator_key_used"
+    bench.add(pay("a", 0, fee=1), must_apply=True)
+    assert bench.select_ready() == [rival, pay("a", 0, fee=1)]
 
 
 # ------------------------------------------------------------------------------------------------ eviction

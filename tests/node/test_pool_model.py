@@ -137,7 +137,7 @@ class Play:
 
 PAYMENTS = ("transfer",)
 STAKES = ("transfer", "transfer", "stake", "unstake", "away")
-RIVALS = (*STAKES, "shared stake", "rotate")  # for the same keys: who is first has them
+RIVALS = (*STAKES, *3 * ("shared stake",), "rotate")  # for the same keys: who is first has them
 CODES = {"expired", "not_issuer", "nonce_used", "nonce_gap", "insufficient_balance", "supply_exceeded", "evicted"} | {
     "replacement_underpriced",
     "replacement_too_late",
