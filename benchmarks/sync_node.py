@@ -35,6 +35,7 @@ from blockchain.runtime.logs import configure_logging
 from blockchain.runtime.peer_events import FrameReceived, PeerEvents, PeerUp
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
+from blockchain.runtime.verifiers import default_workers
 from blockchain.seams import Batch, PeerId
 
 PEERS: Final = 4  # as many as sync asks at a time
@@ -123,7 +124,7 @@ async def sync(spec: ChainSpec, store: Watched, peers: Peers, last: int) -> Answ
         peers.events = events
         return peers
 
-    node = NodeService(spec, store, (), make_peers, NODE, Vouched(genesis=True))
+    node = NodeService(spec, store, (), make_peers, NODE, Vouched(genesis=True), verify_workers=default_workers())
     await node.start()
     begun, cpu = perf_counter(), cpu_seconds()
     ends = [asyncio.create_task(end) for end in (done.wait(), node.wait(), peers.come())]

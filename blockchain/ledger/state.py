@@ -15,7 +15,7 @@ from blockchain.ledger.ordered_keys import OrderedKeys
 from blockchain.ledger.smt import SparseMerkleTree, Speculation
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.records import RECORD_BYTES_MAX, tree_key
+from blockchain.primitives.records import tree_key
 from blockchain.primitives.smt_proof import StateProof
 
 R = TypeVar("R")
@@ -201,4 +201,5 @@ class Overlay:
 
 
 def _decoded(raw: bytes | None, form: type[R]) -> R | None:
-    return None if raw is None else codec.decode(raw, form, bytes_max=RECORD_BYTES_MAX)
+    """What is in the state was encoded here, or stands under a state root that was compared."""
+    return None if raw is None else codec.decode_again(raw, form)

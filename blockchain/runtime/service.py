@@ -46,6 +46,7 @@ from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.primitives.validators import ValidatorSet
+from blockchain.runtime.inbox import Inbox
 from blockchain.runtime.intake import Call, Intake
 from blockchain.runtime.logs import log_event
 from blockchain.runtime.p2p import P2P
@@ -82,7 +83,6 @@ from blockchain.seams import (
     Write,
 )
 
-INBOX_MAX: Final = 1_000  # inputs that wait for the core; whoever brings more waits
 FRAMES_AT_ONCE: Final = SOURCES_MAX + 2  # large ones that workers verify; while all sources send blocks, others' go on
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class NodeService:
         self._final = StoreAhead(store)  # what readers see of it
         self._signers = {signer.public_key: signer for signer in signers}
         self._core = Core(spec, store, frozenset(self._signers), vouched, caution)
-        self._inbox: asyncio.Queue[Waiting | None] = asyncio.Queue(INBOX_MAX)  # None: look at what is due
+        self._inbox: Inbox[Waiting] = Inbox()
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._verifiers = Verifiers(verify_workers)
@@ -167,12 +167,14 @@ class NodeService:
             if self._due:
                 await self._handle(self._due.popleft())
                 continue
-            waiting = await self._inbox.get()
-            if waiting is not None:
-                given, before, after = waiting
-                before()
-                await self._handle(given)
-                after()
+            waiting = self._inbox.take()
+            if waiting is None:
+                await self._inbox.some()
+                continue
+            given, before, after = waiting
+            before()
+            await self._handle(given)
+            after()
 
     async def _handle(self, given: Input) -> None:
         effects = self._core.handle(given, _wall_ms())
@@ -228,8 +230,7 @@ class NodeService:
     def _give(self, given: Input) -> None:
         """An input of this node's own, which comes before those that wait in the inbox."""
         self._due.append(given)
-        if self._inbox.empty():
-            self._inbox.put_nowait(None)
+        self._inbox.wake()
 
     # ------------------------------------------------------------------------------------------------ signing
 
@@ -244,7 +245,7 @@ class NodeService:
     # ------------------------------------------------------------------------------------------------ peers
 
     async def _deliver(self, given: Input, before: Call, after: Call) -> None:
-        await self._inbox.put((given, before, after))
+        await self._inbox.put((given, before, after), given)
 
     def _send(self, peer: PeerId, frame: bytes) -> None:
         """On the connection that the core knows of: what was meant for the one before it nobody on a new one asked for.

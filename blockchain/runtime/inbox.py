@@ -1,0 +1,76 @@
+"""What waits for the core: the inputs of agreement before transactions, of which there may be very many.
+
+A vote that waits behind thousands of transactions delays the block that would make room for them. So each kind has a
+queue of its own. The order within a kind stays, and with it that of one peer's votes; and where both wait transactions
+get a turn after `PASSED_MAX` others, so that neither can keep the other out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, Generic, TypeVar
+
+from blockchain.node.inputs import Input, MessageReceived
+from blockchain.node.messages import Have, VerifiedTransactions, Want
+from blockchain.seams import TransactionsSubmitted
+
+INBOX_MAX: Final = 500  # inputs of a kind that wait; whoever brings more waits
+PASSED_MAX: Final = 16  # inputs of agreement that pass transactions which wait: together some milliseconds
+
+T = TypeVar("T")
+
+
+class _Queue(Generic[T]):
+    def __init__(self) -> None:
+        self.waiting: deque[T] = deque()
+        self._room = asyncio.Semaphore(INBOX_MAX)
+
+    async def put(self, one: T) -> None:
+        await self._room.acquire()
+        self.waiting.append(one)
+
+    def take(self) -> T:
+        self._room.release()
+        return self.waiting.popleft()
+
+
+class Inbox(Generic[T]):
+    """Taken from by one task. `T` is an input with whatever belongs to it."""
+
+    def __init__(self) -> None:
+        self._agreement: _Queue[T] = _Queue()
+        self._transactions: _Queue[T] = _Queue()
+        self._passed = 0
+        self._some = asyncio.Event()
+
+    async def put(self, one: T, given: Input) -> None:
+        """Returns when there is room for it. `given` is the input in it."""
+        await (self._transactions if is_of_transactions(given) else self._agreement).put(one)
+        self._some.set()
+
+    def wake(self) -> None:
+        """Whoever waits for an input looks at what else is due."""
+        self._some.set()
+
+    async def some(self) -> None:
+        """Returns when there is something to take, or to look at."""
+        await self._some.wait()
+
+    def take(self) -> T | None:
+        """The next; None where nothing waits."""
+        others = self._transactions.waiting
+        if self._agreement.waiting and not (others and self._passed >= PASSED_MAX):
+            self._passed = self._passed + 1 if others else 0
+            return self._agreement.take()
+        self._passed = 0
+        if others:
+            return self._transactions.take()
+        self._some.clear()
+        return None
+
+
+def is_of_transactions(given: Input) -> bool:
+    if isinstance(given, MessageReceived):
+        return isinstance(given.message, VerifiedTransactions | Have | Want)
+    return isinstance(given, TransactionsSubmitted)
