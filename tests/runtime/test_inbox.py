@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from blockchain.node.inputs import MessageReceived
+from blockchain.node.inputs import Input, MessageReceived
 from blockchain.node.messages import GetPeers, Have, VerifiedTransactions, Want
 from blockchain.runtime.inbox import INBOX_MAX, PASSED_MAX, Inbox, is_of_transactions
 from blockchain.seams import PeerId, TimerFired, TimerKey, TimerKind, Token, TransactionsSubmitted
