@@ -26,8 +26,8 @@ def test_which_inputs_are_of_transactions() -> None:
 def test_agreement_comes_first_and_each_kind_in_its_order() -> None:
     async def scenario() -> None:
         inbox: Inbox[int] = Inbox()
-        given: Input
-        for number, given in enumerate((PAID, TOLD, PAID, TOLD)):
+        inputs: tuple[Input, ...] = (PAID, TOLD, PAID, TOLD)
+        for number, given in enumerate(inputs):
             await inbox.put(number, given)
         assert [inbox.take() for _ in range(5)] == [1, 3, 0, 2, None]
 
