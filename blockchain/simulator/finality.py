@@ -68,7 +68,8 @@ class Finality:
                 return
             root = _root_of(node, new) or header_of(written.block.raw).state_root
             self._firsts.append(First(node.number, written.block.id, written.state, root))
-            yield from self._at_first(written.block, root, suspects)
+            again = () if written.slice is None else written.slice.records  # with block 1, those of genesis
+            yield from self._at_first(written.block, root, (*again, *written.state), suspects)
 
     def _in_order(self, node: Node, height: int) -> Iterator[str]:
         """On one store, heights follow each other; another store, as after lost writes, begins anew.
@@ -91,12 +92,14 @@ class Finality:
         elif _root_of(node, event.height) not in (None, first.root):
             yield f"{others} have different states in memory at height {event.height}"
 
-    def _at_first(self, block: FinalBlock, root: Hash32, suspects: frozenset[Address]) -> Iterator[str]:
+    def _at_first(
+        self, block: FinalBlock, root: Hash32, records: Changes, suspects: frozenset[Address]
+    ) -> Iterator[str]:
         height = block.height
         if header_of(block.raw).state_root != root:
             yield f"the state after block {height} does not have the root that the block promises"
         before = self._totals
-        for key, value in self._firsts[height - 1].changes:
+        for key, value in records:
             holder = self._book(key, value)
             if holder is not None and holder.is_out and key[1:] not in suspects:
                 yield f"block {height} punishes the honest validator {key[1:].hex()[:8]}"
