@@ -27,6 +27,7 @@ from blockchain.seams import (
     Story,
     SubmissionResult,
     TransactionAccepted,
+    TransactionsAccepted,
     TransactionsDeclined,
     TransactionsSubmitted,
     TransactionStory,
@@ -118,7 +119,7 @@ class Admission:
                 entered.effects.append(refusal_event(refused))
                 results.append(SubmissionResult(verified.id, error.code, error.why))
         reply = Reply(given.token, tuple(results))
-        return [*entered.effects, *self._kept(entered), reply, *self._announced(entered)]
+        return [*_accepted(entered.added), *entered.effects, *self._kept(entered), reply, *self._announced(entered)]
 
     def receive(self, peer: Peer, transactions: tuple[VerifiedTransaction, ...], now: int) -> list[Effect]:
         """A peer's transactions. One that does not apply is nobody's fault."""
@@ -134,7 +135,7 @@ class Admission:
                 self._declined[error.code] += 1
                 if error.code not in BY_WHAT_IS_HERE:
                     peer.note_useless()
-        return [*entered.effects, *self._kept(entered), *self._announced(entered)]
+        return [*_accepted(entered.added), *self._kept(entered), *self._announced(entered)]
 
     def _add(self, verified: VerifiedTransaction, entered: Entered, now: int, *, must_apply: bool) -> None:
         """To the pool, unless it is there, or final, already. Raises InvalidTransaction."""
@@ -142,9 +143,6 @@ class Admission:
             return
         entered.ended.extend(self._chain.pool.add(verified, now, must_apply=must_apply))
         entered.added.append(verified)
-        transaction = verified.transaction
-        event = TransactionAccepted(verified.id, transaction.sender, transaction.nonce, transaction.kind)
-        entered.effects.append(Emit(event))
 
     def _is_final(self, verified: VerifiedTransaction) -> bool:
         """The store is asked for those alone whose nonce is used: no other can be, and to look takes long."""
@@ -171,6 +169,16 @@ class Admission:
 
     def _announced(self, entered: Entered) -> list[Effect]:
         return self._gossip.announce(verified.id for verified in entered.added)
+
+
+def _accepted(added: list[VerifiedTransaction]) -> list[Effect]:
+    """A word of what came in, however much came together: a line for each would cost more than to take it in."""
+    if len(added) > 1:
+        return [Emit(TransactionsAccepted(tuple(verified.id for verified in added)))]
+    return [
+        Emit(TransactionAccepted(one.id, one.transaction.sender, one.transaction.nonce, one.transaction.kind))
+        for one in added
+    ]
 
 
 def _story_of(pending: PendingTransaction, now: int) -> Story:

@@ -48,6 +48,7 @@ from blockchain.seams import (
     SyncProgressed,
     TransactionAccepted,
     TransactionRefused,
+    TransactionsAccepted,
     TransactionsDeclined,
     Trusted,
     TrustMissing,
@@ -195,10 +196,11 @@ def event_fields(event: NodeEvent) -> dict[str, object]:
     fields: dict[str, object] = {"evt.name": event.__struct_config__.tag}
     for name in event.__struct_fields__:
         fields[_PLACED_FIELDS.get(name, name)] = _plain(name, getattr(event, name))
-    if isinstance(event, BlockFinalized):
+    if isinstance(event, BlockFinalized | TransactionsAccepted):
         fields["transactions"] = len(event.transaction_ids)
-        if not event.synced:  # from the forger's clock to this one's, so it may be off, but not below zero
-            fields["duration"] = max(0, event.final_ms - event.block_time_ms) * _NS_PER_MS
+    if isinstance(event, BlockFinalized) and not event.synced:
+        # From the forger's clock to this one's, so it may be off, but not below zero.
+        fields["duration"] = max(0, event.final_ms - event.block_time_ms) * _NS_PER_MS
     return fields
 
 
@@ -221,7 +223,7 @@ def describe(event: NodeEvent) -> Line:
             return _of_node(event)
         case PeerJoined() | PeerLeft() | PeerPenalized() | ClockOff():
             return _of_peers(event)
-        case TransactionAccepted() | TransactionRefused() | TransactionsDeclined():
+        case TransactionAccepted() | TransactionsAccepted() | TransactionRefused() | TransactionsDeclined():
             return _of_pool(event)
         case HeightBegun() | ForgerDrawn() | Proposed() | RoundTimedOut() | Locked():
             return _of_round(event)
@@ -278,13 +280,17 @@ def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized | ClockOff) -> Line:
             assert_never(event)
 
 
-def _of_pool(event: TransactionAccepted | TransactionRefused | TransactionsDeclined) -> Line:
+def _of_pool(
+    event: TransactionAccepted | TransactionsAccepted | TransactionRefused | TransactionsDeclined,
+) -> Line:
     match event:
         case TransactionAccepted():
             sender = format_address(event.sender)
             return logging.INFO, (
                 f"transaction {_short(event.id)} accepted: {event.kind} by {sender}, nonce {event.nonce}"
             )
+        case TransactionsAccepted():
+            return logging.INFO, f"{len(event.transaction_ids)} transactions accepted"
         case TransactionRefused():
             return logging.INFO, f"transaction {_short(event.id)} refused, {event.refusal}: {event.why}"
         case TransactionsDeclined():

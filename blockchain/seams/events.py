@@ -46,6 +46,12 @@ class TransactionAccepted(Struct, frozen=True, tag="transaction_accepted"):
     kind: str
 
 
+class TransactionsAccepted(Struct, frozen=True, tag="transactions_accepted"):
+    """Several that came together; one alone is told of in full."""
+
+    transaction_ids: tuple[Hash32, ...]
+
+
 class TransactionRefused(Struct, frozen=True, tag="transaction_refused"):
     id: Hash32
     refusal: str
@@ -188,6 +194,7 @@ NodeEvent = (
     | PeerPenalized
     | ClockOff
     | TransactionAccepted
+    | TransactionsAccepted
     | TransactionRefused
     | TransactionsDeclined
     | HeightBegun

@@ -40,6 +40,7 @@ from blockchain.seams import (
     SyncProgressed,
     TransactionAccepted,
     TransactionRefused,
+    TransactionsAccepted,
     TransactionsDeclined,
     Trusted,
     TrustMissing,
@@ -272,6 +273,12 @@ EVENTS: list[tuple[NodeEvent, str, str, dict[str, object]]] = [
         "info",
         f"transaction {SHORT} accepted: TRANSFER by {TEXT}, nonce 3",
         {"transaction_id": HEX, "sender": TEXT, "nonce": 3, "kind": "TRANSFER"},
+    ),
+    (
+        TransactionsAccepted((ID, ID)),
+        "info",
+        "2 transactions accepted",
+        {"transaction_ids": [HEX, HEX], "transactions": 2},
     ),
     (
         TransactionsDeclined(3, (("nonce_gap", 1), ("nonce_used", 2))),
