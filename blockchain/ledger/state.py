@@ -32,16 +32,22 @@ class FinalState:
         self.tree = SparseMerkleTree(
             (tree_key(key), value) for group in self._records.values() for key, value in group.items()
         )
+        self._is_shared = False
         self._names: dict[bytes, bytes] | None = None  # record keys by tree key, once somebody asks for a proof
 
-    def copied(self) -> FinalState:
-        """One that can be changed without this one: it shares what is frozen."""
+    def shared(self) -> FinalState:
+        """One that can be changed without this one, which stays as it is; a copy is made with the first change."""
         other = copy(self)
-        other._records = {prefix: dict(group) for prefix, group in self._records.items()}
-        other._keys = self._keys.copied()
-        other.tree = self.tree.copied()
-        other._names = None
+        other._is_shared = True
         return other
+
+    def _part(self) -> None:
+        """Hold all that changes alone."""
+        self._is_shared = False
+        self._records = {prefix: dict(group) for prefix, group in self._records.items()}
+        self._keys = self._keys.copied()
+        self.tree = self.tree.copied()
+        self._names = None
 
     def __len__(self) -> int:
         return len(self.tree)
@@ -63,6 +69,8 @@ class FinalState:
 
     def commit(self, overlay: Overlay) -> None:
         """Make an overlay on this very state part of it."""
+        if self._is_shared:
+            self._part()
         self.tree.commit(overlay.speculation())
         for key, value in overlay.changes().items():
             group = self._records.setdefault(key[:1], {})

@@ -99,7 +99,7 @@ class Chain:
         self._fullness = Fullness(spec.parameters)
         self._store = store
         self._genesis = None if store.head() else genesis_state(spec)  # others may hold it, too: never changed
-        self._final = FinalState(store.state_records()) if self._genesis is None else self._genesis.final
+        self._final = FinalState(store.state_records()) if self._genesis is None else self._genesis.final.shared()
         self._slices = StateSlices(store.slice_end())
         self._trials: dict[Hash32, Trial] = {}
         self._newly_final = deque[frozenset[Hash32]](maxlen=NEWLY_FINAL_BLOCKS)
@@ -356,7 +356,8 @@ class Chain:
         turn = turn_of(header, block.block.parent_certificate, forgers, *sides, trial.settlement)
         sets = self.turns.sets_after(header.height + 1, self._validators, trial.next_validators)
         self.turns.newest.append(turn)
-        self._commit(trial.state)
+        self._final.commit(trial.state)
+        self._genesis = None
         self._newly_final.append(frozenset(ids))
         self.head = Head(header.height, block.id, header.time_ms, self._validators, certificate)
         self._validators = trial.next_validators
@@ -384,12 +385,6 @@ class Chain:
         )
         event = _final_event(final, header, certificate.round, round, now, is_synced=is_synced)
         return [Write(batch), event, *(refusal_event(story) for story in ended), *seen]
-
-    def _commit(self, state: Overlay) -> None:
-        """Make a block's changes part of the final state."""
-        if self._genesis is not None:
-            self._final, self._genesis = self._final.copied(), None
-        self._final.commit(state)
 
     def is_newly_final(self, transaction_id: Hash32) -> bool:
         """Whether one of the newest blocks has it, since this node runs; no look-up in the store."""

@@ -19,7 +19,7 @@ from blockchain.primitives.validators import ValidatorSet
 
 
 class GenesisState(Struct, frozen=True, weakref=True):
-    """`final` is everybody's: who changes it takes a copy."""
+    """`final` is everybody's: who changes it shares it (`FinalState.shared`)."""
 
     final: FinalState
     validators: ValidatorSet

@@ -214,7 +214,7 @@ def test_a_copy_and_what_it_was_made_of_change_apart(
     many = {**content, **{b"b" + number.to_bytes(4, "big"): b"x" for number in range(64)}}
     original = state_of(many)
     original.commit(put(Overlay(original), {b"aa": b"before"}))
-    copied = original.copied()
+    copied = original.shared()
     copied.commit(put(Overlay(copied), {**first, b"aa": None}))
     original.commit(put(Overlay(original), second))
     for state, step in ((copied, {**first, b"aa": None}), (original, {b"aa": b"before", **second})):
