@@ -44,6 +44,8 @@ class AccessLog:
 
 
 def _log(scope: Scope, status: int, duration: int) -> None:
+    if not _LOGGER.isEnabledFor(logging.INFO):
+        return
     raw_path = scope.get("raw_path")
     path = (raw_path.decode("latin-1") if raw_path else quote(scope["path"]))[:_PATH_CHARACTERS_MAX]
     method = scope["method"][:_METHOD_CHARACTERS_MAX]

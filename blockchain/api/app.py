@@ -11,10 +11,12 @@ from blockchain import __version__
 from blockchain.api.access import AccessLog
 from blockchain.api.admin import AdminToken
 from blockchain.api.body import BodyLimits, BodyMemory
+from blockchain.api.direct import Direct, DirectRoutes
 from blockchain.api.docs import add_docs
 from blockchain.api.hosts import CheckedHost, HostRule
 from blockchain.api.problems import UnexpectedErrors, answer_with_problems
 from blockchain.api.rate import BURST_SECONDS, REQUESTS_PER_SECOND, ClientBuckets, RequestRate
+from blockchain.api.rendered import RenderedBlocks
 from blockchain.api.routes.admin import add_admin
 from blockchain.api.routes.chain import chain_routes
 from blockchain.api.routes.dry_run import dry_run_routes
@@ -70,10 +72,10 @@ def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI
     )
     settings = settings or ApiSettings()
     app.state.node = node
+    app.state.rendered = RenderedBlocks()
     app.state.waits = Waits()
     app.state.body_limits = settings.body_limits
     app.state.body_memory = BodyMemory(settings.body_limits.total_bytes_max)
-    app.include_router(health_routes())
     routers = (
         chain_routes,
         transaction_routes,
@@ -83,13 +85,16 @@ def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI
         proof_routes,
         history_routes,
     )
-    for router in (make() for make in routers):
-        app.include_router(router, prefix=PREFIX)
+    direct = DirectRoutes()
+    for prefix, router in (("", health_routes()), *((PREFIX, make()) for make in routers)):
+        app.include_router(router, prefix=prefix)
+        direct.add(prefix, router.routes)
     if settings.admin_token is not None:
         add_admin(app, PREFIX, settings.admin_token)
     add_docs(app, PREFIX)
     answer_with_problems(app)
     per_second = settings.requests_per_second
+    app.add_middleware(Direct, routes=direct)
     app.add_middleware(CheckedUrl)
     app.add_middleware(CheckedHost, rule=settings.hosts)
     app.add_middleware(RequestRate, buckets=ClientBuckets(per_second, per_second * BURST_SECONDS))

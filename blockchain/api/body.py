@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
@@ -24,8 +24,10 @@ from blockchain.primitives.scalars import NO_SIGNATURE
 
 BODY_BYTES_MAX: Final = 1024 * 1024  # a thousand transactions as JSON take half of it
 BODIES_BYTES_MAX: Final = 16 * BODY_BYTES_MAX  # of all requests; parsed, the worst JSON takes twenty times as much
+INLINE_BYTES_MAX: Final = 4 * 1024  # some eight transactions, half a millisecond: a hand-off to a thread takes as long
 BODY_SECONDS_MAX: Final = 30.0  # a client that drips bytes does not hold a place for ever
 SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # each takes about 0.1 ms to verify: a tenth of a second together
+T = TypeVar("T")
 _JSON: Final = "application/json"
 _MSGPACK: Final = "application/msgpack"
 _ARRAY_HEADER_BYTES: Final = {0xDC: 3, 0xDD: 5}  # MessagePack's longer arrays; short ones have one byte
@@ -66,8 +68,7 @@ async def read_submission(request: Request, limits: BodyLimits) -> Submission:
     """The transactions of a request. Raises Refusal, and InvalidTransaction for one that stands alone."""
     is_json = _is_json(request)
     async with body_of(request, limits) as raw:
-        # Addresses take tens of microseconds each: not on the loop that runs the node.
-        return await run_in_threadpool(_from_json, raw) if is_json else _from_msgpack(raw)
+        return await _parsed(_from_json, raw) if is_json else _from_msgpack(raw)
 
 
 async def read_draft(request: Request, limits: BodyLimits) -> bytes:
@@ -77,7 +78,12 @@ async def read_draft(request: Request, limits: BodyLimits) -> bytes:
     """
     is_json = _is_json(request)
     async with body_of(request, limits) as raw:
-        return await run_in_threadpool(_draft_from_json, raw) if is_json else raw
+        return await _parsed(_draft_from_json, raw) if is_json else raw
+
+
+async def _parsed(parse: Callable[[bytes], T], raw: bytes) -> T:
+    """Addresses take tens of microseconds each: those of a long body are not read on the loop that runs the node."""
+    return parse(raw) if len(raw) <= INLINE_BYTES_MAX else await run_in_threadpool(parse, raw)
 
 
 def _is_json(request: Request) -> bool:

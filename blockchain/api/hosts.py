@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, Self
 
@@ -19,6 +20,7 @@ from blockchain.api.problems import problem
 
 LOCAL_NAMES: Final = frozenset({"localhost"})
 LOCAL_ADDRESSES: Final = frozenset({"127.0.0.1", "::1"})
+HOSTS_REMEMBERED_MAX: Final = 256  # clients name the same few again and again
 _ONE_HOST: Final = "a request has one Host header, with a name or an address"
 _HOST: Final = re.compile(rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_.-]{1,253}))(?::[0-9]{0,5})?")
 
@@ -63,12 +65,17 @@ class CheckedHost:
             return
         host = (match[1] or match[2]).decode("ascii")
         server = scope.get("server")
-        if self._rule.allows(host, server[0] if server else ""):
+        if _allows(self._rule, host, server[0] if server else ""):
             await self._app(scope, receive, send)
             return
         detail = f"this node does not answer to the name {host[:80]!r}; its operator may add it with --api_hosts"
         response = problem(HTTPStatus.MISDIRECTED_REQUEST, "wrong_host", detail)
         await response(scope, receive, send)
+
+
+@lru_cache(maxsize=HOSTS_REMEMBERED_MAX)
+def _allows(rule: HostRule, host: str, reached: str) -> bool:
+    return rule.allows(host, reached)
 
 
 def _address(host: str) -> str | None:

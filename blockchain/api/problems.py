@@ -12,7 +12,7 @@ import math
 import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -20,7 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blockchain.errors import BlockchainError, InvalidAddress, InvalidTransaction, Refusal, StoreError
+from blockchain.errors import InvalidAddress, InvalidTransaction, Refusal, StoreError
 
 RETRY_SECONDS: Final = 5  # for who meets a node that is full or ends: by then there may be room, or another node
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -32,6 +32,7 @@ _STOPPING: Final = Refusal(
     retry_after=RETRY_SECONDS,
 )
 _DAMAGED: Final = "this node cannot read that from its disk: ask another one; its log says why, and what to do"
+EXPECTED: Final = (Refusal, InvalidTransaction, InvalidAddress, StoreError)  # what endpoints raise
 _CODES: Final = {  # what the framework itself answers
     HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.NOT_FOUND: "not_found",
@@ -74,30 +75,35 @@ def refusal_answer(refusal: Refusal) -> Response:
 
 def answer_with_problems(app: FastAPI) -> None:
     """Make every expected error of this application a problem document."""
-    app.add_exception_handler(Refusal, _on_refusal)
-    app.add_exception_handler(InvalidTransaction, _on_invalid_value)
-    app.add_exception_handler(InvalidAddress, _on_invalid_value)
-    app.add_exception_handler(StoreError, _on_store_error)
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, _on_expected)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_parameter)
 
 
-async def _on_refusal(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
-    return refusal_answer(error)
+def problem_of(error: Refusal | InvalidTransaction | InvalidAddress | StoreError) -> Response:
+    """The document of an error that endpoints raise."""
+    match error:
+        case Refusal():
+            return refusal_answer(error)
+        case InvalidTransaction() | InvalidAddress():
+            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error))
+        case StoreError():
+            return _store_error(error)
+        case _:
+            assert_never(error)
 
 
-async def _on_invalid_value(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, BlockchainError)
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error))
-
-
-async def _on_store_error(_request: Request, error: Exception) -> Response:
+def _store_error(error: StoreError) -> Response:
     """What was asked for is damaged, or the disk does not give it; the node goes on with what it holds itself."""
-    assert isinstance(error, StoreError)
     extra = {"evt.name": "store_damaged", "why": str(error)}
     _LOGGER.error("a request cannot be answered: %s; `blockchain db check` reads all of it", error, extra=extra)
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "store_damaged", _DAMAGED)
+
+
+async def _on_expected(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, EXPECTED)
+    return problem_of(error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -23,6 +24,9 @@ from blockchain.settings import DEFAULT_API_RATE
 REQUESTS_PER_SECOND: Final = DEFAULT_API_RATE
 BURST_SECONDS: Final = 2  # how many seconds' worth may come at once
 CLIENTS_MAX: Final = 4_096  # then the one that was quiet longest is forgotten, and begins with a full bucket
+
+
+_key_of: Final = lru_cache(maxsize=CLIENTS_MAX)(source_of)  # the same few clients, in every request
 
 
 class Bucket(Struct):
@@ -55,7 +59,7 @@ class ClientBuckets:
         return 0.0 if tokens >= 1 else (1 - tokens) / self._per_second
 
     def _bucket(self, client: str) -> Bucket:
-        key, now = source_of(client), self._clock()
+        key, now = _key_of(client), self._clock()
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = Bucket(self._burst, now)

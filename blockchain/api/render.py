@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from blockchain.api.rendered import RenderedBlock
 from blockchain.errors import InvalidTransaction
 from blockchain.node.views import (
     AccountView,
@@ -26,12 +27,11 @@ from blockchain.node.views import (
 )
 from blockchain.primitives import codec
 from blockchain.primitives.address import format_address
-from blockchain.primitives.block import BLOCK_BYTES_MAX, Header, decode_block
+from blockchain.primitives.block import Header
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.jsonform import (
     JsonObject,
-    block_to_json,
     certificate_to_json,
     chain_to_json,
     hex_or_none,
@@ -40,8 +40,7 @@ from blockchain.primitives.jsonform import (
 )
 from blockchain.primitives.transaction import Payment, Transaction, VerifiedTransaction, decode_transaction
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Certificate
-from blockchain.seams import FinalBlock, Stage, SubmissionResult
+from blockchain.seams import Stage, SubmissionResult
 
 GENESIS_ACCOUNTS_LISTED_MAX: Final = 1_000  # a genesis may have a million; the answer says how many there are
 
@@ -164,51 +163,34 @@ def pool(pending: Sequence[VerifiedTransaction]) -> list[JsonObject]:
     return [{"id": one.id.hex(), **transaction_to_json(one.transaction)} for one in pending]
 
 
-def block(final: FinalBlock) -> JsonObject:
-    """A page's form of a block: without the certificates, which grow with the number of validators."""
-    return block_to_json(final.id, decode_block(final.raw), final.transaction_ids)
-
-
-def full_block(final: FinalBlock) -> JsonObject:
-    """A block with the certificate that made it final, and its parent's."""
-    decoded = decode_block(final.raw)
-    own = codec.decode(final.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)
-    return {
-        **block_to_json(final.id, decoded, final.transaction_ids),
-        "parent_certificate": certificate_to_json(decoded.parent_certificate),
-        "certificate": certificate_to_json(own),
-    }
-
-
-def page(blocks: Sequence[FinalBlock]) -> JsonObject:
+def page(blocks: Sequence[RenderedBlock]) -> JsonObject:
     """Ascending; `next` is what `before` has to be for the page of older blocks, or null."""
-    lowest = blocks[0].height if blocks else 1
-    return {"blocks": [block(final) for final in blocks], "next": lowest if lowest > 1 else None}
+    lowest = blocks[0].final.height if blocks else 1
+    return {"blocks": [block.on_page() for block in blocks], "next": lowest if lowest > 1 else None}
 
 
-def block_range(blocks: Sequence[FinalBlock], following: int | None, height: int) -> JsonObject:
-    return {"blocks": [block(final) for final in blocks], "next": following, "height": height}
+def block_range(blocks: Sequence[RenderedBlock], following: int | None, height: int) -> JsonObject:
+    return {"blocks": [block.on_page() for block in blocks], "next": following, "height": height}
 
 
 def history(
     account: Address,
     places: Sequence[tuple[int, int]],
-    blocks: Mapping[int, FinalBlock],
+    blocks: Mapping[int, RenderedBlock],
     following: tuple[int, int] | None,
 ) -> JsonObject:
-    decoded = {height: decode_block(final.raw) for height, final in blocks.items()}
     entries = []
     for height, position in places:
-        transaction = decode_transaction(decoded[height].transactions[position])
-        identifier = blocks[height].transaction_ids[position]
+        found = blocks[height]
+        transaction = decode_transaction(found.block.transactions[position])
         entries.append(
             {
                 "height": height,
                 "position": position,
-                "block_id": blocks[height].id.hex(),
-                "time_ms": decoded[height].header.time_ms,
+                "block_id": found.final.id.hex(),
+                "time_ms": found.block.header.time_ms,
                 "direction": direction(transaction, account),
-                "transaction": {"id": identifier.hex(), **transaction_to_json(transaction)},
+                "transaction": found.transaction(position),
             }
         )
     return {"entries": entries, "next": None if following is None else f"{following[0]}:{following[1]}"}

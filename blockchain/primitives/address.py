@@ -8,6 +8,7 @@ read too.
 from __future__ import annotations
 
 import re
+from base64 import b32encode
 from functools import lru_cache
 from typing import Final
 
@@ -18,13 +19,21 @@ PREFIX: Final = "pos"
 ADDRESS_BYTES: Final = 32
 
 _ALPHABET: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"  # BIP-173
-_VALUE_OF: Final = {character: value for value, character in enumerate(_ALPHABET)}
+_NO_VALUE: Final = 0xFF
+_VALUES: Final = bytes(
+    _ALPHABET.find(chr(code)) & _NO_VALUE for code in range(256)
+)  # by character, for bytes.translate
+_LETTERS: Final = _ALPHABET.encode("ascii").ljust(256)  # by value
+_VALUES_OF_BASE32: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", bytes(range(32)))  # RFC 4648 §6
+_DIGITS: Final = b"0123456789abcdefghijklmnopqrstuv".ljust(256)  # of base 32, by value: what int() reads
 _CHECKSUM_VALUES: Final = 6
 _TEXT_MAX: Final = 90  # BIP-173: what the checksum is good for
 _BECH32M: Final = 0x2BC830A3  # BIP-350
 _PAYLOAD_VALUES: Final = 52  # 256 bits in groups of five, and four bits of padding
 _PADDING_BITS: Final = 4
 _CACHE_MAX: Final = 16_384  # the addresses that a busy node's API meets again; a few MB when full
+_PREFIXES_MAX: Final = 16  # this project knows one; a mistyped address may have another
+_PRINTABLE: Final = re.compile(r"[!-~]*")  # BIP-173: the characters that a text may have at all
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -41,13 +50,19 @@ def _reduction(high_bits: int) -> int:
 _REDUCTIONS: Final = tuple(_reduction(high_bits) for high_bits in range(32))
 
 
+def _step(state: int, value: int) -> int:
+    return (state & 0x1FFFFFF) << 5 ^ value ^ _REDUCTIONS[state >> 25]
+
+
+_REDUCTIONS_OF_TWO: Final = tuple(_step(_step(high_bits << 20, 0), 0) for high_bits in range(1024))
+
+
 @lru_cache(maxsize=_CACHE_MAX)
 def format_address(address: bytes) -> str:
     """The text of a 32-byte address: 62 characters, lower case."""
     assert len(address) == ADDRESS_BYTES
-    number = int.from_bytes(address, "big") << _PADDING_BITS
-    values = [number >> 5 * place & 31 for place in reversed(range(_PAYLOAD_VALUES))]
-    return encode_bech32m(PREFIX, values)
+    values = b32encode(address)[:_PAYLOAD_VALUES].translate(_VALUES_OF_BASE32)  # the same five bits, other letters
+    return encode_bech32m(PREFIX, [*values])
 
 
 @lru_cache(maxsize=_CACHE_MAX)
@@ -64,9 +79,7 @@ def parse_address(text: str) -> Address:
         raise InvalidAddress(text, f"an address starts with {PREFIX}1")
     if len(values) != _PAYLOAD_VALUES:
         raise InvalidAddress(text, f"it does not hold {ADDRESS_BYTES} bytes")
-    number = 0
-    for value in values:
-        number = number << 5 | value
+    number = int(bytes(values).translate(_DIGITS), 32)
     if number % (1 << _PADDING_BITS):
         raise InvalidAddress(text, "its padding is not zero")
     return Address((number >> _PADDING_BITS).to_bytes(ADDRESS_BYTES, "big"))
@@ -76,7 +89,7 @@ def encode_bech32m(prefix: str, values: list[int]) -> str:
     """Bech32m of five-bit values behind a lower-case prefix. BIP-350."""
     remainder = _checksum(prefix, [*values, *[0] * _CHECKSUM_VALUES]) ^ _BECH32M
     check = [remainder >> 5 * place & 31 for place in reversed(range(_CHECKSUM_VALUES))]
-    return f"{prefix}1{''.join(_ALPHABET[value] for value in (*values, *check))}"
+    return f"{prefix}1{bytes((*values, *check)).translate(_LETTERS).decode('ascii')}"
 
 
 def decode_bech32m(text: str) -> tuple[str, list[int]]:
@@ -86,7 +99,7 @@ def decode_bech32m(text: str) -> tuple[str, list[int]]:
     """
     if len(text) > _TEXT_MAX:
         raise InvalidAddress(text, f"longer than {_TEXT_MAX} characters")
-    if any(not "!" <= character <= "~" for character in text):
+    if not _PRINTABLE.fullmatch(text):
         raise InvalidAddress(text, "a character that no address has")
     if text not in (text.lower(), text.upper()):
         raise InvalidAddress(text, "upper and lower case mixed")
@@ -95,18 +108,28 @@ def decode_bech32m(text: str) -> tuple[str, list[int]]:
         raise InvalidAddress(text, "no prefix")
     if len(data) < _CHECKSUM_VALUES:
         raise InvalidAddress(text, "too short")
-    try:
-        values = [_VALUE_OF[character] for character in data]
-    except KeyError as error:
-        raise InvalidAddress(text, f"a character that no address has: {error}") from None
+    values = [*data.encode("ascii").translate(_VALUES)]
+    if _NO_VALUE in values:
+        raise InvalidAddress(text, f"a character that no address has: {data[values.index(_NO_VALUE)]!r}")
     if _checksum(prefix, values) != _BECH32M:
         raise InvalidAddress(text, "the checksum does not match: mistyped?")
     return prefix, values[:-_CHECKSUM_VALUES]
 
 
 def _checksum(prefix: str, values: list[int]) -> int:
+    """Two values at a step: what the first one's five bits leave behind is in the table of the ten."""
+    state = _after_prefix(prefix)
+    if len(values) & 1:
+        state = _step(state, values[0])
+    for first, second in zip(*[iter(values[len(values) & 1 :])] * 2, strict=True):
+        state = (state & 0xFFFFF) << 10 ^ first << 5 ^ second ^ _REDUCTIONS_OF_TWO[state >> 20]
+    return state
+
+
+@lru_cache(maxsize=_PREFIXES_MAX)
+def _after_prefix(prefix: str) -> int:
     codes = prefix.encode("ascii")
     state = 1
-    for value in (*(code >> 5 for code in codes), 0, *(code & 31 for code in codes), *values):
-        state = (state & 0x1FFFFFF) << 5 ^ value ^ _REDUCTIONS[state >> 25]
+    for value in (*(code >> 5 for code in codes), 0, *(code & 31 for code in codes)):
+        state = _step(state, value)
     return state

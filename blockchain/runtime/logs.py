@@ -55,8 +55,6 @@ from blockchain.seams import (
 )
 from blockchain.settings import LOG_LEVELS, LogFormat
 
-Line = tuple[int, str]  # level and message
-
 SERVICE: Final = "blockchain-node"
 IDS_MAX: Final = 100  # a block may hold thousands; log processors cut or drop lines of some 100 KB
 
@@ -71,6 +69,19 @@ _QUIET: Final = {
     "asyncio": "info",
 }
 _NOT_OURS: Final = ("color_message", "websocket")  # what uvicorn and websockets put beside their messages
+_LEVELS: Final[dict[type[NodeEvent], int]] = {  # of those that are not told as a matter of course
+    ClockOff: logging.WARNING,
+    PeerPenalized: logging.WARNING,
+    TrustMissing: logging.WARNING,
+    RoundTimedOut: logging.WARNING,
+    BlockRejected: logging.WARNING,
+    ProposalUntimely: logging.WARNING,
+    EvidenceFound: logging.WARNING,
+    SignatureRefused: logging.WARNING,
+    StoreDamaged: logging.ERROR,
+    Halted: logging.CRITICAL,
+    SigningStopped: logging.CRITICAL,
+}
 _ADDRESS_FIELDS: Final = frozenset({"validator", "sender", "forger"})
 _PLACED_FIELDS: Final = {"id": "transaction_id"}  # a name that means something outside of its event
 
@@ -186,9 +197,9 @@ def _printable(line: str) -> str:
 
 def log_event(logger: logging.Logger, event: NodeEvent) -> None:
     """One line for one event: its name as `evt.name`, and every field of it (hashes in hex, addresses as bech32m)."""
-    level, message = describe(event)
+    level = level_of(event)
     if logger.isEnabledFor(level):
-        logger.log(level, message, extra=event_fields(event))
+        logger.log(level, describe(event), extra=event_fields(event))
 
 
 def event_fields(event: NodeEvent) -> dict[str, object]:
@@ -216,8 +227,15 @@ def _plain(name: str, value: object) -> object:
             return value
 
 
-def describe(event: NodeEvent) -> Line:
-    """The level and the sentence with which an event is told to people."""
+def level_of(event: NodeEvent) -> int:
+    """The level at which an event is told."""
+    if isinstance(event, BlockFinalized) and event.synced:
+        return logging.DEBUG  # of a thousand blocks it is the progress that is told
+    return _LEVELS.get(type(event), logging.INFO)
+
+
+def describe(event: NodeEvent) -> str:
+    """The sentence with which an event is told to people."""
     match event:
         case NodeStarted() | StoreDamaged() | Halted() | TrustMissing() | Trusted() | SyncProgressed():
             return _of_node(event)
@@ -235,113 +253,106 @@ def describe(event: NodeEvent) -> Line:
             assert_never(event)
 
 
-def _of_node(event: NodeStarted | StoreDamaged | Halted | TrustMissing | Trusted | SyncProgressed) -> Line:
+def _of_node(event: NodeStarted | StoreDamaged | Halted | TrustMissing | Trusted | SyncProgressed) -> str:
     match event:
         case NodeStarted():
             role = f"validator {format_address(event.validator)}" if event.validator else "no validator key"
-            return logging.INFO, f"started at height {event.height}, head {_short(event.head)}, {role}"
+            return f"started at height {event.height}, head {_short(event.head)}, {role}"
         case StoreDamaged():
-            return logging.ERROR, f"a block cannot be served: {event.why}"
+            return f"a block cannot be served: {event.why}"
         case Halted():
-            return logging.CRITICAL, f"halted, votes no more: {event.why}"
+            return f"halted, votes no more: {event.why}"
         case TrustMissing():
-            return logging.WARNING, f"follows without voting, its chain is not trusted: {event.why}"
+            return f"follows without voting, its chain is not trusted: {event.why}"
         case Trusted():
-            return logging.INFO, f"checkpoint {event.height} reached, {_short(event.block_id)}: this chain is trusted"
+            return f"checkpoint {event.height} reached, {_short(event.block_id)}: this chain is trusted"
         case SyncProgressed():
             rate = "" if event.blocks_per_second is None else f", {event.blocks_per_second} blocks/s"
             left = "" if not event.seconds_left else f", about {math.ceil(event.seconds_left)} s left"
-            return logging.INFO, f"synced to height {event.height} of {event.target}{rate}{left}"
+            return f"synced to height {event.height} of {event.target}{rate}{left}"
         case _:
             assert_never(event)
 
 
-def _of_signing(event: SigningBegun | SigningStopped) -> Line:
+def _of_signing(event: SigningBegun | SigningStopped) -> str:
     if isinstance(event, SigningBegun):
-        return logging.INFO, f"nobody else was heard to sign with this key: votes from height {event.height} on"
-    return logging.CRITICAL, f"signs nothing until it is started again: {event.why}"
+        return f"nobody else was heard to sign with this key: votes from height {event.height} on"
+    return f"signs nothing until it is started again: {event.why}"
 
 
-def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized | ClockOff) -> Line:
+def _of_peers(event: PeerJoined | PeerLeft | PeerPenalized | ClockOff) -> str:
     if isinstance(event, ClockOff):
         side = "ahead of" if event.offset_ms > 0 else "behind"
         apart = f"{abs(event.offset_ms)} ms {side} this node's clock"
-        return logging.WARNING, f"{event.peers} peers' clocks are {apart}, {event.allowed_ms} are allowed: use NTP"
+        return f"{event.peers} peers' clocks are {apart}, {event.allowed_ms} are allowed: use NTP"
     peer = f"peer {_short(event.peer)}"
     match event:
         case PeerJoined():
             where = f", listens at {event.address}" if event.address else ""
-            return logging.INFO, f"{peer} connected ({'inbound' if event.inbound else 'outbound'}{where})"
+            return f"{peer} connected ({'inbound' if event.inbound else 'outbound'}{where})"
         case PeerLeft():
-            return logging.INFO, f"{peer} disconnected"
+            return f"{peer} disconnected"
         case PeerPenalized():
-            return logging.WARNING, f"{peer} penalized, {event.reason}: {event.why}"
+            return f"{peer} penalized, {event.reason}: {event.why}"
         case _:
             assert_never(event)
 
 
-def _of_pool(
-    event: TransactionAccepted | TransactionsAccepted | TransactionRefused | TransactionsDeclined,
-) -> Line:
+def _of_pool(event: TransactionAccepted | TransactionsAccepted | TransactionRefused | TransactionsDeclined) -> str:
     match event:
         case TransactionAccepted():
             sender = format_address(event.sender)
-            return logging.INFO, (
-                f"transaction {_short(event.id)} accepted: {event.kind} by {sender}, nonce {event.nonce}"
-            )
+            return f"transaction {_short(event.id)} accepted: {event.kind} by {sender}, nonce {event.nonce}"
         case TransactionsAccepted():
-            return logging.INFO, f"{len(event.transaction_ids)} transactions accepted"
+            return f"{len(event.transaction_ids)} transactions accepted"
         case TransactionRefused():
-            return logging.INFO, f"transaction {_short(event.id)} refused, {event.refusal}: {event.why}"
+            return f"transaction {_short(event.id)} refused, {event.refusal}: {event.why}"
         case TransactionsDeclined():
             causes = ", ".join(f"{count} {code}" for code, count in event.refusals)
-            return logging.INFO, f"{event.count} transactions of peers declined: {causes}"
+            return f"{event.count} transactions of peers declined: {causes}"
         case _:
             assert_never(event)
 
 
-def _of_round(event: HeightBegun | ForgerDrawn | Proposed | RoundTimedOut | Locked) -> Line:
+def _of_round(event: HeightBegun | ForgerDrawn | Proposed | RoundTimedOut | Locked) -> str:
     if isinstance(event, HeightBegun):
-        return logging.INFO, f"height {event.height} begun: {event.validators} validators, stake {event.stake}"
+        return f"height {event.height} begun: {event.validators} validators, stake {event.stake}"
     where = f"height {event.height}, round {event.round}"
     match event:
         case ForgerDrawn():
-            return logging.INFO, f"{where}: {format_address(event.forger)} is drawn to forge"
+            return f"{where}: {format_address(event.forger)} is drawn to forge"
         case Proposed():
             again = f" again, valid in round {event.valid_round}" if event.valid_round >= 0 else ""
-            return logging.INFO, f"{where}: proposed block {_short(event.block_id)}{again}"
+            return f"{where}: proposed block {_short(event.block_id)}{again}"
         case RoundTimedOut():
-            return logging.WARNING, f"{where}: timed out waiting in step {event.step.name.lower()}"
+            return f"{where}: timed out waiting in step {event.step.name.lower()}"
         case Locked():
-            return logging.INFO, f"{where}: locked on block {_short(event.block_id)}"
+            return f"{where}: locked on block {_short(event.block_id)}"
         case _:
             assert_never(event)
 
 
-def _of_outcome(event: BlockFinalized | BlockRejected | ProposalUntimely | EvidenceFound | SignatureRefused) -> Line:
+def _of_outcome(event: BlockFinalized | BlockRejected | ProposalUntimely | EvidenceFound | SignatureRefused) -> str:
     match event:
         case BlockFinalized():
             how = "synced" if event.synced else f"{event.final_ms - event.block_time_ms} ms after its time"
-            level = (
-                logging.DEBUG if event.synced else logging.INFO
-            )  # of a thousand blocks it is the progress that is told
-            return level, (
+            return (
                 f"block {event.height} is final: {_short(event.block_id)} by {format_address(event.forger)}, "
                 f"{len(event.transaction_ids)} transactions, decided in round {event.decided_round}, {how}"
             )
         case BlockRejected():
             where = f"height {event.height}, round {event.round}"
-            return logging.WARNING, f"{where}: block {_short(event.block_id)} rejected: {event.why}"
+            return f"{where}: block {_short(event.block_id)} rejected: {event.why}"
         case ProposalUntimely():
             where = f"height {event.height}, round {event.round}"
             apart = f"{event.ahead_ms} ms ahead of this node's clock, {event.allowed_ms} are allowed"
-            return logging.WARNING, f"{where}: the block of {format_address(event.forger)} is {apart}: check the clocks"
+            return f"{where}: the block of {format_address(event.forger)} is {apart}: check the clocks"
         case EvidenceFound():
             accused = format_address(event.validator)
-            return logging.WARNING, f"evidence of {event.kind} against {accused} at height {event.height}"
+            return f"evidence of {event.kind} against {accused} at height {event.height}"
         case SignatureRefused():
             where = f"height {event.height}, round {event.round}"
-            return logging.WARNING, f"{where}: {event.step.name.lower()} not signed: {event.why}"
+            return f"{where}: {event.step.name.lower()} not signed: {event.why}"
         case _:
             assert_never(event)
 

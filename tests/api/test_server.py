@@ -18,6 +18,7 @@ from anyio import to_thread
 from blockchain.api import render
 from blockchain.api import server as server_module
 from blockchain.api.app import create_app
+from blockchain.api.routes import paths
 from blockchain.api.server import ApiServer
 from blockchain.errors import ConfigError, PortInUse
 from blockchain.primitives import codec
@@ -67,6 +68,7 @@ def test_many_large_answers_leave_the_loop_its_turn(monkeypatch: pytest.MonkeyPa
         return {}
 
     monkeypatch.setattr(render, "page", page)
+    monkeypatch.setattr(paths, "INLINE_BYTES_MAX", 0)  # of the fake's blocks every page is a large one
 
     async def test(server: ApiServer) -> None:
         url = f"http://127.0.0.1:{server.port}/api/v1/blockchain/"

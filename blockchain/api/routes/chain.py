@@ -11,8 +11,9 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import render
+from blockchain.api.rendered import RenderedBlock, RenderedBlocks
 from blockchain.api.routes.parameters import BlockPath, Digits, read_block_reference
-from blockchain.api.routes.paths import NodeOf, add_path, answer_json
+from blockchain.api.routes.paths import NodeOf, RenderedOf, add_path, answer_json, answer_rendered
 from blockchain.api.schemas_blocks import BlockAnswer, BlocksAnswer, GenesisAnswer
 from blockchain.api.schemas_history import RangeAnswer
 from blockchain.errors import Refusal
@@ -27,6 +28,7 @@ PAGE_BYTES_MAX: Final = 1024 * 1024  # of blocks as they are stored; as JSON a p
 
 async def list_blocks(
     node: NodeOf,
+    rendered: RenderedOf,
     before: Annotated[
         int | None,
         Field(ge=1, le=INTEGER_MAX),
@@ -40,12 +42,13 @@ async def list_blocks(
     The newest ones, lowest height first. `next` is the `before` of the page of older blocks, or null at the
     beginning of the chain. A page ends early, after at least one block, where the blocks are large.
     """
-    blocks = newest_blocks(node, before, limit)
-    return await run_in_threadpool(lambda: answer_json(render.page(blocks)))
+    blocks = rendered_all(rendered, newest_blocks(node, before, limit))
+    return await answer_rendered(lambda: render.page(blocks), bytes_left(blocks))
 
 
 async def list_range(
     node: NodeOf,
+    rendered: RenderedOf,
     first: Annotated[
         int, Field(ge=1, le=INTEGER_MAX), Digits, Query(alias="from", description="the first height", examples=[1])
     ] = 1,
@@ -66,14 +69,13 @@ async def list_range(
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_range", f"`from` is {first}, and `to` only {last}")
     head = node.status().height
     end = head if last is None else min(head, last)
-    blocks = page_of(node, range(first, min(end, first + limit - 1) + 1))
-    following = blocks[-1].height + 1 if blocks else first
-    return await run_in_threadpool(
-        lambda: answer_json(render.block_range(blocks, following if following <= end else None, head))
-    )
+    blocks = rendered_all(rendered, page_of(node, range(first, min(end, first + limit - 1) + 1)))
+    following = blocks[-1].final.height + 1 if blocks else first
+    more = following if following <= end else None
+    return await answer_rendered(lambda: render.block_range(blocks, more, head), bytes_left(blocks))
 
 
-async def get_block(node: NodeOf, reference: BlockPath) -> Response:
+async def get_block(node: NodeOf, rendered: RenderedOf, reference: BlockPath) -> Response:
     """One final block, by its height or by its id.
 
     With the certificate that made it final, and its parent's.
@@ -83,7 +85,8 @@ async def get_block(node: NodeOf, reference: BlockPath) -> Response:
     found = None if height is None else node.block(height)
     if found is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "block_not_found", f"this node has no final block {reference}")
-    return await run_in_threadpool(lambda: answer_json(render.full_block(found)))
+    block = rendered.of(found)
+    return await answer_rendered(block.full, block.bytes_left)
 
 
 async def get_genesis(node: NodeOf) -> Response:
@@ -130,3 +133,12 @@ def page_of(node: NodeReader, heights: Iterable[int]) -> list[FinalBlock]:
             break
         blocks.append(found)
     return blocks
+
+
+def rendered_all(rendered: RenderedBlocks, blocks: Iterable[FinalBlock]) -> list[RenderedBlock]:
+    return [rendered.of(block) for block in blocks]
+
+
+def bytes_left(blocks: Iterable[RenderedBlock]) -> int:
+    """Of these blocks together, as `RenderedBlock.bytes_left`."""
+    return sum(block.bytes_left for block in blocks)

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from blockchain.api import render
 from blockchain.api.routes.chain import newest_blocks, page_of
 from blockchain.api.routes.parameters import AddressPath, Digits
-from blockchain.api.routes.paths import NodeOf, add_path, answer_json
+from blockchain.api.routes.paths import NodeOf, RenderedOf, add_path, answer_json, answer_rendered
 from blockchain.api.schemas_history import FeesAnswer, HistoryAnswer
 from blockchain.errors import StoreError
 from blockchain.node.mempool import BYTES_MAX, TRANSACTIONS_MAX
@@ -31,6 +31,7 @@ Place = tuple[int, int]  # height and position
 
 async def get_history(
     node: NodeOf,
+    rendered: RenderedOf,
     address: AddressPath,
     limit: Annotated[
         int, Field(ge=1, le=HISTORY_ENTRIES_MAX), Digits, Query(examples=[HISTORY_ENTRIES])
@@ -54,7 +55,9 @@ async def get_history(
     if bool(shown) != bool(places) or not all(is_there):
         raise StoreError(f"the history of {format_address(account)} names a transaction that is not there")
     following = shown[-1] if shown and len(shown) < len(places) else None
-    return await run_in_threadpool(lambda: answer_json(render.history(account, shown, blocks, following)))
+    known = {height: rendered.of(block) for height, block in blocks.items()}
+    size = sum(block.bytes_to_decode for block in known.values())
+    return await answer_rendered(lambda: render.history(account, shown, known, following), size)
 
 
 async def get_fees(node: NodeOf) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Annotated, Any, Final, get_type_hints
 
 from fastapi import Path, Request, params
@@ -71,17 +71,18 @@ def query_names(endpoint: Callable[..., Any]) -> frozenset[str]:
     return frozenset(names)
 
 
-def known_parameters(names: frozenset[str]) -> Callable[[Request], Coroutine[None, None, None]]:
+class KnownParameters:
     """A dependency that refuses every other query parameter, so that a misspelt one is not silently left out."""
 
-    async def check(request: Request) -> None:
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+
+    async def __call__(self, request: Request) -> None:
         given = [name for name, _ in request.query_params.multi_items()]
         for name in given:
-            if name not in names:
-                known = ", ".join(sorted(names)) or "none"
+            if name not in self._names:
+                known = ", ".join(sorted(self._names)) or "none"
                 detail = f"{name[:80]!r} is no query parameter of this path; there are: {known}"
                 raise Refusal(422, "unknown_parameter", detail)
         if len(given) != len(set(given)):
             raise Refusal(422, "invalid_parameter", "a query parameter stands twice")
-
-    return check

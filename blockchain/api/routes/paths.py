@@ -9,15 +9,20 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
 from blockchain.api.body import BodyLimits
 from blockchain.api.problems import PROBLEM_MEDIA_TYPE
-from blockchain.api.routes.parameters import known_parameters, query_names
+from blockchain.api.rendered import RenderedBlocks
+from blockchain.api.routes.parameters import KnownParameters, query_names
 from blockchain.node.views import NodeReader
 
 Endpoint = Callable[..., Coroutine[None, None, Response]]
 Codes = str | tuple[str, ...]  # one problem of a status, or several
 _JSON: Final = "application/json"
+# Of what an answer is rendered from, as it is stored. A thread takes a millisecond of CPU, and then up to five until it
+# is the loop's turn again; so many bytes take less than one and a half to render.
+INLINE_BYTES_MAX: Final = 32 * 1024
 # What any path may answer, whatever it is: limits, the wrong host, a node that fails or ends.
 COMMON_PROBLEMS: Final[dict[int, Codes]] = {
     400: "bad_request",
@@ -69,7 +74,7 @@ def add_path(
             responses=_answers(also or {}, problems or {}),
             openapi_extra=None if request_body is None else {"requestBody": request_body},
             include_in_schema=spelling == path,
-            dependencies=[Depends(known_parameters(query_names(endpoint)))],
+            dependencies=[Depends(KnownParameters(query_names(endpoint)))],
         )
 
 
@@ -77,11 +82,25 @@ def answer_json(value: object, status: int = HTTPStatus.OK, headers: dict[str, s
     return Response(msgspec.json.encode(value), status, headers, _JSON)
 
 
+async def answer_rendered(render: Callable[[], object], size: int, headers: dict[str, str] | None = None) -> Response:
+    """What `render` makes of some `size` bytes: at once, or in a thread where that would hold up the loop."""
+    if size <= INLINE_BYTES_MAX:
+        return answer_json(render(), headers=headers)
+    return await run_in_threadpool(lambda: answer_json(render(), headers=headers))
+
+
 async def node_of(request: Request) -> NodeReader:
     return cast("NodeReader", request.app.state.node)
 
 
 NodeOf = Annotated[NodeReader, Depends(node_of)]  # what an endpoint says to get the node
+
+
+async def rendered_of(request: Request) -> RenderedBlocks:
+    return cast("RenderedBlocks", request.app.state.rendered)
+
+
+RenderedOf = Annotated[RenderedBlocks, Depends(rendered_of)]
 
 
 async def body_limits_of(request: Request) -> BodyLimits:

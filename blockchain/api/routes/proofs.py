@@ -5,15 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi import APIRouter, Response
-from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import render_proofs
 from blockchain.api.routes.parameters import AddressPath, TransactionIdPath, read_transaction_id
-from blockchain.api.routes.paths import NodeOf, add_path, answer_json
+from blockchain.api.routes.paths import NodeOf, add_path, answer_rendered
 from blockchain.api.schemas_proofs import AccountProofAnswer, TransactionProofAnswer
-from blockchain.errors import Refusal
+from blockchain.errors import Refusal, StoreError
 from blockchain.node.proofs import transaction_proof
 from blockchain.primitives.address import parse_address
+from blockchain.primitives.crypto import SIGNATURE_BYTES
 
 
 async def prove_transaction(node: NodeOf, transaction_id: TransactionIdPath) -> Response:
@@ -22,15 +22,18 @@ async def prove_transaction(node: NodeOf, transaction_id: TransactionIdPath) -> 
     `path` leads from the transaction's id to the `transaction_root` of the header (RFC 6962), `certificate` shows that
     the header is final. The validators who signed it are those of `/validators/?height=`; their hash is in the header.
     """
-    view = node.transaction(read_transaction_id(transaction_id))
-    if view is None:
+    identifier = read_transaction_id(transaction_id)
+    view = node.outcome(identifier)
+    if view.state == "unknown":
         raise Refusal(HTTPStatus.NOT_FOUND, "transaction_not_found", "this node does not know this transaction")
-    block = None if view.height is None else node.block(view.height)
-    if block is None or view.position is None:
+    if view.height is None or view.position is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "transaction_not_final", f"this transaction is {view.state}, not final")
-    position = view.position
-    return await run_in_threadpool(
-        lambda: answer_json(render_proofs.transaction_proof(transaction_proof(block, position)))
+    block, position = node.block(view.height), view.position
+    if block is None or block.transaction_ids[position : position + 1] != (identifier,):
+        raise StoreError(f"transaction {identifier.hex()} is not in block {view.height}, where it is said to be")
+    return await answer_rendered(
+        lambda: render_proofs.transaction_proof(transaction_proof(block, position)),
+        len(block.raw) + len(block.certificate),
     )
 
 
@@ -43,7 +46,8 @@ async def prove_account(node: NodeOf, address: AddressPath) -> Response:
     view = node.account_proof(parse_address(address))
     if view is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no_final_block", "there is no block yet whose header could prove anything")
-    return await run_in_threadpool(lambda: answer_json(render_proofs.account_proof(view)))
+    size = len(view.block.certificate.precommits) * SIGNATURE_BYTES
+    return await answer_rendered(lambda: render_proofs.account_proof(view), size)
 
 
 def proof_routes() -> APIRouter:

@@ -7,12 +7,11 @@ from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from blockchain.api import examples, render
 from blockchain.api.body import SUBMISSION_TRANSACTIONS_MAX, BodyLimits, Submission, read_submission
 from blockchain.api.routes.parameters import Digits, TransactionIdPath, read_transaction_id
-from blockchain.api.routes.paths import BODY_PROBLEMS, NodeOf, add_path, answer_json, body_limits_of
+from blockchain.api.routes.paths import BODY_PROBLEMS, NodeOf, add_path, answer_json, answer_rendered, body_limits_of
 from blockchain.api.schemas import PooledTransaction, SignedTransaction, SubmissionAnswer, TransactionAnswer
 from blockchain.api.waiting import WAIT_SECONDS, WaitFor, WaitSeconds, WaitsOf, wait_ended
 from blockchain.errors import InvalidTransaction, Refusal
@@ -38,7 +37,8 @@ async def list_pool(
     pending = node.pending()
     headers = {"X-Total-Count": str(len(pending))}
     listed = pending[:limit]
-    return await run_in_threadpool(lambda: answer_json(render.pool(listed), headers=headers))
+    size = sum(len(one.raw) for one in listed)
+    return await answer_rendered(lambda: render.pool(listed), size, headers)
 
 
 async def create_transactions(
