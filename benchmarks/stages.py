@@ -30,15 +30,17 @@ from blockchain.consensus.bft import BftEngine
 from blockchain.ledger.accounts import AccountLedger
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.node import chain as chain_module
+from blockchain.node import stateless
 from blockchain.node import verify as verify_module
 from blockchain.node.chain import Chain
 from blockchain.node.mempool import Mempool
 from blockchain.node.messages import Blocks, VerifiedBlocks, encode_frame
+from blockchain.node.state_slices import StateSlices
 from blockchain.node.verify import VerifyContext, verify_frame
 from blockchain.primitives import block as block_module
 from blockchain.primitives import transaction as transaction_module
 from blockchain.primitives import vrf
-from blockchain.runtime import sqlite_rows, sqlite_stories, sqlite_validators
+from blockchain.runtime import sqlite_index, sqlite_rows, sqlite_state, sqlite_stories, sqlite_validators
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Write
 
@@ -46,10 +48,11 @@ NAME: Final = "stages"
 TIMED: Final = (
     Timed(verify_module, "decode_frame", "decode frames and blocks"),
     Timed(verify_module, "decode_block", "decode frames and blocks"),
+    Timed(stateless, "decode_block", "decode frames and blocks"),
     Timed(transaction_module, "decode_transaction", "decode transactions"),
-    Timed(block_module, "transaction_id", "ids"),
-    Timed(verify_module, "transaction_id", "ids"),
-    Timed(transaction_module, "transaction_id", "ids"),
+    Timed(block_module, "transaction_ids", "ids"),
+    Timed(verify_module, "transaction_ids", "ids"),
+    Timed(verify_module, "_made", "make the verified block"),
     Timed(block_module, "transaction_root", "transaction root"),
     Timed(transaction_module, "verify", "signatures"),
     Timed(chain_module, "verify_certificate", "certificates and VRF"),
@@ -62,9 +65,10 @@ TIMED: Final = (
     Timed(FinalState, "commit", "commit the state in memory"),
     Timed(Mempool, "on_block", "tell the pool"),
     Timed(chain_module, "parties_of", "parties, for the history"),
-    Timed(sqlite_rows, "append_block", "store: block and places"),
-    Timed(sqlite_rows, "add_history", "store: history"),
-    Timed(sqlite_rows, "change_state", "store: state"),
+    Timed(StateSlices, "next", "cut the slice of the state"),
+    Timed(sqlite_rows, "append_block", "store: block"),
+    Timed(sqlite_index, "add_block", "store: index"),
+    Timed(sqlite_state, "change_state", "store: state"),
     Timed(sqlite_rows, "remove_pending", "store: pool"),
     Timed(sqlite_stories, "add_block_stories", "store: stories"),
     Timed(sqlite_validators, "add_turn", "store: turns"),

@@ -362,8 +362,8 @@ MUTANTS: Final = (
         (
             Change(
                 _ADMISSION,
-                "return [*entered.effects, *self._kept(entered), reply, *self._announced(entered)]",
-                "return [*entered.effects, reply, *self._kept(entered), *self._announced(entered)]",
+                "*self._kept(entered), reply, *self._announced(entered)]",
+                "reply, *self._kept(entered), *self._announced(entered)]",
             ),
         ),
     ),
