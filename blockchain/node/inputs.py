@@ -24,6 +24,12 @@ from blockchain.seams import (
 )
 
 
+class FrameArrived(Struct, frozen=True):
+    """The bytes of a large frame are here, and wait to be verified: how long that takes is not this peer's doing."""
+
+    peer: PeerId
+
+
 class MessageReceived(Struct, frozen=True):
     """A verified message of a connected peer."""
 
@@ -40,6 +46,7 @@ class MessageFaulty(Struct, frozen=True):
 
 Input = (
     Started
+    | FrameArrived
     | MessageReceived
     | MessageFaulty
     | TransactionsSubmitted

@@ -22,6 +22,9 @@ FITTING_FIRST: Final = 16  # blocks asked for while nothing is known of their si
 SOURCES_MAX: Final = 4  # peers that are asked at the same time: two keep who verifies busy, two may be slow
 AHEAD_MAX: Final = 16 * BLOCKS_MAX  # heights beyond the head that are asked for
 KEPT_BYTES_MAX: Final = 12 * 1024 * 1024  # of answers kept or under way; decoded they take about ten times that
+VERIFY_TICKS: Final = (
+    15  # status ticks in which an answer that is here is verified, on a slow machine: no fault of its peer
+)
 HEDGE_TICKS: Final = 2  # after which the range that all others wait for is asked of a second peer too
 
 
@@ -87,10 +90,9 @@ class Ranges:
     def __init__(self) -> None:
         self.requests: dict[PeerId, Request] = {}
         self._late: dict[PeerId, Request] = {}  # given up, and still of use should they come
+        self._arrived: dict[PeerId, int] = {}  # the tick in which the first bytes of the answer came, as it seems
         self._kept: dict[int, Kept] = {}  # by first height
-        self.fitting = (
-            FITTING_FIRST  # blocks that a reply has room for, going by the newest one: more is asked of others
-        )
+        self.fitting = FITTING_FIRST  # blocks that a reply has room for, by the newest one: more is asked of others
 
     def awaited_from(self, peer: PeerId | None) -> int:
         """The first height of the range that this peer was asked for and has not answered; 0: none."""
@@ -101,6 +103,7 @@ class Ranges:
 
     def ask(self, request: Request) -> None:
         self._late.pop(request.peer, None)
+        self._arrived.pop(request.peer, None)
         self.requests[request.peer] = request
 
     def answered(self, peer: PeerId, first: int) -> tuple[Request | None, bool]:
@@ -116,13 +119,24 @@ class Ranges:
         """It did not answer in time. The range is missing again; the answer is taken should it still come."""
         self._late[peer] = self.requests.pop(peer)
 
+    def note_arrival(self, peer: PeerId, tick: int) -> None:
+        """Once a request: who sends one large frame after the other gains no more by it."""
+        if peer in self.requests:
+            self._arrived.setdefault(peer, tick)
+
     def overdue(self, before: int) -> list[Request]:
-        return [request for request in self.requests.values() if request.tick <= before]
+        return [request for request in self.requests.values() if self._since(request) <= before]
+
+    def _since(self, request: Request) -> int:
+        """The tick from which on its peer is waited for; once bytes came, as long again as it takes to verify them."""
+        arrived = self._arrived.get(request.peer)
+        return request.tick if arrived is None else arrived + VERIFY_TICKS
 
     def forget(self, peer: PeerId) -> None:
         """Nothing is expected of this peer any more; what it served is kept."""
         self.requests.pop(peer, None)
         self._late.pop(peer, None)
+        self._arrived.pop(peer, None)
 
     def drop_from(self, peer: PeerId) -> None:
         """Nothing that this peer served is believed."""
@@ -155,7 +169,7 @@ class Ranges:
         covered += [
             (request.first, request.end)
             for request in self.requests.values()
-            if request.first > height or request.tick + HEDGE_TICKS > tick
+            if request.first > height or self._since(request) + HEDGE_TICKS > tick
         ]
         position = height
         for first, end in sorted(covered):

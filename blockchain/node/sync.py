@@ -127,6 +127,10 @@ class Sync:
         self._sources.on_told(peer)
         return self._ask(behind_min=2) if self._is_ahead(self._gossip.peers[peer], 2) else []
 
+    def on_arrived(self, peer: PeerId) -> None:
+        """A large frame of this peer is here: its answer, it may be, which has to be verified yet."""
+        self._ranges.note_arrival(peer, self._tick)
+
     def on_disconnected(self, peer: PeerId) -> None:
         self._ranges.forget(peer)
         self._sources.on_left(peer)

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final, assert_never
 
 from blockchain.errors import PeerFault
-from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
+from blockchain.node.inputs import FrameArrived, Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import Verified
 from blockchain.node.stateless import CheckAll, check_here
 from blockchain.node.verify import VerifyContext, verify_frame
@@ -139,6 +139,7 @@ class Intake:
     async def _put_in_lane(self, event: PeerUp | FrameReceived | PeerDown) -> None:
         size = _large_bytes(event)
         if size:
+            await self._deliver(FrameArrived(PeerId(event.peer_id)), nothing, nothing)
             await self._room.enter(size)
         lane = self._lane(PeerId(event.peer_id))
         lane.coming += 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from blockchain.node.messages import VerifiedBlocks
-from blockchain.node.ranges import HEDGE_TICKS, SOURCES_MAX
+from blockchain.node.ranges import HEDGE_TICKS, SOURCES_MAX, VERIFY_TICKS
 from blockchain.node.sources import REQUESTS_MAX, REST_TICKS
 from blockchain.node.sync import ANSWER_TICKS
 from blockchain.node.views import SyncView
@@ -128,6 +128,28 @@ def test_a_range_that_all_wait_for_is_asked_of_a_second_peer_and_taken_from_the_
     bench.answer(1, 4, peer=of[5])
     assert bench.height == 12
     assert blamed(bench.answer(1, 4, peer=of[1])) == [] and bench.height == 12
+
+
+def test_an_answer_that_is_here_and_not_verified_yet_is_waited_for_and_asked_of_nobody_else() -> None:
+    """On a slow machine the node's own verification took longer than it waits for peers, and it banned honest ones."""
+    bench = Bench(0, (ONE, TWO), 8)
+    of = by_first(bench.tick())
+    for peer in (ONE, TWO):
+        bench.sync.on_arrived(peer)
+    assert asked(bench.tick(VERIFY_TICKS)) == []
+    assert blamed(bench.answer(1, 4, peer=of[1])) == [] and bench.height == 4
+    bench.answer(5, 8, peer=of[5])
+    assert bench.height == 8
+
+
+def test_who_sends_large_frames_and_never_the_answer_is_given_up() -> None:
+    bench = Bench(0, (ONE,), 8)
+    bench.tick()
+    for _ in range(VERIFY_TICKS + ANSWER_TICKS):
+        assert bench.sync.awaited_from(ONE) == 1
+        bench.sync.on_arrived(ONE)
+        bench.tick()
+    assert not bench.sync._ranges.requests
 
 
 # ------------------------------------------------------------------------------------------------ who is blamed

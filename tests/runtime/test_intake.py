@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
+from blockchain.node.inputs import FrameArrived, Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import (
     GetPeers,
     Have,
@@ -65,6 +65,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.large = Held()
+        self.arrived: list[PeerId] = []
         self.delivered: list[Input] = []
         self.calls: list[tuple[Call, Call]] = []  # before the core handles one, and after
         self.dials: list[DialAnswered | DialFailed] = []
@@ -73,6 +74,9 @@ class Bench:
         )
 
     async def take(self, given: Input, before: Call, after: Call) -> None:
+        if isinstance(given, FrameArrived):
+            self.arrived.append(given.peer)
+            return
         self.delivered.append(given)
         self.calls.append((before, after))
 
@@ -145,6 +149,7 @@ def test_a_peers_messages_keep_their_order_whatever_their_size() -> None:
         await put_all(bench, frame(ANN, small(1)), frame(ANN, LARGE), frame(ANN, small(2)), PeerDown(ANN, "why"))
         await rest()
         assert bench.of(ANN) == [PeerConnected, small(1)]
+        assert bench.arrived == [ANN], "the core hears of a large frame before it is verified"
         bench.large.work()
         await rest()
         assert bench.of(ANN) == [PeerConnected, small(1), LARGE, small(2), PeerDisconnected]
