@@ -1,6 +1,6 @@
 """Views of the node as JSON objects: addresses bech32m, ids and keys hex. Pure, and free to run in a thread.
 
-What is long to write down (a bech32m address takes tens of microseconds) is rendered away from the loop that runs
+What is long to write down (a bech32m address takes ten microseconds or more) is rendered away from the loop that runs
 the node; the views themselves are taken on it, because they are pictures of one moment.
 """
 
