@@ -1,7 +1,7 @@
 """Plain requests go straight to their endpoint; the framework answers all others, and documents every path.
 
 FastAPI tries one route after the other, twice for those that were included, and works out for each request anew what an
-endpoint wants: two thirds of what a small answer cost (decision 0011). A request without a query, for a path whose
+endpoint wants: two thirds of what a small answer cost (decision 0013). A request without a query, for a path whose
 parts are text, needs none of that. What is not found here goes on to the framework, which alone says what is wrong with
 a path, a method or a parameter.
 
