@@ -24,7 +24,7 @@ from blockchain.primitives.scalars import NO_SIGNATURE
 
 BODY_BYTES_MAX: Final = 1024 * 1024  # a thousand transactions as JSON take half of it
 BODIES_BYTES_MAX: Final = 16 * BODY_BYTES_MAX  # of all requests; parsed, the worst JSON takes twenty times as much
-INLINE_BYTES_MAX: Final = 4 * 1024  # some eight transactions, half a millisecond: a hand-off to a thread takes as long
+INLINE_BYTES_MAX: Final = 4 * 1024  # some eight transactions, half a millisecond; as routes.paths.INLINE_BYTES_MAX
 BODY_SECONDS_MAX: Final = 30.0  # a client that drips bytes does not hold a place for ever
 SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # each takes about 0.1 ms to verify: a tenth of a second together
 T = TypeVar("T")

@@ -65,7 +65,7 @@ class CheckedHost:
             return
         host = (match[1] or match[2]).decode("ascii")
         server = scope.get("server")
-        if _allows(self._rule, host, server[0] if server else ""):
+        if self._rule.allows(host, server[0] if server else ""):
             await self._app(scope, receive, send)
             return
         detail = f"this node does not answer to the name {host[:80]!r}; its operator may add it with --api_hosts"
@@ -74,10 +74,6 @@ class CheckedHost:
 
 
 @lru_cache(maxsize=HOSTS_REMEMBERED_MAX)
-def _allows(rule: HostRule, host: str, reached: str) -> bool:
-    return rule.allows(host, reached)
-
-
 def _address(host: str) -> str | None:
     """The shortest form of an address; None for a name. Forms that only some resolvers read, as 127.1, are names."""
     try:

@@ -20,8 +20,8 @@ from blockchain.node.views import NodeReader
 Endpoint = Callable[..., Coroutine[None, None, Response]]
 Codes = str | tuple[str, ...]  # one problem of a status, or several
 _JSON: Final = "application/json"
-# Of what an answer is rendered from, as it is stored. A thread takes a millisecond of CPU, and then up to five until it
-# is the loop's turn again; so many bytes take less than one and a half to render.
+# Of what an answer is rendered from, as it is stored. So many bytes take one and a half milliseconds to render; a
+# thread takes 0.12 to begin with, and may have the interpreter for five before the loop has its turn again.
 INLINE_BYTES_MAX: Final = 32 * 1024
 # What any path may answer, whatever it is: limits, the wrong host, a node that fails or ends.
 COMMON_PROBLEMS: Final[dict[int, Codes]] = {
