@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from blockchain.errors import InvalidSignature, MalformedMessage
 from blockchain.primitives.block import Block, block_id, check_body, decode_block
-from blockchain.primitives.crypto import HASH_BYTES, Hash32
+from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import check_transaction
 
 BLOCKS_BYTES: Final = 128 * 1024  # of the blocks of one check: some 800 transfers, a twentieth of a second of work
@@ -102,11 +102,6 @@ def transaction_checks(genesis_hash: bytes, raws: Sequence[bytes], *, each: bool
         TransactionsCheck(genesis_hash, tuple(raws[at : at + TRANSACTIONS_AT_ONCE]), each)
         for at in range(0, len(raws), TRANSACTIONS_AT_ONCE)
     ]
-
-
-def ids_in(joined: bytes) -> list[Hash32]:
-    """The ids of one block in `Found.ids`."""
-    return [Hash32(joined[at : at + HASH_BYTES]) for at in range(0, len(joined), HASH_BYTES)]
 
 
 def _check_blocks(asked: BlocksCheck) -> Found:

@@ -54,12 +54,11 @@ from blockchain.node.stateless import (
     block_checks,
     check_here,
     checked_block,
-    ids_in,
     transaction_checks,
 )
 from blockchain.primitives import codec
 from blockchain.primitives.block import Block, VerifiedBlock, decode_block
-from blockchain.primitives.crypto import Address, Hash32, PublicKey
+from blockchain.primitives.crypto import Address, Hash32, PublicKey, hashes_in
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id, transaction_ids
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import (
@@ -161,7 +160,7 @@ def _verify_blocks(raws: Sequence[bytes], context: VerifyContext, check_all: Che
         for flaw in found.flaws:
             raise PeerFault(flaw.code, flaw.why)
         ids.extend(found.ids)
-    return tuple(_made(raw, ids_in(joined)) for raw, joined in zip(raws, ids, strict=True))
+    return tuple(_made(raw, hashes_in(joined)) for raw, joined in zip(raws, ids, strict=True))
 
 
 def _is_known(raw: bytes, context: VerifyContext) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from struct import Struct
 from typing import Final, NewType, cast
 
 # What `nacl.bindings` calls; its own `crypto_sign_open` copies the message twice, some 1.5 µs for each signature.
@@ -36,6 +37,7 @@ PUBLIC_KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 TAG_BYTES_MAX: Final = 31  # tags are short words
 _NOWHERE: Final = ffi.NULL  # where the message and its length are not wanted
+_HASH: Final = Struct(f"{HASH_BYTES}s")
 _SCOPES_MAX: Final = 256  # a few dozen tags for each of a node's chains
 
 
@@ -53,6 +55,11 @@ def tagged_hashes(tag: str, genesis_hash: bytes, messages: Iterable[bytes]) -> l
     """`tagged_hash` of each, in their order; half as long where there are thousands."""
     scope = _scope(tag, genesis_hash)
     return cast("list[Hash32]", [sha256(scope + message).digest() for message in messages])
+
+
+def hashes_in(joined: bytes) -> tuple[Hash32, ...]:
+    """Those that were joined, in their order."""
+    return tuple([each for (each,) in _HASH.iter_unpack(joined)])
 
 
 @lru_cache(maxsize=_SCOPES_MAX)  # twice for each transaction: 0.2 µs less each time

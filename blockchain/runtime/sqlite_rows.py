@@ -16,7 +16,7 @@ import apsw
 from blockchain.errors import MalformedMessage
 from blockchain.node.store import EVIDENCE_MAX, PREVOTES_BYTES_MAX
 from blockchain.primitives import codec
-from blockchain.primitives.crypto import HASH_BYTES, Hash32
+from blockchain.primitives.crypto import Hash32, hashes_in
 from blockchain.runtime.sqlite_file import damaged
 from blockchain.seams import FinalBlock, HeightVotes, PendingTransaction, Story
 
@@ -56,8 +56,7 @@ def read_block(connection: apsw.Connection, height: int) -> FinalBlock | None:
     if len(values) != 5 or _block_checksum(height, *values[:4]) != values[4]:
         raise damaged(connection.filename, f"block {height}")
     block_id, raw, certificate, ids, _ = values
-    transaction_ids = tuple(Hash32(ids[at : at + HASH_BYTES]) for at in range(0, len(ids), HASH_BYTES))
-    return FinalBlock(height, Hash32(block_id), raw, certificate, transaction_ids)
+    return FinalBlock(height, Hash32(block_id), raw, certificate, hashes_in(ids))
 
 
 def _block_checksum(height: int, *parts: bytes) -> bytes:

@@ -20,11 +20,11 @@ from blockchain.node.stateless import (
     block_checks,
     check,
     check_here,
-    ids_in,
     transaction_checks,
 )
 from blockchain.node.verify import verify_frame
 from blockchain.primitives import codec
+from blockchain.primitives.crypto import hashes_in
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id
 from blockchain.runtime.verifier import Question
 from tests.fuzz.chain import FRAMES, resigned
@@ -41,7 +41,7 @@ def test_of_blocks_the_ids_are_found_up_to_the_first_that_is_not_right() -> None
     good = (BLOCK.raw, FULL.raw)
     joined = [b"".join((each.id, *(one.id for one in each.transactions))) for each in (BLOCK, FULL)]
     assert check(BlocksCheck(GENESIS_HASH, good)) == Found(tuple(joined))
-    assert list(ids_in(joined[1])) == [FULL.id, *(one.id for one in SOME)]
+    assert list(hashes_in(joined[1])) == [FULL.id, *(one.id for one in SOME)]
     found = check(BlocksCheck(GENESIS_HASH, (BLOCK.raw, b"\x90", FULL.raw)))
     assert found.ids == (joined[0],) and [(flaw.at, flaw.code) for flaw in found.flaws] == [(1, "malformed")]
 
