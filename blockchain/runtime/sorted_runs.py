@@ -103,8 +103,13 @@ def missing(connection: apsw.Connection, entries: Sequence[bytes]) -> list[bytes
 
 
 def read_all(connection: apsw.Connection) -> Iterator[tuple[bytes, ...]]:
-    """All entries, a page at a time, for the whole check. Raises StoreError where the order or a number is wrong."""
-    for run, number in _numbers(connection, "SELECT run, entries FROM index_runs WHERE stage = ?", _IN_USE):
+    """All entries, a page at a time, for the whole check. Raises StoreError where the order or a number is wrong.
+
+    What merges have written so far is looked at, too.
+    """
+    _check_runs(connection)
+    kept = "SELECT run, stage, entries FROM index_runs WHERE stage <> ?"
+    for run, stage, number in _numbers(connection, kept, _REMOVED):
         last = b""
         count = 0
         for page in _pages(connection, _PAGES_FROM, run, b"", -1):
@@ -113,9 +118,20 @@ def read_all(connection: apsw.Connection) -> Iterator[tuple[bytes, ...]]:
                 raise damaged(connection.filename, "a page of the index is not in order")
             last = entries[-1]
             count += len(entries)
-            yield entries
+            if stage == _IN_USE:
+                yield entries
         if count != number:
             raise damaged(connection.filename, f"{count} entries in a run of the index instead of {number}")
+
+
+def _check_runs(connection: apsw.Connection) -> None:
+    """Each run that is written is one that others are merged into, and each page is of a run."""
+    runs = set(_numbers(connection, "SELECT run FROM index_runs"))
+    paged = set(_numbers(connection, "SELECT DISTINCT run FROM index_pages"))
+    written = set(_numbers(connection, "SELECT run FROM index_runs WHERE stage = ?", _WRITTEN))
+    targets = set(_numbers(connection, "SELECT DISTINCT target FROM index_runs WHERE target <> 0"))
+    if written != targets or not paged <= runs:
+        raise damaged(connection.filename, "runs of the index that do not belong together")
 
 
 # ---------------------------------------------------------------------------------------------------- pages

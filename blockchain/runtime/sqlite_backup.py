@@ -81,9 +81,9 @@ def _check_copy(path: Path, genesis_hash: bytes) -> int:
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     address = f"{path.resolve().as_uri()}?immutable=1"
     with in_words(path, "cannot read the backup"), closing(apsw.Connection(address, flags=flags)) as copy:
-        check_owner(copy, path, genesis_hash)
+        version = check_owner(copy, path, genesis_hash)
         check_pages(path, copy.pragma("quick_check", 1))
-        check_head(copy, path)
+        check_head(copy, path, version)
         return read_height(copy)
 
 

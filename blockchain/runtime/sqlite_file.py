@@ -186,11 +186,11 @@ def check_owner(connection: apsw.Connection, path: Path, genesis_hash: bytes) ->
     if missing := TABLES.keys() - added_since(version) - names:
         raise damaged(path, f"without its table {min(missing)}")
     if version == SCHEMA_VERSION:
-        _check_shape(connection, path)
+        check_shape(connection, path)
     return version
 
 
-def _check_shape(connection: apsw.Connection, path: Path) -> None:
+def check_shape(connection: apsw.Connection, path: Path) -> None:
     """The tables have the columns that they are made with, and nothing else happens where they are written."""
     if connection.execute("SELECT name FROM sqlite_schema WHERE type NOT IN ('table', 'index')").fetchone():
         raise damaged(path, "with views or triggers, which no node makes")

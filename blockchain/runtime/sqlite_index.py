@@ -17,7 +17,8 @@ from blockchain.seams import FinalBlock
 _ADDRESS, _ID = b"a", b"t"
 _HEIGHT_BYTES: Final = 5  # 30,000 years of a block a second
 _POSITION_BYTES: Final = 3  # a thousand times what fits into a block
-_ABOVE_ALL: Final = b"\xff" * (_HEIGHT_BYTES + _POSITION_BYTES + 1)
+_POSITION_MAX: Final = 2 ** (8 * _POSITION_BYTES) - 1
+_ABOVE_ALL: Final = (2 ** (8 * _HEIGHT_BYTES) - 1, _POSITION_MAX)  # no place: the last of a block that never comes
 
 
 def add_block(connection: apsw.Connection, block: FinalBlock, parties: Sequence[Sequence[bytes]]) -> None:
@@ -47,9 +48,13 @@ def read_place(connection: apsw.Connection, transaction_id: bytes) -> tuple[int,
 def read_history(
     connection: apsw.Connection, address: bytes, before: tuple[int, int] | None, count: int
 ) -> list[tuple[int, int]]:
-    """The newest places, strictly before one, of the transactions that name an account; at most `count`."""
+    """The newest places, strictly before one, of the transactions that name an account; at most `count`.
+
+    `before` is the word of whoever asks: it may be any two numbers from 0 on.
+    """
     prefix = _ADDRESS + address
-    end = prefix + (_ABOVE_ALL if before is None else _packed(*before))
+    height, position = _ABOVE_ALL if before is None else min(before, _ABOVE_ALL)
+    end = prefix + _packed(height, min(position, _POSITION_MAX))
     return [_place(entry) for entry in sorted_runs.newest(connection, prefix, end, count)]
 
 

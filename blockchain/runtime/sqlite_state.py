@@ -6,8 +6,9 @@ each block brings the next slice of the state (`node.state_slices`), and its row
 the slices since some block make a full lap, each record is in one of them or was changed after it, so that what is
 before can go: the log stays about twice as large as the state.
 
-A row has a check sum, `head` says which rows there are, so that a lost one is noticed, and the chain compares the root
-of all records with the state_root of the head.
+A row has a check sum, of where its slice ended, too: from a wrong place on, records would be let go of that were not
+written again. `head` says which rows there are, so that a lost one is noticed, and the chain compares the root of all
+records with the state_root of the head.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _append(connection: apsw.Connection, records: dict[bytes, bytes | None], end
     connection.execute("UPDATE head SET state_last = state_last + 1")
     connection.execute(
         "INSERT INTO state_log (seq, lap, key, crc, raw) SELECT state_last, ?, ?, ?, ? FROM head",
-        (lap, key, crc32(raw), raw),
+        (lap, key, check_sum(lap, key, raw), raw),
     )
 
 
@@ -63,15 +64,12 @@ def _forget(connection: apsw.Connection, end: SliceEnd) -> None:
 
 def read_slice_end(connection: apsw.Connection) -> SliceEnd:
     row: tuple[object, ...] | None = connection.execute(
-        "SELECT lap, key FROM state_log WHERE lap IS NOT NULL ORDER BY seq DESC LIMIT 1"
+        "SELECT lap, key, raw, crc FROM state_log WHERE lap IS NOT NULL ORDER BY seq DESC LIMIT 1"
     ).fetchone()
-    match row:
-        case None:
-            return SliceEnd()
-        case (int(lap), bytes(key)):
-            return SliceEnd(lap, key)
-        case _:
-            raise damaged(connection.filename, "where a slice of the state ended")
+    if row is None:
+        return SliceEnd()
+    lap, key, _ = _sound(connection, *row)
+    return SliceEnd(lap or 0, key or b"")
 
 
 def read_state(connection: apsw.Connection) -> Iterator[tuple[bytes, bytes]]:
@@ -80,20 +78,33 @@ def read_state(connection: apsw.Connection) -> Iterator[tuple[bytes, bytes]]:
     with connection:  # one transaction: `head` and the rows are of the same moment
         first, last = connection.execute("SELECT state_first, state_last FROM head").fetchone() or (1, 0)
         expected = first
-        for seq, crc, raw in connection.execute("SELECT seq, crc, raw FROM state_log ORDER BY seq"):
+        for seq, *row in connection.execute("SELECT seq, lap, key, raw, crc FROM state_log ORDER BY seq"):
             if seq != expected:
                 break
-            state.update(_records(connection, crc, raw))
+            state.update(_records(connection, *row))
             expected += 1
         if expected != last + 1:
             raise damaged(connection.filename, f"without row {expected} of its state")
     return ((key, value) for key, value in state.items() if value is not None)
 
 
-def _records(connection: apsw.Connection, crc: object, raw: object) -> dict[bytes, bytes | None]:
-    if not isinstance(raw, bytes) or crc32(raw) != crc:
-        raise damaged(connection.filename, "a row of its state")
+def _records(connection: apsw.Connection, *row: object) -> dict[bytes, bytes | None]:
+    *_, raw = _sound(connection, *row)
     try:
         return codec.decode(raw, dict[bytes, bytes | None], bytes_max=ROW_BYTES_MAX)
     except MalformedMessage:
         raise damaged(connection.filename, "a row of its state") from None
+
+
+def _sound(connection: apsw.Connection, *row: object) -> tuple[int | None, bytes | None, bytes]:
+    """Lap, key and records of a row whose check sum is right."""
+    match row:
+        case (int() | None as lap, bytes() | None as key, bytes(raw), crc) if check_sum(lap, key, raw) == crc:
+            return lap, key, raw
+        case _:
+            raise damaged(connection.filename, "a row of its state")
+
+
+def check_sum(lap: int | None, key: bytes | None, raw: bytes) -> int:
+    """Of a row: the records, and where the slice among them ended."""
+    return crc32(raw, crc32(key or b"", lap or 0))

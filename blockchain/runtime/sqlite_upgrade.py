@@ -6,6 +6,8 @@ All of it is one transaction. A power cut leaves the store as it was, and the ne
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -18,7 +20,7 @@ from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import decode_transaction, parties_of
 from blockchain.runtime import sorted_runs
 from blockchain.runtime import sqlite_rows as rows
-from blockchain.runtime.sqlite_file import SCHEMA_VERSION, TABLES, added_since, damaged, transaction
+from blockchain.runtime.sqlite_file import SCHEMA_VERSION, TABLES, added_since, check_shape, damaged, transaction
 from blockchain.runtime.sqlite_index import entries_of
 from blockchain.runtime.sqlite_state import ROW_RECORDS, change_state
 from blockchain.runtime.sqlite_stories import add_ended
@@ -30,7 +32,7 @@ _TOLD_BLOCKS: Final = 10_000  # between two signs of progress: half a minute whe
 
 
 def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
-    """Upgrade a store of an earlier version, if it is one. Raises StoreError where a block of it is damaged.
+    """Upgrade a store of an earlier version, if it is one. Raises StoreError where it is damaged.
 
     What nobody wrote down stays unknown: a store of version 2 or below has the validator sets and the turns of the
     blocks from its next one on (the chain writes those of its head with it), and says of earlier ones that it has not.
@@ -39,7 +41,7 @@ def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
     found = int.from_bytes(recorded, "big")
     if found == SCHEMA_VERSION:
         return
-    with transaction(connection):
+    with transaction(connection), _in_words(path, found):
         for name in sorted(added_since(found)):
             connection.execute(f"CREATE TABLE {name} {TABLES[name]}")
         if found < 2:
@@ -47,7 +49,17 @@ def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
         blocks = _from_version_3(connection, path)
         version = SCHEMA_VERSION.to_bytes(4, "big")
         connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (version,))
+        check_shape(connection, path)
     _LOG.info("store %s: upgraded to format %d, the index of %d blocks made anew", path, SCHEMA_VERSION, blocks)
+
+
+@contextmanager
+def _in_words(path: Path, version: int) -> Iterator[None]:
+    """What tables an earlier version had is written down nowhere but in the statements that read them."""
+    try:
+        yield
+    except apsw.SQLError as error:
+        raise damaged(path, f"not the tables of format {version}: {error}") from error
 
 
 def _from_version_1(connection: apsw.Connection) -> None:

@@ -13,6 +13,7 @@ from blockchain.genesis import dump_genesis
 from blockchain.primitives import codec
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.sqlite_rows import _block_checksum
+from blockchain.runtime.sqlite_state import check_sum
 from blockchain.seams import Batch, PendingTransaction
 from tests.node.one_chain import Node, spec_with
 
@@ -93,8 +94,8 @@ def change_index(file: Path, change: Callable[[bytes], bytes]) -> None:
 def change_state(file: Path, change: Callable[[bytes, bytes], bytes | None]) -> None:
     """Other values in the newest row of the state, with the check sum that fits it."""
     with closing(apsw.Connection(str(file))) as connection:
-        last = "FROM state_log ORDER BY seq DESC LIMIT 1"
-        seq, raw = connection.execute(f"SELECT seq, raw {last}").get
+        seq, lap, at, raw = connection.execute("SELECT seq, lap, key, raw FROM state_log ORDER BY seq DESC LIMIT 1").get
         records = codec.decode(raw, dict[bytes, bytes | None], bytes_max=1_000_000)
         new = codec.encode({key: change(key, value or b"") for key, value in records.items()})
-        connection.execute("UPDATE state_log SET raw = ?, crc = ? WHERE seq = ?", (new, crc32(new), seq))
+        row = (new, check_sum(lap, at, new), seq)
+        connection.execute("UPDATE state_log SET raw = ?, crc = ? WHERE seq = ?", row)

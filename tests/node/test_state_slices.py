@@ -16,6 +16,7 @@ from blockchain.node.store import MemoryStore
 from blockchain.runtime import sqlite_state
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.seams import Batch, SliceEnd, StateSlice, Store
+from tests.runtime.kills import Kills
 from tests.runtime.store_batches import GENESIS
 
 
@@ -109,6 +110,25 @@ def test_after_a_restart_the_slices_go_on_where_they_were(tmp_path: Path) -> Non
             assert store.slice_end() == ends[-1]
             grown.check()
     assert ends == sorted(ends) and ends[-1].lap > 0
+
+
+def test_killed_before_any_statement_of_a_write_a_store_has_the_state_before_or_after_it(tmp_path: Path) -> None:
+    """Among them writes at the end of a lap, with which rows go."""
+    with closing(SqliteStore.open(tmp_path / "data", GENESIS)) as store:
+        grown = Grown(store, 40)
+        for _ in range(20):
+            grown.step(4)
+        kills = Kills(tmp_path / "data", tmp_path / "killed", every=3)
+        kills.watch(store._writer)
+        states, ends, first = [dict(store.state_records())], list[int](), store.slice_end()
+        while store.slice_end().lap < first.lap + 2:
+            grown.step(4)
+            states.append(dict(store.state_records()))
+            ends.append(len(kills.folders))
+    assert len(kills.folders) > 20
+    for number, folder in enumerate(kills.folders):
+        with closing(SqliteStore.open(folder, GENESIS)) as store:
+            assert dict(store.state_records()) == states[sum(number >= end for end in ends)]
 
 
 def test_a_store_without_slices_has_no_end(tmp_path: Path) -> None:

@@ -131,6 +131,26 @@ def test_a_merge_that_loses_an_entry_is_noticed(connection: apsw.Connection) -> 
         grow(connection, 7, 20)
 
 
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("DELETE FROM index_pages WHERE seq = (SELECT max(seq) FROM index_pages WHERE run = 9)", "entries in a run of"),
+        ("UPDATE index_pages SET raw = zeroblob(41) WHERE run = 9", "a page of the index"),
+        ("UPDATE index_runs SET target = 0 WHERE target = 9", "do not belong together"),
+        ("UPDATE index_runs SET target = 77 WHERE run = 3", "do not belong together"),
+        ("DELETE FROM index_runs WHERE run = 9", "do not belong together"),
+        ("UPDATE index_pages SET run = 77 WHERE run = 9", "do not belong together"),
+    ],
+)
+def test_the_whole_check_sees_what_a_merge_has_written(connection: apsw.Connection, damage: str, words: str) -> None:
+    grow(connection, 0, 8)
+    assert connection.execute("SELECT stage, entries > 0 FROM index_runs WHERE run = 9").fetchall() == [(0, 1)]
+    assert len(everything(connection)) == 8 * 12
+    connection.execute(damage)
+    with pytest.raises(StoreError, match=words):
+        everything(connection)
+
+
 def test_a_damaged_page_stops_a_merge(connection: apsw.Connection) -> None:
     grow(connection, 0, 7)
     connection.execute("UPDATE index_pages SET raw = zeroblob(?) WHERE run = 3", (PAGE * ENTRY_BYTES,))

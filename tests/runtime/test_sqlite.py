@@ -108,7 +108,7 @@ def test_killed_while_it_writes_a_node_loses_nothing_it_acknowledged(tmp_path: P
 def test_killed_before_any_statement_of_a_write_a_store_holds_all_of_it_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Among them merges of the index that begin, go on and end, and rows of the state that go."""
+    """Among them merges of the index that begin, go on and end. Rows of the state that go: test_state_slices."""
     monkeypatch.setattr(sorted_runs, "PAGE_ENTRIES", 4)
     monkeypatch.setattr(sorted_runs, "STEP_ENTRIES", 8)
     monkeypatch.setattr(sorted_runs, "_FULL_PAGE", Struct("41s" * 4))
@@ -380,6 +380,9 @@ def test_a_damaged_piece_of_evidence_is_noticed(tmp_path: Path) -> None:
         ("UPDATE state_log SET raw = x'80' WHERE seq = 7", "a row of its state"),
         ("UPDATE state_log SET raw = x'ff', crc = 4278190080", "a row of its state"),
         ("UPDATE state_log SET raw = 'text'", "a row of its state"),
+        ("UPDATE state_log SET lap = 1 WHERE seq = 20", "a row of its state"),
+        ("UPDATE state_log SET key = x'ff' WHERE seq = 20", "a row of its state"),
+        ("UPDATE state_log SET lap = 'text'", "a row of its state"),
     ],
 )
 def test_a_lost_row_of_state_is_noticed_when_the_state_is_read(tmp_path: Path, damage: str, words: str) -> None:

@@ -46,6 +46,28 @@ def test_names_that_are_alike_are_told_apart(connection: apsw.Connection) -> Non
     assert read_history(connection, digest(7), None, 9) == []
 
 
+@pytest.mark.parametrize(
+    ("before", "count"),
+    [
+        ((10**15, 0), 3),
+        ((10**15, 10**9), 3),
+        ((2**40 - 1, 2**24 - 1), 3),
+        ((2, 2**24), 2),
+        ((2, 3 << 24), 2),
+        ((2, 0), 1),
+        ((1, 0), 0),
+        ((0, 2**24), 0),
+    ],
+)
+def test_a_border_beyond_what_can_be_is_a_border(
+    connection: apsw.Connection, before: tuple[int, int], count: int
+) -> None:
+    """It is the word of a client, and no position may be taken for a part of the height."""
+    for height in (1, 2, 3):
+        add_block(connection, block(height, digest(height)), ((alike(7),),))
+    assert read_history(connection, alike(7), before, 9) == [(3, 0), (2, 0), (1, 0)][3 - count :]
+
+
 def test_a_place_is_as_high_as_a_place_can_be(connection: apsw.Connection) -> None:
     height, position = 2**40 - 1, 70_000
     add_block(connection, block(height, *[alike(0)] * (position + 1)), [()] * position + [(alike(255),)])

@@ -12,6 +12,7 @@ import pytest
 from blockchain.errors import StoreError
 from blockchain.runtime import sqlite, sqlite_upgrade
 from blockchain.runtime.sqlite import SqliteStore
+from blockchain.runtime.sqlite_backup import back_up
 from blockchain.runtime.sqlite_file import SCHEMA_VERSION, TABLES, open_writer
 from blockchain.seams import PendingTransaction, Stage, Store
 from tests.node.one_chain import Node, spec_with
@@ -130,6 +131,10 @@ def test_a_store_of_version_3_holds_the_same_afterwards(tmp_path: Path, monkeypa
         ("DELETE FROM state WHERE key = (SELECT max(key) FROM state)", r"\d+ records of state instead of \d+"),
         ("UPDATE state SET value = 7", "a record of state that is not bytes"),
         ("UPDATE blocks SET raw = zeroblob(9) WHERE height = 2", "block 2"),
+        ("DROP TABLE state", "not the tables of format 3: no such table: state"),
+        ("ALTER TABLE head DROP COLUMN state_count", "not the tables of format 3: no such column: state_count"),
+        ("ALTER TABLE pending DROP COLUMN story", "its table pending has other columns"),
+        ("CREATE VIEW more AS SELECT * FROM pending", "views or triggers"),
     ],
 )
 def test_damage_in_a_store_of_version_3_stops_the_upgrade(tmp_path: Path, damage: str, words: str) -> None:
@@ -139,6 +144,18 @@ def test_damage_in_a_store_of_version_3_stops_the_upgrade(tmp_path: Path, damage
     for _ in range(2):
         with pytest.raises(StoreError, match=words):
             SqliteStore.open(tmp_path, spec_with().hash)
+
+
+def test_a_store_of_version_3_is_backed_up_before_it_is_upgraded(tmp_path: Path) -> None:
+    """By the new program: the way back from the upgrade is this copy."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "again").mkdir()
+    path, copy = on_disk(tmp_path / "data", 3), tmp_path / "again" / "chain.db"
+    before = path.read_bytes()
+    assert back_up(tmp_path / "data", spec_with().hash, copy, overwrite=False, progress=lambda _done, _all: None) == 3
+    assert path.read_bytes() == before
+    with closing(SqliteStore.open(copy.parent, spec_with().hash)) as store:
+        assert contents(store) == contents(in_memory(3).store)
 
 
 def test_an_upgrade_that_is_killed_at_any_statement_is_begun_again(
