@@ -17,7 +17,7 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/api/hosts.py",
-                'if _allows(self._rule, host, server[0] if server else ""):',
+                'if self._rule.allows(host, server[0] if server else ""):',
                 "if True:",
             ),
         ),
