@@ -83,6 +83,13 @@ class _Lane:
     def is_unused(self) -> bool:
         return self.coming == 0 and self.events.empty()
 
+    async def handled(self) -> None:
+        """Returns when the core has handled all that came of this peer."""
+        for _ in range(LANE_INPUTS_MAX):
+            await self.inputs.acquire()
+        for _ in range(LANE_INPUTS_MAX):
+            self.inputs.release()
+
 
 class Intake:
     """Takes peer events (as P2P's `events`) and delivers inputs, while `run` runs; before, whoever brings one waits.
@@ -169,17 +176,22 @@ class Intake:
             raise
 
     async def _serve(self, peer: PeerId, lane: _Lane) -> None:
-        """Take a lane's events in order; ends with the connection, unless there is another one by then."""
+        """Take a lane's events in order; ends with the connection, unless there is another one by then.
+
+        In the inbox some inputs pass others (`inbox.py`): none of a connection passes its beginning or its end.
+        """
         while True:
             event = await lane.events.get()
             match event:
                 case PeerUp():
                     known = partial(self.connected.__setitem__, peer, event)
                     await self._pass_on(lane, _connected(event), before=known)
+                    await lane.handled()
                 case FrameReceived(data=frame):
                     await self._pass_on(lane, await self._verify(peer, frame))
                 case PeerDown(why=why):
                     _LOG.info("peer left: %s", why, extra={"evt.name": "peer_left", "peer": peer.hex(), "why": why})
+                    await lane.handled()
                     await self._pass_on(lane, PeerDisconnected(peer), after=partial(self.connected.pop, peer))
                     if lane.is_unused:
                         del self._lanes[peer]

@@ -17,6 +17,7 @@ from blockchain.node.messages import (
     Status,
     Transactions,
     VerifiedTransactions,
+    Want,
     encode_frame,
 )
 from blockchain.node.stateless import Check, Found, check_here
@@ -40,6 +41,7 @@ GENESIS = Hash32(b"\x11" * 32)
 ANN, BOB = PeerId(b"a" * 32), PeerId(b"b" * 32)
 HANG_S = 20.0  # a test that waits longer has failed
 LARGE = Have(tuple(Hash32(bytes([number]) * 32) for number in range(100)))
+WANT = Want((GENESIS,))
 TURNS = 100  # of the event loop: more than anything here needs to come to rest
 
 
@@ -96,10 +98,12 @@ class Bench:
         return [given.message if isinstance(given, MessageReceived) else type(given) for given in mine]
 
     async def join(self, *peers: PeerId) -> list[PeerUp]:
-        """Connect them; returns their events."""
+        """Connect them, and let the core handle what waits; returns their events."""
         ups = [PeerUp(peer, "", True, "host:1", "agent", "127.0.0.1") for peer in peers]
         for up in ups:
             await self.intake.put(up)
+        await rest()
+        self.handle()
         await rest()
         return ups
 
@@ -152,6 +156,8 @@ def test_a_peers_messages_keep_their_order_whatever_their_size() -> None:
         assert bench.arrived == [ANN], "the core hears of a large frame before it is verified"
         bench.large.work()
         await rest()
+        bench.handle()
+        await rest()
         assert bench.of(ANN) == [PeerConnected, small(1), LARGE, small(2), PeerDisconnected]
 
     run(scenario)
@@ -191,7 +197,6 @@ def test_who_sends_too_fast_is_read_no_further_and_nobody_else_feels_it() -> Non
 def test_one_peers_messages_do_not_fill_the_inbox() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.join(ANN, BOB)
-        bench.handle()
         frames = [frame(ANN, small(number)) for number in range(2 * LANE_INPUTS_MAX)]
         more = asyncio.create_task(put_all(bench, *frames))
         await rest()
@@ -226,20 +231,40 @@ def test_a_connection_that_is_replaced_ends_before_the_next_one_begins() -> None
         (second,) = await bench.join(ANN)
         await bench.intake.put(frame(ANN, GetPeers()))
         bench.large.work()
-        await rest()
-        assert bench.of(ANN) == [PeerConnected, LARGE, PeerDisconnected, PeerConnected, GetPeers()]
-        assert bench.intake.connected == {}, "the core knows of none yet"
-        bench.handle(2)
-        assert bench.intake.connected[ANN] is first, "what the core sends is for this one, though it is over"
-        bench.handle(1)
+        for handled in ([PeerConnected, LARGE], [PeerDisconnected, PeerConnected]):
+            await rest()
+            assert bench.of(ANN)[-2:] == handled
+            assert bench.intake.connected[ANN] is first, "what the core sends is for this one, though it is over"
+            bench.handle(1)
         assert bench.intake.connected == {}
-        bench.handle()
+        bench.handle(1)
         assert bench.intake.connected[ANN] is second
+        await rest()
+        assert bench.of(ANN)[-1] == GetPeers()
+        bench.handle()
         await bench.intake.put(PeerDown(ANN, "gone"))
         await rest()
         assert list(bench.intake.connected) == [ANN], "its address is still wanted, for what waits in the inbox"
         bench.handle()
         assert bench.intake.connected == {} and bench.intake._lanes == {}
+
+    run(scenario)
+
+
+def test_nothing_of_a_connection_passes_its_beginning_or_its_end_in_the_inbox() -> None:
+    """There transactions wait while agreement goes by: the core would drop these, or answer on the next connection."""
+
+    async def scenario(bench: Bench) -> None:
+        await put_all(bench, PeerUp(ANN, "", True, "host:1", "agent", "127.0.0.1"), frame(ANN, WANT))
+        await rest()
+        assert bench.of(ANN) == [PeerConnected], "it is not known of yet"
+        bench.handle()
+        await bench.intake.put(PeerDown(ANN, "gone"))
+        await rest()
+        assert bench.of(ANN) == [PeerConnected, WANT], "it is not answered yet"
+        bench.handle()
+        await rest()
+        assert bench.of(ANN) == [PeerConnected, WANT, PeerDisconnected]
 
     run(scenario)
 
