@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+_Asked = tuple[list[A], asyncio.Future[list[B]]]
+_Group = list[_Asked[A, B]]
 
 
 class Grouping(Generic[A, B]):
@@ -26,7 +30,7 @@ class Grouping(Generic[A, B]):
         self._work = work
         self._most = most
         self._at_once = at_once
-        self._waiting: deque[tuple[list[A], asyncio.Future[list[B]]]] = deque()
+        self._waiting: deque[_Asked[A, B]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopped = False
 
@@ -50,15 +54,18 @@ class Grouping(Generic[A, B]):
         if self._is_stopped:
             self.stop()  # who asks now is cancelled as well
         elif self._waiting and len(self._tasks) < self._at_once:
-            task = asyncio.create_task(self._serve(self._next_group()), name="group")
+            group = self._next_group()
+            task = asyncio.create_task(self._serve(group), name="group")
             self._tasks.add(task)
-            task.add_done_callback(self._on_served)
+            task.add_done_callback(partial(self._on_served, group))
 
-    def _on_served(self, task: asyncio.Task[None]) -> None:
+    def _on_served(self, group: _Group[A, B], task: asyncio.Task[None]) -> None:
+        for _, future in group:
+            future.cancel()  # of a task that was cancelled, be it before its first step; else there is none left
         self._tasks.discard(task)
         self._begin()
 
-    def _next_group(self) -> list[tuple[list[A], asyncio.Future[list[B]]]]:
+    def _next_group(self) -> _Group[A, B]:
         group = [self._waiting.popleft()]
         count = len(group[0][0])
         while self._waiting and count + len(self._waiting[0][0]) <= self._most:
@@ -66,13 +73,9 @@ class Grouping(Generic[A, B]):
             count += len(group[-1][0])
         return group
 
-    async def _serve(self, group: list[tuple[list[A], asyncio.Future[list[B]]]]) -> None:
+    async def _serve(self, group: _Group[A, B]) -> None:
         try:
             results = iter(await self._work([item for items, _ in group for item in items]))
-        except asyncio.CancelledError:
-            for _, future in group:
-                future.cancel()
-            raise
         except Exception as error:  # theirs: each caller raises it
             for _, future in group:
                 if not future.done():

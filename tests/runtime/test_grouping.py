@@ -120,3 +120,15 @@ def test_at_the_end_all_are_cancelled_and_who_comes_later_too() -> None:
                 await task
 
     play(scenario())
+
+
+def test_a_group_that_has_not_taken_its_first_step_is_cancelled_too() -> None:
+    async def scenario() -> None:
+        grouping = Grouping(Work(), most=1)
+        task = asked(grouping, 1)
+        await asyncio.sleep(0)
+        grouping.stop()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    play(scenario())
