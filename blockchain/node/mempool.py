@@ -224,7 +224,9 @@ class Mempool:
             self._tried.count(1, self._now)
         else:
             if old.place >= 0 and must_apply:
-                self._readiness.check_in_place_of(old, new)
+                depending = self._readiness.depending_on(old)
+                self._tried.count(len(depending), self._now)  # whether or not it is taken
+                self._readiness.check_in_place_of(old, new, depending)
             self._tried.count(self._readiness.remove([old]), self._now)
             self._readiness.add(new, must_apply=False)
         self._leave(old)
@@ -357,11 +359,9 @@ class Mempool:
         self._readiness.on_block(state, height, included, [*overtaken, *expired], settlement)
         self.protected = frozenset()
         self._note_waiting()
+        why = "another transaction of its sender took nonce"
         return [
-            *(
-                ended(one, "nonce_used", f"another transaction of its sender took nonce {one.nonce}", now)
-                for one in overtaken
-            ),
+            *(ended(one, "nonce_used", f"{why} {one.nonce}", now) for one in overtaken),
             *(ended(one, "expired", f"it expired at height {one.verified.transaction.expiry}", now) for one in expired),
         ]
 

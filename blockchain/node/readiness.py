@@ -92,9 +92,12 @@ class Readiness:
         """Raises InvalidTransaction if it does not apply after all that is ready."""
         self._scratch.check(entry)
 
-    def check_in_place_of(self, old: Entry, new: Entry) -> None:
-        """Raises InvalidTransaction if `new` does not apply in the place of `old`, which is ready."""
-        taken = self._dependents_of([(old.sender, old.nonce)])
+    def depending_on(self, entry: Entry) -> list[Entry]:
+        """What may fail without this one, which is ready; itself among them, the newest first."""
+        return dependents(self.queues, self._scratch, self._stakes.values(), [(entry.sender, entry.nonce)])
+
+    def check_in_place_of(self, old: Entry, new: Entry, taken: Sequence[Entry]) -> None:
+        """Raises InvalidTransaction if `new` does not apply in the place of `old`, on which `taken` depend."""
         state = self._scratch.without(taken, with_stakes=not any(entry.is_stake for entry in taken))
         for entry in reversed(taken):
             if entry.sender != old.sender or entry.nonce < old.nonce:
@@ -165,12 +168,11 @@ class Readiness:
         return True
 
     def remove(self, entries: Sequence[Entry]) -> int:
-        """They leave without becoming final. Returns how many of the ready were taken back for that."""
+        """They leave without becoming final. Returns how many were taken back for that, or waited and were tried."""
         taken = self._take_back([(entry.sender, entry.nonce) for entry in entries if entry.place >= 0])
         for entry in entries:
             self._leave(entry)
-        self._retry(())
-        return taken
+        return taken + self._retry(())
 
     @property
     def has_lost(self) -> bool:
@@ -238,12 +240,9 @@ class Readiness:
 
     # ------------------------------------------------------------------------------------------------ taking back
 
-    def _dependents_of(self, cuts: Iterable[Cut]) -> list[Entry]:
-        return dependents(self.queues, self._scratch, self._stakes.values(), cuts)
-
     def _take_back(self, cuts: Iterable[Cut]) -> int:
         """They wait, as if they had never been ready. Returns how many they were."""
-        taken = self._dependents_of(cuts)
+        taken = dependents(self.queues, self._scratch, self._stakes.values(), cuts)
         for entry in taken:
             queue = self.queues[entry.sender]
             self._scratch.take_back(entry)
@@ -277,8 +276,8 @@ class Readiness:
 
     # ------------------------------------------------------------------------------------------------ finding
 
-    def _retry(self, senders: Iterable[Address]) -> None:
-        """Try what was taken back, and what these senders have next."""
+    def _retry(self, senders: Iterable[Address]) -> int:
+        """Try what was taken back, and what these senders have next; returns how much was tried besides the former."""
         taken = [entry for entry in self._taken if entry.place == WAITS]
         touched = {*senders, *(one for entry in taken for one in (entry.sender, entry.recipient) if one is not None)}
         if any(entry.is_stake for entry in self._taken):  # gone or not: another may have its key now
@@ -287,8 +286,8 @@ class Readiness:
             queue = self.queues[entry.sender]
             if entry.nonce == queue.next and self._scratch.applies(entry):
                 self._note_ready(queue, entry)
-        self._advance(touched)
         self._drop_idle()
+        return self._advance(touched)
 
     def _find_anew(self) -> None:
         """Find what is ready as if all had come at once, in the order in which it was ready, then of arrival."""
@@ -319,14 +318,14 @@ class Readiness:
             if paid is not None and paid.next in paid.entries:
                 self._advance([entry.recipient])
 
-    def _advance(self, senders: Iterable[Address]) -> None:
-        """Make ready what applies now, oldest first; whoever is paid by it may become ready in turn."""
-        queues = (self.queues.get(sender) for sender in senders)
-        order = [
-            (queue.following.arrival, queue) for queue in queues if queue is not None and queue.following is not None
-        ]
+    def _advance(self, senders: Iterable[Address]) -> int:
+        """Make ready what applies now, oldest first, and in turn who is paid by it; returns how many were tried."""
+        tried = 0
+        queues = (self.queues[sender] for sender in senders if sender in self.queues)
+        order = [(following.arrival, queue) for queue in queues if (following := queue.following) is not None]
         heapify(order)
         while order:
+            tried += 1
             _, queue = heappop(order)
             entry = queue.following
             if entry is None or not self._scratch.applies(entry):
@@ -337,6 +336,7 @@ class Readiness:
                 following = None if other is None else other.following
                 if other is not None and following is not None:
                     heappush(order, (following.arrival, other))
+        return tried
 
     # ------------------------------------------------------------------------------------------------ the books
 

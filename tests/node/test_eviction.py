@@ -135,6 +135,24 @@ def test_replacing_what_is_ready_is_limited_in_a_second(monkeypatch: pytest.Monk
     assert bench.pool.ready_count == 3
 
 
+def test_a_replacement_that_is_refused_counts_what_was_tried_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a client could have all that lives from its money tried for nothing, again and again."""
+    monkeypatch.setattr(tried, "SEARCHED_MAX", 4)
+    bench = Bench()
+    bench.add(pay("a", 0, to="c"), pay("c", 0))
+    for _ in range(2):
+        assert bench.refuses(pay("a", 0, 5_000, fee=1), must_apply=True) == "insufficient_balance"
+    assert bench.refuses(pay("a", 0, 5_000, fee=1), must_apply=True) == "pool_busy"
+
+
+def test_stakes_that_wait_and_are_tried_for_a_replacement_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tried, "SEARCHED_MAX", 3)
+    bench = Bench()
+    bench.add(*(verified(name, 0, staking(1, "key")) for name in ("a", "b", "c")))
+    bench.add(verified("a", 0, staking(2, "key"), fee=1))
+    assert bench.refuses(verified("b", 0, staking(2, "key"), fee=1)) == "pool_busy"  # it has the key now; two were tried
+
+
 def test_replacing_goes_through_those_alone_who_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
     bench.add(*(pay("a", nonce) for nonce in range(20)), *(pay("b", nonce) for nonce in range(20)))
