@@ -21,7 +21,7 @@ from blockchain.node.chain import Chain
 from blockchain.node.checkpoint import UNVOUCHED, Vouched
 from blockchain.node.exchange import Exchange
 from blockchain.node.gossip import Gossip
-from blockchain.node.inputs import FrameArrived, Input, MessageFaulty, MessageReceived
+from blockchain.node.inputs import BlocksArrived, Input, MessageFaulty, MessageReceived
 from blockchain.node.liveness import Liveness
 from blockchain.node.lookout import CAREFUL, Caution, Lookout
 from blockchain.node.messages import (
@@ -170,7 +170,7 @@ class Core:
                 peer = self.gossip.peers.get(peer_id)
                 if peer is not None:
                     self._on_message(peer, message, now)
-            case FrameArrived(peer=peer_id):
+            case BlocksArrived(peer=peer_id):
                 self.sync.on_arrived(peer_id)
             case MessageFaulty(peer=peer_id, fault=fault):
                 self._out.append(Penalize(peer_id, fault.reason, fault.why))

@@ -24,8 +24,8 @@ from blockchain.seams import (
 )
 
 
-class FrameArrived(Struct, frozen=True):
-    """The bytes of a large frame are here, and wait to be verified: how long that takes is not this peer's doing."""
+class BlocksArrived(Struct, frozen=True):
+    """The bytes of blocks are here, and wait to be verified: how long that takes is not this peer's doing."""
 
     peer: PeerId
 
@@ -46,7 +46,7 @@ class MessageFaulty(Struct, frozen=True):
 
 Input = (
     Started
-    | FrameArrived
+    | BlocksArrived
     | MessageReceived
     | MessageFaulty
     | TransactionsSubmitted

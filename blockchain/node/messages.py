@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import HASH_BYTES, Hash32
 from blockchain.primitives.scalars import VALIDATORS_MAX, HashField, Height, Round, TimeMs
 from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction
 from blockchain.primitives.vote import Announcement, Certificate, Evidence, Proposal, Step, Vote, VoteStep
@@ -165,6 +165,15 @@ def decode_frame(frame: bytes) -> Envelope:
     """Raises MalformedMessage."""
     return codec.decode(frame, Envelope, bytes_max=FRAME_BYTES_MAX)
 
+
+def is_of_blocks(frame: bytes) -> bool:
+    """Whether a frame says in its first bytes that it holds `Blocks`; nothing else of it is looked at."""
+    return frame.startswith(_BLOCKS, _MESSAGE_AT)
+
+
+_NO_BLOCKS: Final = codec.encode(Blocks(1, (), None))
+_BLOCKS: Final = _NO_BLOCKS[:-3]  # their kind: what they hold takes a byte each here
+_MESSAGE_AT: Final = len(encode_frame(Hash32(bytes(HASH_BYTES)), Blocks(1, (), None))) - len(_NO_BLOCKS)
 
 # ------------------------------------------------------------------------------------------ after verification
 

@@ -22,9 +22,7 @@ FITTING_FIRST: Final = 16  # blocks asked for while nothing is known of their si
 SOURCES_MAX: Final = 4  # peers that are asked at the same time: two keep who verifies busy, two may be slow
 AHEAD_MAX: Final = 16 * BLOCKS_MAX  # heights beyond the head that are asked for
 KEPT_BYTES_MAX: Final = 12 * 1024 * 1024  # of answers kept or under way; decoded they take about ten times that
-VERIFY_TICKS: Final = (
-    15  # status ticks in which an answer that is here is verified, on a slow machine: no fault of its peer
-)
+VERIFY_TICKS: Final = 15  # status ticks in which an answer that is here is verified on a slow machine
 HEDGE_TICKS: Final = 2  # after which the range that all others wait for is asked of a second peer too
 
 
@@ -90,7 +88,7 @@ class Ranges:
     def __init__(self) -> None:
         self.requests: dict[PeerId, Request] = {}
         self._late: dict[PeerId, Request] = {}  # given up, and still of use should they come
-        self._arrived: dict[PeerId, int] = {}  # the tick in which the first bytes of the answer came, as it seems
+        self._arrived: dict[PeerId, int] = {}  # the tick in which the answer came, as it seems
         self._kept: dict[int, Kept] = {}  # by first height
         self.fitting = FITTING_FIRST  # blocks that a reply has room for, by the newest one: more is asked of others
 
@@ -120,7 +118,7 @@ class Ranges:
         self._late[peer] = self.requests.pop(peer)
 
     def note_arrival(self, peer: PeerId, tick: int) -> None:
-        """Once a request: who sends one large frame after the other gains no more by it."""
+        """Once a request: who sends blocks that were not asked for again and again gains no more by it."""
         if peer in self.requests:
             self._arrived.setdefault(peer, tick)
 
@@ -128,7 +126,7 @@ class Ranges:
         return [request for request in self.requests.values() if self._since(request) <= before]
 
     def _since(self, request: Request) -> int:
-        """The tick from which on its peer is waited for; once bytes came, as long again as it takes to verify them."""
+        """The tick from which on its peer is waited for; once blocks came, when they are verified at the latest."""
         arrived = self._arrived.get(request.peer)
         return request.tick if arrived is None else arrived + VERIFY_TICKS
 

@@ -128,7 +128,7 @@ class Sync:
         return self._ask(behind_min=2) if self._is_ahead(self._gossip.peers[peer], 2) else []
 
     def on_arrived(self, peer: PeerId) -> None:
-        """A large frame of this peer is here: its answer, it may be, which has to be verified yet."""
+        """Blocks of this peer are here: its answer, it seems, which has to be verified yet."""
         self._ranges.note_arrival(peer, self._tick)
 
     def on_disconnected(self, peer: PeerId) -> None:

@@ -20,8 +20,8 @@ from functools import partial
 from typing import Final, assert_never
 
 from blockchain.errors import PeerFault
-from blockchain.node.inputs import FrameArrived, Input, MessageFaulty, MessageReceived
-from blockchain.node.messages import Verified
+from blockchain.node.inputs import BlocksArrived, Input, MessageFaulty, MessageReceived
+from blockchain.node.messages import Verified, is_of_blocks
 from blockchain.node.stateless import CheckAll, check_here
 from blockchain.node.verify import VerifyContext, verify_frame
 from blockchain.runtime.peer_events import (
@@ -144,9 +144,10 @@ class Intake:
                 assert_never(event)
 
     async def _put_in_lane(self, event: PeerUp | FrameReceived | PeerDown) -> None:
+        if isinstance(event, FrameReceived) and is_of_blocks(event.data):
+            await self._deliver(BlocksArrived(PeerId(event.peer_id)), nothing, nothing)
         size = _large_bytes(event)
         if size:
-            await self._deliver(FrameArrived(PeerId(event.peer_id)), nothing, nothing)
             await self._room.enter(size)
         lane = self._lane(PeerId(event.peer_id))
         lane.coming += 1

@@ -142,7 +142,7 @@ def test_an_answer_that_is_here_and_not_verified_yet_is_waited_for_and_asked_of_
     assert bench.height == 8
 
 
-def test_who_sends_large_frames_and_never_the_answer_is_given_up() -> None:
+def test_who_sends_other_blocks_and_never_the_answer_is_given_up() -> None:
     bench = Bench(0, (ONE,), 8)
     bench.tick()
     for _ in range(VERIFY_TICKS + ANSWER_TICKS):

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from blockchain.node.inputs import FrameArrived, Input, MessageFaulty, MessageReceived
+from blockchain.node.inputs import BlocksArrived, Input, MessageFaulty, MessageReceived
 from blockchain.node.messages import (
+    Blocks,
     GetPeers,
     Have,
     Message,
@@ -76,7 +77,7 @@ class Bench:
         )
 
     async def take(self, given: Input, before: Call, after: Call) -> None:
-        if isinstance(given, FrameArrived):
+        if isinstance(given, BlocksArrived):
             self.arrived.append(given.peer)
             return
         self.delivered.append(given)
@@ -153,12 +154,21 @@ def test_a_peers_messages_keep_their_order_whatever_their_size() -> None:
         await put_all(bench, frame(ANN, small(1)), frame(ANN, LARGE), frame(ANN, small(2)), PeerDown(ANN, "why"))
         await rest()
         assert bench.of(ANN) == [PeerConnected, small(1)]
-        assert bench.arrived == [ANN], "the core hears of a large frame before it is verified"
         bench.large.work()
         await rest()
         bench.handle()
         await rest()
         assert bench.of(ANN) == [PeerConnected, small(1), LARGE, small(2), PeerDisconnected]
+
+    run(scenario)
+
+
+def test_the_core_hears_of_blocks_before_they_are_verified_and_of_no_other_large_frame() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN, BOB)
+        await put_all(bench, frame(ANN, LARGE), frame(BOB, LARGE), frame(BOB, Blocks(1, (), None)))
+        await rest()
+        assert bench.arrived == [BOB] and len(bench.large.waiting) == 2
 
     run(scenario)
 
