@@ -150,7 +150,7 @@ def test_stakes_that_wait_and_are_tried_for_a_replacement_count_too(monkeypatch:
     bench = Bench()
     bench.add(*(verified(name, 0, staking(1, "key")) for name in ("a", "b", "c")))
     bench.add(verified("a", 0, staking(2, "key"), fee=1))
-    assert bench.refuses(verified("b", 0, staking(2, "key"), fee=1)) == "pool_busy"  # it has the key now; two were tried
+    assert bench.refuses(verified("b", 0, staking(2, "key"), fee=1)) == "pool_busy"  # it has the key; two were tried
 
 
 def test_replacing_goes_through_those_alone_who_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
