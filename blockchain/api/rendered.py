@@ -39,9 +39,14 @@ class RenderedBlock:
 
     @property
     def bytes_left(self) -> int:
-        """How many bytes of it are still to be worked through for an answer with all of its transactions."""
+        """How many bytes of it are still to be worked through for a page with it, which has all transactions."""
         is_done = self._block is not None and len(self._transactions) == len(self._block.transactions)
-        return 0 if is_done else len(self.final.raw) + len(self.final.certificate)
+        return 0 if is_done else len(self.final.raw)
+
+    @property
+    def bytes_left_in_full(self) -> int:
+        """The same with the certificates, which alone may be most of it."""
+        return 0 if self._full is not None else len(self.final.raw) + len(self.final.certificate)
 
     @property
     def bytes_to_decode(self) -> int:

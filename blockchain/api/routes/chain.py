@@ -86,7 +86,7 @@ async def get_block(node: NodeOf, rendered: RenderedOf, reference: BlockPath) ->
     if found is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "block_not_found", f"this node has no final block {reference}")
     block = rendered.of(found)
-    return await answer_rendered(block.full, block.bytes_left)
+    return await answer_rendered(block.full, block.bytes_left_in_full)
 
 
 async def get_genesis(node: NodeOf) -> Response:
