@@ -86,14 +86,18 @@ class Worker:
         """Whoever waits for its answer gets WorkerLost."""
         self._process.kill()
 
-    def end(self) -> int:
-        """Kill it, for it holds nothing; its exit code. By who may ask it, or when nobody does any more."""
+    def end(self) -> int | None:
+        """Kill it, for it holds nothing; its exit code. By who may ask it, or when nobody does any more.
+
+        None where it is not gone by then: a killed process that waits for a disk goes when that answers.
+        """
         self._process.kill()
-        code = self._process.wait(_END_S)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
         for pipe in (self._questions, self._answers):
             with suppress(OSError):  # what was not sent yet
                 pipe.close()
-        return code
+        return self._process.returncode
 
 
 class Verifiers:

@@ -166,6 +166,20 @@ def test_an_answer_cut_off_is_none() -> None:
         worker.ask(CHECKS[0])
 
 
+def test_one_that_is_long_in_dying_is_lost_as_any_other(
+    eager: None, verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where memory is short: nobody waits for it for ever, and the node goes on."""
+
+    def takes_long(_process: object, timeout: float) -> int:
+        raise subprocess.TimeoutExpired("worker", timeout)
+
+    monkeypatch.setattr(module, "_PROGRAM", ENDS)
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess.Popen, "wait", takes_long)
+        assert ask(verifiers) == FOUND
+
+
 NODE = """
 import os, signal, sys
 from blockchain.node.stateless import transaction_checks
