@@ -53,7 +53,8 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 def main() -> None:
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    # sys.stdout.buffer has no buffer where PYTHONUNBUFFERED is set: what the system cuts short would stay so.
+    serve(sys.stdin.buffer, os.fdopen(sys.stdout.fileno(), "wb", closefd=False))
     os._exit(0)  # not a word of an answer that nobody reads
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -14,8 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from blockchain.node.stateless import Check, Found, block_checks, check_here, transaction_checks
+from blockchain.node.stateless import (
+    Check,
+    Found,
+    TransactionsCheck,
+    block_checks,
+    check,
+    check_here,
+    transaction_checks,
+)
+from blockchain.primitives import codec
 from blockchain.runtime import verifiers as module
+from blockchain.runtime.verifier import Question, receive, send
 from blockchain.runtime.verifiers import FAR_BYTES_MIN, Verifiers, Worker, WorkerLost, default_workers
 from tests.node.test_verify import BLOCK
 from tests.samples import GENESIS_HASH, address, wallet
@@ -178,6 +189,29 @@ def test_one_that_is_long_in_dying_is_lost_as_any_other(
     with monkeypatch.context() as patched:
         patched.setattr(subprocess.Popen, "wait", takes_long)
         assert ask(verifiers) == FOUND
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes of a given size are Linux's")
+def test_an_answer_is_sent_to_its_end_though_the_worker_is_stopped_in_the_middle() -> None:
+    """As a container is that is paused; many set PYTHONUNBUFFERED. What is lost of an answer is waited for for ever."""
+    asked = TransactionsCheck(GENESIS_HASH, (b"x",) * 100, each=True)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        module._PROGRAM,
+        cwd=module._PROJECT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pipesize=4_096,  # the answer takes more
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        send(process.stdin, Question(asked))
+        process.stdin.close()
+        assert select.select([process.stdout], [], [], SECONDS)[0]
+        for number, state in ((signal.SIGSTOP, os.WUNTRACED), (signal.SIGCONT, os.WCONTINUED)):
+            process.send_signal(number)
+            os.waitpid(process.pid, state)
+        assert codec.decode_again(receive(process.stdout), Found) == check(asked)
 
 
 NODE = """
