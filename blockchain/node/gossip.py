@@ -342,7 +342,7 @@ class Gossip:
         ]
 
     def _is_news(self, transaction_id: Hash32) -> bool:
-        """What became final long ago counts as news: to look for it would take as long as to verify it and see."""
+        """What became final long ago counts as news: to look for it takes longer than to verify and refuse it."""
         if transaction_id in self._wanted or self._chain.pool.get(transaction_id) is not None:
             return False
         if self._declined_at == self._chain.height and transaction_id in self._declined:

@@ -43,7 +43,7 @@ ALLOWANCES: Final[dict[type[Message], int]] = {
     Status: 100,  # each may be answered with all that the peer says it lacks
     Votes: 20_000,  # both steps of the largest set; a signature each, but for those that are held
     ProposedBlock: 100,  # all but the first of a round are dropped before their block is looked at
-    Have: 20_000,  # each id is a look into the store
+    Have: 20_000,  # of each id what is news may be asked for, and verified then
     Want: 20_000,
     Transactions: 50_000,  # only as many as were asked for, anyway
     GetBlocks: 20,  # each may be 2 MiB to read and to send

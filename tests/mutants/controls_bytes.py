@@ -251,6 +251,12 @@ CONTROLS: Final = (
         ),
     ),
     Mutant(
+        "final_sent_again",
+        "the looks are not counted",
+        "tests/node/test_admission.py::test_a_client_makes_the_store_be_asked_so_often_a_second_only",
+        (Change("blockchain/node/admission.py", "if self._looks >= LOOKS_MAX:", "if False:"),),
+    ),
+    Mutant(
         "offered_and_never_sent",
         "what did not come is asked of nobody else",
         "tests/node/test_attacks.py::test_a_peer_that_offers_and_never_sends_keeps_no_transaction_away",

@@ -288,7 +288,7 @@ def test_what_is_final_is_not_wanted() -> None:
 
 
 def test_what_became_final_long_ago_is_taken_for_news() -> None:
-    """Who brings it, learns that it is known: to look for every id in a long chain costs more."""
+    """It does not come in, having a used nonce: to look for every id in a long chain costs more."""
     node = Node(spec_with())
     old = node.grow(node.pay("a", 0)).transactions[0].id
     for nonce in range(1, NEWLY_FINAL_BLOCKS + 1):
