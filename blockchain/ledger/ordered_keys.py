@@ -32,9 +32,6 @@ class OrderedKeys:
         other._firsts = self._firsts[:]
         return other
 
-    def __len__(self) -> int:
-        return sum(map(len, self._chunks))
-
     def add(self, key: bytes) -> None:
         """A key that is not there."""
         if not self._chunks:
