@@ -23,6 +23,7 @@ Ends = list[tuple[Hash32, str]]
 class Held:
     verified: VerifiedTransaction
     arrival: int
+    received: int
     waits_since: int
     small_steps: int = 0
 
@@ -107,7 +108,7 @@ class PoolModel:
         expected = bench.ledger.next_nonce(self.after(self.ready), transaction.sender)
         if transaction.nonce > expected + mempool.NONCE_GAP_MAX:
             raise refusal("nonce_gap")
-        new = Held(verified, self.arrivals, self.now)
+        new = Held(verified, self.arrivals, self.now, self.now)
         if transaction.nonce == expected and must_apply:
             bench.ledger.apply(self.after(self.ready), transaction, bench.height)
         old = next((one for one in self.held if one.place == new.place), None)

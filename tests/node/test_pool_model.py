@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from blockchain.errors import InvalidTransaction
+from blockchain.ledger.records import account_of, totals_of
 from blockchain.ledger.state import Overlay
 from blockchain.node import mempool, tried
 from blockchain.node.mempool import WAIT_CHECK_MS, WAIT_MAX_MS
@@ -26,6 +27,7 @@ from tests.ledger.one_ledger import rotating, staking
 from tests.node.pool_bench import ADDRESSES, Bench, end_of, verified
 from tests.node.pool_model import Ends, PoolModel
 
+NOT_THERE = verified("a", 1_000_000, Resume()).transaction
 NAMES = ("a", "b", "c", "d", "mint", "mint", "new")
 STEPS = 60
 SEEDS = 10
@@ -131,6 +133,14 @@ class Play:
         assert {each.id for each in self.bench.select_ready()} == ready and pool.ready_count == len(ready)
         for count, size in ((100, 10**6), (2, 10**6), (100, 700)):
             assert self.bench.select(count, size) == model.select(count, size)
+        state, expected = pool.trial_state(NOT_THERE), model.after(model.ready)
+        assert [account_of(state, one) for one in ADDRESSES.values()] == [
+            account_of(expected, one) for one in ADDRESSES.values()
+        ]
+        assert totals_of(state).minted == totals_of(expected).minted
+        assert pool.bytes == model.bytes_of(model.held)
+        received = [one.received for one in model.ready]
+        assert pool.oldest_ready_ms == min(received, default=None)
         for one in model.waiting():
             assert "waiting" in {stage.name for stage in pool.story(one.verified.id)}
 
