@@ -1,8 +1,8 @@
 """The forger's turn: when a node proposes, what it waits for first, and when others expect it to (protocol §5.3).
 
-A round in which there is nothing to do waits. Its forger proposes the valid value again, or a new block once the
-trigger holds; before it builds one, it waits a moment for precommits still missing, of those who are there to give
-theirs, and has its VRF proof made.
+A round in which there is nothing to do waits. Its forger has its VRF proof made meanwhile, and proposes the valid value
+again, or a new block once the trigger holds; before it builds one, it waits a moment for precommits still missing, of
+those who are there to give theirs.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ class Forging:
             return []
         if rules.valid_value is not None:  # L16
             return self._propose(current, current.blocks[rules.valid_value], rules.valid_round)
+        asked = self._ask_for_vrf_proof(current) if current.vrf_proof is None else []
         if not self._app.is_block_due():
-            return []
+            return asked
         if self._may_grow(current, commit):
-            return self._wait_for_precommits(current)
+            return [*asked, *self._wait_for_precommits(current)]
         if current.vrf_proof is None:
-            return self._ask_for_vrf_proof(current)
+            return asked
         block = self._app.build_block(rules.round, current.vrf_proof, commit.certificate, now)  # L18
         current.blocks[block.id] = block
         return self._propose(current, block, -1)
@@ -76,7 +77,7 @@ class Forging:
         return [SetTimer(TimerKey(TimerKind.COMMIT_WAIT, current.height), self._commit_wait_ms)]
 
     def _ask_for_vrf_proof(self, current: HeightInProgress) -> list[Effect]:
-        """The proof is over seed and height, without the round: one a height, asked for once."""
+        """The proof is over seed and height, without the round: one a height, asked for once, before it is needed."""
         if current.is_vrf_asked or current.vrf_refused_round == current.rules.round:
             return []
         assert current.key is not None, "a node that is not in the set forges nothing"

@@ -2,6 +2,7 @@
 
 Transactions come from a client, from a peer, or from the store at the start. Whatever was acknowledged is durable
 first; what it replaced goes in the same write, with its story. What a client is refused is written before it is told.
+What a peer brought goes with the next write (`unwritten.py`), and peers are told before the disk is waited for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from blockchain.node.chain import Chain
 from blockchain.node.entry import ending, received, refusal_event
 from blockchain.node.gossip import Gossip
 from blockchain.node.peers import Peer
+from blockchain.node.unwritten import Unwritten
 from blockchain.primitives.transaction import VerifiedTransaction, decode_transaction
 from blockchain.seams import (
     Batch,
@@ -66,18 +68,19 @@ class Admission:
         self._chain = chain
         self._gossip = gossip
         self._store = store
+        self.unwritten = Unwritten(chain.pool)
         self._declined: Counter[str] = Counter()  # of peers, by code, since the last tick
         self._ticked_ms: int | None = None
         self._looks = 0  # into the store since the last tick
 
     def on_tick(self, now: int) -> list[Effect]:
-        """Let go of what has waited for too long; and one line for all that peers sent in vain since the last tick."""
+        """Let go of what has waited for too long, write the rest; one line for all that peers sent in vain since."""
         passed_ms = 0 if self._ticked_ms is None else now - self._ticked_ms
         if not 0 <= passed_ms <= CLOCK_SET_MS:
             self._chain.pool.on_clock_set(passed_ms)
         self._ticked_ms = now
         self._looks = 0
-        effects = _ended(self._chain.pool.give_up(now))
+        effects = _ended(self._chain.pool.give_up(now)) or self.unwritten.flush()
         if self._declined:  # they may send thousands
             effects.append(Emit(TransactionsDeclined(self._declined.total(), tuple(sorted(self._declined.items())))))
             self._declined.clear()
@@ -109,7 +112,7 @@ class Admission:
         return ended, refused
 
     def submit(self, given: TransactionsSubmitted, now: int) -> list[Effect]:
-        """A client's transactions: durable first, then acknowledged, then gossiped."""
+        """A client's transactions: gossiped, made durable, then acknowledged."""
         results = []
         entered = Entered([], [], [], [])
         for verified in given.transactions:
@@ -122,7 +125,7 @@ class Admission:
                 entered.effects.append(refusal_event(refused))
                 results.append(SubmissionResult(verified.id, error.code, error.why))
         reply = Reply(given.token, tuple(results))
-        return [*_accepted(entered.added), *entered.effects, *self._kept(entered), reply, *self._announced(entered)]
+        return [*_accepted(entered.added), *entered.effects, *self._announced(entered), *self._kept(entered), reply]
 
     def receive(self, peer: Peer, transactions: tuple[VerifiedTransaction, ...], now: int) -> list[Effect]:
         """A peer's transactions. One that does not apply is nobody's fault.
@@ -142,7 +145,10 @@ class Admission:
                 is_behind = error.code == "nonce_used" and peer.height < self._chain.height
                 if error.code not in BY_WHAT_IS_HERE and not is_behind:
                     peer.note_useless()
-        return [*_accepted(entered.added), *self._kept(entered), *self._announced(entered)]
+        if not entered.ended:
+            self.unwritten.add(entered.added)
+            return [*_accepted(entered.added), *self._announced(entered)]
+        return [*_accepted(entered.added), *self._announced(entered), *self._kept(entered)]
 
     def _add(self, verified: VerifiedTransaction, entered: Entered, now: int, *, must_apply: bool) -> None:
         """To the pool, unless it is there, or final, already. Raises InvalidTransaction."""

@@ -51,6 +51,7 @@ from blockchain.node.sync import Sync
 from blockchain.node.timeline import Timeline
 from blockchain.node.trust import Trust
 from blockchain.node.verify import VerifyContext
+from blockchain.node.whereabouts import Whereabouts
 from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import PublicKey
@@ -133,7 +134,7 @@ class Core:
         self._block_timers = BlockTimers(self.chain)
         self._instance = 0
         self._ticked_ms = 0
-        self._told = (0, -1, -1)  # the place that peers were last told
+        self._whereabouts = Whereabouts(self.gossip, self.engine)
         self._ready = (0, 0)
         self._out: list[Effect] = []
 
@@ -203,7 +204,7 @@ class Core:
             case _:
                 assert_never(given)
         self._follow_up(now)
-        return self._out
+        return self.admission.unwritten.settle(self._out)
 
     # ------------------------------------------------------------------------------------------------ beginning
 
@@ -358,6 +359,8 @@ class Core:
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
             case TimerKind.VOTES:
                 self._out.extend(self.gossip.spread_votes())
+            case TimerKind.STEP:
+                self._out.extend(self._whereabouts.on_timer())
             case TimerKind.LOOK:
                 self.lookout.advance()
             case TimerKind.SYNC:
@@ -432,8 +435,4 @@ class Core:
         self._out.extend(self._block_timers.set_due(now))
         if self.chain.is_block_due():
             self.timeline.on_trigger(self.chain.height, now)
-        current = self.engine.current
-        place = (current.height, current.rules.round, int(current.rules.step))
-        if place != self._told:
-            self._told = place
-            self._out.extend(self.gossip.send_all(self.gossip.status()))
+        self._out.extend(self._whereabouts.follow())

@@ -17,7 +17,7 @@ from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.votes import StepVotes
 from blockchain.node.chain import Chain
-from blockchain.node.held_votes import HeldVotes, hold_ms
+from blockchain.node.held_votes import Bundle, HeldVotes, hold_ms
 from blockchain.node.messages import (
     IDS_MAX,
     ROUNDS_MAX,
@@ -153,40 +153,39 @@ class Gossip:
                         yield vote
 
     def _hold_vote(self, vote: Vote) -> list[Effect]:
-        """A vote goes out at once where the set is small, else with others."""
-        delay_ms = hold_ms(len(self._engine.current.validators))
+        """One's own vote goes out at once where the set is small, any other with those that come meanwhile."""
+        is_own = vote.validator == self._engine.validator
+        delay_ms = hold_ms(len(self._engine.current.validators), is_own=is_own)
+        if delay_ms == 0:
+            return self._spread(self._bundle((vote,)))
         is_first = self._held.add(vote)
-        if delay_ms == 0 or self._held.is_full:
+        if self._held.is_full:
             return self.spread_votes()
         return [SetTimer(TimerKey(TimerKind.VOTES), delay_ms)] if is_first else []
 
     def spread_votes(self) -> list[Effect]:
-        """What is held back, to the peers at a vote's height, or one on, where it may complete the certificate."""
+        """What is held back, to all who may lack some of it."""
+        return self._spread(self._bundle(self._held.take()))
+
+    def _bundle(self, votes: Iterable[Vote]) -> Bundle:
         current = self._engine.current
-        sets = {current.height: current.validators, current.height - 1: self._chain.parent_validators}
-        held = self._held.take(sets)
+        return Bundle(votes, {current.height: current.validators, current.height - 1: self._chain.parent_validators})
+
+    def _spread(self, votes: Bundle) -> list[Effect]:
+        """To the peers at a vote's height, or one on, where a precommit may complete the certificate."""
         targets: dict[tuple[tuple[int, VotePlace, int], ...], list[PeerId]] = {}
         for peer in self.peers.values():
             lacked = tuple(
                 (height, place, told)
-                for (height, place), voters in held.voters.items()
-                if (told := self._tell(peer, height, place, voters))
+                for (height, place), voters in votes.voters.items()
+                if (told := _tell(peer, height, place, voters))
             )
             if lacked:
                 targets.setdefault(lacked, []).append(peer.id)
         return [
-            Send(tuple(peers), encode_frame(self._chain.genesis_hash, Votes(held.those(lacked))))
+            Send(tuple(peers), encode_frame(self._chain.genesis_hash, Votes(votes.those(lacked))))
             for lacked, peers in targets.items()
         ]
-
-    def _tell(self, peer: Peer, height: int, place: VotePlace, voters: int) -> int:
-        """Of whom among these validators the vote is sent to a peer."""
-        if peer.height != height:
-            return voters if peer.height == height + 1 else 0
-        lacked = peer.lacked(place, voters)
-        if lacked:
-            peer.note_votes_sent(place, lacked)
-        return lacked
 
     def _spread_proposal(self, proposal: Proposal, raw: bytes) -> list[Effect]:
         targets = []
@@ -348,6 +347,17 @@ class Gossip:
         if self._declined_at == self._chain.height and transaction_id in self._declined:
             return False
         return not self._chain.is_newly_final(transaction_id)
+
+
+def _tell(peer: Peer, height: int, place: VotePlace, voters: int) -> int:
+    """Of whom among these validators the vote is sent to a peer, which counts as told from now on."""
+    if peer.height == height:
+        lacked = peer.lacked(place, voters)
+        if lacked:
+            peer.note_votes_sent(place, lacked)
+        return lacked
+    is_late = peer.height == height + 1 and place[1] is VoteStep.PRECOMMIT
+    return peer.take_late(place, voters) if is_late else 0
 
 
 def _tallies(step: VoteStep, votes: StepVotes, size: int) -> list[Tally]:

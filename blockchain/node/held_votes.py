@@ -1,8 +1,9 @@
-"""Votes on their way out, put together where a set is large (docs/protocol.md §8.4 rule 8).
+"""Votes on their way out, put together where they need not go at once (docs/protocol.md §8.4 rule 2).
 
 Every node passes on every vote that counts to every peer that may lack it. A frame for each costs far more than what is
-in it: with 1,000 validators a node with eight peers would handle 14,000 of them a height. Held back for some
-milliseconds, votes share a frame, and those that a peer has sent meanwhile are not sent to it at all.
+in it: with 1,000 validators a node with eight peers would handle 14,000 of them a height; and of four that are all
+connected each would get every vote three times. Held back for some milliseconds, votes share a frame, and those that a
+peer has sent meanwhile are not sent to it at all. In a small set one's own do not wait: nobody else has them to send.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Vote
 
 AT_ONCE_MAX: Final = 50  # validators, up to whom a vote goes at once: nothing is gained that is worth a delay
+RELAY_MS: Final = 10  # others' votes in a small set: by then most come from their voters; less than a hop of most ways
 VALIDATORS_PER_MS: Final = 20  # 100: 5 ms, 1,000: 50 ms a hop, less than the way between two continents
 HOLD_MS_MAX: Final = 100  # of the largest sets: several hops must fit into a time-out of a second
 
 
-def hold_ms(validators: int) -> int:
-    """For how long a vote may be held back in a set of so many; 0: not at all."""
-    return 0 if validators <= AT_ONCE_MAX else min(validators // VALIDATORS_PER_MS, HOLD_MS_MAX)
+def hold_ms(validators: int, *, is_own: bool) -> int:
+    """For how long a vote, one's own or another's, may be held back in a set of so many; 0: not at all."""
+    crowded = 0 if validators <= AT_ONCE_MAX else min(validators // VALIDATORS_PER_MS, HOLD_MS_MAX)
+    return crowded if is_own else max(crowded, RELAY_MS)
 
 
 class HeldVotes:
@@ -40,14 +43,17 @@ class HeldVotes:
     def is_full(self) -> bool:
         return len(self._votes) >= VOTES_MAX
 
-    def take(self, sets: Mapping[int, ValidatorSet]) -> Bundle:
-        """All of them that are of the heights of these sets; the others are of use to nobody any more."""
+    def take(self) -> list[Vote]:
+        """All of them."""
         votes, self._votes = self._votes, []
-        return Bundle(votes, sets)
+        return votes
 
 
 class Bundle:
-    """Votes by their places, as bits of validators: what each of many peers lacks of many votes is a few operations."""
+    """Votes by their places, as bits of validators: what each of many peers lacks of many votes is a few operations.
+
+    Those that are not of the heights of these sets are of use to nobody any more, and left out.
+    """
 
     def __init__(self, votes: Iterable[Vote], sets: Mapping[int, ValidatorSet]) -> None:
         self.voters: dict[tuple[int, VotePlace], int] = {}  # by height and place

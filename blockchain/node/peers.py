@@ -102,6 +102,7 @@ class Peer:
         self._holds = RoundsHeld()
         self._sent = RoundsHeld()  # since the last tick: a status that comes meanwhile may not tell of it yet
         self._sent_before = RoundsHeld()  # in the tick before that
+        self._late = [RoundsHeld()]  # what it held and was sent of the height before its own
         self._listed: set[int] = set()  # the rounds of which the last status told
         self._came: Counter[type[Message]] = Counter()  # since the last tick
         self._owed: Counter[type[Message]] = Counter()  # was asked for, and has not come
@@ -124,6 +125,8 @@ class Peer:
 
     def on_status(self, status: Status) -> None:
         if status.height != self.height:
+            is_next = status.height == self.height + 1
+            self._late = [self._holds, self._sent, self._sent_before] if is_next else [RoundsHeld()]
             self._sent, self._sent_before = RoundsHeld(), RoundsHeld()
         self.status = status
         self._holds = RoundsHeld.of_status(status)
@@ -209,6 +212,13 @@ class Peer:
         """Of whom among these validators, as bits, it may lack the vote, and was not sent it lately."""
         known = self._holds.voters(place) | self._sent.voters(place) | self._sent_before.voters(place)
         return voters & ~known
+
+    def take_late(self, place: VotePlace, voters: int) -> int:
+        """Of whom among these validators, as bits, it may lack the vote of the height before its own; it has it now."""
+        for held in self._late:
+            voters &= ~held.voters(place)
+        self._late[0].add_votes(place, voters)
+        return voters
 
     def note_votes(self, place: VotePlace, voters: int) -> None:
         """It has these votes: it sent them."""

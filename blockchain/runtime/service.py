@@ -1,8 +1,9 @@
 """A running node: one task consumes one inbox, calls the core, and performs its effects in order.
 
 All of one input's effects are performed before the next input, and a `Write` is durable before the next effect runs:
-so a vote is on disk before it leaves the process. Durable writes, signatures and large verifications run in threads of
-their own, while this task waits for them; the event loop goes on serving peers and clients.
+so a vote is on disk before it leaves the process. Durable writes and large verifications run in threads of their own,
+while this task waits for them; the event loop goes on serving peers and clients. Nothing waits for a signature: it is
+made in a thread too, and comes back as an input.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar, assert_never
 
 from msgspec.structs import replace
@@ -117,6 +119,8 @@ class NodeService:
         self._submissions = Submissions(spec.hash, self._core.chain.pool.get, self._deliver, self._verifiers)
         self._waiters = Waiters()
         self._disk = ThreadPoolExecutor(1, "disk")
+        self._asked: asyncio.Queue[Sign | ProveVrf] = asyncio.Queue()  # one each of a step: as few as the engine takes
+        self._keys = ThreadPoolExecutor(1, "keys")
         self._frames = ThreadPoolExecutor(FRAMES_AT_ONCE if verify_workers else 1, "verify")
         check_all = self._verifiers.check_all
         self._intake = Intake(self._core.context, self._deliver, self._frames, self._on_dial, check_all)
@@ -140,6 +144,7 @@ class NodeService:
         self._tasks = [
             asyncio.create_task(self._consume(), name="core"),
             asyncio.create_task(self._intake.run(), name="peers"),
+            asyncio.create_task(self._sign(), name="keys"),
         ]
 
     async def wait(self) -> None:
@@ -157,6 +162,7 @@ class NodeService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._submissions.stop()
         self._disk.shutdown()
+        self._keys.shutdown()
         self._verifiers.stop()
         self._frames.shutdown(cancel_futures=True)
 
@@ -194,7 +200,7 @@ class NodeService:
             case SetTimer(key=key, delay_ms=delay):
                 self._set_timer(key, delay)
             case Sign() | ProveVrf():
-                await self._ask(effect)
+                self._ask(effect)
             case Emit(event=event):
                 log_event(_LOG, event)
             case Reply(token=token, results=results):
@@ -234,13 +240,21 @@ class NodeService:
 
     # ------------------------------------------------------------------------------------------------ signing
 
-    async def _ask(self, asked: Sign | ProveVrf) -> None:
-        """Its answer is an input of its own. A signer elsewhere may be slow, or gone: nothing here waits for it."""
+    def _ask(self, asked: Sign | ProveVrf) -> None:
+        """Its answer is an input of its own: a disk takes its time, and a signer elsewhere may be gone."""
         signer = self._signers[asked.key]
         if isinstance(signer, RemoteSigner):
             signer.ask(asked)
         else:
-            self._due.append(await self._in_thread(self._disk, lambda: answer_of(signer, asked)))
+            self._asked.put_nowait(asked)
+
+    async def _sign(self) -> None:
+        """In the order in which they were asked for: a key signs upwards only."""
+        while True:
+            asked = await self._asked.get()
+            signer = self._signers[asked.key]
+            assert not isinstance(signer, RemoteSigner), "it answers by itself"
+            self._give(await self._in_thread(self._keys, partial(answer_of, signer, asked)))
 
     # ------------------------------------------------------------------------------------------------ peers
 

@@ -48,17 +48,25 @@ V = BLOCK.id
 # ------------------------------------------------------------------------------------------------ proposing
 
 
-def test_a_forger_proposes_when_the_trigger_comes_to_hold() -> None:
-    bench = started(me=0)
-    assert bench.give(PoolChanged()) == []
+def test_a_forger_has_its_proof_made_at_once_and_proposes_when_the_trigger_comes_to_hold() -> None:
+    bench = Bench(0)
+    effects = bench.start()
+    assert of(ProveVrf, effects) == [ProveVrf(HEIGHT, 0, SEED, PublicKey(WHO[0]))] and asked(effects) == []
+    assert timers(bench.prove()) == [] and bench.app.built == []
     bench.app.is_due = True
     effects = bench.give(PoolChanged())
-    assert of(ProveVrf, effects) == [ProveVrf(HEIGHT, 0, SEED, PublicKey(WHO[0]))] and asked(effects) == []
     assert timers(effects) == [(TimerKind.PROPOSE, 0, 3_000)]
-    effects = bench.prove()
     assert bench.app.built == [(0, PROOF, bench.app.parent_certificate, NOW)]
     assert asked(effects) == [Proposal(HEIGHT, 0, -1, V, WHO[0])]
     assert bench.give(PoolChanged()) == [], "once"
+
+
+def test_a_forger_whose_proof_takes_longer_proposes_when_it_comes() -> None:
+    bench = started(me=0)
+    bench.app.is_due = True
+    effects = bench.give(PoolChanged())
+    assert asked(effects) == [] and timers(effects) == [(TimerKind.PROPOSE, 0, 3_000)]
+    assert asked(bench.prove()) == [Proposal(HEIGHT, 0, -1, V, WHO[0])]
 
 
 def test_a_proposal_leaves_when_it_is_signed_and_the_forgers_own_vote_follows() -> None:
@@ -122,6 +130,7 @@ def waiting(precommits: int = 3, **parameters: Any) -> Bench:
     app.parent_certificate = replace(app.parent_certificate, precommits=app.parent_certificate.precommits[:precommits])
     bench = Bench(0, app, **parameters)
     bench.start()
+    bench.prove()
     app.is_due = True
     return bench
 
@@ -129,11 +138,9 @@ def waiting(precommits: int = 3, **parameters: Any) -> Bench:
 def test_a_forger_waits_for_missing_precommits() -> None:
     bench = waiting()
     effects = bench.give(PoolChanged())
-    assert (TimerKind.COMMIT_WAIT, 0, 400) in timers(effects) and of(ProveVrf, effects) == []
+    assert (TimerKind.COMMIT_WAIT, 0, 400) in timers(effects) and bench.app.built == []
     assert of(SetTimer, bench.give(PoolChanged())) == []
-    effects = bench.give(TimerFired(TimerKey(TimerKind.COMMIT_WAIT, HEIGHT)))
-    assert len(of(ProveVrf, effects)) == 1
-    bench.prove()
+    bench.give(TimerFired(TimerKey(TimerKind.COMMIT_WAIT, HEIGHT)))
     assert len(bench.app.built[0][2].precommits) == 3
 
 
@@ -142,16 +149,15 @@ def test_the_last_missing_precommit_ends_the_wait() -> None:
     bench.give(PoolChanged())
     late = vote_of(3, PRECOMMIT, BLOCK_A, height=HEIGHT - 1)
     effects = bench.vote(late)
-    assert of(Broadcast, effects) == [Broadcast(late)] and len(of(ProveVrf, effects)) == 1
-    bench.prove()
+    assert of(Broadcast, effects) == [Broadcast(late)]
     assert bench.app.built[0][2] == bench.engine.commit
     assert [entry.index for entry in bench.engine.commit.precommits] == [0, 1, 2, 3]
 
 
 def test_without_a_wait_or_with_all_precommits_nothing_is_waited_for() -> None:
-    for bench in (waiting(commit_wait_ms=0), due(me=0)):
+    for bench in (waiting(commit_wait_ms=0), waiting(precommits=4)):
         effects = bench.give(PoolChanged())
-        assert len(of(ProveVrf, effects)) == 1
+        assert len(bench.app.built) == 1
         assert TimerKind.COMMIT_WAIT not in [kind for kind, _, _ in timers(effects)]
 
 
@@ -159,7 +165,7 @@ def test_nobody_waits_for_those_who_are_away() -> None:
     bench = waiting(precommits=2)
     bench.away.update(WHO[2:])
     effects = bench.give(PoolChanged())
-    assert len(of(ProveVrf, effects)) == 1
+    assert len(bench.app.built) == 1
     assert TimerKind.COMMIT_WAIT not in [kind for kind, _, _ in timers(effects)]
 
 
@@ -167,18 +173,16 @@ def test_one_who_is_slow_is_waited_for_whoever_is_away() -> None:
     bench = waiting(precommits=2)
     bench.away.add(WHO[3])
     effects = bench.give(PoolChanged())
-    assert (TimerKind.COMMIT_WAIT, 0, 400) in timers(effects) and of(ProveVrf, effects) == []
-    effects = bench.vote(vote_of(2, PRECOMMIT, BLOCK_A, height=HEIGHT - 1))
-    assert len(of(ProveVrf, effects)) == 1, "the slow one was the last that was worth a wait"
-    bench.prove()
+    assert (TimerKind.COMMIT_WAIT, 0, 400) in timers(effects) and bench.app.built == []
+    bench.vote(vote_of(2, PRECOMMIT, BLOCK_A, height=HEIGHT - 1))
+    assert len(bench.app.built) == 1, "the slow one was the last that was worth a wait"
     assert [entry.index for entry in bench.app.built[0][2].precommits] == [0, 1, 2]
 
 
 def test_one_who_comes_back_is_waited_for_at_once() -> None:
     bench = waiting()
     bench.away.add(WHO[3])
-    bench.give(PoolChanged())
-    bench.sign(bench.prove())
+    bench.sign(bench.give(PoolChanged()))
     built = block_of().id
     bench.prevotes(built, who=[1, 2])
     bench.precommits(built, who=[0, 1, 2])
@@ -186,7 +190,7 @@ def test_one_who_comes_back_is_waited_for_at_once() -> None:
     bench.away.clear()
     bench.app.is_due = True
     effects = bench.give(PoolChanged())
-    assert (TimerKind.COMMIT_WAIT, 0, 400) in timers(effects) and of(ProveVrf, effects) == []
+    assert (TimerKind.COMMIT_WAIT, 0, 400) in timers(effects) and asked(effects) == []
 
 
 def test_genesis_needs_no_precommits() -> None:
@@ -194,8 +198,10 @@ def test_genesis_needs_no_precommits() -> None:
     app.parent_certificate = Certificate(0, 0, GENESIS_HASH, ())
     bench = Bench(0, app)
     bench.start()
+    bench.prove()
     app.is_due = True
-    assert len(of(ProveVrf, bench.give(PoolChanged()))) == 1
+    bench.give(PoolChanged())
+    assert len(app.built) == 1
 
 
 def test_nobody_can_sign_a_certificate_of_genesis() -> None:

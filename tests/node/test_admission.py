@@ -28,7 +28,7 @@ from tests.node.one_chain import NOW, Node, spec_with
 PEER = PeerId(b"1" * 32)
 
 
-def test_first_it_is_written_then_answered_then_told_to_peers() -> None:
+def test_peers_are_told_while_it_is_written_and_then_the_client_is_answered() -> None:
     node = Node(spec_with())
     keys: frozenset[PublicKey] = frozenset()
     core = Core(node.spec, node.store, keys)
@@ -37,8 +37,8 @@ def test_first_it_is_written_then_answered_then_told_to_peers() -> None:
     good, poor = node.pay("a", 0), node.pay("b", 0, amount=10_000)
     effects = core.handle(TransactionsSubmitted(Token(1), (good, poor)), NOW)
     steps = [effect for effect in effects if isinstance(effect, Write | Reply | Send)]
-    assert [type(step) for step in steps[:3]] == [Write, Reply, Send]
-    written = steps[0]
+    assert [type(step) for step in steps] == [Send, Write, Reply]
+    written = steps[1]
     assert isinstance(written, Write)
     assert [one.id for one in written.batch.pending_added] == [good.id]
     assert [one.id for one in written.batch.refused] == [poor.id]

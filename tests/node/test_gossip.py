@@ -82,6 +82,11 @@ class Bench:
         for each in votes:
             self.engine.handle(VoteReceived(each), NOW)
 
+    def spread(self, *votes: Vote) -> list[Effect]:
+        """What leaves of them, now or when the timer fires."""
+        now = [effect for each in votes for effect in self.gossip.broadcast(Broadcast(each))]
+        return [*now, *self.gossip.spread_votes()]
+
     def propose(self) -> tuple[Proposal, VerifiedBlock]:
         """The proposal of round 0, held by the engine."""
         self.node.add(self.node.pay("a", 0))
@@ -143,14 +148,26 @@ def test_a_vote_goes_to_those_who_may_lack_it_and_once() -> None:
     cast = bench.vote(1, PREVOTE, BLOCK_A)
     bench.tell(TWO, Holdings(0, False, (Tally(PREVOTE, BLOCK_A, b"\x02"),)))
     bench.tell(THREE, height=9)
-    assert sent(bench.gossip.broadcast(Broadcast(cast)), Votes) == [((ONE,), Votes((cast,)))]
-    assert bench.gossip.broadcast(Broadcast(cast)) == []
+    assert sent(bench.spread(cast), Votes) == [((ONE,), Votes((cast,)))]
+    assert sent(bench.spread(cast), Votes) == []
 
 
 def test_a_vote_for_another_value_goes_out_too() -> None:
     bench = Bench(ONE)
-    bench.gossip.broadcast(Broadcast(bench.vote(1, PREVOTE, BLOCK_A)))
-    assert len(bench.gossip.broadcast(Broadcast(bench.vote(1, PREVOTE, BLOCK_B)))) == 1
+    bench.spread(bench.vote(1, PREVOTE, BLOCK_A))
+    assert len(sent(bench.spread(bench.vote(1, PREVOTE, BLOCK_B)), Votes)) == 1
+
+
+def test_ones_own_vote_goes_at_once_and_others_a_moment_later_to_who_has_not_sent_them() -> None:
+    bench = Bench(ONE, TWO)
+    own, others = bench.vote(0, PREVOTE, BLOCK_A), [bench.vote(who, PREVOTE, BLOCK_A) for who in (1, 2)]
+    bench.engine.current.validator = own.validator
+    timer = SetTimer(TimerKey(TimerKind.VOTES), held_votes.RELAY_MS)
+    assert [bench.gossip.broadcast(Broadcast(each)) for each in others] == [[timer], []]
+    assert sent(bench.gossip.broadcast(Broadcast(own)), Votes) == [((ONE, TWO), Votes((own,)))]
+    for peer, vote_of_it in zip((ONE, TWO), others, strict=True):
+        bench.gossip.note_votes_of(bench.gossip.peers[peer], (vote_of_it,))
+    assert sent(bench.gossip.spread_votes(), Votes) == [((ONE,), Votes((others[1],))), ((TWO,), Votes((others[0],)))]
 
 
 def test_a_late_precommit_goes_to_those_at_the_next_height() -> None:
@@ -161,7 +178,11 @@ def test_a_late_precommit_goes_to_those_at_the_next_height() -> None:
     bench.tell(TWO, height=1)
     bench.tell(THREE, height=4)
     late = bench.vote(0, PRECOMMIT, node.chain.head.id)
-    assert sent(bench.gossip.broadcast(Broadcast(late)), Votes) == [((ONE, TWO), Votes((late,)))]
+    assert sent(bench.spread(late), Votes) == [((ONE, TWO), Votes((late,)))]
+    assert sent(bench.spread(late), Votes) == [], "once"
+    bench.tell(TWO, height=2)
+    assert sent(bench.spread(late), Votes) == [], "it was sent when it was there"
+    assert sent(bench.spread(bench.vote(1, PREVOTE, node.chain.head.id)), Votes) == [], "a prevote completes nothing"
 
 
 def test_a_proposal_goes_with_its_block_to_those_who_lack_it() -> None:
@@ -346,7 +367,7 @@ def test_in_a_large_set_votes_share_a_frame(monkeypatch: pytest.MonkeyPatch) -> 
     bench = crowd(monkeypatch)
     votes = tuple(bench.vote(who, PREVOTE, BLOCK_A) for who in range(3))
     effects = [bench.gossip.broadcast(Broadcast(each)) for each in votes]
-    assert effects == [[SetTimer(TimerKey(TimerKind.VOTES), 3)], [], []]
+    assert effects == [[SetTimer(TimerKey(TimerKind.VOTES), held_votes.RELAY_MS)], [], []]
     assert sent(bench.gossip.spread_votes(), Votes) == [((ONE, TWO), Votes(votes))]
     assert bench.gossip.spread_votes() == []
     assert bench.gossip.broadcast(Broadcast(votes[0])) == effects[0], "the next one sets the timer again"
@@ -379,12 +400,12 @@ def test_votes_of_a_height_that_is_long_over_are_not_sent_any_more(monkeypatch: 
 
 @pytest.mark.parametrize(("validators", "ms"), [(1, 0), (50, 0), (51, 2), (100, 5), (1_000, 50), (10_000, 100)])
 def test_how_long_a_vote_waits_for_others(validators: int, ms: int) -> None:
-    assert held_votes.hold_ms(validators) == ms
+    assert held_votes.hold_ms(validators, is_own=True) == ms
+    assert held_votes.hold_ms(validators, is_own=False) == max(ms, held_votes.RELAY_MS)
 
 
-def test_the_timer_of_a_core_sends_what_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timer_of_a_core_sends_what_is_held_back() -> None:
     """Through the core: a vote of a peer comes, waits, and goes to the other peer when the timer fires."""
-    monkeypatch.setattr(held_votes, "AT_ONCE_MAX", 2)
     spec = spec_with()
     core = Core(spec, MemoryStore(), frozenset())
     core.handle(Started(), NOW)
@@ -392,8 +413,7 @@ def test_the_timer_of_a_core_sends_what_is_held_back(monkeypatch: pytest.MonkeyP
         core.handle(PeerConnected(peer), NOW)
         core.handle(MessageReceived(peer, Status(1, 0, Step.PROPOSE, ())), NOW)
     said = vote(KEYS[0], 1, PREVOTE, BLOCK_A, genesis_hash=spec.hash)
-    monkeypatch.setattr(held_votes, "VALIDATORS_PER_MS", 1)
     effects = core.handle(MessageReceived(ONE, VerifiedVotes((said,))), NOW)
     key = TimerKey(TimerKind.VOTES)
-    assert SetTimer(key, 3) in effects and sent(effects, Votes) == []
+    assert SetTimer(key, held_votes.RELAY_MS) in effects and sent(effects, Votes) == []
     assert sent(core.handle(TimerFired(key), NOW), Votes) == [((TWO,), Votes((said,)))]
