@@ -1,8 +1,8 @@
 """The BFT engine: Tendermint's rules joined with keys, blocks, time-outs and the trigger (docs/protocol.md §5).
 
 Theory of operation. `Tendermint` (the algorithm) says what must be done; this engine does it by effects. A vote or
-proposal is first written down (`Write`), then signed (`Sign`), and counts and leaves only when the signature comes
-back. A round in which there is nothing to do waits: its forger proposes when the trigger comes to hold, and the
+proposal is written down (`Write`) and signed (`Sign`), a precommit in that order, and counts and leaves when both are
+done. A round in which there is nothing to do waits: its forger proposes when the trigger comes to hold, and the
 propose time-out runs only where there is a reason to expect a proposal. When a height is decided the chain makes its
 block final, and the next height begins.
 
@@ -209,7 +209,7 @@ class BftEngine:
         self._perform(rules.resume(), now)  # what it casts comes after: a key signs upwards only
 
     def _take_signing_record(self, record: SigningRecord) -> None:
-        """The last signature may be known to the signer only. A store that is behind must not vote (protocol §5.6).
+        """The last signature may be known to the signer only. A store without what binds must not vote (protocol §5.6).
 
         Nor with another key than the one whose record shows it: they are one validator's. And a signature at this
         height by a key that is not its validator's here, counts for nobody: what signed it knew another set.
@@ -217,9 +217,9 @@ class BftEngine:
         last = record.message
         if last is None or record.height < self.current.height:
             return
-        if self.current.is_beyond(record):
+        if not self.current.recall(record):
             self.voice.silence(record.height)
-        elif last not in self.current.signed:
+        elif last not in self.current.signed and (isinstance(last, Vote) or self.current.has_body_of(last)):
             self.current.signed.append(last)
             if isinstance(last, Vote):
                 self.current.rules.book.add(last, self.current.rules.round)

@@ -7,7 +7,7 @@ from typing import Final
 from blockchain.consensus.evidence import author_of
 from blockchain.consensus.pos import Forgers
 from blockchain.consensus.record import RoundRecord
-from blockchain.consensus.signing import last_position, position_of, unsigned
+from blockchain.consensus.signing import is_precommit, last_position, position_of, step_of, unsigned
 from blockchain.consensus.tendermint import Tendermint
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.crypto import Hash32, PublicKey
@@ -83,6 +83,31 @@ class HeightInProgress:
             return False
         return record.height > self.height or record.key != self.key or unsigned(last) not in self.asked
 
+    def recall(self, record: SigningRecord) -> bool:
+        """Go on where the key signed last; False where the store was not told of something that binds (protocol §5.6).
+
+        A proposal and a prevote are signed while they are written down: a crash may leave them to the signer alone.
+        """
+        last = record.message
+        if last is None or not self.is_beyond(record):
+            return True
+        if record.height > self.height or record.key != self.key or not self._binds_to_nothing_new(record, last):
+            return False
+        self.rules.round, self.rules.step = last.round, step_of(last)
+        self.asked.append(unsigned(last))
+        return True
+
+    def _binds_to_nothing_new(self, record: SigningRecord, last: Proposal | Vote) -> bool:
+        highest = max((position_of(message) for message in self.asked), default=(0, 0, 0))
+        locked = self.rules.locked_round, self.rules.locked_value
+        is_lock_known = record.precommit_round < locked[0] or (record.precommit_round, record.precommit_value) == locked
+        return is_lock_known and position_of(last) > highest and not is_precommit(last)
+
+    def has_body_of(self, message: Proposal | Vote) -> bool:
+        """Whether the block that it names is here, or on the disk: a record that was not written may have lost it."""
+        block_id = message.block_id
+        return block_id is None or block_id in self.blocks or block_id in self.recorded_blocks
+
     def unsigned_yet(self, records: list[SigningRecord]) -> list[Proposal | Vote]:
         """What was asked for and can be asked again: what lies below its last signature a key never gives."""
         highest = max((last_position(record) for record in records), default=(0, 0, 0))
@@ -118,7 +143,8 @@ class HeightInProgress:
         rules = self.rules
         first = rules.round - RECORDED_ROUNDS_MAX
         needed = {rules.locked_round, rules.valid_round}
-        return tuple(message for message in messages if message.round > first or message.round in needed)
+        kept = (message for message in messages if message.round > first or message.round in needed)
+        return tuple(message for message in kept if self.has_body_of(message))
 
     def unrecorded_bodies(self, record: RoundRecord) -> tuple[tuple[Hash32, bytes], ...]:
         """The blocks that the record refers to and that were not written yet; from now on they count as written."""

@@ -96,6 +96,10 @@ def step_of(message: Vote | Proposal) -> Step:
     return Step(message.step) if isinstance(message, Vote) else Step.PROPOSE
 
 
+def is_precommit(message: Vote | Proposal) -> bool:
+    return isinstance(message, Vote) and message.step is VoteStep.PRECOMMIT
+
+
 def position_of(message: Vote | Proposal) -> Position:
     """(height, round, step): a key signs at most one message at each, and only upwards."""
     return message.height, message.round, step_of(message)

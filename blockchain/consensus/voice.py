@@ -1,7 +1,8 @@
 """What this node says as a validator: whether it may sign now, and how a signature is asked for (protocol §5.6).
 
-Everything that a message depends on is written down before its signature is asked for. A mute node keeps back what it
-would say of the round in progress; one that speaks again asks for that, and publishes what was signed before.
+What a precommit binds to, and all behind it, is on the disk before its signature is asked for. A proposal and a prevote
+bind to nothing new: they are signed while their record is written, and leave when both are done. A mute node keeps back
+what it would say of the round in progress; one that speaks again asks for that, and publishes what was signed before.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Final
 
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.record import encode_record
+from blockchain.consensus.signing import is_precommit
 from blockchain.consensus.tendermint import CastVote
 from blockchain.primitives.vote import Proposal, Vote
 from blockchain.seams import Batch, Broadcast, Effect, SetTimer, Sign, SigningRecord, TimerKey, TimerKind, Write
@@ -58,13 +60,14 @@ class Voice:
         return []
 
     def ask(self, current: HeightInProgress, message: Proposal | Vote) -> list[Effect]:
-        """Write down everything that this message depends on, then ask for its signature."""
+        """Write down everything that this message depends on, and ask for its signature: of a precommit, only then."""
         assert current.key is not None, "a node that is not in the set signs nothing"
         current.asked.append(message)
         record = current.record()
         bodies = current.unrecorded_bodies(record)
         written = Write(Batch(round_record=encode_record(record), round_blocks=bodies))
-        return [written, Sign(message, current.key)]
+        sign = Sign(message, current.key)
+        return [written, sign] if is_precommit(message) else [sign, written]
 
     def on_refused(self, current: HeightInProgress, message: Proposal | Vote) -> list[Effect]:
         """Ask once more in a while: a disk that is full, or a lock that another holds, are reasons that pass."""

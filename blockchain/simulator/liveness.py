@@ -216,7 +216,7 @@ class _Seen:
 def _voters(world: World, seen: _Seen, place: Place, members: ValidatorSet) -> list[Node]:
     """Who is on line, known to be at this height, and in time for the proposal with all others here."""
     made_ms = seen.made[place].time_ms
-    trip_ms = world.network.links.delay_ms[1] + hold_ms(len(members))
+    trip_ms = world.network.links.delay_ms[1] + hold_ms(len(members), is_own=True)
     if any(made_ms - trip_ms < start_ms < made_ms + 4 * trip_ms for start_ms in seen.starts):
         return []
     entered = seen.entries.get(place, {})

@@ -376,11 +376,11 @@ def test_each_kind_and_each_validator_is_accused() -> None:
 # ------------------------------------------------------------------------------------------------ signing
 
 
-def test_the_record_is_written_before_each_signature_is_asked_for() -> None:
+def test_the_record_is_written_while_a_prevote_is_signed() -> None:
     bench = started()
     effects = bench.propose(BLOCK)
     kinds = [type(effect) for effect in effects if isinstance(effect, Write | Sign)]
-    assert kinds == [Write, Sign]
+    assert kinds == [Sign, Write]
     [write] = of(Write, effects)
     record = record_of(effects)
     assert (record.height, record.round, record.step) == (HEIGHT, 0, Step.PREVOTE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from blockchain.consensus.evidence import author_of
 from blockchain.consensus.height import PROPOSED_ROUNDS_MAX, RECORDED_ROUNDS_MAX
@@ -145,6 +146,79 @@ def test_a_record_of_another_height_is_not_taken_up() -> None:
     bench, effects = locked()
     with pytest.raises(AssertionError):
         Bench(app=App(height=HEIGHT + 1)).engine.restore(record_of(effects), dict(bench.engine.current.blocks))
+
+
+# ------------------------------------------------------------ what was signed while its record was being written
+
+
+def fresh(record: SigningRecord, me: int = ME) -> tuple[Bench, list[Any]]:
+    """A start on a store that knows nothing of the height."""
+    bench = Bench(me)
+    return bench, bench.give(Started((record,)))
+
+
+@pytest.mark.parametrize("value", [V, None])
+def test_a_prevote_that_the_signer_alone_knows_is_sent_and_goes_on_from_there(value: Any) -> None:
+    prevote = vote_of(ME, PREVOTE, value, round=2)
+    bench, effects = fresh(remembers(prevote))
+    assert bench.place == (HEIGHT, 2, Step.PREVOTE)
+    assert Broadcast(prevote) in effects and asked(effects) == []
+    again = block_of(2, 2)
+    assert asked(bench.propose(again, 2)) == [], "its vote of this round is cast"
+    [precommit] = asked(effects := bench.prevotes(again.id, who=[0, 1, 2], round=2))
+    assert (precommit.round, precommit.block_id) == (2, again.id)
+    assert record_of(effects).block_ids() <= {again.id}, "the body of the other is lost, and no record refers to it"
+
+
+def test_the_proposal_that_it_prevoted_comes_again_and_is_locked_on() -> None:
+    bench, _ = fresh(remembers(vote_of(ME, PREVOTE, V)))
+    bench.propose(BLOCK)
+    effects = bench.prevotes(V, who=[0, 1])
+    record = record_of(effects)
+    assert (record.locked_value, record.locked_round) == (V, 0) and record.signed == (vote_of(ME, PREVOTE, V),)
+    assert asked(effects) == [record.asked[-1]]
+
+
+def test_a_proposal_whose_body_is_lost_is_not_sent_and_no_other_is_made_in_its_round() -> None:
+    bench, effects = fresh(remembers(proposal_of(BLOCK)), me=0)
+    bench.app.is_due = True
+    assert of(Broadcast, effects) == [] and of(ProveVrf, [*effects, *bench.give(PoolChanged())]) == []
+    [prevote] = asked(bench.timeout(Step.PROPOSE))
+    assert (prevote.step, prevote.block_id) == (PREVOTE, None)
+
+
+def test_a_proposal_whose_body_is_lost_comes_back_from_a_peer() -> None:
+    bench, _ = fresh(remembers(proposal_of(BLOCK)), me=0)
+    [prevote] = asked(bench.propose(BLOCK))
+    assert (prevote.step, prevote.block_id) == (PREVOTE, V)
+
+
+def test_the_lock_of_the_store_holds_in_a_later_round_that_the_signer_alone_knows() -> None:
+    bench, effects = locked()
+    later = remembers(vote_of(ME, PREVOTE, None, round=2))
+    again, started_again = restart(bench, effects, replace(later, precommit_round=0, precommit_value=V))
+    rules = again.engine.current.rules
+    assert again.place == (HEIGHT, 2, Step.PREVOTE)
+    assert (rules.locked_value, rules.locked_round) == (V, 0) and asked(started_again) == []
+    assert asked(again.to_round(3))[-1] == Proposal(HEIGHT, 3, 0, V, WHO[ME])
+
+
+@pytest.mark.parametrize(("round", "value"), [(0, OTHER.id), (1, V)])
+def test_a_store_that_does_not_know_the_signers_lock_is_silent(round: int, value: Any) -> None:
+    bench, effects = locked()
+    later = remembers(vote_of(ME, PREVOTE, None, round=2))
+    again, started_again = restart(bench, effects, replace(later, precommit_round=round, precommit_value=value))
+    assert asked(started_again) == [] and asked(again.to_round(4)) == []
+
+
+def test_another_signature_in_a_place_of_the_record_silences() -> None:
+    stored = started()
+    written = stored.propose(BLOCK)
+    again, started_again = restart(stored, written, remembers(vote_of(ME, PREVOTE, OTHER.id)))
+    assert asked([*started_again, *again.prevotes(V, who=[0, 1, 2]), *again.to_round(1)]) == []
+
+
+# ------------------------------------------------------------------------------------------------ silence
 
 
 @pytest.mark.parametrize("ahead", [0, 3])

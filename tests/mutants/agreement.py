@@ -297,12 +297,12 @@ MUTANTS: Final = (
     Mutant(
         "signature_asked_for_before_the_record",
         "a crash in between leaves a signature in the world that this node knows nothing of",
-        "tests/consensus/test_bft.py::test_the_record_is_written_before_each_signature_is_asked_for",
+        "tests/consensus/test_bft.py::test_a_lock_is_written_with_the_prevotes_behind_it_before_the_precommit",
         (
             Change(
                 _VOICE,
-                "return [written, Sign(message, current.key)]",
-                "return [Sign(message, current.key), written]",
+                "return [written, sign] if is_precommit(message) else [sign, written]",
+                "return [sign, written]",
             ),
         ),
     ),
@@ -325,10 +325,34 @@ MUTANTS: Final = (
         (
             Change(
                 _BFT,
-                "        if self.current.is_beyond(record):\n"
+                "        if not self.current.recall(record):\n"
                 "            self.voice.silence(record.height)\n"
-                "        elif last not in self.current.signed:\n",
-                "        if last not in self.current.signed and not self.current.is_beyond(record):\n",
+                "        elif last not in self.current.signed and",
+                "        if last not in self.current.signed and self.current.recall(record) and",
+            ),
+        ),
+    ),
+    Mutant(
+        "store_without_its_lock_votes",
+        "a store that lost the lock goes on where the signer is, and votes against the lock",
+        "tests/consensus/test_restart.py::test_a_store_that_does_not_know_the_signers_lock_is_silent",
+        (
+            Change(
+                "blockchain/consensus/height.py",
+                "return is_lock_known and position_of(last) > highest",
+                "return position_of(last) > highest",
+            ),
+        ),
+    ),
+    Mutant(
+        "an_older_copy_takes_its_signers_word_for_its_own",
+        "two nodes with one signer: the one that prevoted otherwise counts the other's vote for its own",
+        "tests/consensus/test_restart.py::test_another_signature_in_a_place_of_the_record_silences",
+        (
+            Change(
+                "blockchain/consensus/height.py",
+                "position_of(last) > highest and not is_precommit(last)",
+                "not is_precommit(last)",
             ),
         ),
     ),

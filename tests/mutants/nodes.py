@@ -358,12 +358,24 @@ MUTANTS: Final = (
     Mutant(
         "answered_before_it_is_durable",
         "a power cut takes away what a client was told is safe",
-        "tests/node/test_admission.py::test_first_it_is_written_then_answered_then_told_to_peers",
+        "tests/node/test_admission.py::test_peers_are_told_while_it_is_written_and_then_the_client_is_answered",
         (
             Change(
                 _ADMISSION,
-                "*self._kept(entered), reply, *self._announced(entered)]",
-                "reply, *self._kept(entered), *self._announced(entered)]",
+                "*self._announced(entered), *self._kept(entered), reply]",
+                "*self._announced(entered), reply, *self._kept(entered)]",
+            ),
+        ),
+    ),
+    Mutant(
+        "answered_before_what_a_peer_brought_is_durable",
+        "a client hands in what its node has of a peer and has not written, and a power cut takes it away",
+        "tests/node/test_unwritten.py::test_a_client_who_hands_in_the_same_is_answered_when_it_is_durable",
+        (
+            Change(
+                "blockchain/node/unwritten.py",
+                "isinstance(effect, Write | Reply)), len(effects))",
+                "isinstance(effect, Write)), len(effects))",
             ),
         ),
     ),
