@@ -39,6 +39,7 @@ PRIVATE: Final = 0o600
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO  # what a private file grants nobody
 _PRIVATE_FOLDER: Final = 0o700
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_OVERWRITE: Final = (_CREATE & ~os.O_EXCL) | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.blockchain\.tmp")  # nobody else's
 _COPY: Final = "-copy"  # what a temporary file's own copy is called more
 _TRIES: Final = 8  # to make one that no other process takes for a leftover in the instant before it is locked
@@ -82,6 +83,20 @@ def replace_file(path: Path, content: bytes) -> None:
     with temporary_for(path) as temporary:
         temporary.file.write(content)
         rename(temporary.finish(), path)
+    sync_folder(path.parent)
+
+
+def rewrite_file(path: Path, content: bytes) -> None:
+    """As `replace_file`, for who holds a lock that keeps all other writers of this file out, and rewrites it often.
+
+    So its temporary file needs no name and no lock of its own: what a crash left of it the next one writes over.
+    """
+    temporary = path.with_name(f".{path.name}.next")
+    with os.fdopen(os.open(temporary, _OVERWRITE, PRIVATE), "wb") as file:
+        file.write(content)
+        file.flush()
+        sync(file.fileno())
+    rename(temporary, path)
     sync_folder(path.parent)
 
 

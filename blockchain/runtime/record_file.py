@@ -30,7 +30,7 @@ from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32, PublicKey
 from blockchain.primitives.scalars import HashField, PublicKeyField, RoundOrNone
 from blockchain.primitives.vote import Proposal, Vote, verify_message
-from blockchain.runtime.atomic_file import OTHERS, PRIVATE, make_folder, remove_leftovers, replace_file, settle
+from blockchain.runtime.atomic_file import OTHERS, PRIVATE, make_folder, remove_leftovers, rewrite_file, settle
 from blockchain.seams import SigningRecord
 
 if sys.platform == "win32":
@@ -118,10 +118,10 @@ class RecordFile:
         return kept
 
     def write(self, kept: Kept) -> None:
-        """Put it on the disk: once this returns, no power cut takes it away. Raises SigningRefused."""
+        """Put it on the disk, under the lock: once this returns, no power cut takes it away. Raises SigningRefused."""
         raw = self._encode(kept)
         try:
-            replace_file(self.path, raw)
+            rewrite_file(self.path, raw)
         except OSError as error:  # the new one may be there all the same: the next `refresh` finds out
             raise self.refused(f"cannot be written: {error.strerror}") from None
         self._kept, self._raw, self._is_settled = kept, raw, True

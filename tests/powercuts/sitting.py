@@ -92,7 +92,7 @@ def _record_written_in_place() -> Callable[[str], bool]:
             atomic_file.sync(file.fileno())
         atomic_file.sync_folder(path.parent)
 
-    setattr(record_file, "replace_file", overwrite)  # noqa: B010 - it is not of that module
+    setattr(record_file, "rewrite_file", overwrite)  # noqa: B010 - it is not of that module
     return _nothing()
 
 

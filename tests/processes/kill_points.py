@@ -174,7 +174,7 @@ def plant_in_store(point: Point) -> None:
 
 def plant_in_signer(point: Point) -> None:
     sign, exclusive = Signer.sign, RecordFile.exclusive
-    replace_file = atomic_file.replace_file
+    rewrite_file = atomic_file.rewrite_file
 
     def signed(one: Signer, message: Signable) -> Signable:
         given = sign(one, message)
@@ -199,14 +199,14 @@ def plant_in_signer(point: Point) -> None:
 
         os.replace = renamed  # type: ignore[assignment]
         try:
-            replace_file(path, content)
+            rewrite_file(path, content)
         finally:
             os.replace = rename
         point.pass_by("signing record written")
 
     Signer.sign = signed  # type: ignore[method-assign, assignment]
     RecordFile.exclusive = locked  # type: ignore[method-assign, assignment]
-    setattr(record_file, "replace_file", replaced)  # noqa: B010 - it is not of that module
+    setattr(record_file, "rewrite_file", replaced)  # noqa: B010 - it is not of that module
     wrap(RecordFile, "refresh", point, after="signing record read")
     wrap(signer, "sign_message", point, after="signature made")
     wrap(Signer, "prove", point, after="proof given")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from blockchain.runtime import atomic_file
-from blockchain.runtime.atomic_file import create_file, remove_leftovers, replace_file, temporary_for
+from blockchain.runtime.atomic_file import create_file, remove_leftovers, replace_file, rewrite_file, temporary_for
 
 
 def no_space(*_: object) -> None:
@@ -47,9 +48,10 @@ def test_creates_where_the_file_system_has_no_links(tmp_path: Path, monkeypatch:
     assert os.listdir(tmp_path) == ["new"]
 
 
-def test_replaces_a_file_or_makes_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [replace_file, rewrite_file])
+def test_replaces_a_file_or_makes_it(tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
     for content in (b"first", b"second, longer", b""):
-        replace_file(tmp_path / "file", content)
+        write(tmp_path / "file", content)
         assert (tmp_path / "file").read_bytes() == content
         assert os.listdir(tmp_path) == ["file"]
 
@@ -69,7 +71,22 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_content_is_forced_to_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_crash_left_of_a_rewritten_file_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewrite_file(tmp_path / "file", b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(SYNC, no_space)
+        with pytest.raises(OSError, match="No space left"):
+            rewrite_file(tmp_path / "file", b"longer than the next")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == [".file.next", "file"]
+    rewrite_file(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new" and os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("write", [replace_file, rewrite_file])
+def test_content_is_forced_to_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, bytes], None]
+) -> None:
     done: list[str] = []
     rename = atomic_file.rename
 
@@ -84,7 +101,7 @@ def test_content_is_forced_to_the_disk_before_it_has_its_name(tmp_path: Path, mo
     monkeypatch.setattr(SYNC, record_sync)
     monkeypatch.setattr(atomic_file, "rename", record_rename)
     monkeypatch.setattr("blockchain.runtime.atomic_file.sync_folder", lambda folder: done.append(folder.name))
-    replace_file(tmp_path / "file", b"new")
+    write(tmp_path / "file", b"new")
     assert done == ["sync", "name", tmp_path.name]
     done.clear()
     create_file(tmp_path / "another", b"new")

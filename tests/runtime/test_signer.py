@@ -20,7 +20,7 @@ from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.vote import Announcement, Proposal, Signable, Step, Vote, VoteStep, verify_message
 from blockchain.runtime import record_file as record_module
 from blockchain.runtime import signer as signer_module
-from blockchain.runtime.atomic_file import replace_file
+from blockchain.runtime.atomic_file import rewrite_file
 from blockchain.runtime.record_file import RECORD_BYTES_MAX
 from blockchain.runtime.signer import Signer
 from blockchain.seams import SigningRecord
@@ -169,7 +169,7 @@ def die_before(path: Path, content: bytes) -> NoReturn:
 
 
 def die_after(path: Path, content: bytes) -> NoReturn:
-    replace_file(path, content)
+    rewrite_file(path, content)
     raise Killed
 
 
@@ -180,7 +180,7 @@ def die_in(path: Path, content: bytes) -> NoReturn:
 
 def kill(signer: Signer, message: Signable, how: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(record_module, "replace_file", how)
+        patch.setattr(record_module, "rewrite_file", how)
         with pytest.raises(Killed):
             signer.sign(message)
 
@@ -216,13 +216,13 @@ from pathlib import Path
 from blockchain.primitives.crypto import SigningKey
 from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.runtime import record_file, signer
-def replace_and_die(path, content, replace_file=record_file.replace_file):
-    replace_file(path, content)
+def rewrite_and_die(path, content, rewrite_file=record_file.rewrite_file):
+    rewrite_file(path, content)
     os._exit(9)
 key = SigningKey(bytes([1]) * 32)
 running = signer.Signer(key, bytes([12]) * 32, Path(sys.argv[1]))
 running.load()
-record_file.replace_file = replace_and_die
+record_file.rewrite_file = rewrite_and_die
 running.sign(Vote(7, 0, VoteStep.PREVOTE, bytes([0xAA]) * 32, -1, key.public_key))
 print("it lives")
 """
@@ -241,7 +241,7 @@ def test_a_process_that_really_ends_there(path: Path) -> None:
 def test_the_record_is_on_the_disk_before_the_signature_is_given(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[bytes] = []
     signer = open_signer(path)
-    monkeypatch.setattr(record_module, "replace_file", lambda path, content: written.append(content))
+    monkeypatch.setattr(record_module, "rewrite_file", lambda path, content: written.append(content))
     signed = signer.sign(prevote(1, 0))
     assert len(written) == 1
     assert bytes(signed.signature) in written[0]
@@ -253,7 +253,7 @@ def test_a_record_that_cannot_be_written_gives_no_signature(path: Path, monkeypa
 
     signer = open_signer(path)
     with monkeypatch.context() as patch:
-        patch.setattr(record_module, "replace_file", no_space)
+        patch.setattr(record_module, "rewrite_file", no_space)
         assert "cannot be written: No space left" in refusal(signer, prevote(1, 0))
         assert signer.record == SigningRecord(KEY.public_key)
     assert verify_message(signer.sign(prevote(1, 0)), KEY.public_key, CHAIN)  # when there is space again
