@@ -165,8 +165,8 @@ def test_a_prevote_that_the_signer_alone_knows_is_sent_and_goes_on_from_there(va
     assert Broadcast(prevote) in effects and asked(effects) == []
     again = block_of(2, 2)
     assert asked(bench.propose(again, 2)) == [], "its vote of this round is cast"
-    [precommit] = asked(effects := bench.prevotes(again.id, who=[0, 1, 2], round=2))
-    assert (precommit.round, precommit.block_id) == (2, again.id)
+    effects = bench.prevotes(again.id, who=[0, 1, 2], round=2)
+    assert [signed(message) for message in asked(effects)] == [vote_of(ME, PRECOMMIT, again.id, round=2)]
     assert record_of(effects).block_ids() <= {again.id}, "the body of the other is lost, and no record refers to it"
 
 
@@ -183,14 +183,12 @@ def test_a_proposal_whose_body_is_lost_is_not_sent_and_no_other_is_made_in_its_r
     bench, effects = fresh(remembers(proposal_of(BLOCK)), me=0)
     bench.app.is_due = True
     assert of(Broadcast, effects) == [] and of(ProveVrf, [*effects, *bench.give(PoolChanged())]) == []
-    [prevote] = asked(bench.timeout(Step.PROPOSE))
-    assert (prevote.step, prevote.block_id) == (PREVOTE, None)
+    assert [signed(message) for message in asked(bench.timeout(Step.PROPOSE))] == [vote_of(0, PREVOTE, None)]
 
 
 def test_a_proposal_whose_body_is_lost_comes_back_from_a_peer() -> None:
     bench, _ = fresh(remembers(proposal_of(BLOCK)), me=0)
-    [prevote] = asked(bench.propose(BLOCK))
-    assert (prevote.step, prevote.block_id) == (PREVOTE, V)
+    assert [signed(message) for message in asked(bench.propose(BLOCK))] == [vote_of(0, PREVOTE, V)]
 
 
 def test_the_lock_of_the_store_holds_in_a_later_round_that_the_signer_alone_knows() -> None:
