@@ -4,9 +4,9 @@
     python -m benchmarks.aged_node blocks CHAIN STORE FIRST LAST ANSWER
 
 `start`: how long the production `NodeService` takes from the closed store to the moment when it would listen, with its
-checks, its state and its tree; and the most memory that the process had by then. The code is loaded and the genesis is
-read before. `blocks`: what each block of the chain takes from `Chain.import_block` to the disk, its signatures apart.
-Writes JSON to the file ANSWER.
+checks, its state and its tree, with the workers that a node has by default; and the most memory that the process, not
+they, had by then. The code is loaded and the genesis is read before. `blocks`: what each block of the chain takes from
+`Chain.import_block` to the disk, its signatures apart. Writes JSON to the file ANSWER.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from blockchain.runtime.event_loop import NodeLoop
 from blockchain.runtime.peer_events import PeerEvents
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
+from blockchain.runtime.verifiers import default_workers
 from blockchain.seams import Write
 
 
@@ -56,7 +57,8 @@ def start(spec: ChainSpec, folder: Path) -> Started:
         make_p2p: Any = Nobody
         begun = perf_counter()
         with closing(SqliteStore.open(folder, spec.hash)) as store:
-            node = NodeService(spec, store, (), make_p2p, NODE, Vouched(genesis=True))
+            workers = default_workers()
+            node = NodeService(spec, store, (), make_p2p, NODE, Vouched(genesis=True), verify_workers=workers)
             await node.start()
             seconds = perf_counter() - begun
             await node.stop()

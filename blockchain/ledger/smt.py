@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from hashlib import sha256
-from itertools import groupby
 from typing import Final, NamedTuple
 
+from blockchain.ledger.smt_build import BRANCH, DEPTH_MIN, EMPTY, LEAF, BuildParts, Part, build_here, shared_out
 from blockchain.ledger.smt_subtree import (
     RECORD_BYTES,
     Branch,
@@ -50,13 +50,7 @@ from blockchain.primitives.smt_proof import (
 )
 
 PAIR_BYTES: Final = 65  # what a branch's hash is of: 01 ‖ left ‖ right
-DEPTH_MIN: Final = 4  # 16 slots, 1.6 KB: small enough for any chain, and growing from there is soon tested
 SPARSE: Final = 8  # slots a leaf at which the flat part shrinks; far from the 1 at which it grows, so it never swings
-EMPTY, LEAF, BRANCH = (
-    0,
-    1,
-    2,
-)  # kinds of node; two children make a branch exactly if their kinds add up to 2 or more
 _EMPTY_PAIR: Final = BRANCH_PREFIX + EMPTY_HASH + EMPTY_HASH
 
 
@@ -81,21 +75,20 @@ class Speculation(NamedTuple):
 class SparseMerkleTree:
     """The map from 32-byte keys to values of at least one byte, known by its root."""
 
-    def __init__(self, items: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Build from pairs of key and value, in any order, each key once."""
-        records = sorted([key + leaf_hash(key, value) for key, value in items])
-        self._leaves = len(records)
+    def __init__(self, items: Iterable[tuple[bytes, bytes]] = (), build: BuildParts = build_here) -> None:
+        """Build from pairs of key and value, in any order, each key once; `build` may do it elsewhere."""
+        asked = shared_out(items)
+        self._leaves = sum(len(each.leaves) for each in asked)
         self._version = 0
-        self._depth = DEPTH_MIN
-        while 1 << self._depth < self._leaves:
-            self._depth += 1
-        slots = 1 << self._depth
-        self._pairs = bytearray(_EMPTY_PAIR * slots)
-        self._kinds = bytearray(2 * slots)
-        self._keys = bytearray(KEY_BYTES * slots)
+        self._depth = asked[0].depth
+        self._pairs = bytearray(_EMPTY_PAIR * self.slots)
+        self._kinds = bytearray(2 * self.slots)
+        self._keys = bytearray(KEY_BYTES * self.slots)
         self._buckets: dict[int, Content] = {}
-        self._place(records)
-        self._hash_all()
+        tops = [each.top for each in asked]
+        for top, part in zip(tops, build(asked), strict=True):
+            self._take(top, part)
+        self._hash_above(tops[0])
 
     def copied(self) -> SparseMerkleTree:
         """One that can be changed without this one; four copies of memory, and no hash."""
@@ -291,20 +284,25 @@ class SparseMerkleTree:
         self._pairs[at : at + HASH_BYTES] = digest
         self._kinds[index] = LEAF
 
-    def _place(self, records: list[bytes]) -> None:
-        """Fill the empty slots with records, which are in key order."""
-        first, shift = 1 << self._depth, 64 - self._depth
-        for slot, group in groupby(records, key=lambda record: int.from_bytes(record[:8], "big") >> shift):
-            leaves = list(group)
-            if len(leaves) == 1:
-                self._set_leaf(first + slot, leaves[0][:KEY_BYTES], leaves[0][KEY_BYTES:])
-            else:
-                self._set_slot(first + slot, content_of(leaves, self._depth))
+    def _take(self, top: int, part: Part) -> None:
+        """Put a part below the node that is its top."""
+        at = _offset(top)
+        self._pairs[at : at + HASH_BYTES] = part.hash
+        for level, pairs in enumerate(part.pairs):
+            at = PAIR_BYTES * (top << level)
+            self._pairs[at : at + len(pairs)] = pairs
+        for level, kinds in enumerate(part.kinds):
+            self._kinds[top << level : (top + 1) << level] = kinds
+        first = top << len(part.pairs)
+        at = KEY_BYTES * _slot(first)
+        self._keys[at : at + len(part.keys)] = part.keys
+        for slot, records in part.several.items():
+            self._buckets[first + slot] = content_of(records, self._depth)
 
-    def _hash_all(self) -> None:
-        """Every node of the flat part above the slots, bottom up."""
+    def _hash_above(self, first: int) -> None:
+        """Every node above the level of nodes that begins with `first`, bottom up."""
         pairs, kinds = self._pairs, self._kinds
-        for index in range((1 << self._depth) - 1, 0, -1):
+        for index in range(first - 1, 0, -1):
             kind = kinds[2 * index] + kinds[2 * index + 1]
             pair, at = PAIR_BYTES * index, _offset(index)
             if kind >= BRANCH:

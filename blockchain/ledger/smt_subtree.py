@@ -52,9 +52,9 @@ def changed(content: Content, depth: int, changes: Sequence[Change]) -> Content:
     return content
 
 
-def content_of(records: Sequence[bytes], depth: int) -> Content:
+def content_of(records: bytes, depth: int) -> Content:
     """What a slot at `depth` holds that has these records, which are in key order, each key once."""
-    return b"".join(records) if len(records) <= BUCKET_LEAVES_MAX else _tree(records, depth)
+    return records if len(records) <= BUCKET_LEAVES_MAX * RECORD_BYTES else _tree(_records(records), depth)
 
 
 def hash_of(content: Content, depth: int) -> bytes:

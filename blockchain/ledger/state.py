@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from itertools import takewhile
 from typing import TypeVar
 
 from blockchain.ledger.ordered_keys import OrderedKeys
 from blockchain.ledger.smt import SparseMerkleTree, Speculation
+from blockchain.ledger.smt_build import BuildParts, build_here
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.records import tree_key
@@ -22,16 +24,13 @@ R = TypeVar("R")
 
 
 class FinalState:
-    """The records after the newest final block, grouped by the first byte of their keys, with their tree."""
+    """The records after the newest final block, with their keys in order, and their tree."""
 
-    def __init__(self, records: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        self._records: dict[bytes, dict[bytes, bytes]] = {}
-        for key, value in records:
-            self._records.setdefault(key[:1], {})[key] = value
-        self._keys = OrderedKeys(key for group in self._records.values() for key in group)
-        self.tree = SparseMerkleTree(
-            (tree_key(key), value) for group in self._records.values() for key, value in group.items()
-        )
+    def __init__(self, records: Iterable[tuple[bytes, bytes]] = (), build: BuildParts = build_here) -> None:
+        """From all records, in any order, each once; `build` may build the parts of the tree elsewhere."""
+        self._records = dict(records)
+        self._keys = OrderedKeys(self._records)
+        self.tree = SparseMerkleTree(zip(map(tree_key, self._records), self._records.values(), strict=True), build)
         self._is_shared = False
         self._names: dict[bytes, bytes] | None = None  # record keys by tree key, once somebody asks for a proof
 
@@ -44,7 +43,7 @@ class FinalState:
     def _part(self) -> None:
         """Hold all that changes alone."""
         self._is_shared = False
-        self._records = {prefix: dict(group) for prefix, group in self._records.items()}
+        self._records = dict(self._records)
         self._keys = self._keys.copied()
         self.tree = self.tree.copied()
         self._names = None
@@ -53,15 +52,15 @@ class FinalState:
         return len(self.tree)
 
     def get(self, key: bytes) -> bytes | None:
-        group = self._records.get(key[:1])
-        return None if group is None else group.get(key)
+        return self._records.get(key)
 
     def since(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The records of this key and of those above it, in key order. Not to be gone on with after a commit."""
-        return ((each, self._records[each[:1]][each]) for each in self._keys.since(key))
+        return ((each, self._records[each]) for each in self._keys.since(key))
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter(sorted(self._records.get(prefix, {}).items()))
+        """The records whose keys begin so, in key order. Not to be gone on with after a commit."""
+        return takewhile(lambda record: record[0].startswith(prefix), self.since(prefix))
 
     def speculate(self, changes: Mapping[bytes, bytes | None]) -> Speculation:
         """What the tree would be with these changes; nothing changes."""
@@ -73,12 +72,11 @@ class FinalState:
             self._part()
         self.tree.commit(overlay.speculation())
         for key, value in overlay.changes().items():
-            group = self._records.setdefault(key[:1], {})
             if value is not None:
-                if key not in group:
+                if key not in self._records:
                     self._keys.add(key)
-                group[key] = value
-            elif group.pop(key, None) is not None:
+                self._records[key] = value
+            elif self._records.pop(key, None) is not None:
                 self._keys.remove(key)
             self._note_name(key, is_deleted=value is None)
 
@@ -89,7 +87,7 @@ class FinalState:
         for that, some 200 bytes and a microsecond a record: most nodes are never asked.
         """
         if self._names is None:
-            self._names = {tree_key(key): key for group in self._records.values() for key in group}
+            self._names = {tree_key(key): key for key in self._records}
         return self.tree.prove([tree_key(key) for key in keys], self._value_at)
 
     def _note_name(self, key: bytes, *, is_deleted: bool) -> None:

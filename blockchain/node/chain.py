@@ -16,29 +16,28 @@ from msgspec.structs import replace
 
 from blockchain.consensus.evidence import accused
 from blockchain.consensus.pos import ProofOfStake
-from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, InvalidTransaction, StoreError
+from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, InvalidTransaction
 from blockchain.genesis import LEDGERS
-from blockchain.ledger.state import FinalState, Overlay
+from blockchain.ledger.smt_build import BuildParts, build_here
+from blockchain.ledger.state import Overlay
 from blockchain.node.checkpoint import Checkpoint
 from blockchain.node.entry import refusal_event
 from blockchain.node.evidence_age import EvidenceAge
 from blockchain.node.evidence_pool import EvidencePool
 from blockchain.node.evidence_rules import EvidenceRules
 from blockchain.node.fullness import Fullness
-from blockchain.node.genesis_state import genesis_state
 from blockchain.node.kept_prevotes import KeptPrevotes
+from blockchain.node.loading import Head, load
 from blockchain.node.mempool import Mempool
 from blockchain.node.state_slices import StateSlices
 from blockchain.node.turns import Turns, turn_of
 from blockchain.primitives import codec
 from blockchain.primitives.block import (
-    BLOCK_BYTES_MAX,
     BODY_BYTES_MAX,
     Block,
     Header,
     VerifiedBlock,
     block_id,
-    decode_block,
     evidence_root,
     transaction_root,
 )
@@ -47,7 +46,7 @@ from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.smt_proof import StateProof
 from blockchain.primitives.transaction import VerifiedTransaction, parties_of
 from blockchain.primitives.validators import ValidatorSet, verify_certificate
-from blockchain.primitives.vote import Certificate, Evidence, Fork, Vote, certificate_hash, empty_certificate
+from blockchain.primitives.vote import Certificate, Evidence, Fork, Vote, certificate_hash
 from blockchain.seams import (
     Batch,
     BlockFinalized,
@@ -65,16 +64,6 @@ TRIALS_MAX: Final = 32  # blocks of one height kept with their outcome; a forgot
 NEWLY_FINAL_BLOCKS: Final = 16  # whose ids are kept at hand: some seconds, by which peers' pools may be behind
 
 
-class Head(Struct, frozen=True):
-    """The newest final block, or genesis (height 0, its hash, no header)."""
-
-    height: int
-    id: Hash32
-    time_ms: int
-    validators: ValidatorSet  # of this height
-    certificate: Certificate
-
-
 class Trial(Struct, frozen=True):
     """What a good block leads to: the state after it, what its end paid, the next set and the next seed."""
 
@@ -88,8 +77,14 @@ class Chain:
     """One chain on one store. Implements `seams.Application`."""
 
     def __init__(
-        self, spec: ChainSpec, selection: ProofOfStake, store: Store, checkpoint: Checkpoint | None = None
+        self,
+        spec: ChainSpec,
+        selection: ProofOfStake,
+        store: Store,
+        checkpoint: Checkpoint | None = None,
+        build: BuildParts = build_here,
     ) -> None:
+        """Take up what the store holds; `build` may build the state's tree elsewhere. Raises StoreError."""
         self.spec = spec
         self.checkpoint = checkpoint
         self.genesis_hash = spec.hash
@@ -98,12 +93,13 @@ class Chain:
         self._parameters = spec.parameters
         self._fullness = Fullness(spec.parameters)
         self._store = store
-        self._genesis = None if store.head() else genesis_state(spec)  # others may hold it, too: never changed
-        self._final = FinalState(store.state_records()) if self._genesis is None else self._genesis.final.shared()
+        loaded = load(spec, self.ledger, selection, store, build)
+        self._genesis = loaded.genesis  # others may hold it, too: never changed
+        self._final = loaded.final
         self._slices = StateSlices(store.slice_end())
         self._trials: dict[Hash32, Trial] = {}
         self._newly_final = deque[frozenset[Hash32]](maxlen=NEWLY_FINAL_BLOCKS)
-        self.head, self._validators, self._seed = self._load_head()
+        self.head, self._validators, self._seed = loaded.head, loaded.validators, loaded.seed
         self.turns = Turns(store, self.head.height, self.head.validators, self._validators)
         self.pool = Mempool(self.ledger, self.state(), self.height)
         self._age = EvidenceAge(spec.parameters, store, self.head.height, self.head.time_ms)
@@ -122,30 +118,6 @@ class Chain:
     def prove(self, keys: Sequence[bytes]) -> StateProof:
         """The proof of these records, or of their absence, under the state_root of the head's header."""
         return self._final.prove(keys)
-
-    # ------------------------------------------------------------------------------------------------ loading
-
-    def _load_head(self) -> tuple[Head, ValidatorSet, Hash32]:
-        height = self._store.head()
-        state = self.state()
-        if self._genesis is not None:
-            validators = self._genesis.validators
-            certificate = empty_certificate(self.genesis_hash)
-            head = Head(0, self.genesis_hash, self.spec.time_ms, validators, certificate)
-            return head, self.ledger.validators(state, 1, validators), self.selection.first_seed()
-        stored = self._store.block(height)
-        assert stored is not None, "a store without its head"
-        header = decode_block(stored.raw).header
-        if header.state_root != state.root():
-            raise StoreError(
-                f"the state in the store is not the one after block {height}: the store is damaged; move chain.db and "
-                "its -wal aside (not the signing record) and start again: the node fetches the blocks from its peers"
-            )
-        validators = self.ledger.validators(state, height, None)
-        certificate = codec.decode(stored.certificate, Certificate, bytes_max=BLOCK_BYTES_MAX)
-        head = Head(height, stored.id, header.time_ms, validators, certificate)
-        following = self.ledger.validators(state, height + 1, None)
-        return head, following, self.selection.seed_after(header, validators)
 
     # ------------------------------------------------------------------------------------------------ Application
 

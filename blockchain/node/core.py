@@ -14,6 +14,7 @@ from typing import Final, assert_never
 from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, BftEngine
 from blockchain.consensus.evidence import accused
 from blockchain.genesis import ENGINES
+from blockchain.ledger.smt_build import BuildParts, build_here
 from blockchain.node.admission import Admission
 from blockchain.node.announcements import ANNOUNCE_MS, Announcements
 from blockchain.node.block_timers import BlockTimers
@@ -111,9 +112,10 @@ class Core:
         keys: frozenset[PublicKey],
         vouched: Vouched = UNVOUCHED,
         caution: Caution = CAREFUL,
+        build: BuildParts = build_here,
     ) -> None:
         selection = ENGINES[spec.engine](spec.hash)
-        self.chain = Chain(spec, selection, store, vouched.checkpoint)
+        self.chain = Chain(spec, selection, store, vouched.checkpoint, build)
         self.trust = Trust(self.chain, store, vouched)
         self.liveness = Liveness()
         self.engine = BftEngine(
@@ -132,16 +134,14 @@ class Core:
         self.timeline = Timeline(lambda: self.chain.validators, self.liveness.is_offline)
         self._store = store
         self._block_timers = BlockTimers(self.chain)
-        self._instance = 0
-        self._ticked_ms = 0
+        self._instance = self._ticked_ms = 0
         self._whereabouts = Whereabouts(self.gossip, self.engine)
         self._ready = (0, 0)
         self._out: list[Effect] = []
 
     def context(self, peer: PeerId | None = None) -> VerifyContext:
         """What the verification of a message may know now; `peer` is who sent it."""
-        chain = self.chain
-        current = self.engine.current
+        chain, current = self.chain, self.engine.current
         sender = None if peer is None else self.gossip.peers.get(peer) or Peer(peer, "", inbound=True)
         seed, height, validators = chain.seed, chain.height, chain.validators
         return VerifyContext(

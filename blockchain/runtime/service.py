@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import Final, TypeVar, assert_never
 
@@ -111,11 +112,15 @@ class NodeService:
         self._store = store
         self._final = StoreAhead(store)  # what readers see of it
         self._signers = {signer.public_key: signer for signer in signers}
-        self._core = Core(spec, store, frozenset(self._signers), vouched, caution)
+        self._verifiers = Verifiers(verify_workers)
+        with ExitStack() as undone:
+            undone.callback(self._verifiers.stop)
+            build = self._verifiers.build_all
+            self._core = Core(spec, store, frozenset(self._signers), vouched, caution, build)
+            undone.pop_all()
         self._inbox: Inbox[Waiting] = Inbox()
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
-        self._verifiers = Verifiers(verify_workers)
         self._submissions = Submissions(spec.hash, self._core.chain.pool.get, self._deliver, self._verifiers)
         self._waiters = Waiters()
         self._disk = ThreadPoolExecutor(1, "disk")

@@ -1,8 +1,9 @@
-"""A process that checks blocks and transactions for a node: `python -m blockchain.runtime.verifier`.
+"""A process that computes for a node: `python -m blockchain.runtime.verifier`.
 
-Reads questions from its standard input and writes what it found to its standard output, one after the other. It holds
-no state and opens nothing. It ends when its input closes, which the system does when the node is gone, however it went;
-so it needs no signal, and those that are meant for the node, and reach all of its group, are not heeded here.
+It checks blocks and transactions, and builds parts of the state tree. Reads questions from its standard input and
+writes what it found to its standard output, one after the other. It holds no state and opens nothing. It ends when its
+input closes, which the system does when the node is gone, however it went; so it needs no signal, and those that are
+meant for the node, and reach all of its group, are not heeded here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import IO, Final
 
 from msgspec import Struct
 
+from blockchain.ledger.smt_build import Leaves, Part, build_part
 from blockchain.node.stateless import Check, Found, check
 from blockchain.primitives import codec
 
@@ -23,10 +25,15 @@ _LENGTH_BYTES: Final = 4
 class Question(Struct, frozen=True, array_like=True):
     """As it goes through the pipe."""
 
-    check: Check
+    asked: Check | Leaves
 
 
-def send(pipe: IO[bytes], value: Question | Found) -> None:
+def answer(asked: Check | Leaves) -> Found | Part:
+    """What a worker does, and who has none."""
+    return build_part(asked) if isinstance(asked, Leaves) else check(asked)
+
+
+def send(pipe: IO[bytes], value: Question | Found | Part) -> None:
     """Raises OSError when the other end is gone."""
     raw = codec.encode(value)
     pipe.write(len(raw).to_bytes(_LENGTH_BYTES, "big") + raw)
@@ -43,7 +50,7 @@ def receive(pipe: IO[bytes]) -> bytes:
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until there are no more questions, or nobody who reads the answers."""
     while raw := receive(questions):
-        found = check(codec.decode_again(raw, Question).check)
+        found = answer(codec.decode_again(raw, Question).asked)
         try:
             send(answers, found)
         except OSError:

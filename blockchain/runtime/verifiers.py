@@ -1,4 +1,4 @@
-"""Who does the stateless part of verification: processes beside the node, so that it has more than one core.
+"""Who verifies what needs no state, and builds the state tree at a start: processes beside the node, one a core.
 
 Theory of operation. Verifying signatures is most of what a node computes. Threads do it side by side in libsodium, but
 share the interpreter with the core for all the rest; processes share nothing. A large amount of work is cut into checks
@@ -22,20 +22,25 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from blockchain.node.stateless import Check, Found, check, check_here
+from blockchain.ledger.smt_build import Leaves, Part, build_here
+from blockchain.node.stateless import Check, Found, check_here
 from blockchain.primitives import codec
-from blockchain.runtime.verifier import Question, receive, send
+from blockchain.runtime.verifier import Question, answer, receive, send
 
 FAR_BYTES_MIN: Final = 32 * 1024  # at once, some 200 transfers: less is done where it is, and no process for it
+FAR_LEAVES_MIN: Final = 100_000  # of a tree, half a second of work: to start a process takes a fifth of one
 WORKERS_DEFAULT_MAX: Final = 4  # the core applies no more than three or four of them verify
 REST_S: Final = 10.0  # after a worker was lost or could not be started, until the next is tried
 _PROGRAM: Final = (sys.executable, "-m", "blockchain.runtime.verifier")
 _PROJECT: Final = Path(__file__).parents[2]  # where the package is found
 _BUFFER_BYTES: Final = 256 * 1024  # an answer is read in one go: each further read may wait 5 ms for the interpreter
 _END_S: Final = 5.0  # for a process that was killed to be gone
+
+T = TypeVar("T")
 
 _LOG: Final = logging.getLogger("blockchain.node")
 
@@ -71,7 +76,7 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, asked: Check) -> Found:
+    def ask(self, asked: Check | Leaves, kind: type[T]) -> T:
         """Blocks until it has answered. One thread at a time. Raises WorkerLost."""
         try:
             send(self._questions, Question(asked))
@@ -80,7 +85,7 @@ class Worker:
             raw = b""
         if not raw:
             raise WorkerLost(f"it ended with code {self.end()}")
-        return codec.decode_again(raw, Found)
+        return codec.decode_again(raw, kind)
 
     def kill(self) -> None:
         """Whoever waits for its answer gets WorkerLost."""
@@ -117,10 +122,15 @@ class Verifiers:
         """What is found, in the order of the checks; implements `stateless.CheckAll`. Far away where there is much."""
         size = sum(len(raw) for one in checks for raw in one.raws)
         if size >= FAR_BYTES_MIN:
-            yield from self._far(checks)
+            yield from self._far(checks, Found)
             return
         with self._small(size) as total:
-            yield from self._far(checks) if total >= FAR_BYTES_MIN else check_here(checks)
+            yield from self._far(checks, Found) if total >= FAR_BYTES_MIN else check_here(checks)
+
+    def build_all(self, asked: Sequence[Leaves]) -> Iterator[Part]:
+        """The parts of a state tree, in order; implements `smt_build.BuildParts`. Far away where there is much."""
+        is_much = sum(len(one.leaves) for one in asked) >= FAR_LEAVES_MIN
+        return self._far(asked, Part) if is_much else build_here(asked)
 
     @property
     def running(self) -> list[int]:
@@ -155,19 +165,21 @@ class Verifiers:
             with self._lock:
                 self._small_bytes -= size
 
-    def _far(self, checks: Sequence[Check]) -> Iterator[Found]:
-        return self._threads.map(self._ask, checks) if self.workers else check_here(checks)
+    def _far(self, asked: Sequence[Check | Leaves], kind: type[T]) -> Iterator[T]:
+        if not self.workers:
+            return (_here(one, kind) for one in asked)
+        return self._threads.map(partial(self._ask, kind), asked)
 
-    def _ask(self, asked: Check) -> Found:
+    def _ask(self, kind: type[T], asked: Check | Leaves) -> T:
         """In one of the threads."""
         worker = self._worker()
         if worker is None:
-            return check(asked)
+            return _here(asked, kind)
         try:
-            return worker.ask(asked)
+            return worker.ask(asked, kind)
         except WorkerLost as lost:
             self._forget(worker, str(lost))
-        return check(asked)
+        return _here(asked, kind)
 
     def _worker(self) -> Worker | None:
         """This thread's own, started when it is needed; None for a while after one was lost."""
@@ -197,8 +209,14 @@ class Verifiers:
     def _rest(self, why: str) -> None:
         self._rests_until = time.monotonic() + REST_S
         facts = {"evt.name": "verifier_lost", "why": why}
-        _LOG.warning("%s; what it was asked is verified in the node, the next starts in %d s", why, REST_S, extra=facts)
+        _LOG.warning("%s; what it was asked is done in the node, the next starts in %d s", why, REST_S, extra=facts)
 
     def _check_going_on(self) -> None:
         if self._is_stopped:
             raise CancelledError
+
+
+def _here(asked: Check | Leaves, kind: type[T]) -> T:
+    found = answer(asked)
+    assert isinstance(found, kind), "an answer to another question"
+    return found

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockchain.errors import InvalidProof, MalformedMessage
-from blockchain.ledger.smt import DEPTH_MIN, SparseMerkleTree
+from blockchain.ledger.smt import SparseMerkleTree
+from blockchain.ledger.smt_build import DEPTH_MIN
 from blockchain.ledger.smt_subtree import BUCKET_LEAVES_MAX
 from blockchain.primitives.codec import decode, encode
 from blockchain.primitives.crypto import Hash32

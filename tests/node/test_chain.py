@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from msgspec.structs import replace
 
 from blockchain.errors import ForkFound, InvalidBlock, StoreError
 from blockchain.ledger.records import account_of, totals_of
+from blockchain.ledger.smt_build import Leaves, Part, build_here
 from blockchain.node import chain as chain_module
 from blockchain.node import genesis_state
+from blockchain.node.chain import Chain
 from blockchain.node.evidence_pool import EvidencePool
 from blockchain.node.fullness import Fullness
 from blockchain.primitives import codec
@@ -135,6 +138,18 @@ def test_a_store_whose_state_is_not_the_heads_is_refused() -> None:
     node.store.write(Batch(state=((b"a" + address("thief"), b"\x92\x05\x00"),)))
     with pytest.raises(StoreError, match="damaged"):
         node.load()
+
+
+def test_a_state_whose_tree_was_built_wrongly_elsewhere_is_refused() -> None:
+    """As by a worker on a processor that errs: the root of all records decides, whoever computed it."""
+    node = at_height_two()
+
+    def build_wrongly(asked: Sequence[Leaves]) -> list[Part]:
+        return [replace(part, hash=bytes(32)) for part in build_here(asked)]
+
+    assert Chain(node.spec, node.chain.selection, node.store, build=build_here).head == node.chain.head
+    with pytest.raises(StoreError, match="damaged"):
+        Chain(node.spec, node.chain.selection, node.store, build=build_wrongly)
 
 
 def test_outcomes_are_remembered_and_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from blockchain.node.verify import verify_frame
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import hashes_in
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id
-from blockchain.runtime.verifier import Question
+from blockchain.runtime.verifier import Question, answer
 from tests.fuzz.chain import FRAMES, resigned
 from tests.fuzz.tree_mutation import codec_mutation
 from tests.node.test_verify import BLOCK, HEIGHT, NO_CERTIFICATE, PAY, block_of, context, proposal
@@ -70,7 +70,7 @@ def test_small_blocks_are_checked_together_and_transactions_in_parts() -> None:
 def check_elsewhere(checks: Sequence[Check]) -> Iterator[Found]:
     """As workers do: each question and answer as bytes, all of them at once, the last one first."""
     questions = [codec.encode(Question(one)) for one in checks]
-    answers = [codec.encode(check(codec.decode_again(each, Question).check)) for each in reversed(questions)]
+    answers = [codec.encode(answer(codec.decode_again(each, Question).asked)) for each in reversed(questions)]
     return (codec.decode_again(each, Found) for each in reversed(answers))
 
 

@@ -11,10 +11,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from blockchain.ledger.smt_build import build_part, shared_out
 from blockchain.node.stateless import (
     Check,
     Found,
@@ -38,6 +40,8 @@ CHECKS: list[Check] = [
     *transaction_checks(GENESIS_HASH, [*PAID, PAID[0][:-1] + b"\x00"], each=True),
 ]
 FOUND = list(check_here(CHECKS))
+LEAVES = shared_out((sha256(bytes([number])).digest(), b"value") for number in range(100))
+BUILT = [build_part(one) for one in LEAVES]
 ENDS = (sys.executable, "-c", "import sys; sys.stdin.buffer.read(4)")  # when it is asked
 HANGS = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")  # until it is ended
 
@@ -110,6 +114,18 @@ def test_without_workers_everything_is_done_here(eager: None) -> None:
     verifiers.stop()
 
 
+def test_the_parts_of_a_large_tree_are_built_by_workers_and_are_those_built_here(
+    verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert list(verifiers.build_all(LEAVES)) == BUILT and verifiers.running == []
+    monkeypatch.setattr(module, "FAR_LEAVES_MIN", 100)
+    assert list(verifiers.build_all(LEAVES)) == BUILT and len(verifiers.running) == 1
+    [pid] = verifiers.running
+    os.kill(pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+    assert list(verifiers.build_all(LEAVES)) == BUILT, "done here"
+    assert len(caplog.records) == 1
+
+
 def test_a_worker_finds_what_is_found_here_and_hears_no_signal_for_the_node(eager: None, verifiers: Verifiers) -> None:
     assert ask(verifiers) == FOUND
     before = verifiers.running
@@ -151,9 +167,9 @@ def test_where_none_lives_the_node_does_it_and_does_not_try_again_at_once(
 def test_who_waits_when_it_is_stopped_is_let_go(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Event()
 
-    def ask_and_say(worker: Worker, one: Check) -> Found:
+    def ask_and_say(worker: Worker, one: Check, kind: type[Found]) -> Found:
         asked.set()
-        return ask_one(worker, one)
+        return ask_one(worker, one, kind)
 
     ask_one = Worker.ask
     monkeypatch.setattr(module, "_PROGRAM", HANGS)
@@ -171,10 +187,10 @@ def test_who_waits_when_it_is_stopped_is_let_go(eager: None, monkeypatch: pytest
 
 def test_an_answer_cut_off_is_none() -> None:
     worker = Worker()
-    assert worker.ask(CHECKS[0]) == FOUND[0]
+    assert worker.ask(CHECKS[0], Found) == FOUND[0]
     worker.kill()
     with pytest.raises(WorkerLost):
-        worker.ask(CHECKS[0])
+        worker.ask(CHECKS[0], Found)
 
 
 def test_one_that_is_long_in_dying_is_lost_as_any_other(
