@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.planted import Change, Mutant
 
 _CHAIN: Final = "blockchain/node/chain.py"
+_LOADING: Final = "blockchain/node/loading.py"
 _VERIFY: Final = "blockchain/node/verify.py"
 _STATELESS: Final = "blockchain/node/stateless.py"
 _RULES: Final = "blockchain/node/evidence_rules.py"
@@ -39,9 +40,9 @@ MUTANTS: Final = (
         "tests/node/test_chain.py::test_a_store_whose_state_is_not_the_heads_is_refused",
         (
             Change(
-                _CHAIN,
-                "        if header.state_root != state.root():\n            raise StoreError(",
-                "        if not state.root():\n            raise StoreError(",
+                _LOADING,
+                "    if header.state_root != state.root():\n        raise StoreError(",
+                "    if not state.root():\n        raise StoreError(",
             ),
         ),
     ),
