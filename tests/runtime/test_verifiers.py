@@ -198,13 +198,18 @@ def test_one_that_is_long_in_dying_is_lost_as_any_other(
 ) -> None:
     """As where memory is short: nobody waits for it for ever, and the node goes on."""
 
-    def takes_long(_process: object, timeout: float) -> int:
+    dying: list[subprocess.Popen[bytes]] = []
+
+    def takes_long(process: subprocess.Popen[bytes], timeout: float) -> int:
+        dying.append(process)
         raise subprocess.TimeoutExpired("worker", timeout)
 
     monkeypatch.setattr(module, "_PROGRAM", ENDS)
     with monkeypatch.context() as patched:
         patched.setattr(subprocess.Popen, "wait", takes_long)
         assert ask(verifiers) == FOUND
+    for process in dying:
+        process.wait(SECONDS)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pipes of a given size are Linux's")
