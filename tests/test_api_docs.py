@@ -39,7 +39,7 @@ from blockchain.client import Client, calls
 from blockchain.commands.processes import NodeProcesses, clean_environment, python_command
 from blockchain.demo_chain import demo_spec
 from blockchain.errors import NodeUnreachable
-from blockchain.node import mempool, store, timeline
+from blockchain.node import entry, mempool, store, timeline
 from blockchain.node.liveness import OFFLINE_MS
 from blockchain.primitives.crypto import Address, SigningKey
 from blockchain.primitives.jsonform import transaction_to_json
@@ -301,7 +301,7 @@ def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
     assert f"up to {mempool.NONCE_GAP_MAX:,} ahead" in text
     assert f"kept for the newest {store.STORIES_MAX:,}, and what was refused" in text
     assert f"at once for the newest {store.REFUSALS_MAX:,}" in text
-    assert mempool.REPLACEMENT_PERCENT == 10, "the page says a tenth"
+    assert entry.REPLACEMENT_PERCENT == 10, "the page says a tenth"
     assert mempool.WAIT_MAX_MS == 3_600_000, "the page says an hour"
 
 

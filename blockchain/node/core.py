@@ -11,15 +11,17 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, assert_never
 
-from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, BftEngine
+from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.evidence import accused
 from blockchain.genesis import ENGINES
 from blockchain.ledger.smt_build import BuildParts, build_here
 from blockchain.node.admission import Admission
 from blockchain.node.announcements import ANNOUNCE_MS, Announcements
 from blockchain.node.block_timers import BlockTimers
+from blockchain.node.bodies import OUTLINED_MIN
 from blockchain.node.chain import Chain
 from blockchain.node.checkpoint import UNVOUCHED, Vouched
+from blockchain.node.context import context_of
 from blockchain.node.exchange import Exchange
 from blockchain.node.gossip import Gossip
 from blockchain.node.inputs import BlocksArrived, Input, MessageFaulty, MessageReceived
@@ -38,6 +40,7 @@ from blockchain.node.messages import (
     VerifiedAnnouncement,
     VerifiedBlocks,
     VerifiedEvidence,
+    VerifiedOutline,
     VerifiedProposal,
     VerifiedTransactions,
     VerifiedVotes,
@@ -45,7 +48,8 @@ from blockchain.node.messages import (
     cost_of,
     kind_of,
 )
-from blockchain.node.peers import UNBOUNDED, Peer
+from blockchain.node.outlines import Outlines
+from blockchain.node.peers import Peer
 from blockchain.node.stored_round import read_round
 from blockchain.node.surroundings import Surroundings
 from blockchain.node.sync import Sync
@@ -78,7 +82,6 @@ from blockchain.seams import (
     PeerMet,
     Penalize,
     PoolChanged,
-    ProposalReceived,
     SetTimer,
     Sign,
     Signed,
@@ -113,6 +116,7 @@ class Core:
         vouched: Vouched = UNVOUCHED,
         caution: Caution = CAREFUL,
         build: BuildParts = build_here,
+        outlined_min: int = OUTLINED_MIN,
     ) -> None:
         selection = ENGINES[spec.engine](spec.hash)
         self.chain = Chain(spec, selection, store, vouched.checkpoint, build)
@@ -121,7 +125,8 @@ class Core:
         self.engine = BftEngine(
             self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, keys, self.liveness.is_offline
         )
-        self.gossip = Gossip(self.chain, self.engine)
+        self.gossip = Gossip(self.chain, self.engine, outlined_min)
+        self.outlines = Outlines(self.chain, self.engine, self.gossip)
         self.sync = Sync(self.chain, self.engine, self.gossip, store)
         self.admission = Admission(self.chain, self.gossip, store)
         self.lookout = Lookout(self.chain, self.engine, self.sync, store, keys, caution)
@@ -141,25 +146,7 @@ class Core:
 
     def context(self, peer: PeerId | None = None) -> VerifyContext:
         """What the verification of a message may know now; `peer` is who sent it."""
-        chain, current = self.chain, self.engine.current
-        sender = None if peer is None else self.gossip.peers.get(peer) or Peer(peer, "", inbound=True)
-        seed, height, validators = chain.seed, chain.height, chain.validators
-        return VerifyContext(
-            genesis_hash=chain.genesis_hash,
-            height=chain.height,
-            sets={chain.height: chain.validators, chain.height - 1: chain.parent_validators},
-            known=chain.pool.get,
-            # Draws of its own: those of the engine, and of other frames, may be made at the same time.
-            forger=lambda round: chain.selection.forgers(seed, height, validators).forger(round),
-            proposal=current.proposals.get,
-            round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
-            awaited=self.sync.awaited_from(peer),
-            holds=self.engine.holds,
-            is_news=lambda said: self.announcements.is_news(said) or self.lookout.wants(said),
-            accused_key=self.chain.evidence.key_of,
-            left=sender.left if sender is not None else lambda _: UNBOUNDED,
-            owed=sender.owed if sender is not None else lambda _: UNBOUNDED,
-        )
+        return context_of(self, peer)
 
     def handle(self, given: Input, now: int) -> list[Effect]:
         """React to one input. `now`: wall time in ms."""
@@ -251,16 +238,14 @@ class Core:
             return
         match message:
             case Status():
-                self._out.extend(self.gossip.catch_up(peer))
+                self._out.extend(self.gossip.catch_up(peer, now))
                 self._out.extend(self.sync.on_status(peer.id))
             case VerifiedVotes(votes=votes, held=held):
                 self._on_votes(peer, votes, held, now)
-            case VerifiedProposal(proposal=proposal, block=block):
-                if peer.height == proposal.height:
-                    peer.note_proposal(proposal.round)
-                self.lookout.on_heard(proposal, peer.id)
-                self._drive(ProposalReceived(proposal, block, peer.id), now)
+            case VerifiedProposal() | VerifiedOutline():
+                self._on_proposal(peer, message, now)
             case VerifiedTransactions(transactions=transactions):
+                self._complete(self.outlines.on_bodies(transactions), now)
                 self._out.extend(self.admission.receive(peer, transactions, now))
             case VerifiedBlocks():
                 self._follow(self.sync.on_blocks(peer.id, message, now), now)
@@ -283,6 +268,18 @@ class Core:
                 pass  # of another height: the status of its sender tells where it is
             case _:
                 self._out.extend(self.surroundings.on_message(peer, message, now))
+
+    def _on_proposal(self, peer: Peer, told: VerifiedProposal | VerifiedOutline, now: int) -> None:
+        if peer.height == told.proposal.height:
+            peer.note_proposal(told.proposal.round)
+        self.lookout.on_heard(told.proposal, peer.id)
+        self._complete(self.outlines.on_told(peer, told), now)
+
+    def _complete(self, effects: list[Effect], now: int) -> None:
+        """What came of outlines; the engine learns of those blocks that are whole now."""
+        self._take(effects, now)
+        for given in self.outlines.take_whole():
+            self._drive(given, now)
 
     def _on_votes(self, peer: Peer, votes: Iterable[Vote], held: Iterable[Vote], now: int) -> None:
         self.gossip.note_votes_of(peer, held)
@@ -400,7 +397,7 @@ class Core:
                 case Broadcast(message=message, block=block):
                     if block is not None and isinstance(message, Proposal):
                         self.chain.pool.note_proposed(block.transactions, message.height, message.round, now)
-                    self._out.extend(self.gossip.broadcast(effect))
+                    self._out.extend(self.gossip.broadcast(effect, now))
                 case OffenceSeen(evidence=evidence):
                     self._on_evidence(evidence, None)
                 case Halt(why=why):

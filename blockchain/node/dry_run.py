@@ -12,7 +12,7 @@ from blockchain.errors import InvalidTransaction
 from blockchain.ledger.records import account_of, stakeholder
 from blockchain.node.ahead import Finals
 from blockchain.node.core import Core
-from blockchain.node.mempool import replacement_fee
+from blockchain.node.entry import replacement_fee
 from blockchain.node.views import AccountChange, DryRunView, Holdings
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, parties_of

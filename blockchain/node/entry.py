@@ -11,6 +11,7 @@ from blockchain.primitives.transaction import Payment, Transfer, VerifiedTransac
 from blockchain.seams import Emit, Stage, Story, TransactionRefused, TransactionStory
 
 STAGES_KEPT_MAX: Final = 4  # of one name in one story: what happens each round of a stalled height says nothing new
+REPLACEMENT_PERCENT: Final = 10  # by how much a replacement's fee must exceed the old one, and by at least 1
 WAITS: Final = -1  # instead of a place among the ready
 GONE: Final = -2
 
@@ -79,6 +80,11 @@ def entry_of(verified: VerifiedTransaction, arrival: int, story: Story, cost: in
         not is_payment,
         isinstance(payload, Transfer),
     )
+
+
+def replacement_fee(fee: int) -> int:
+    """The least fee with which a client's transaction takes the place of one with this fee (protocol §10)."""
+    return fee + max(1, fee * REPLACEMENT_PERCENT // 100)
 
 
 def received(now: int, *, from_client: bool) -> Stage:

@@ -9,13 +9,14 @@ pool is offered again bit by bit, since a have may be lost: a transaction that o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, assert_never
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.votes import StepVotes
+from blockchain.node.bodies import OUTLINED_MIN, Bodies
 from blockchain.node.chain import Chain
 from blockchain.node.held_votes import Bundle, HeldVotes, hold_ms
 from blockchain.node.messages import (
@@ -38,7 +39,7 @@ from blockchain.node.messages import (
 )
 from blockchain.node.peers import ALLOWANCES, Peer
 from blockchain.node.rounds_held import VotePlace, place_of
-from blockchain.primitives.block import BLOCK_EVIDENCE_MAX
+from blockchain.primitives.block import BLOCK_EVIDENCE_MAX, VerifiedBlock
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
 from blockchain.seams import Broadcast, Effect, PeerId, Send, SetTimer, TimerKey, TimerKind
@@ -56,9 +57,11 @@ FRAME_TRANSACTIONS_BYTES: Final = 512 * 1024
 class Gossip:
     """The peers and what to tell them. Knows the engine and the chain to read from; changes neither."""
 
-    def __init__(self, chain: Chain, engine: BftEngine) -> None:
+    def __init__(self, chain: Chain, engine: BftEngine, outlined_min: int = OUTLINED_MIN) -> None:
+        """`outlined_min`: a block of fewer transactions goes whole."""
         self._chain = chain
         self._engine = engine
+        self.bodies = Bodies(chain, engine, outlined_min)
         self._wanted: dict[Hash32, tuple[int, PeerId]] = {}  # asked for: in which tick, and of whom
         self._asked: Counter[PeerId] = Counter()  # how many of them of each peer
         self._declined: dict[Hash32, None] = {}  # did not enter the pool at this height: not wanted again
@@ -90,7 +93,7 @@ class Gossip:
         held = tuple(self._holdings(current, number) for number in self._rounds_that_matter(current))
         return Status(current.height, round, rules.step, held)
 
-    def broadcast(self, told: Broadcast) -> list[Effect]:
+    def broadcast(self, told: Broadcast, now: int) -> list[Effect]:
         """What the engine has to say, to every peer that may lack it."""
         message = told.message
         match message:
@@ -98,7 +101,7 @@ class Gossip:
                 return self._hold_vote(message)
             case Proposal():
                 assert told.block is not None, "a proposal travels with its block"
-                return self._spread_proposal(message, told.block.raw)
+                return self._spread_proposal(message, told.block, now)
             case _:
                 assert_never(message)
 
@@ -121,7 +124,7 @@ class Gossip:
         """What waits for a block, to a new peer: no more than it takes in a second."""
         return [self.send(peer, Accuse(each)) for each in self._chain.evidence.pieces()[:TOLD_EVIDENCE]]
 
-    def catch_up(self, peer: Peer) -> list[Effect]:
+    def catch_up(self, peer: Peer, now: int) -> list[Effect]:
         """Send a peer at this height what it lacks of it."""
         current = self._engine.current
         if peer.height != current.height:
@@ -130,8 +133,10 @@ class Gossip:
         for round, proposal in reversed(current.proposals.items()):
             lacks = peer.may_lack(round) and peer.lacks_proposal(round) and round <= peer.round + 1
             if lacks and peer.may_be_sent_block():
+                block = current.blocks[proposal.block_id]
+                is_again = peer.was_sent_proposal(round)
                 peer.note_proposal_sent(round)
-                raw = current.blocks[proposal.block_id].raw
+                raw = block.raw if is_again else self.bodies.outline(block, peer.news_ms, now)
                 effects.append(self.send(peer, ProposedBlock(proposal, raw)))
         votes = list(self._missing_votes(peer, current))
         for start in range(0, len(votes), VOTES_MAX):
@@ -187,14 +192,16 @@ class Gossip:
             for lacked, peers in targets.items()
         ]
 
-    def _spread_proposal(self, proposal: Proposal, raw: bytes) -> list[Effect]:
-        targets = []
+    def _spread_proposal(self, proposal: Proposal, block: VerifiedBlock, now: int) -> list[Effect]:
+        targets: dict[bytes, list[PeerId]] = {}
         for peer in self.peers.values():
             if peer.height == proposal.height and peer.lacks_proposal(proposal.round):
                 peer.note_proposal_sent(proposal.round)
-                targets.append(peer.id)
-        frame = encode_frame(self._chain.genesis_hash, ProposedBlock(proposal, raw))
-        return [Send(tuple(targets), frame)] if targets else []
+                targets.setdefault(self.bodies.outline(block, peer.news_ms, now), []).append(peer.id)
+        return [
+            Send(tuple(peers), encode_frame(self._chain.genesis_hash, ProposedBlock(proposal, outline)))
+            for outline, peers in targets.items()
+        ]
 
     def _holdings(self, current: HeightInProgress, round: int) -> Holdings:
         votes = current.rules.book.of(round)
@@ -239,12 +246,12 @@ class Gossip:
         return self._want(peer, ids)
 
     def on_want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
-        """Send the bodies asked for that are still in the pool, in frames of bounded size."""
+        """Send the bodies asked for that are still here, in frames of bounded size."""
         effects: list[Effect] = []
         raws: list[bytes] = []
         size = 0
         for transaction_id in dict.fromkeys(ids):
-            verified = self._chain.pool.get(transaction_id)
+            verified = self.bodies.get(transaction_id)
             if verified is None:
                 continue
             if size + len(verified.raw) > FRAME_TRANSACTIONS_BYTES:
@@ -273,6 +280,7 @@ class Gossip:
         self._older += ROUNDS_MAX // 2
         effects = self.send_all(self.status())
         effects.extend(self._want_of_others())
+        self.bodies.let_go()
         if self._tick % OFFER_TICKS == 0:
             effects.extend(self._offer_again())
             effects.extend(self._accuse_again())
@@ -331,13 +339,22 @@ class Gossip:
         """Ask for what is news. Each peer has its share of the room, so that none fills it with what is not there."""
         room = max(WANTED_MAX // len(self.peers) - self._asked[peer.id], 0)
         new = [transaction_id for transaction_id in dict.fromkeys(ids) if self._is_news(transaction_id)][:room]
-        if not new:  # nothing is noted of a peer that there is nothing to ask of
-            return []
-        self._wanted.update(dict.fromkeys(new, (self._tick, peer.id)))
-        self._asked[peer.id] += len(new)
+        return self._ask_for(peer, new) if new else []  # nothing is noted of a peer that there is nothing to ask of
+
+    def fetch(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
+        """Ask a peer for what its block has, whoever else was asked for it, whether or not the pool would take it."""
+        peer.note_known(ids)
+        peer.excuse(len(ids))
+        for transaction_id in ids:
+            self._release(transaction_id)
+        return self._ask_for(peer, ids)
+
+    def _ask_for(self, peer: Peer, ids: Sequence[Hash32]) -> list[Effect]:
+        self._wanted.update(dict.fromkeys(ids, (self._tick, peer.id)))
+        self._asked[peer.id] += len(ids)
         return [
-            self.send(peer, Want(tuple(new[start : start + TRANSACTIONS_MAX])))
-            for start in range(0, len(new), TRANSACTIONS_MAX)
+            self.send(peer, Want(tuple(ids[start : start + TRANSACTIONS_MAX])))
+            for start in range(0, len(ids), TRANSACTIONS_MAX)
         ]
 
     def _is_news(self, transaction_id: Hash32) -> bool:

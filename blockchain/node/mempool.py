@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from blockchain.errors import InvalidTransaction
-from blockchain.node.entry import WAITS, Entry, ended, entry_of, received
+from blockchain.node.entry import WAITS, Entry, ended, entry_of, received, replacement_fee
 from blockchain.node.eviction import Candidates
 from blockchain.node.queues import Queue
 from blockchain.node.readiness import Readiness
@@ -24,7 +24,6 @@ TRANSACTIONS_MAX: Final = 100_000
 BYTES_MAX: Final = 64 * 1024 * 1024
 SENDER_TRANSACTIONS_MAX: Final = 1_000
 NONCE_GAP_MAX: Final = 1_000  # how far ahead of the next nonce a transaction may be kept
-REPLACEMENT_PERCENT: Final = 10  # by how much a replacement's fee must exceed the old one, and by at least 1
 SMALL_STEPS_MAX: Final = 8  # in one place, of what peers bring: else each unit of fee would go through all pools
 WAIT_MAX_MS: Final = 3_600_000  # an hour: who leaves a gap fills it within moments, or never
 WAIT_CHECK_MS: Final = 10_000  # between two looks at what has waited too long
@@ -82,6 +81,11 @@ class Mempool:
     def get(self, transaction_id: Hash32) -> VerifiedTransaction | None:
         entry = self._entries.get(transaction_id)
         return None if entry is None else entry.verified
+
+    def received_ms(self, transaction_id: Hash32) -> int | None:
+        """When one that is here came, by the wall clock."""
+        entry = self._entries.get(transaction_id)
+        return None if entry is None else entry.received_ms
 
     def holder_of(self, sender: Address, nonce: int) -> VerifiedTransaction | None:
         """The transaction in the pool that has this nonce of this sender."""
@@ -397,8 +401,3 @@ class Mempool:
         for transaction_id in list(self._given_up)[:-GIVEN_UP_MAX]:
             del self._given_up[transaction_id]
         return gone
-
-
-def replacement_fee(fee: int) -> int:
-    """The least fee with which a client's transaction takes the place of one with this fee (protocol §10)."""
-    return fee + max(1, fee * REPLACEMENT_PERCENT // 100)

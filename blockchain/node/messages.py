@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
 from blockchain.primitives.crypto import HASH_BYTES, Hash32
+from blockchain.primitives.outline import Outline
 from blockchain.primitives.scalars import VALIDATORS_MAX, HashField, Height, Round, TimeMs
 from blockchain.primitives.transaction import RawTransaction, VerifiedTransaction
 from blockchain.primitives.vote import Announcement, Certificate, Evidence, Proposal, Step, Vote, VoteStep
@@ -63,6 +64,8 @@ class Votes(Struct, frozen=True, array_like=True, tag="votes", forbid_unknown_fi
 
 
 class ProposedBlock(Struct, frozen=True, array_like=True, tag="proposed", forbid_unknown_fields=True):
+    """`block` is an outline: ids may stand for transactions. A whole block is one without ids."""
+
     proposal: Proposal
     block: RawBlock
 
@@ -195,6 +198,20 @@ class VerifiedProposal(Struct, frozen=True):
     block: VerifiedBlock
 
 
+class VerifiedOutline(Struct, frozen=True):
+    """A proposal signed by a member of the set, and an outline of the block it names, whose body is its header's.
+
+    `ids` are those of all its transactions, in their order; `bodies` the transactions that came with it, signatures
+    checked. At least one did not; `raw` is the outline as it came.
+    """
+
+    proposal: Proposal
+    raw: bytes
+    outline: Outline
+    ids: tuple[Hash32, ...]
+    bodies: tuple[VerifiedTransaction, ...]
+
+
 class VerifiedTransactions(Struct, frozen=True):
     transactions: tuple[VerifiedTransaction, ...]
 
@@ -228,6 +245,7 @@ class Nothing(Struct, frozen=True):
 Verified = (
     VerifiedVotes
     | VerifiedProposal
+    | VerifiedOutline
     | VerifiedTransactions
     | VerifiedBlocks
     | VerifiedAnnouncement
@@ -249,6 +267,7 @@ Verified = (
 _KINDS: Final[dict[type, type[Message]]] = {
     VerifiedVotes: Votes,
     VerifiedProposal: ProposedBlock,
+    VerifiedOutline: ProposedBlock,
     VerifiedTransactions: Transactions,
     VerifiedBlocks: Blocks,
     VerifiedAnnouncement: Announce,

@@ -66,6 +66,9 @@ UNSIGNED_COST: Final = 50  # of an announcement that its validator did not sign:
 OVER_FACTOR: Final = 4  # so many times an allowance is no accident, unless it happens seldom
 FLOOD_FACTOR: Final = 40
 USELESS_MAX: Final = 1_000  # transactions a tick that do not enter the pool; some never do, of honest peers too
+NEWS_MS: Final = 1_000  # before the round trip to a peer is known
+NEWS_MARGIN_MS: Final = 40  # for two nodes to handle an offer, a want and the answer
+NEWS_STEP_MS: Final = 50  # so that peers that are about as far get the same outline
 TICK_MS: Final = 1_000  # for which the allowances are
 
 
@@ -103,12 +106,14 @@ class Peer:
         self._sent = RoundsHeld()  # since the last tick: a status that comes meanwhile may not tell of it yet
         self._sent_before = RoundsHeld()  # in the tick before that
         self._late = [RoundsHeld()]  # what it held and was sent of the height before its own
+        self._told = RoundsHeld()  # of this height, whenever it was
         self._listed: set[int] = set()  # the rounds of which the last status told
         self._came: Counter[type[Message]] = Counter()  # since the last tick
         self._owed: Counter[type[Message]] = Counter()  # was asked for, and has not come
         self._blocks_sent = 0  # since the last tick
         self._votes_sent = 0  # of those that it lacked, the same
         self._useless = 0  # transactions, the same
+        self._excused = 0  # further ones that are no fault of it
         self.unanswered = 0  # transactions that it offered and did not send
         self.clock = ClockState()
         self.dialled = DialledState()
@@ -123,11 +128,19 @@ class Peer:
     def round(self) -> int:
         return 0 if self.status is None else self.status.round
 
+    @property
+    def news_ms(self) -> int:
+        """What came here less long ago than this may not have got to it yet, though it was offered at once."""
+        if self.clock.error_ms is None:
+            return NEWS_MS
+        steps = (2 * self.clock.error_ms + NEWS_MARGIN_MS) // NEWS_STEP_MS + 1
+        return steps * NEWS_STEP_MS
+
     def on_status(self, status: Status) -> None:
         if status.height != self.height:
             is_next = status.height == self.height + 1
             self._late = [self._holds, self._sent, self._sent_before] if is_next else [RoundsHeld()]
-            self._sent, self._sent_before = RoundsHeld(), RoundsHeld()
+            self._sent, self._sent_before, self._told = RoundsHeld(), RoundsHeld(), RoundsHeld()
         self.status = status
         self._holds = RoundsHeld.of_status(status)
         self._listed = {holding.round for holding in status.rounds}
@@ -196,9 +209,16 @@ class Peer:
         self._votes_sent += 1
         return self._votes_sent <= VOTES_SENT_MAX
 
+    def excuse(self, count: int) -> None:
+        """It was asked for so many transactions of a block, which need not apply."""
+        self._excused = min(self._excused + count, OWED_MAX)
+
     def note_useless(self) -> None:
         """It sent a transaction that does not apply."""
-        self._useless += 1
+        if self._excused:
+            self._excused -= 1
+        else:
+            self._useless += 1
 
     def may_lack(self, round: int) -> bool:
         """Whether it is known what the peer holds of a round: it listed it, or has not come to it yet."""
@@ -239,6 +259,11 @@ class Peer:
 
     def note_proposal_sent(self, round: int) -> None:
         self._sent.add_proposal(round)
+        self._told.add_proposal(round)
+
+    def was_sent_proposal(self, round: int) -> bool:
+        """Whether it was sent the proposal of a round of this height before, however long ago."""
+        return self._told.has_proposal(round)
 
     def knows(self, transaction_id: Hash32) -> bool:
         return transaction_id in self._known

@@ -40,6 +40,7 @@ from blockchain.node.messages import (
     VerifiedAnnouncement,
     VerifiedBlocks,
     VerifiedEvidence,
+    VerifiedOutline,
     VerifiedProposal,
     VerifiedTransactions,
     VerifiedVotes,
@@ -57,8 +58,9 @@ from blockchain.node.stateless import (
     transaction_checks,
 )
 from blockchain.primitives import codec
-from blockchain.primitives.block import Block, VerifiedBlock, decode_block
+from blockchain.primitives.block import Block, VerifiedBlock, block_id, decode_block
 from blockchain.primitives.crypto import Address, Hash32, PublicKey, hashes_in
+from blockchain.primitives.outline import check_outline, decode_outline, filled, given_in
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction, transaction_id, transaction_ids
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import (
@@ -77,11 +79,11 @@ class VerifyContext(Struct, frozen=True):
 
     `sets` holds the validator sets of the height in progress and the one before it. `known` gives a transaction that
     was verified before, so that no signature is checked twice. The rest spares a node the work on what it would drop:
-    `forger` and `proposal` are the drawn forger and the known proposal of a round of this height, `round_max` is the
-    last round of which a proposal is of use now, `awaited` the height from which on this peer was asked for blocks,
-    `holds` whether a vote is held to the byte, `is_news` whether an announcement is of use, `accused_key` the key that
-    evidence of an offence at a height is signed with where it is of use, `left` what the peer may still send of a kind
-    before the next tick, `owed` what it was asked for of it.
+    `forger` and `proposal` are the drawn forger and the known proposal of a round of this height, `outlined` is the one
+    whose block is not whole yet, `round_max` the last round of which a proposal is of use now, `awaited` the height
+    from which on this peer was asked for blocks, `holds` whether a vote is held to the byte, `is_news` whether an
+    announcement is of use, `accused_key` the key that evidence of an offence at a height is signed with where it is of
+    use, `left` what the peer may still send of a kind before the next tick, `owed` what it was asked for of it.
     """
 
     genesis_hash: Hash32
@@ -90,6 +92,7 @@ class VerifyContext(Struct, frozen=True):
     known: Callable[[Hash32], VerifiedTransaction | None]
     forger: Callable[[int], Address | None] = lambda _: None
     proposal: Callable[[int], Proposal | None] = lambda _: None
+    outlined: Callable[[int], VerifiedOutline | None] = lambda _: None
     round_max: int = -1
     awaited: int = 0  # nothing
     holds: Callable[[Vote], bool] = lambda _: False
@@ -219,15 +222,34 @@ def _verify_proposal(message: ProposedBlock, context: VerifyContext, check_all: 
         return Nothing(ProposedBlock)
     if proposal.forger != context.forger(proposal.round):
         raise PeerFault("wrong_forger", "a proposal of somebody who was not drawn")
+    held = context.outlined(proposal.round)
+    if held is not None and held.proposal == proposal and len(message.block) <= len(held.raw):
+        return held  # nothing more is in it
     _check_signed(proposal, proposal.forger, proposal.height, context)
     known = context.proposal(proposal.round)
     if known is not None:
         evidence = ConflictingProposals(known, proposal)
         return VerifiedEvidence(evidence) if contradicts(evidence) else Nothing(ProposedBlock)
-    block = verify_block(message.block, context, check_all)
-    if block.id != proposal.block_id:
+    return _verify_outline(message, context, check_all)
+
+
+def _verify_outline(message: ProposedBlock, context: VerifyContext, check_all: CheckAll) -> Verified:
+    """The block that a proposal names, as far as it came with it: nothing of it is believed before its header is."""
+    try:
+        outline = decode_outline(message.block)
+        ids = check_outline(outline, context.genesis_hash)
+    except MalformedMessage as error:
+        raise PeerFault("malformed", str(error)) from None
+    identifier = block_id(outline.header, context.genesis_hash)
+    if identifier != message.proposal.block_id:
         raise PeerFault("wrong_block", "a proposal with another block than it names")
-    return VerifiedProposal(proposal, block)
+    given = given_in(outline)
+    raws = [outline.entries[at] for at in given]
+    bodies = _verify_transactions(raws, [ids[at] for at in given], context, check_all)
+    if len(bodies) < len(ids):
+        return VerifiedOutline(message.proposal, message.block, outline, ids, bodies)
+    block = filled(outline, outline.entries)
+    return VerifiedProposal(message.proposal, VerifiedBlock(identifier, message.block, block, bodies))
 
 
 def _verify_announcement(message: Announce, context: VerifyContext) -> Verified:

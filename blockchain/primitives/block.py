@@ -109,14 +109,25 @@ def check_body(block: Block, genesis_hash: bytes) -> tuple[Hash32, ...]:
 
     Returns the ids of its transactions, which the header's root is over.
     """
-    header = block.header
-    if header.transaction_count != len(block.transactions) or header.evidence_count != len(block.evidence):
-        raise MalformedMessage("the body holds another number of things than its header says")
     ids = transaction_ids(genesis_hash, block.transactions)
+    check_commitments(block.header, ids, block.evidence, block.parent_certificate, genesis_hash)
+    return ids
+
+
+def check_commitments(
+    header: Header,
+    ids: Sequence[bytes],
+    evidence: Sequence[Evidence],
+    parent_certificate: Certificate,
+    genesis_hash: bytes,
+) -> None:
+    """The header commits to transactions with these ids, to this evidence and this certificate, or raises
+    MalformedMessage (protocol §4.2)."""
+    if header.transaction_count != len(ids) or header.evidence_count != len(evidence):
+        raise MalformedMessage("the body holds another number of things than its header says")
     if header.transaction_root != transaction_root(ids):
         raise MalformedMessage("the transactions are not those of the header")
-    if header.evidence_root != evidence_root(block.evidence, genesis_hash):
+    if header.evidence_root != evidence_root(evidence, genesis_hash):
         raise MalformedMessage("the evidence is not that of the header")
-    if header.parent_certificate_hash != certificate_hash(block.parent_certificate, genesis_hash):
+    if header.parent_certificate_hash != certificate_hash(parent_certificate, genesis_hash):
         raise MalformedMessage("the parent's certificate is not that of the header")
-    return ids

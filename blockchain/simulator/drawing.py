@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from blockchain.errors import ConfigError
+from blockchain.node.bodies import OUTLINED_MIN
 from blockchain.primitives.chain import Parameters
 from blockchain.simulator.byzantine.cast import ACTORS, ACTORS_MAX, Playing, draw_hostile
 from blockchain.simulator.draw_faults import draw_faults
@@ -55,6 +56,7 @@ def draw(seed: int, wishes: Wishes = NO_WISHES) -> Scenario:
         storm_ms=storm_ms,
         storm_min_ms=storm_min_ms,
         healed_delay_ms=_rng(seed, "healing").choice((None, HEALED_MS, HEALED_MS)),
+        outlined_min=_rng(seed, "outlines").choice((1, 1, 3, OUTLINED_MIN)),  # no block here has so many
         absent=(0,) if shape == "third" and sum(member.stake > 0 for member in nodes) > 1 else (),
     )
     check_names(scenario)

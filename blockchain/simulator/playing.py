@@ -44,6 +44,7 @@ def run_seed(seed: int, wishes: Wishes = NO_WISHES) -> Outcome:
 def world_of(scenario: Scenario) -> World:
     """The world of a scenario before time begins; nobody runs yet."""
     world = World(spec_of(scenario), keys_of(scenario), scenario.seed, scenario.links, scenario.skew_max_ms)
+    world.outlined_min = scenario.outlined_min
     for number, names in scenario.hostile:
         turn(world, number, names)
     return world

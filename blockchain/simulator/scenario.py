@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from blockchain.errors import ConfigError, InvalidGenesis
 from blockchain.genesis import check_genesis
+from blockchain.node.bodies import OUTLINED_MIN
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters
 from blockchain.primitives.crypto import Address, SigningKey
 from blockchain.simulator.byzantine.cast import ACTORS, Playing
@@ -41,7 +42,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Faults come and go until `storm_ms`, or until a node is near `heights`, if that is sooner; then all heals.
 
     That is not before `storm_min_ms`. `absent` are nodes that never run, not even then. A client has something to send
-    each `load_ms` or so.
+    each `load_ms` or so. Blocks of `outlined_min` transactions or more are proposed by their ids.
     """
 
     seed: int
@@ -59,6 +60,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     storm_min_ms: int = 0
     healed_delay_ms: tuple[int, int] | None = None  # of links after healing, which keep the order then
     absent: tuple[int, ...] = ()
+    outlined_min: int = OUTLINED_MIN
 
 
 def key(name: str, number: int) -> SigningKey:
@@ -134,8 +136,13 @@ def _check_numbers(scenario: Scenario) -> None:
         raise ConfigError("no scenario: what links do is a share from 0 to 1")
     if not all(0 <= least <= most for least, most in ranges):
         raise ConfigError("no scenario: something ends before it begins, or begins before 0")
-    if min(scenario.heights, scenario.load_ms) < 1 or min(scenario.skew_max_ms, scenario.storm_ms, scenario.seed) < 0:
-        raise ConfigError("no scenario: heights and load_ms are 1 or more, skew_max_ms, storm_ms and seed 0 or more")
+    if (
+        min(scenario.heights, scenario.load_ms, scenario.outlined_min) < 1
+        or min(scenario.skew_max_ms, scenario.storm_ms, scenario.seed) < 0
+    ):
+        raise ConfigError(
+            "no scenario: heights, load_ms and outlined_min are 1 or more, skew_max_ms, storm_ms and seed 0 or more"
+        )
 
 
 def nodes_of(fault: Fault) -> frozenset[int]:

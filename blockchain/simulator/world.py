@@ -18,6 +18,7 @@ from typing import Final
 
 from blockchain.consensus.signing import position_of
 from blockchain.errors import PeerFault
+from blockchain.node.bodies import OUTLINED_MIN
 from blockchain.node.checkpoint import Vouched
 from blockchain.node.core import Core
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
@@ -88,6 +89,7 @@ class World:
         self.signed: dict[tuple[int, int, int, int], Signable] = {}  # by (node, height, round, step)
         self.docket = Docket()
         self.watch: Callable[[Node, NodeEvent], None] = lambda *_: None  # whoever judges what nodes say
+        self.outlined_min = OUTLINED_MIN  # at all nodes
         self.may_fork = False  # a third and more is hostile: a fork is to be accounted for (protocol §5.9)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._inspection = Inspection()
@@ -136,7 +138,7 @@ class World:
         node.pace.forget()
         node.scores = Scores()
         self.connections.on_gone(self, node)
-        node.core = Core(self.spec, node.store, frozenset(node.keys), VOUCHED, node.caution)
+        node.core = Core(self.spec, node.store, frozenset(node.keys), VOUCHED, node.caution, outlined_min=self.outlined_min)
         self.note(node, "started")
         self.feed(node, Started(tuple(node.records.values()), node.number << 32 | node.life))
         self.connections.on_started(self, node)

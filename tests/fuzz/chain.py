@@ -46,6 +46,7 @@ from blockchain.primitives.block import (
     transaction_root,
 )
 from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.outline import is_id, outline_of
 from blockchain.primitives.transaction import decode_transaction, prove_possession, sign_transaction, transaction_id
 from blockchain.primitives.vote import (
     Announcement,
@@ -118,12 +119,17 @@ CERTIFICATES: Final = (
     Certificate(HEIGHT, 1, BLOCK_B, ()),
 )
 BLOCKS: Final = (block_of(), block_of(TRANSACTIONS[0]), block_of(*TRANSACTIONS))
+OUTLINES: Final = tuple(
+    outline_of(BLOCKS[2], ids.__contains__)
+    for ids in (frozenset(), {one.id for one in TRANSACTIONS}, {TRANSACTIONS[1].id, TRANSACTIONS[4].id})
+)
 _TALLY: Final = Tally(VoteStep.PREVOTE, BLOCK_A, b"\x07")
 _MESSAGES: Final[tuple[Message, ...]] = (
     Status(HEIGHT, 1, Step.PREVOTE, (Holdings(0, True, (_TALLY, replace(_TALLY, block_id=None))),)),
     Votes((_EARLIER, vote(KEYS[1], HEIGHT, PRECOMMIT, None), vote(KEYS[2], HEIGHT, PREVOTE, BLOCK_A, polka_round=-1))),
     ProposedBlock(proposal(BLOCKS[1]), BLOCKS[1].raw),
     ProposedBlock(proposal(BLOCKS[0], 1, 1), BLOCKS[0].raw),
+    ProposedBlock(proposal(BLOCKS[2]), OUTLINES[1]),
     Have((BLOCK_A, BLOCK_B)),
     Want((BLOCK_A,)),
     Transactions(tuple(one.raw for one in TRANSACTIONS)),
@@ -182,7 +188,7 @@ def resigned_transaction(raw: bytes) -> bytes:
 
 
 def with_roots(raw: bytes) -> bytes:
-    """A block whose header commits to its body, whose transactions are signed again."""
+    """A block, or an outline, whose header commits to its body, whose transactions are signed again."""
     try:
         block = codec.decode(raw, Block, bytes_max=BLOCK_BYTES_MAX)
     except MalformedMessage:
@@ -192,11 +198,15 @@ def with_roots(raw: bytes) -> bytes:
         block.header,
         transaction_count=len(transactions),
         evidence_count=len(block.evidence),
-        transaction_root=transaction_root([transaction_id(GENESIS_HASH, one) for one in transactions]),
+        transaction_root=transaction_root([_id_of(one) for one in transactions]),
         evidence_root=evidence_root(block.evidence, GENESIS_HASH),
         parent_certificate_hash=certificate_hash(block.parent_certificate, GENESIS_HASH),
     )
     return codec.encode(replace(block, header=header, transactions=transactions))
+
+
+def _id_of(entry: bytes) -> bytes:
+    return entry if is_id(entry) else transaction_id(GENESIS_HASH, entry)
 
 
 def resigned_certificate(raw: bytes, rng: Random) -> bytes:

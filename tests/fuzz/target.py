@@ -22,6 +22,7 @@ NAMES: Final = (
     "handshake_listener",
     "transaction",
     "block",
+    "outline",
     "certificate",
     "evidence",
     "inclusion",

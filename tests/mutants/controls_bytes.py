@@ -9,6 +9,8 @@ from typing import Final
 
 from tests.mutants.planted import Change, Mutant
 
+_OUTLINES: Final = "blockchain/node/outlines.py"
+
 CONTROLS: Final = (
     Mutant(
         "replay_across_chains",
@@ -279,6 +281,36 @@ CONTROLS: Final = (
                 "if not self.book.is_polka(self.round, candidate.block_id):",
             ),
         ),
+    ),
+    Mutant(
+        "named_and_never_given",
+        "the first that tells of a block is the only one that is asked",
+        "tests/node/test_outlines.py::test_the_second_that_tells_of_a_block_is_asked_too",
+        (Change(_OUTLINES, "if len(half.asked) >= ASKED_MAX or", "if half.asked or"),),
+    ),
+    Mutant(
+        "forged_outline",
+        "what an outline lists is not compared with its header",
+        "tests/node/test_outlines.py::test_an_outline_is_held_to_its_header_before_anything_is_asked_for",
+        (Change("blockchain/primitives/outline.py", "check_commitments(outline.header", "(outline.header"),),
+    ),
+    Mutant(
+        "endless_outlines",
+        "all that wait are kept",
+        "tests/node/test_outlines.py::test_ids_that_nobody_has_take_one_place_a_round_and_few_rounds_at_once",
+        (Change(_OUTLINES, "while len(self._halves) > HALVES_MAX:", "while False:"),),
+    ),
+    Mutant(
+        "evicted_bodies",
+        "only the pool is looked into",
+        "tests/node/test_outlines.py::test_whom_it_told_of_a_block_it_serves_whatever_the_pool_has_evicted",
+        (Change("blockchain/node/bodies.py", "if pending is not None:", "if True:"),),
+    ),
+    Mutant(
+        "blame_for_bodies",
+        "what does not apply is always blamed on who sent it",
+        "tests/node/test_outlines.py::test_what_was_asked_for_a_block_is_no_fault_of_who_sent_it",
+        (Change("blockchain/node/peers.py", "if self._excused:", "if False:"),),
     ),
     Mutant(
         "stake_nobody_runs",

@@ -211,7 +211,7 @@ MUTANTS: Final = (
         (
             Change(
                 _BLOCK,
-                "if header.evidence_root != evidence_root(block.evidence, genesis_hash):",
+                "if header.evidence_root != evidence_root(evidence, genesis_hash):",
                 "if not header.evidence_root:",
             ),
         ),
@@ -223,7 +223,7 @@ MUTANTS: Final = (
         (
             Change(
                 _BLOCK,
-                "if header.parent_certificate_hash != certificate_hash(block.parent_certificate, genesis_hash):",
+                "if header.parent_certificate_hash != certificate_hash(parent_certificate, genesis_hash):",
                 "if not header.parent_certificate_hash:",
             ),
         ),

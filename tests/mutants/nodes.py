@@ -131,7 +131,7 @@ MUTANTS: Final = (
         "tests/node/test_changing_sets.py::test_votes_are_verified_with_the_sets_of_their_heights",
         (
             Change(
-                _CORE,
+                "blockchain/node/context.py",
                 "sets={chain.height: chain.validators, chain.height - 1: chain.parent_validators},",
                 "sets={chain.height: chain.parent_validators, chain.height - 1: chain.parent_validators},",
             ),
@@ -241,7 +241,7 @@ MUTANTS: Final = (
         "id_of_a_proposed_block_not_compared",
         "votes for one id, another body behind it: nodes decide what they have never checked",
         "tests/node/test_verify.py::test_a_bad_proposal_is_its_peers_fault",
-        (Change(_VERIFY, "if block.id != proposal.block_id:", "if not block.id:"),),
+        (Change(_VERIFY, "if identifier != message.proposal.block_id:", "if not identifier:"),),
     ),
     Mutant(
         "body_of_a_block_not_compared_with_its_header",

@@ -18,6 +18,7 @@ from tests.mutants import (
     disk_and_wire,
     lottery,
     nodes,
+    outlines,
     value,
 )
 from tests.mutants.planted import Mutant
@@ -31,7 +32,14 @@ class Register:
     is_demo_run: bool
 
 
-_PLANTED: Final = (*agreement.MUTANTS, *lottery.MUTANTS, *value.MUTANTS, *nodes.MUTANTS, *disk_and_wire.MUTANTS)
+_PLANTED: Final = (
+    *agreement.MUTANTS,
+    *lottery.MUTANTS,
+    *value.MUTANTS,
+    *nodes.MUTANTS,
+    *outlines.MUTANTS,
+    *disk_and_wire.MUTANTS,
+)
 _CONTROLS: Final = (
     *controls_chain.CONTROLS,
     *controls_bytes.CONTROLS,

@@ -84,7 +84,7 @@ class Bench:
 
     def spread(self, *votes: Vote) -> list[Effect]:
         """What leaves of them, now or when the timer fires."""
-        now = [effect for each in votes for effect in self.gossip.broadcast(Broadcast(each))]
+        now = [effect for each in votes for effect in self.gossip.broadcast(Broadcast(each), NOW)]
         return [*now, *self.gossip.spread_votes()]
 
     def propose(self) -> tuple[Proposal, VerifiedBlock]:
@@ -163,8 +163,8 @@ def test_ones_own_vote_goes_at_once_and_others_a_moment_later_to_who_has_not_sen
     own, others = bench.vote(0, PREVOTE, BLOCK_A), [bench.vote(who, PREVOTE, BLOCK_A) for who in (1, 2)]
     bench.engine.current.validator = own.validator
     timer = SetTimer(TimerKey(TimerKind.VOTES), held_votes.RELAY_MS)
-    assert [bench.gossip.broadcast(Broadcast(each)) for each in others] == [[timer], []]
-    assert sent(bench.gossip.broadcast(Broadcast(own)), Votes) == [((ONE, TWO), Votes((own,)))]
+    assert [bench.gossip.broadcast(Broadcast(each), NOW) for each in others] == [[timer], []]
+    assert sent(bench.gossip.broadcast(Broadcast(own), NOW), Votes) == [((ONE, TWO), Votes((own,)))]
     for peer, vote_of_it in zip((ONE, TWO), others, strict=True):
         bench.gossip.note_votes_of(bench.gossip.peers[peer], (vote_of_it,))
     assert sent(bench.gossip.spread_votes(), Votes) == [((ONE,), Votes((others[1],))), ((TWO,), Votes((others[0],)))]
@@ -191,10 +191,10 @@ def test_a_proposal_goes_with_its_block_to_those_who_lack_it() -> None:
     bench.tell(TWO, Holdings(0, True, ()))
     bench.tell(THREE, height=2)
     told = Broadcast(proposal, block)
-    assert sent(bench.gossip.broadcast(told), ProposedBlock) == [((ONE,), ProposedBlock(proposal, block.raw))]
-    assert bench.gossip.broadcast(told) == []
+    assert sent(bench.gossip.broadcast(told, NOW), ProposedBlock) == [((ONE,), ProposedBlock(proposal, block.raw))]
+    assert bench.gossip.broadcast(told, NOW) == []
     with pytest.raises(AssertionError):
-        bench.gossip.broadcast(Broadcast(proposal))
+        bench.gossip.broadcast(Broadcast(proposal), NOW)
 
 
 def test_evidence_goes_to_all() -> None:
@@ -220,15 +220,15 @@ def test_a_peer_that_has_nothing_is_sent_all_of_the_height() -> None:
     votes = [bench.vote(who, PREVOTE, block.id) for who in (0, 1)] + [bench.vote(2, PRECOMMIT, None)]
     bench.hold(*votes)
     peer = bench.tell(ONE, Holdings(0, False, ()))
-    effects = bench.gossip.catch_up(peer)
+    effects = bench.gossip.catch_up(peer, NOW)
     assert sent(effects, ProposedBlock) == [((ONE,), ProposedBlock(proposal, block.raw))]
     assert [set(message.votes) for _, message in sent(effects, Votes)] == [set(votes)]
     bench.tell(ONE, Holdings(0, False, ()))
-    assert bench.gossip.catch_up(peer) == [], "it may be on its way"
+    assert bench.gossip.catch_up(peer, NOW) == [], "it may be on its way"
     for _ in range(2):
         peer.on_tick(TICK_MS)
     bench.tell(ONE, Holdings(0, False, ()))
-    assert len(bench.gossip.catch_up(peer)) == 2, "what was lost is sent again"
+    assert len(bench.gossip.catch_up(peer, NOW)) == 2, "what was lost is sent again"
 
 
 def test_a_peer_is_sent_only_what_it_lacks() -> None:
@@ -236,7 +236,7 @@ def test_a_peer_is_sent_only_what_it_lacks() -> None:
     _, block = bench.propose()
     bench.hold(*(bench.vote(who, PREVOTE, block.id) for who in (0, 1)))
     peer = bench.tell(ONE, Holdings(0, True, (Tally(PREVOTE, block.id, b"\x01"),)))
-    effects = bench.gossip.catch_up(peer)
+    effects = bench.gossip.catch_up(peer, NOW)
     assert sent(effects, ProposedBlock) == []
     assert [message.votes for _, message in sent(effects, Votes)] == [(bench.vote(1, PREVOTE, block.id),)]
 
@@ -245,7 +245,7 @@ def test_a_peer_of_another_height_is_not_sent_votes_of_this_one() -> None:
     bench = Bench()
     bench.propose()
     for height in (0, 2, 9):
-        assert bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ()), height=height)) == []
+        assert bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ()), height=height), NOW) == []
 
 
 def test_a_peer_in_an_earlier_round_is_sent_the_votes_that_let_it_skip() -> None:
@@ -253,7 +253,7 @@ def test_a_peer_in_an_earlier_round_is_sent_the_votes_that_let_it_skip() -> None
     bench.to_round(5)
     votes = [bench.vote(who, PREVOTE, None, round=5) for who in (0, 1)]
     bench.hold(*votes)
-    effects = bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ()), round=0))
+    effects = bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ()), round=0), NOW)
     assert [set(message.votes) for _, message in sent(effects, Votes)] == [set(votes)]
 
 
@@ -261,7 +261,7 @@ def test_votes_are_sent_in_lists_of_bounded_length(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(gossip_module, "VOTES_MAX", 2)
     bench = Bench()
     bench.hold(*(bench.vote(who, PREVOTE, None) for who in (0, 1, 2)))
-    effects = bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ())))
+    effects = bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ())), NOW)
     assert [len(message.votes) for _, message in sent(effects, Votes)] == [2, 1]
 
 
@@ -366,18 +366,18 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Bench:
 def test_in_a_large_set_votes_share_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = crowd(monkeypatch)
     votes = tuple(bench.vote(who, PREVOTE, BLOCK_A) for who in range(3))
-    effects = [bench.gossip.broadcast(Broadcast(each)) for each in votes]
+    effects = [bench.gossip.broadcast(Broadcast(each), NOW) for each in votes]
     assert effects == [[SetTimer(TimerKey(TimerKind.VOTES), held_votes.RELAY_MS)], [], []]
     assert sent(bench.gossip.spread_votes(), Votes) == [((ONE, TWO), Votes(votes))]
     assert bench.gossip.spread_votes() == []
-    assert bench.gossip.broadcast(Broadcast(votes[0])) == effects[0], "the next one sets the timer again"
+    assert bench.gossip.broadcast(Broadcast(votes[0]), NOW) == effects[0], "the next one sets the timer again"
 
 
 def test_what_a_peer_has_sent_meanwhile_is_not_sent_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = crowd(monkeypatch)
     one, other = bench.vote(0, PREVOTE, BLOCK_A), bench.vote(1, PREVOTE, BLOCK_A)
     for each in (one, other):
-        bench.gossip.broadcast(Broadcast(each))
+        bench.gossip.broadcast(Broadcast(each), NOW)
     bench.gossip.note_votes_of(bench.gossip.peers[ONE], (one,))
     assert sent(bench.gossip.spread_votes(), Votes) == [((ONE,), Votes((other,))), ((TWO,), Votes((one, other)))]
 
@@ -385,14 +385,14 @@ def test_what_a_peer_has_sent_meanwhile_is_not_sent_to_it(monkeypatch: pytest.Mo
 def test_a_frame_that_is_full_goes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_votes, "VOTES_MAX", 2)
     bench = crowd(monkeypatch)
-    assert sent(bench.gossip.broadcast(Broadcast(bench.vote(0, PREVOTE, BLOCK_A))), Votes) == []
-    [(peers, votes)] = sent(bench.gossip.broadcast(Broadcast(bench.vote(1, PREVOTE, BLOCK_A))), Votes)
+    assert sent(bench.gossip.broadcast(Broadcast(bench.vote(0, PREVOTE, BLOCK_A)), NOW), Votes) == []
+    [(peers, votes)] = sent(bench.gossip.broadcast(Broadcast(bench.vote(1, PREVOTE, BLOCK_A)), NOW), Votes)
     assert peers == (ONE, TWO) and len(votes.votes) == 2
 
 
 def test_votes_of_a_height_that_is_long_over_are_not_sent_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = crowd(monkeypatch)
-    bench.gossip.broadcast(Broadcast(bench.vote(0, PREVOTE, BLOCK_A, height=1)))
+    bench.gossip.broadcast(Broadcast(bench.vote(0, PREVOTE, BLOCK_A, height=1)), NOW)
     bench.tell(ONE, height=9)
     bench.engine.current.height = 9
     assert bench.gossip.spread_votes() == []

@@ -9,7 +9,7 @@ import pytest
 
 from blockchain.consensus.evidence import accused, author_of
 from blockchain.node.evidence_pool import EvidencePool
-from blockchain.node.messages import Blocks, GetPeers, Have, Peers, Status, Time, Transactions, Votes
+from blockchain.node.messages import Blocks, GetPeers, Have, Peers, Status, Time, Transactions, Votes, Want
 from blockchain.primitives.vote import ConflictingProposals, ConflictingVotes, Evidence, ForgottenLock, Vote, VoteStep
 from blockchain.seams import BlockRejected, ClockOff, Locked, ProposalUntimely, Proposed
 from blockchain.simulator.byzantine.cast import ACTORS, draw_hostile
@@ -155,6 +155,17 @@ def test_it_withholds_bodies() -> None:
     play.stage.start(4)
     assert play.stage.run(20_000, lambda: play.stage.heads()[4] == max(play.heads()))
     assert not play.told(Blocks)
+
+
+def test_it_tells_of_its_blocks_by_ids_that_nobody_else_has() -> None:
+    play = VillainStage({0: ("names_only",)})
+    paid = play.stage.pay(play.villain)
+    play.stage.run(5_000)
+    asked = {sender for sender, to, said in play.sent if to == play.villain and said == Want((paid,))}
+    assert asked == set(play.honest) and not play.told(Transactions) and play.heads() == [0, 0, 0]
+    play.stage.pay_again(play.honest[0])
+    assert play.stage.run(20_000, lambda: min(play.heads()) == 1)
+    play.check()
 
 
 def test_it_withholds_its_proof_unless_that_makes_it_forge_again() -> None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from blockchain.ledger.records import stakeholder
 from blockchain.ledger.supply import check_supply
+from blockchain.node.bodies import OUTLINED_MIN
 from blockchain.node.core import Core
 from blockchain.node.messages import Message, ProposedBlock, Votes, decode_frame
 from blockchain.node.store import MemoryStore
@@ -32,10 +33,16 @@ class VillainStage:
     """
 
     def __init__(
-        self, casts: dict[int, tuple[str, ...]], validators: int = 4, followers: int = 0, parameters: Parameters = QUICK
+        self,
+        casts: dict[int, tuple[str, ...]],
+        validators: int = 4,
+        followers: int = 0,
+        parameters: Parameters = QUICK,
+        outlined_min: int = OUTLINED_MIN,
     ) -> None:
         self.stage = Stage(followers, parameters, validators=validators)
         self.world = self.stage.world
+        self.world.outlined_min = outlined_min
         forgers = Core(self.stage.spec, MemoryStore(), frozenset()).engine.current.forgers
         addresses = [self.stage.address(number) for number in range(validators)]
         self.drawn = [addresses.index(forgers.forger(round)) for round in range(validators)]

@@ -19,6 +19,7 @@ from blockchain.simulator.byzantine.forging import (
 from blockchain.simulator.byzantine.telling import (
     Floods,
     LiesInSync,
+    NamesOnly,
     PoisonsExchange,
     ReplaysVotes,
     WithholdsBodies,
@@ -43,6 +44,7 @@ ACTORS: Final[dict[str, Callable[[], Actor]]] = {
     "votes_for_invalid": VotesForInvalid,
     "sends_wrong_roots": SendsWrongRoots,
     "withholds_bodies": WithholdsBodies,
+    "names_only": NamesOnly,
     "withholds_proof": WithholdsProof,
     "warps_time": WarpsTime,
     "replays_votes": ReplaysVotes,

@@ -21,7 +21,9 @@ from blockchain.node.messages import (
     Transactions,
     Votes,
 )
+from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32, Signature
+from blockchain.primitives.outline import check_outline, decode_outline
 from blockchain.primitives.vote import CommitSignature
 from blockchain.simulator.byzantine.actor import Actor, Puppet
 
@@ -48,6 +50,21 @@ class WithholdsBodies(Actor):
             case ProposedBlock(proposal=proposal) if proposal.forger == me.core.engine.validator:
                 if receiver is me.peers[0]:
                     yield message
+            case _:
+                yield message
+
+
+class NamesOnly(Actor):
+    """It tells of blocks by the ids of their transactions alone, and of transactions neither before nor when asked."""
+
+    def tells(self, me: Puppet, receiver: Node, message: Message) -> Iterator[Message]:
+        match message:
+            case Have() | Transactions():
+                return
+            case ProposedBlock(block=raw):
+                outline = decode_outline(raw)
+                ids = check_outline(outline, me.world.spec.hash)
+                yield replace(message, block=codec.encode(replace(outline, entries=ids)))
             case _:
                 yield message
 
