@@ -121,7 +121,7 @@ CERTIFICATES: Final = (
 BLOCKS: Final = (block_of(), block_of(TRANSACTIONS[0]), block_of(*TRANSACTIONS))
 OUTLINES: Final = tuple(
     outline_of(BLOCKS[2], ids.__contains__)
-    for ids in (frozenset(), {one.id for one in TRANSACTIONS}, {TRANSACTIONS[1].id, TRANSACTIONS[4].id})
+    for ids in (set[bytes](), {one.id for one in TRANSACTIONS}, {TRANSACTIONS[1].id, TRANSACTIONS[4].id})
 )
 _TALLY: Final = Tally(VoteStep.PREVOTE, BLOCK_A, b"\x07")
 _MESSAGES: Final[tuple[Message, ...]] = (
