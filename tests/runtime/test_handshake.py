@@ -122,7 +122,8 @@ def test_other_version_is_refused_with_both_named_whatever_else_it_holds(tail: b
     later = Hello(WIRE_VERSION + 1, GENESIS, bytes(32), bytes(32), bytes(32)).to_bytes() + tail
     other = listener()
     error = failure(lambda: other.receive(later))
-    assert (error.reason, error.why) == ("other_version", f"this node speaks version {WIRE_VERSION}, the peer version {WIRE_VERSION + 1}")
+    why = f"this node speaks version {WIRE_VERSION}, the peer version {WIRE_VERSION + 1}"
+    assert (error.reason, error.why) == ("other_version", why)
     assert len(other.send()) == 1
 
 
