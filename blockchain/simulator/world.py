@@ -138,7 +138,9 @@ class World:
         node.pace.forget()
         node.scores = Scores()
         self.connections.on_gone(self, node)
-        node.core = Core(self.spec, node.store, frozenset(node.keys), VOUCHED, node.caution, outlined_min=self.outlined_min)
+        node.core = Core(
+            self.spec, node.store, frozenset(node.keys), VOUCHED, node.caution, outlined_min=self.outlined_min
+        )
         self.note(node, "started")
         self.feed(node, Started(tuple(node.records.values()), node.number << 32 | node.life))
         self.connections.on_started(self, node)
