@@ -58,9 +58,10 @@ def _sit(folder: Path, minutes: float) -> tuple[Sitting, list[Sample]]:
         net.wait_connected()
         with paying(net, net.wallets) as (pace, payers):
             carried = carried_rate(net, pace)
+            pace.rate = 0.0
+            _drain(net)
             pace.rate = SHARE * carried
             print(f"  carried {carried:.0f} a second; {pace.rate:.0f} are held for {minutes:g} minutes", flush=True)
-            _drain(net)
             with sampled(net, max(_EVERY_SECONDS_MIN, minutes * 60 / SAMPLES)) as samples:
                 held, blocks = _hold(net, minutes)
         _drain(net, most=0)

@@ -24,7 +24,7 @@ _MIB: Final = 1024
 _TEXT: Final = """# Endurance
 
 `make endurance` starts four validators as processes, finds out what they carry together (more and more is offered for
-ten seconds each, until twice in a row less than 90 % of it becomes final), and then offers 80 % of the most that did
+twenty seconds each, until twice in a row less than 90 % of it becomes final), and then offers 80 % of the most that did
 for `MINUTES` (60). Nodes run with the default parameters of a chain and log warnings only. From outside, Linux's
 `/proc` is looked at every few seconds: resident memory, descriptors and threads of each node, and the files of its
 folder. How many tasks a node has is not visible from outside. This page, its plot and

@@ -1,6 +1,8 @@
 """Validators that change their stake while all goes on, a unit up and a unit down, so that sets of heights differ.
 
-Each asks its own node, and goes on after whatever the node said: a refusal with a reason is an answer.
+Each asks its own node, and goes on after whatever the node said: a refusal with a reason is an answer. What is taken
+back stays bound for longer than a network is played, and an account has room for `UNBONDING_MAX` such amounts: a change
+beyond that would wait for an hour in all pools, and all that comes after it.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from typing import Final
 
 from blockchain.client import Client, RequestRefused
 from blockchain.errors import NodeUnreachable
+from blockchain.primitives.records import UNBONDING_MAX
 from blockchain.wallet import Wallet
 
+CHANGES_MAX: Final = 2 * UNBONDING_MAX  # of one account: every second one takes a unit back
 _PAUSE_SECONDS: Final = 1.0
 _REQUEST_SECONDS: Final = 3.0
 _JOIN_SECONDS: Final = 20.0
@@ -34,7 +38,7 @@ class Staker(threading.Thread):
 
     def run(self) -> None:
         with Client(self._url, _REQUEST_SECONDS) as node:
-            while not self._ended.wait(_PAUSE_SECONDS):
+            while self._count < CHANGES_MAX and not self._ended.wait(_PAUSE_SECONDS):
                 try:
                     self._ask(node)
                 except NodeUnreachable:

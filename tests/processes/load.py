@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 from blockchain.client import Client, RequestRefused, Submission
@@ -71,8 +72,10 @@ class Sender(threading.Thread):
             except NodeUnreachable:
                 self._stopped.wait(PAUSE_SECONDS)  # it is down, or was killed before it answered
             except RequestRefused as error:
-                self.refused.append(f"{error.status} {error.code}: {error.why}")
-                return
+                if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                    self.refused.append(f"{error.status} {error.code}: {error.why}")
+                    return
+                self._stopped.wait(PAUSE_SECONDS)  # it is full, or stopping, and asks for another try
 
     def _note(self, results: list[Submission]) -> None:
         for result in results:
