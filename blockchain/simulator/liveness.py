@@ -32,9 +32,11 @@ its height, nor while a node starts.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from blockchain.node.core import STATUS_MS
 from blockchain.node.held_votes import hold_ms
+from blockchain.node.peers import TICK_MS
 from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.validators import ValidatorSet
@@ -53,6 +55,8 @@ from blockchain.seams import (
 from blockchain.simulator.node import Node
 from blockchain.simulator.scenario import Scenario
 from blockchain.simulator.world import Violation, World
+
+LOST_ANEW_MS: Final = 2 * TICK_MS + STATUS_MS  # until what was lost counts so, and a status says who lacks it
 
 Place = tuple[int, int]  # height and round
 
@@ -108,7 +112,7 @@ def check_liveness(scenario: Scenario, world: World, turns: Turns, healed: int) 
     good = hidden = 0
     for place, made in sorted(seen.made.items()):
         height, round = place
-        if round > seen.decided.get(height, -1):
+        if round > seen.decided.get(height, -1) or seen.may_lack_polka(made):
             continue
         members = world.nodes[made.node].store.validators(height)
         assert members is not None, "a decided height without its set"
@@ -158,6 +162,7 @@ class _Seen:
         self.locks: dict[tuple[int, int], list[Locked]] = {}  # by height and node
         self.decided: dict[int, int] = {}  # by height: the earliest round that decided it
         self.timed_out: dict[tuple[int, int, int], int] = {}  # height, round, node: when it waited no longer
+        self._healed_ms = world.event_ms[min(healed, len(world.event_ms) - 1)]
         told = zip(world.event_ms, world.events, strict=True)
         for at, (time_ms, (number, event)) in enumerate(told):
             self._is_healed = at >= healed
@@ -190,6 +195,10 @@ class _Seen:
     def _arrive(self, time_ms: int, node: int, height: int) -> None:
         if self._is_healed:
             self.arrived.setdefault((height, node), time_ms)
+
+    def may_lack_polka(self, made: Made) -> bool:
+        """Whether a voter may not have the prevotes yet that let a block be proposed again (L28)."""
+        return made.valid_round >= 0 and made.time_ms < self._healed_ms + LOST_ANEW_MS
 
     def is_near(self, node: Node, place: Place) -> bool:
         """Whether it was no more than two rounds behind when it was proposed: else it may not keep the proposal."""
