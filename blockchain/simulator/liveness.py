@@ -26,7 +26,8 @@ All this is asked in scenarios with a `healed_delay_ms`, two drawn ones of three
 healing, as connections do, what was on its way is lost, and delays leave room in round 0. Else an old message could
 tell peers that a node is where it was, which they believe until its next status; so there a run has to decide, and no
 more is asked of single rounds. Nor is it asked of a round before its voters have told, after healing, that they are at
-its height, nor while a node starts.
+its height, nor while a node starts. Nor, for `LOST_ANEW_MS` after healing, of one in which a block of a round before
+healing is proposed again: the prevotes behind it may have been lost then, and be on their way anew (protocol §8.4).
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def check_liveness(scenario: Scenario, world: World, turns: Turns, healed: int) 
     good = hidden = 0
     for place, made in sorted(seen.made.items()):
         height, round = place
-        if round > seen.decided.get(height, -1) or seen.may_lack_polka(made):
+        if round > seen.decided.get(height, -1) or seen.may_lack_polka(height, made):
             continue
         members = world.nodes[made.node].store.validators(height)
         assert members is not None, "a decided height without its set"
@@ -196,9 +197,12 @@ class _Seen:
         if self._is_healed:
             self.arrived.setdefault((height, node), time_ms)
 
-    def may_lack_polka(self, made: Made) -> bool:
-        """Whether a voter may not have the prevotes yet that let a block be proposed again (L28)."""
-        return made.valid_round >= 0 and made.time_ms < self._healed_ms + LOST_ANEW_MS
+    def may_lack_polka(self, height: int, made: Made) -> bool:
+        """Whether the prevotes that let a block be proposed again (L28) may have been lost, and not come anew yet."""
+        if made.valid_round < 0 or made.time_ms >= self._healed_ms + LOST_ANEW_MS:
+            return False
+        entered = self.entries.get((height, made.valid_round), {}).values()
+        return min(entered, default=0) < self._healed_ms
 
     def is_near(self, node: Node, place: Place) -> bool:
         """Whether it was no more than two rounds behind when it was proposed: else it may not keep the proposal."""
