@@ -332,7 +332,7 @@ async def send_hello_of_another_chain(socket: ClientConnection) -> None:
 
 
 async def send_hello_of_another_version(socket: ClientConnection) -> None:
-    await say(socket, hello(version=b"\x00\x03"))
+    await say(socket, hello(version=b"\x00\x04"))
 
 
 async def send_stolen_id(socket: ClientConnection) -> None:
@@ -473,7 +473,7 @@ async def answer_of_another_chain(socket: ServerConnection) -> None:
 
 async def answer_of_another_version(socket: ServerConnection) -> None:
     await socket.recv()
-    await say(socket, hello(version=b"\x00\x03"))
+    await say(socket, hello(version=b"\x00\x04"))
 
 
 async def answer_with_a_stolen_id(socket: ServerConnection) -> None:
@@ -502,7 +502,7 @@ async def stay_silent(socket: ServerConnection) -> None:
     ("answer", "why"),
     [
         (answer_of_another_chain, "other_chain: this node is on chain"),
-        (answer_of_another_version, "other_version: this node speaks version 2, the peer version 3"),
+        (answer_of_another_version, "other_version: this node speaks version 3, the peer version 4"),
         (answer_with_a_stolen_id, "bad_proof: the peer did not prove to be"),
         (answer_with_its_own_words, "own_id: this is the node itself"),
         (answer_garbage, "not_hello: the peer does not speak this protocol"),

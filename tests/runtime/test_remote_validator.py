@@ -119,10 +119,11 @@ def test_a_validator_alone_waits_for_its_signer_and_goes_on_when_it_is_back(tmp_
             for height in (1, 2):
                 await payer.pay()
                 await until(lambda height=height: node.status().height == height)  # type: ignore[misc]
+            await until(lambda: node._core.engine.current.vrf_proof is not None)  # so that a proposal can be built
             await holder.stop()
             await until(lambda: "the signer: " in node.status().consensus.waiting_for)
             await payer.pay()
-            await until(lambda: node._core.engine.current.vrf_refused_round >= 0)  # it has asked, in vain
+            await until(lambda: bool(node._core.engine.current.asked))  # for its proposal's signature, in vain
             assert node.status().height == 2 and node.status().validator is not None
             await holder.start(own)
             await until(lambda: node.status().height == 3)
