@@ -341,6 +341,7 @@ class Chain:
         self.is_heartbeat_due = False
         decided = Stage("final", now, header.height, certificate.round)
         told = [self.pool.story(transaction_id) for transaction_id in ids] if len(self.pool) else []
+        held = [transaction_id for transaction_id, story in zip(ids, told, strict=False) if story]
         ended = self.pool.on_block(self.state(), self.height, block.transactions, trial.settlement, now)
         final = FinalBlock(header.height, block.id, block.raw, codec.encode(certificate), ids)
         batch = Batch(
@@ -351,8 +352,8 @@ class Chain:
             state=tuple(sorted(trial.state.changes().items())),
             slice=self._slices.next(self._final, trial.state.changes()),
             clear_round=True,
-            block_stories=tuple((*story, decided) if story else () for story in told) if any(told) else (),
-            pending_removed=(*ids, *(story.id for story in ended)),
+            block_stories=tuple((*story, decided) if story else () for story in told) if held else (),
+            pending_removed=(*held, *(story.id for story in ended)),
             ended=tuple(ended),
         )
         event = _final_event(final, header, certificate.round, round, now, is_synced=is_synced)

@@ -351,7 +351,7 @@ class Mempool:
         """
         self._now = now
         overtaken = []
-        for verified in included:
+        for verified in included if self._entries else ():
             entry = self._at(Address(verified.transaction.sender), verified.transaction.nonce)
             if entry is None:
                 continue

@@ -195,14 +195,18 @@ class Readiness:
     ) -> None:
         """`included` became final, `gone` leave without that; `height` may come next."""
         self._scratch.on_block(state, height)
+        if not self.queues:  # as in a sync: a block changes nothing of what nobody has here
+            self._scratch.clear()
+            return
         unforeseen = [one.transaction for one in included if not self._settle(one)]
         cuts = [(Address(one.sender), one.nonce) for one in unforeseen]
         cuts += ((entry.sender, entry.nonce) for entry in (*gone, *self._stakes.values()) if entry.place >= 0)
         self._take_back(cuts)
         for entry in gone:
             self._leave(entry)
-        for sender in dict.fromkeys(Address(one.transaction.sender) for one in included):
-            self._advance_final(sender)
+        senders = dict.fromkeys(Address(one.transaction.sender) for one in included)
+        for queue in [self.queues[sender] for sender in senders if sender in self.queues]:
+            self._advance_final(queue)
         self._scratch.forget_stakes()
         if not self._scratch.repay(settlement, unforeseen):
             self._find_anew()
@@ -228,11 +232,8 @@ class Readiness:
         self._leave(entry)
         return was_ready
 
-    def _advance_final(self, sender: Address) -> None:
-        """Some of this sender became final."""
-        queue = self.queues.get(sender)
-        if queue is None:
-            return
+    def _advance_final(self, queue: Queue) -> None:
+        """Some of its sender became final."""
         queue.next = max(queue.next, queue.final)
         head = queue.entries.get(queue.final)
         if head is not None and head.place >= 0:

@@ -90,6 +90,20 @@ def test_a_final_block_is_one_write_and_one_event() -> None:
     assert len(node.chain.pool) == 0 and lost.id not in write.batch.pending_removed
 
 
+def test_only_what_was_in_the_pool_leaves_the_store_with_a_block() -> None:
+    node, some, nothing = Node(spec_with()), Node(spec_with()), Node(spec_with())
+    paid = node.pay("a", 0), node.pay("a", 1)
+    node.add(*paid)
+    some.add(paid[1])
+    block = node.build()
+    removed = []
+    for other in (some, nothing):
+        effects = other.chain.import_block(block, node.certificate(block), NOW)
+        [write] = [effect for effect in effects if isinstance(effect, Write)]
+        removed.append((write.batch.pending_removed, [bool(story) for story in write.batch.block_stories]))
+    assert removed == [((paid[1].id,), [False, True]), ((), [])]
+
+
 def test_what_can_never_apply_now_leaves_the_pool_with_its_reason_in_the_same_write() -> None:
     node, other = Node(spec_with()), Node(spec_with())
     node.add(node.pay("a", 0))

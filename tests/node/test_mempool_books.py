@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockchain.errors import InvalidTransaction
-from blockchain.ledger.records import account_of
+from blockchain.ledger.records import account_of, totals_of
 from blockchain.ledger.state import Overlay
 from blockchain.node import mempool
 from blockchain.node.mempool import WAIT_MAX_MS, Mempool
@@ -27,6 +27,7 @@ PAYLOADS: st.SearchStrategy[Payload] = st.one_of(
     st.builds(Unstake, st.sampled_from([1, 600])),
 )
 ADDITIONS = st.tuples(NAMES, st.integers(0, 4), PAYLOADS, st.sampled_from([0, 0, 1, 5]), st.sampled_from([None, 1, 3]))
+SUPPLY = totals_of(Overlay(Bench().final)).minted
 STEPS = st.lists(st.one_of(ADDITIONS, st.just("block"), st.just("others")), max_size=40)
 
 
@@ -41,6 +42,22 @@ def test_the_pool_keeps_its_books_whatever_comes(steps: list[Any]) -> None:
 def test_the_pool_keeps_its_books_where_blocks_pay(steps: list[Any], supply_max: int) -> None:
     """Its forgers earn, and what they sent before they had money becomes ready; at last there is nothing to mint."""
     keep_books(Bench(reward_per_block=700, supply_max=supply_max, unbonding_blocks=1, unbonding_ms=1), steps)
+
+
+def test_an_empty_pool_follows_blocks_without_looking_at_what_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a sync. What it held before has left nothing behind that a later block would have to be added to."""
+    bench = Bench(supply_max=5_000)
+    bench.add(pay("a", 0, fee=3))
+    bench.block(*bench.select())
+    with monkeypatch.context() as patched:
+        patched.delattr(type(bench.ledger), "repay")
+        bench.block(verified("mint", 0, Exchange(ADDRESSES["new"], 700)))
+    again = verified("mint", 1, Exchange(ADDRESSES["new"], 5_000 - 700 - SUPPLY))
+    state = bench.pool.trial_state(again.transaction)
+    assert (account_of(state, ADDRESSES["new"]).balance, totals_of(state).minted) == (700, SUPPLY + 700)
+    bench.add(pay("new", 0, 700), again, must_apply=True)
+    assert bench.select() == [pay("new", 0, 700), again]
+    assert bench.refuses(verified("mint", 2, Exchange(ADDRESSES["new"], 1)), must_apply=True) == "supply_exceeded"
 
 
 def keep_books(bench: Bench, steps: list[Any]) -> None:
