@@ -38,7 +38,7 @@ from blockchain.primitives.jsonform import (
     transaction_to_json,
     validators_to_json,
 )
-from blockchain.primitives.transaction import Payment, Transaction, VerifiedTransaction, decode_transaction
+from blockchain.primitives.transaction import PAYMENTS, Transaction, VerifiedTransaction, decode_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.seams import Stage, SubmissionResult
 
@@ -200,7 +200,7 @@ def direction(transaction: Transaction, account: Address) -> str:
     """Which way a transaction goes, seen from an account that it names."""
     if transaction.sender != account:
         return "in"
-    is_to_itself = isinstance(transaction.payload, Payment) and transaction.payload.recipient == account
+    is_to_itself = isinstance(transaction.payload, PAYMENTS) and transaction.payload.recipient == account
     return "self" if is_to_itself else "out"
 
 

@@ -76,7 +76,7 @@ def describe(verified: VerifiedTransaction) -> str:
     from blockchain.commands.text import short_address
     from blockchain.demo_chain import demo_names
     from blockchain.primitives.address import format_address
-    from blockchain.primitives.transaction import Payment, Stake
+    from blockchain.primitives.transaction import PAYMENTS, Stake
 
     names = demo_names()
 
@@ -85,6 +85,6 @@ def describe(verified: VerifiedTransaction) -> str:
 
     transaction = verified.transaction
     payload = transaction.payload
-    assert isinstance(payload, Payment | Stake), "no other kind is in the sample"
-    whom = f" -> {name(payload.recipient)}" if isinstance(payload, Payment) else ""
+    assert isinstance(payload, (*PAYMENTS, Stake)), "no other kind is in the sample"
+    whom = f" -> {name(payload.recipient)}" if isinstance(payload, PAYMENTS) else ""
     return f"{transaction.kind:<8}  {name(transaction.sender)}{whom}, {payload.amount}"

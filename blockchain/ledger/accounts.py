@@ -7,12 +7,12 @@ the rooms beside this one, and the records in `ledger.records`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, assert_never
 
 from msgspec.structs import replace
 
-from blockchain.errors import InvalidTransaction
+from blockchain.errors import InvalidBlock, InvalidTransaction
 from blockchain.ledger import stake
 from blockchain.ledger.absence import note_absent
 from blockchain.ledger.closing import close_set
@@ -21,6 +21,7 @@ from blockchain.ledger.records import (
     ACCOUNT_PREFIX,
     TOTALS_KEY,
     Totals,
+    account_at,
     account_of,
     add_to_totals,
     collect_fee,
@@ -40,9 +41,9 @@ from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, PublicKey
 from blockchain.primitives.records import Account, KeyFrom, Seat, Stakeholder, account_key
 from blockchain.primitives.transaction import (
+    PAYMENTS,
     Exchange,
     Pause,
-    Payment,
     Resume,
     Rotate,
     Stake,
@@ -55,6 +56,7 @@ from blockchain.primitives.vote import Certificate
 from blockchain.seams import Settlement, State
 
 _OF_PAYMENTS: Final = (ACCOUNT_PREFIX, TOTALS_KEY)
+_SPENDING: Final = (Transfer, Stake)  # whose amount leaves the balance
 
 
 class Move(NamedTuple):
@@ -184,21 +186,36 @@ class AccountLedger:
             add_to_totals(state, minted=-minted)
 
     def apply(self, state: State, transaction: Transaction, height: int) -> None:
+        self._apply(state, transaction, height)
+        if transaction.fee:
+            collect_fee(state, transaction.fee)
+
+    def apply_all(self, state: State, transactions: Iterable[Transaction], height: int) -> None:
+        fees = 0  # of all together: nothing asks for them before the end of the block
+        for position, transaction in enumerate(transactions):
+            try:
+                self._apply(state, transaction, height)
+            except InvalidTransaction as error:
+                raise InvalidBlock("transactions", f"number {position} does not apply: {error}") from None
+            fees += transaction.fee
+        if fees:
+            collect_fee(state, fees)
+
+    def _apply(self, state: State, transaction: Transaction, height: int) -> None:
+        """All but the fee's way to the fees of the block."""
         self.check(transaction, height)
-        address = Address(transaction.sender)
-        sender = account_of(state, address)
+        key = account_key(transaction.sender)  # made once: this is most of what a block costs beside its root
+        sender = account_at(state, key)
         _check_nonce(sender, transaction)
         paid = _pay(sender, _cost(transaction))
         payload = transaction.payload
         if isinstance(payload, Exchange):
             self._mint(state, payload.amount)
         elif not isinstance(payload, Transfer):
-            self._apply_to_stake(state, address, payload, height)
-        put_account(state, address, paid)
-        if isinstance(payload, Payment):
-            credit(state, Address(payload.recipient), payload.amount)
-        if transaction.fee:
-            collect_fee(state, transaction.fee)
+            self._apply_to_stake(state, transaction.sender, payload, height)
+        state.write(key, paid)
+        if isinstance(payload, PAYMENTS):
+            credit(state, payload.recipient, payload.amount)
 
     def _apply_to_stake(
         self, state: State, sender: Address, payload: Stake | Unstake | Rotate | Pause | Resume, height: int
@@ -238,7 +255,7 @@ def _moves(transaction: Transaction) -> tuple[Move, ...]:
     """What it does to accounts, as sums."""
     payload = transaction.payload
     taken = Move(Address(transaction.sender), -_cost(transaction), 1)
-    return (taken, Move(Address(payload.recipient), payload.amount, 0)) if isinstance(payload, Payment) else (taken,)
+    return (taken, Move(Address(payload.recipient), payload.amount, 0)) if isinstance(payload, PAYMENTS) else (taken,)
 
 
 def _move(state: State, move: Move) -> None:
@@ -248,7 +265,7 @@ def _move(state: State, move: Move) -> None:
 
 def _cost(transaction: Transaction) -> int:
     payload = transaction.payload
-    return transaction.fee + (payload.amount if isinstance(payload, Transfer | Stake) else 0)
+    return transaction.fee + (payload.amount if isinstance(payload, _SPENDING) else 0)
 
 
 def _minted(transaction: Transaction) -> int:

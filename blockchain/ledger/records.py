@@ -111,7 +111,12 @@ class Changes(Struct, frozen=True, array_like=True):
 
 def account_of(state: State, address: Address) -> Account:
     """An account's record; one that was never used has nothing."""
-    return state.read(account_key(address), Account) or _UNUSED
+    return account_at(state, account_key(address))
+
+
+def account_at(state: State, key: bytes) -> Account:
+    """The same by the record's key."""
+    return state.read(key, Account) or _UNUSED
 
 
 def put_account(state: State, address: Address, account: Account) -> None:
@@ -120,7 +125,7 @@ def put_account(state: State, address: Address, account: Account) -> None:
 
 def credit(state: State, address: Address, amount: int) -> None:
     key = account_key(address)
-    account = state.read(key, Account) or _UNUSED
+    account = account_at(state, key)
     state.write(key, Account(account.balance + amount, account.nonce))
 
 

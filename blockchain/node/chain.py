@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from blockchain.consensus.evidence import accused
 from blockchain.consensus.pos import ProofOfStake
-from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, InvalidTransaction
+from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate
 from blockchain.genesis import LEDGERS
 from blockchain.ledger.smt_build import BuildParts, build_here
 from blockchain.ledger.state import Overlay
@@ -259,11 +259,7 @@ class Chain:
         next_seed = self.selection.seed_after(header, self._validators)
         state = self.state()
         offenders = self._evidence_rules.offenders(block, state)
-        for position, transaction in enumerate(block.transactions):
-            try:
-                self.ledger.apply(state, transaction.transaction, header.height)
-            except InvalidTransaction as error:
-                raise InvalidBlock("transactions", f"number {position} does not apply: {error}") from None
+        self.ledger.apply_all(state, (one.transaction for one in block.transactions), header.height)
         settlement = self._finish(state, header, offenders, block.block.parent_certificate)
         following = self.ledger.validators(state, header.height + 1, self._validators)
         if header.next_validators_hash != following.hash(self.genesis_hash):

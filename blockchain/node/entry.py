@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.transaction import Payment, Transfer, VerifiedTransaction
+from blockchain.primitives.transaction import PAYMENTS, Transfer, VerifiedTransaction
 from blockchain.seams import Emit, Stage, Story, TransactionRefused, TransactionStory
 
 STAGES_KEPT_MAX: Final = 4  # of one name in one story: what happens each round of a stalled height says nothing new
@@ -65,8 +65,8 @@ class Entry(Struct, eq=False):
 def entry_of(verified: VerifiedTransaction, arrival: int, story: Story, cost: int) -> Entry:
     transaction = verified.transaction
     payload, sender = transaction.payload, Address(transaction.sender)
-    is_payment = isinstance(payload, Payment)
-    recipient = Address(payload.recipient) if isinstance(payload, Payment) and payload.recipient != sender else None
+    is_payment = isinstance(payload, PAYMENTS)
+    recipient = Address(payload.recipient) if isinstance(payload, PAYMENTS) and payload.recipient != sender else None
     return Entry(
         verified,
         arrival,

@@ -96,7 +96,7 @@ class Resume(Struct, frozen=True, array_like=True, tag="RESUME", forbid_unknown_
 
 
 Payload = Exchange | Transfer | Stake | Unstake | Rotate | Pause | Resume
-Payment = Exchange | Transfer  # the kinds that name a recipient; all others concern the sender's own stake
+PAYMENTS: Final = (Exchange, Transfer)  # the kinds that name a recipient; all others concern the sender's own stake
 
 
 class Transaction(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -119,7 +119,7 @@ def parties_of(transaction: Transaction) -> tuple[Address, ...]:
     """The accounts that it names as sender or recipient, the sender first; one where both are the same."""
     payload = transaction.payload
     sender = Address(transaction.sender)
-    if not isinstance(payload, Payment) or payload.recipient == sender:
+    if not isinstance(payload, PAYMENTS) or payload.recipient == sender:
         return (sender,)
     return (sender, Address(payload.recipient))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from blockchain.primitives.block import Header, VerifiedBlock
@@ -62,6 +62,9 @@ class Ledger(Protocol):
 
     def apply(self, state: State, transaction: Transaction, height: int) -> None:
         """Change the overlay, or raise InvalidTransaction and leave it as it was."""
+
+    def apply_all(self, state: State, transactions: Iterable[Transaction], height: int) -> None:
+        """Apply those of a block, in their order. Raises InvalidBlock for the first that does not apply."""
 
     def finish_block(
         self,

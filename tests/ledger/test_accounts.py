@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from blockchain.errors import InvalidTransaction
+from blockchain.errors import InvalidBlock, InvalidTransaction
 from blockchain.ledger.accounts import AccountLedger
-from blockchain.ledger.records import changes_at, totals_of
+from blockchain.ledger.records import TOTALS_KEY, changes_at, totals_of
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.primitives.chain import GenesisAccount, GenesisValidator
 from blockchain.primitives.crypto import Address
@@ -51,6 +51,26 @@ def test_a_transfer_moves_money_and_burns_the_fee() -> None:
     assert totals_of(chain.state).burnt == 7
     assert chain.ledger.next_nonce(chain.state, address("a")) == 1
     assert chain.ledger.next_nonce(chain.state, address("new")) == 0
+
+
+def test_a_block_applies_its_transactions_one_after_the_other() -> None:
+    chain = chain_of()
+    paid = transfer("a", 0, "new", 400, fee=7), transfer("new", 0, "b", 300), transaction("b", 0, staking(5), fee=2)
+    alone, together = chain.state, chain.state
+    for each in paid:
+        chain.ledger.apply(alone, each, 1)
+    chain.ledger.apply_all(together, iter(paid), 1)
+    assert together.changes() == alone.changes() and totals_of(together).fees == 9
+    with pytest.raises(InvalidBlock, match="number 1 does not apply: .*nonce") as caught:
+        chain.ledger.apply_all(chain.state, (paid[0], paid[0]), 1)
+    assert caught.value.field == "transactions"
+
+
+def test_a_block_without_fees_does_not_touch_the_sums() -> None:
+    chain = chain_of()
+    state = chain.state
+    chain.ledger.apply_all(state, (transfer("a", 0, "new", 400),), 1)
+    assert not state.has_changed(TOTALS_KEY)
 
 
 def test_everything_can_be_spent_to_the_last_unit() -> None:

@@ -155,7 +155,7 @@ MUTANTS: Final = (
         "tests/node/test_chain.py::test_a_block_with_a_transaction_that_does_not_apply_is_invalid",
         (
             Change(
-                _CHAIN,
+                "blockchain/ledger/accounts.py",
                 'raise InvalidBlock("transactions", f"number {position} does not apply: {error}") from None',
                 'InvalidBlock("transactions", f"number {position} does not apply: {error}")',
             ),

@@ -77,6 +77,12 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "only_the_last_fee_counts",
+        "nodes that add up the fees of a block and nodes that do not part with the first block of two",
+        "tests/ledger/test_accounts.py::test_a_block_applies_its_transactions_one_after_the_other",
+        (Change(_ACCOUNTS, "fees += transaction.fee", "fees = transaction.fee"),),
+    ),
+    Mutant(
         "burnt_money_not_counted",
         "supply and books part at the first penalty",
         "tests/ledger/test_absence.py::test_absence_may_cost_a_small_share_rounded_down",
