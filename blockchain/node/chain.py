@@ -345,7 +345,7 @@ class Chain:
             parties=tuple(parties_of(transaction.transaction) for transaction in block.transactions),
             sets=sets,
             turn=turn,
-            state=tuple(sorted(trial.state.changes().items())),
+            state=trial.state.changes(),
             slice=self._slices.next(self._final, trial.state.changes()),
             clear_round=True,
             block_stories=tuple((*story, decided) if story else () for story in told) if held else (),

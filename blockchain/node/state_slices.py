@@ -9,8 +9,8 @@ is the state of block 1, whole: that is how genesis reaches the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import chain, islice
+from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from blockchain.ledger.state import FinalState
@@ -28,20 +28,20 @@ class StateSlices:
 
     def next(self, state: FinalState, changes: Mapping[bytes, bytes | None]) -> StateSlice:
         """The next slice of the state after a block that made these changes."""
-        wanted = max(_size(changes.items()), SLICE_BYTES_MIN) if self._end.lap > 0 else None
-        passed: list[tuple[bytes, bytes]] = []
+        wanted = max(_size(changes), SLICE_BYTES_MIN) if self._end.lap > 0 else None
+        passed: dict[bytes, bytes] = {}
         ahead = state.since(self._end.key)
-        while some := list(islice(ahead, RECORDS_AT_ONCE)):
+        while some := dict(islice(ahead, RECORDS_AT_ONCE)):
             if wanted is not None and wanted <= 0:
-                self._end = SliceEnd(self._end.lap, some[0][0])
+                self._end = SliceEnd(self._end.lap, next(iter(some)))
                 break
-            passed += some
+            passed.update(some)
             wanted = None if wanted is None else wanted - _size(some)
         else:
             self._end = SliceEnd(self._end.lap + 1, b"")
-        return StateSlice(self._end, tuple(record for record in passed if record[0] not in changes), len(state))
+        return StateSlice(self._end, {key: value for key, value in passed.items() if key not in changes}, len(state))
 
 
-def _size(records: Iterable[tuple[bytes, bytes | None]]) -> int:
+def _size(records: Mapping[bytes, bytes | None]) -> int:
     """Of keys and values, in bytes."""
-    return sum(map(len, filter(None, chain.from_iterable(records))))
+    return sum(map(len, records)) + sum(map(len, filter(None, records.values())))

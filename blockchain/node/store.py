@@ -8,7 +8,7 @@ anything changes, and applying it cannot fail half way, which makes it atomic. T
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Generic, TypeVar
 
 from blockchain.primitives.crypto import Hash32
@@ -153,8 +153,8 @@ class MemoryStore:
         for position, transaction_id in enumerate(block.transaction_ids):
             self._locations[transaction_id] = (block.height, position)
 
-    def _change_state(self, changes: tuple[tuple[bytes, bytes | None], ...]) -> None:
-        for key, value in changes:
+    def _change_state(self, changes: Mapping[bytes, bytes | None]) -> None:
+        for key, value in changes.items():
             if value is None:
                 self._state.pop(key, None)
             else:

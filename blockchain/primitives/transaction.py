@@ -43,21 +43,21 @@ _POSSESSION_TAG: Final = "validator-key"
 _ID_TAG: Final = "transaction-id"
 
 
-class Exchange(Struct, frozen=True, array_like=True, tag="EXCHANGE", forbid_unknown_fields=True):
+class Exchange(Struct, frozen=True, array_like=True, tag="EXCHANGE", forbid_unknown_fields=True, gc=False):
     """Mint `amount` to `recipient`: valid only from the issuer that genesis names, up to the supply bound."""
 
     recipient: AddressField
     amount: PositiveAmount
 
 
-class Transfer(Struct, frozen=True, array_like=True, tag="TRANSFER", forbid_unknown_fields=True):
+class Transfer(Struct, frozen=True, array_like=True, tag="TRANSFER", forbid_unknown_fields=True, gc=False):
     """Move `amount` from the sender to `recipient`."""
 
     recipient: AddressField
     amount: PositiveAmount
 
 
-class Stake(Struct, frozen=True, array_like=True, tag="STAKE", forbid_unknown_fields=True):
+class Stake(Struct, frozen=True, array_like=True, tag="STAKE", forbid_unknown_fields=True, gc=False):
     """Lock `amount` of the sender's balance as stake; `validator_key` signs its votes (none: the account's own).
 
     A key that is named comes with its `proof` (`prove_possession`): nobody validates with a key that is not its own.
@@ -72,26 +72,26 @@ class Stake(Struct, frozen=True, array_like=True, tag="STAKE", forbid_unknown_fi
             raise ValueError("a validator key and its proof stand together")
 
 
-class Unstake(Struct, frozen=True, array_like=True, tag="UNSTAKE", forbid_unknown_fields=True):
+class Unstake(Struct, frozen=True, array_like=True, tag="UNSTAKE", forbid_unknown_fields=True, gc=False):
     """Take `amount` of the sender's stake back: it leaves the set after the delay, and is paid out after unbonding."""
 
     amount: PositiveAmount
 
 
-class Rotate(Struct, frozen=True, array_like=True, tag="ROTATE", forbid_unknown_fields=True):
+class Rotate(Struct, frozen=True, array_like=True, tag="ROTATE", forbid_unknown_fields=True, gc=False):
     """Validate with another key from the next set on that is not closed yet."""
 
     validator_key: PublicKeyField
     proof: SignatureField
 
 
-class Pause(Struct, frozen=True, array_like=True, tag="PAUSE", forbid_unknown_fields=True):
+class Pause(Struct, frozen=True, array_like=True, tag="PAUSE", forbid_unknown_fields=True, gc=False):
     """Leave the set for `blocks` heights, announced, without a penalty."""
 
     blocks: PositiveAmount
 
 
-class Resume(Struct, frozen=True, array_like=True, tag="RESUME", forbid_unknown_fields=True):
+class Resume(Struct, frozen=True, array_like=True, tag="RESUME", forbid_unknown_fields=True, gc=False):
     """Come back from a suspension, or early from a pause."""
 
 
@@ -99,7 +99,7 @@ Payload = Exchange | Transfer | Stake | Unstake | Rotate | Pause | Resume
 PAYMENTS: Final = (Exchange, Transfer)  # the kinds that name a recipient; all others concern the sender's own stake
 
 
-class Transaction(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Transaction(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The envelope. The signature comes last and has a fixed length: what is signed is a slice of the encoding."""
 
     version: Literal[1]

@@ -13,7 +13,7 @@ records with the state_root of the head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
 from zlib import crc32
@@ -29,12 +29,9 @@ ROW_RECORDS: Final = 10_000  # a megabyte or so: the state of genesis is many ro
 ROW_BYTES_MAX: Final = 1024 * 1024 * 1024  # SQLite's own limit, 1 GB
 
 
-def change_state(
-    connection: apsw.Connection, changes: Sequence[tuple[bytes, bytes | None]], part: StateSlice | None
-) -> None:
+def change_state(connection: apsw.Connection, changes: Mapping[bytes, bytes | None], part: StateSlice | None) -> None:
     """Append changes and the next slice, and let go of what it makes superfluous."""
-    records = dict(changes)
-    records.update(() if part is None else part.records)
+    records = {**changes, **({} if part is None else part.records)}
     rest = iter(records.items())
     for _ in range(0, max(len(records), 1), ROW_RECORDS):
         _append(connection, dict(islice(rest, ROW_RECORDS)), None if part is None else part.end)

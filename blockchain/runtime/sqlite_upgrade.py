@@ -92,10 +92,10 @@ def _move_state(connection: apsw.Connection, path: Path) -> None:
     count = 0
     cursor = connection.execute("SELECT key, value FROM state ORDER BY key")
     while found := list(islice(cursor, ROW_RECORDS)):
-        records = [(key, value) for key, value in found if isinstance(key, bytes) and isinstance(value, bytes)]
+        records = {key: value for key, value in found if isinstance(key, bytes) and isinstance(value, bytes)}
         if len(records) < len(found):
             raise damaged(path, "a record of state that is not bytes")
-        change_state(connection, records, StateSlice(SliceEnd(lap=1), (), expected))
+        change_state(connection, records, StateSlice(SliceEnd(lap=1), {}, expected))
         count += len(records)
     if count != expected:
         raise damaged(path, f"{count} records of state instead of {expected}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from blockchain.primitives.block import VerifiedBlock
@@ -44,7 +46,7 @@ class StateSlice(Struct, frozen=True):
     """The next part of the state in key order, as it is after the batch. What the last lap has written again can go."""
 
     end: SliceEnd
-    records: tuple[tuple[bytes, bytes], ...]  # all from where the slice before ended, but for those that changed
+    records: Mapping[bytes, bytes]  # all from where the slice before ended, but for those that changed
     count: int  # records in the whole state
 
 
@@ -56,7 +58,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     block_stories: tuple[Story, ...] = ()  # of each of them, () of one never known here; () where none was
     sets: tuple[SetChange, ...] = ()  # of validators, by rising height: that of the height after the block, if another
     turn: Turn | None = None  # of the block
-    state: tuple[tuple[bytes, bytes | None], ...] = ()  # changed state records; None deletes
+    state: Mapping[bytes, bytes | None] = {}  # changed state records; None deletes
     slice: StateSlice | None = None  # of the state with these changes
     clear_round: bool = False  # forget the round record and blocks of the height that became final
     round_record: bytes | None = None  # replaces the record of the height in progress

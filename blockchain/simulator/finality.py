@@ -9,7 +9,7 @@ state, or money from nowhere, is a complaint at the event that brings it, at whi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -27,7 +27,7 @@ from blockchain.simulator.node import Node
 
 TOTALS_KEY: Final = b"s"  # protocol §3.1
 
-Changes = tuple[tuple[bytes, bytes | None], ...]
+Changes = Mapping[bytes, bytes | None]
 
 
 class First(Struct, frozen=True):
@@ -68,8 +68,8 @@ class Finality:
                 return
             root = _root_of(node, new) or header_of(written.block.raw).state_root
             self._firsts.append(First(node.number, written.block.id, written.state, root))
-            again = () if written.slice is None else written.slice.records  # with block 1, those of genesis
-            yield from self._at_first(written.block, root, (*again, *written.state), suspects)
+            again = {} if written.slice is None else written.slice.records  # with block 1, those of genesis
+            yield from self._at_first(written.block, root, {**again, **written.state}, suspects)
 
     def _in_order(self, node: Node, height: int) -> Iterator[str]:
         """On one store, heights follow each other; another store, as after lost writes, begins anew.
@@ -99,7 +99,7 @@ class Finality:
         if header_of(block.raw).state_root != root:
             yield f"the state after block {height} does not have the root that the block promises"
         before = self._totals
-        for key, value in records:
+        for key, value in sorted(records.items()):  # one order, however they came to be written
             holder = self._book(key, value)
             if holder is not None and holder.is_out and key[1:] not in suspects:
                 yield f"block {height} punishes the honest validator {key[1:].hex()[:8]}"

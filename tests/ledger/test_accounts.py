@@ -61,7 +61,7 @@ def test_a_block_applies_its_transactions_one_after_the_other() -> None:
         chain.ledger.apply(alone, each, 1)
     chain.ledger.apply_all(together, iter(paid), 1)
     assert together.changes() == alone.changes() and totals_of(together).fees == 9
-    with pytest.raises(InvalidBlock, match="number 1 does not apply: .*nonce") as caught:
+    with pytest.raises(InvalidBlock, match=r"number 1 does not apply: .*nonce") as caught:
         chain.ledger.apply_all(chain.state, (paid[0], paid[0]), 1)
     assert caught.value.field == "transactions"
 

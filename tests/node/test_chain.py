@@ -149,7 +149,7 @@ def test_two_nodes_that_apply_the_same_blocks_agree() -> None:
 
 def test_a_store_whose_state_is_not_the_heads_is_refused() -> None:
     node = at_height_two()
-    node.store.write(Batch(state=((b"a" + address("thief"), b"\x92\x05\x00"),)))
+    node.store.write(Batch(state={b"a" + address("thief"): b"\x92\x05\x00"}))
     with pytest.raises(StoreError, match="damaged"):
         node.load()
 

@@ -88,7 +88,7 @@ def batch_of(height: int) -> Batch:
         sets=(*first, *change_to(height + 1)),
         turn=turn_of_test(height),
         parties=tuple(parties_of_test(height, position) for position in range(TRANSACTIONS)),
-        state=tuple((key, None if step % 5 == 4 else digest("value", height, step)) for key, step in touched.items()),
+        state={key: None if step % 5 == 4 else digest("value", height, step) for key, step in touched.items()},
         clear_round=True,
         round_record=b"round of %d" % height,
         round_blocks=((digest("proposed", height), b"body %d" % height),),

@@ -59,7 +59,7 @@ def test_a_block_that_is_not_the_heads_child_is_an_assert_and_changes_nothing(st
     before = contents(store)
     batch = Batch(
         block=FinalBlock(height, digest("other"), b"raw", b"", (digest("else"),)),
-        state=((b"key", b"value"),),
+        state={b"key": b"value"},
         clear_round=True,
         pending_added=(PendingTransaction(digest("new"), b"new"),),
     )
@@ -91,23 +91,18 @@ def test_the_turns_of_the_newest_blocks_are_kept(store: Store, monkeypatch: pyte
 
 
 def test_state_records_are_set_changed_and_deleted(store: Store) -> None:
-    store.write(Batch(state=((b"a", b"1"), (b"b", b"2"), (b"c", b""))))
-    store.write(Batch(state=((b"b", b"3"), (b"a", None), (b"d", b"4"), (b"never", None))))
+    store.write(Batch(state={b"a": b"1", b"b": b"2", b"c": b""}))
+    store.write(Batch(state={b"b": b"3", b"a": None, b"d": b"4", b"never": None}))
     assert sorted(store.state_records()) == [(b"b", b"3"), (b"c", b""), (b"d", b"4")]
-    store.write(Batch(state=((b"d", b"5"), (b"b", b"6"))))
+    store.write(Batch(state={b"d": b"5", b"b": b"6"}))
     assert sorted(store.state_records()) == [(b"b", b"6"), (b"c", b""), (b"d", b"5")]
 
 
-def test_of_two_changes_of_one_record_the_later_counts(store: Store) -> None:
-    store.write(Batch(state=((b"a", b"1"), (b"a", b"2"), (b"b", b"1"), (b"b", None), (b"c", None), (b"c", b"1"))))
-    assert sorted(store.state_records()) == [(b"a", b"2"), (b"c", b"1")]
-
-
 def test_state_records_are_of_one_moment(store: Store) -> None:
-    store.write(Batch(state=tuple((b"%d" % number, b"old") for number in range(5))))
+    store.write(Batch(state={b"%d" % number: b"old" for number in range(5)}))
     records = store.state_records()
     first = next(records)
-    store.write(Batch(state=((b"0", None), (b"4", b"new"), (b"5", b"new"))))
+    store.write(Batch(state={b"0": None, b"4": b"new", b"5": b"new"}))
     assert sorted([first, *records]) == [(b"%d" % number, b"old") for number in range(5)]
 
 

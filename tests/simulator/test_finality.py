@@ -67,7 +67,7 @@ def test_a_node_that_writes_another_state_is_found_when_it_does(monkeypatch: pyt
     disk = stage.world.nodes[2].store
 
     def write(self: Disk, batch: Batch) -> None:
-        Disk.write(self, replace(batch, state=batch.state[:-1]))
+        Disk.write(self, replace(batch, state=dict(list(batch.state.items())[:-1])))
 
     monkeypatch.setattr(disk, "write", MethodType(write, disk))
     with pytest.raises(Violation, match=r"seed 1: nodes \d and \d wrote different states at height 1"):
