@@ -13,6 +13,7 @@ and decoded the second time without a check.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import starmap
 from typing import assert_never
 
 from msgspec import Struct
@@ -178,8 +179,9 @@ def _is_known(raw: bytes, context: VerifyContext) -> bool:
 def _made(raw: bytes, ids: Sequence[Hash32]) -> VerifiedBlock:
     """Of bytes that were checked, and the ids that were found in them: the block's own, then its transactions'."""
     block = codec.decode_again(raw, Block)
-    transactions = [_made_transaction(*each) for each in zip(ids[1:], block.transactions, strict=True)]
-    return VerifiedBlock(ids[0], raw, block, tuple(transactions))
+    transactions = codec.decode_all_again(block.transactions, Transaction)
+    verified = starmap(VerifiedTransaction, zip(ids[1:], block.transactions, transactions, strict=True))
+    return VerifiedBlock(ids[0], raw, block, tuple(verified))
 
 
 def _made_transaction(transaction_id: Hash32, raw: bytes) -> VerifiedTransaction:

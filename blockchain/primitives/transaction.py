@@ -95,6 +95,7 @@ class Resume(Struct, frozen=True, array_like=True, tag="RESUME", forbid_unknown_
     """Come back from a suspension, or early from a pause."""
 
 
+_NAMING: Final = (Stake, Rotate)  # the kinds that may name a validator key
 Payload = Exchange | Transfer | Stake | Unstake | Rotate | Pause | Resume
 PAYMENTS: Final = (Exchange, Transfer)  # the kinds that name a recipient; all others concern the sender's own stake
 
@@ -117,11 +118,10 @@ class Transaction(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
 
 def parties_of(transaction: Transaction) -> tuple[Address, ...]:
     """The accounts that it names as sender or recipient, the sender first; one where both are the same."""
-    payload = transaction.payload
-    sender = Address(transaction.sender)
+    payload, sender = transaction.payload, transaction.sender
     if not isinstance(payload, PAYMENTS) or payload.recipient == sender:
         return (sender,)
-    return (sender, Address(payload.recipient))
+    return (sender, payload.recipient)
 
 
 class VerifiedTransaction(Struct, frozen=True, gc=False):
@@ -170,7 +170,8 @@ def check_transaction(raw: bytes, genesis_hash: bytes) -> Transaction:
     message = tagged(_SIGN_TAG, genesis_hash, raw[:-SIGNATURE_TAIL_BYTES])
     if not verify(PublicKey(transaction.sender), message, transaction.signature):
         raise InvalidSignature("the transaction")
-    _verify_possession(transaction, genesis_hash)
+    if isinstance(transaction.payload, _NAMING):
+        _verify_possession(transaction, genesis_hash)
     return transaction
 
 

@@ -7,6 +7,7 @@ place: a height and a position in its block.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Final
 
 import apsw
@@ -17,6 +18,7 @@ from blockchain.seams import FinalBlock
 _ADDRESS, _ID = b"a", b"t"
 _HEIGHT_BYTES: Final = 5  # 30,000 years of a block a second
 _POSITION_BYTES: Final = 3  # a thousand times what fits into a block
+_PLACE: Final = Struct(">Q")
 _POSITION_MAX: Final = 2 ** (8 * _POSITION_BYTES) - 1
 _ABOVE_ALL: Final = (2 ** (8 * _HEIGHT_BYTES) - 1, _POSITION_MAX)  # no place: the last of a block that never comes
 
@@ -28,7 +30,8 @@ def add_block(connection: apsw.Connection, block: FinalBlock, parties: Sequence[
 
 def entries_of(height: int, ids: Sequence[bytes], parties: Sequence[Sequence[bytes]]) -> list[bytes]:
     """The entries of one block."""
-    places = [_packed(height, position) for position in range(len(ids))]
+    first = height << 8 * _POSITION_BYTES
+    places = list(map(_PLACE.pack, range(first, first + len(ids))))  # as `_packed`, in a third of the time
     entries = [_ID + each + place for each, place in zip(ids, places, strict=True)]
     entries += [_ADDRESS + address + place for named, place in zip(parties, places, strict=False) for address in named]
     return entries

@@ -150,6 +150,18 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "a_certificate_for_the_head_is_good_whoever_signed_it",
+        "a forger puts a certificate of its own making into its block: nobody who reads the chain can check it later",
+        "tests/node/test_chain.py::test_the_parents_certificate_is_verified",
+        (
+            Change(
+                _CHAIN,
+                "if certificate == self.head.certificate:",
+                "if certificate.block_id == self.head.certificate.block_id:",
+            ),
+        ),
+    ),
+    Mutant(
         "a_transaction_that_does_not_apply_is_passed_over",
         "nodes that skip it and nodes that refuse the block part for good",
         "tests/node/test_chain.py::test_a_block_with_a_transaction_that_does_not_apply_is_invalid",

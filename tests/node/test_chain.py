@@ -331,6 +331,16 @@ def test_the_parents_certificate_is_verified() -> None:
     twin(node).chain.check_block(with_certificate(at_height_two(), again))
 
 
+def test_the_certificate_that_moved_the_head_is_not_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = at_height_two()
+    other = certificate_of(dict(enumerate(KEYS)), 1, node.chain.head.id, round=7, genesis_hash=node.spec.hash)
+    verified: list[Certificate] = []
+    monkeypatch.setattr(chain_module, "verify_certificate", lambda one, *_: verified.append(one))
+    for certificate in (node.chain.head.certificate, other):
+        twin(node).chain.check_block(with_certificate(at_height_two(), certificate))
+    assert verified == [other]
+
+
 def test_a_certificate_for_another_block_at_the_heads_height_is_a_fork() -> None:
     node = at_height_two()
     other = certificate_of(dict(enumerate(KEYS)), 1, BLOCK_A, genesis_hash=node.spec.hash)

@@ -176,3 +176,10 @@ def test_the_error_is_short_whatever_the_bytes_say() -> None:
     with pytest.raises(MalformedMessage) as caught:
         codec.decode(codec.encode(((("x" * 4_000, 1),),)), Animals, bytes_max=LIMIT)
     assert len(caught.value.why) < 250 and caught.value.why.endswith("x…")
+
+
+def test_what_was_let_through_is_decoded_again_one_by_one_or_all_together() -> None:
+    values = [Pair(number, b"data %d" % number) for number in range(3)]
+    raws = [codec.encode(value) for value in values]
+    assert codec.decode_all_again(raws, Pair) == [codec.decode_again(raw, Pair) for raw in raws] == values
+    assert codec.decode_all_again(iter(()), Noted) == []
