@@ -25,6 +25,7 @@ from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Hash32, PublicKey, SigningKey, check_library
 from blockchain.runtime.admitted import read_admitted
+from blockchain.runtime.collector import rest_collector
 from blockchain.runtime.keystore import check_folder, check_mode, check_secret, node_key
 from blockchain.runtime.logs import configure_logging
 from blockchain.runtime.p2p import P2P
@@ -58,6 +59,7 @@ async def run_node(config: NodeConfig, spec: ChainSpec) -> int:
     told = ToldToEnd()
     try:
         async with running_node(config, spec, told.interrupting, told.wait) as node:
+            rest_collector()
             waits = [asyncio.create_task(node.wait()), asyncio.create_task(told.wait())]
             done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:

@@ -2,7 +2,7 @@
 
 Transactions come from a client, from a peer, or from the store at the start. Whatever was acknowledged is durable
 first; what it replaced goes in the same write, with its story. What a client is refused is written before it is told.
-What a peer brought goes with the next write (`unwritten.py`), and peers are told before the disk is waited for.
+What a peer brought is written when it has waited for long (`unwritten.py`): mostly it is final before.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Admission:
             self._chain.pool.on_clock_set(passed_ms)
         self._ticked_ms = now
         self._looks = 0
-        effects = _ended(self._chain.pool.give_up(now)) or self.unwritten.flush()
+        effects = _ended(self._chain.pool.give_up(now)) or self.unwritten.flush(now)
         if self._declined:  # they may send thousands
             effects.append(Emit(TransactionsDeclined(self._declined.total(), tuple(sorted(self._declined.items())))))
             self._declined.clear()

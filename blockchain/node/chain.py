@@ -96,6 +96,7 @@ class Chain:
         loaded = load(spec, self.ledger, selection, store, build)
         self._genesis = loaded.genesis  # others may hold it, too: never changed
         self._final = loaded.final
+        self._present = self.state()  # to read from; nothing is written to it
         self._slices = StateSlices(store.slice_end())
         self._trials: dict[Hash32, Trial] = {}
         self._newly_final = deque[frozenset[Hash32]](maxlen=NEWLY_FINAL_BLOCKS)
@@ -362,7 +363,7 @@ class Chain:
         return any(transaction_id in ids for ids in self._newly_final)
 
     def next_nonce(self, address: Address) -> int:
-        return self.ledger.next_nonce(self.state(), address)
+        return self.ledger.next_nonce(self._present, address)
 
 
 def _final_event(

@@ -1,56 +1,68 @@
 """Transactions of the pool that are not on the disk yet (docs/protocol.md §10.3 rule 3).
 
-Nobody was promised what a peer brought: its node holds it, and offers it again. So it needs no write of its own before
-anything else is done. It goes with the next write, whatever that is of, a second later at most; and before any client
-is answered, who may have handed in the same.
+Nobody was promised what a peer brought: its node holds it, and offers it again. Most of it stands in a final block a
+moment later, and to write it down first, only to strike it out again, would be a third of what a node writes. So it is
+written when it has waited for long, or when much of it waits; and before a client is answered who handed in the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
-
-from msgspec.structs import replace
 
 from blockchain.node.mempool import Mempool
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.seams import Batch, Effect, PendingTransaction, Reply, Write
 
-UNWRITTEN_MAX: Final = 2_000  # a write of half a megabyte, some 10 ms
+WAIT_MS: Final = 10_000  # longer than what is ready waits for its block, while blocks are made
+UNWRITTEN_MAX: Final = 10_000  # what arrives in some seconds at the highest rate
+AT_ONCE: Final = 2_000  # of the oldest, where there are more: a write of half a megabyte, some 10 ms
 
 
 class Unwritten:
-    """Those of one pool. What has left the pool meanwhile is never written."""
+    """Those of one pool, in the order in which they came. What has left the pool meanwhile is never written."""
 
     def __init__(self, pool: Mempool) -> None:
         self._pool = pool
         self._waiting: dict[Hash32, VerifiedTransaction] = {}
 
+    def __contains__(self, transaction_id: Hash32) -> bool:
+        """Whether it is in no write yet."""
+        return transaction_id in self._waiting
+
     def add(self, transactions: Iterable[VerifiedTransaction]) -> None:
         self._waiting.update((one.id, one) for one in transactions)
 
-    def flush(self) -> list[Effect]:
-        """A write of their own."""
-        pending = self._take()
-        return [Write(Batch(pending_added=pending))] if pending else []
+    def flush(self, now: int) -> list[Effect]:
+        """A write of all that has waited for too long."""
+        due: list[Hash32] = []
+        for transaction_id in self._waiting:
+            received_ms = self._pool.received_ms(transaction_id)
+            if received_ms is not None and 0 <= now - received_ms < WAIT_MS:  # else the clock was set
+                break
+            due.append(transaction_id)
+        return self._written(due)
 
     def settle(self, effects: list[Effect]) -> list[Effect]:
-        """The effects of an input, with all that waits in their first write; before an answer there is one."""
+        """The effects of an input, with a write of what a client is told of, and of the oldest where there are many."""
         if not self._waiting:
             return effects
-        at = next((at for at, effect in enumerate(effects) if isinstance(effect, Write | Reply)), len(effects))
-        first = effects[at] if at < len(effects) else None
-        if isinstance(first, Write):
-            return [*effects[:at], Write(self._with(first.batch)), *effects[at + 1 :]]
-        if isinstance(first, Reply) or len(self._waiting) > UNWRITTEN_MAX:
-            return [*effects[:at], *self.flush(), *effects[at:]]
-        return effects
+        for effect in effects:
+            if isinstance(effect, Write):
+                for transaction_id in effect.batch.pending_removed:
+                    self._waiting.pop(transaction_id, None)
+        at = next((at for at, effect in enumerate(effects) if isinstance(effect, Reply)), len(effects))
+        told = [one.id for one in effects[at].results] if at < len(effects) else []
+        written = self._written([one for one in dict.fromkeys(told) if one in self._waiting])
+        if len(self._waiting) > UNWRITTEN_MAX:
+            written += self._written(list(islice(self._waiting, AT_ONCE)))
+        return [*effects[:at], *written, *effects[at:]] if written else effects
 
-    def _with(self, batch: Batch) -> Batch:
-        return replace(batch, pending_added=(*self._take(), *batch.pending_added))
-
-    def _take(self) -> tuple[PendingTransaction, ...]:
-        waiting, self._waiting = self._waiting, {}
+    def _written(self, ids: Iterable[Hash32]) -> list[Effect]:
+        """A write of those of these that are still in the pool; none waits any more."""
         pool = self._pool
-        return tuple(PendingTransaction(i, one.raw, pool.story(i)) for i, one in waiting.items() if pool.get(i))
+        taken = [(each, self._waiting.pop(each)) for each in ids]
+        pending = tuple(PendingTransaction(i, one.raw, pool.story(i)) for i, one in taken if pool.get(i) is not None)
+        return [Write(Batch(pending_added=pending))] if pending else []

@@ -18,6 +18,7 @@ from msgspec import Struct
 from blockchain.ledger.smt_build import Leaves, Part, build_part
 from blockchain.node.stateless import Check, Found, check
 from blockchain.primitives import codec
+from blockchain.runtime.collector import rest_collector
 
 _LENGTH_BYTES: Final = 4
 
@@ -60,6 +61,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 def main() -> None:
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    rest_collector()
     # sys.stdout.buffer has no buffer where PYTHONUNBUFFERED is set: what the system cuts short would stay so.
     serve(sys.stdin.buffer, os.fdopen(sys.stdout.fileno(), "wb", closefd=False))
     os._exit(0)  # not a word of an answer that nobody reads

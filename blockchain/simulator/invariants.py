@@ -20,6 +20,7 @@ from blockchain.node.store import MemoryStore
 from blockchain.node.verify import VerifyContext, verify_block
 from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX
+from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.validators import verify_certificate
 from blockchain.primitives.vote import Certificate
 from blockchain.seams import (
@@ -174,11 +175,15 @@ def _check_states(world: World, chain: Chain) -> None:
         again = Chain(world.spec, ENGINES[world.spec.engine](world.spec.hash), node.store)
         if again.head.id != chain.head.id or again.state().root() != root:
             _violate(world, f"node {node.number} would start with another head or state than the replay's")
-        pending = {each.id for each in node.store.pending()}
-        if node.core is not None and pending != {each.id for each in node.core.chain.pool}:
+        if node.core is not None and {each.id for each in node.store.pending()} != _written_of(node.core):
             _violate(world, f"node {node.number} has other transactions pending in its store than in its pool")
         if chain.head.height > 0 and sorted(node.store.state_records()) != records:
             _violate(world, f"node {node.number} has another state in its store than the replay")
+
+
+def _written_of(core: Core) -> set[Hash32]:
+    """What is in the pool but for what waits for its write."""
+    return {each.id for each in core.chain.pool if each.id not in core.admission.unwritten}
 
 
 def _check_punished(world: World, chain: Chain) -> None:

@@ -387,8 +387,8 @@ MUTANTS: Final = (
         (
             Change(
                 "blockchain/node/unwritten.py",
-                "isinstance(effect, Write | Reply)), len(effects))",
-                "isinstance(effect, Write)), len(effects))",
+                "[*effects[:at], *written, *effects[at:]]",
+                "[*effects, *written]",
             ),
         ),
     ),

@@ -42,8 +42,11 @@ class Bench:
         for peer in (ONE, TWO):
             self.core.handle(PeerConnected(peer, "", inbound=True), NOW)
 
-    def bring(self, *transactions: VerifiedTransaction) -> list[Effect]:
-        return self.core.handle(MessageReceived(ONE, VerifiedTransactions(transactions)), NOW)
+    def bring(self, *transactions: VerifiedTransaction, at: int = 0) -> list[Effect]:
+        return self.core.handle(MessageReceived(ONE, VerifiedTransactions(transactions)), NOW + at)
+
+    def tick(self, at: int) -> list[Effect]:
+        return self.core.handle(TICK, NOW + at)
 
     def submit(self, *transactions: VerifiedTransaction) -> list[Effect]:
         return self.core.handle(TransactionsSubmitted(Token(1), transactions), NOW)
@@ -54,23 +57,40 @@ def added(effects: list[Effect]) -> list[list[Hash32]]:
     return [[one.id for one in effect.batch.pending_added] for effect in effects if isinstance(effect, Write)]
 
 
-def test_what_a_peer_brings_is_passed_on_and_written_with_the_next_write() -> None:
+def test_what_a_peer_brings_is_passed_on_and_waits_for_its_write() -> None:
     bench = Bench()
     brought, handed_in = bench.node.pay("a", 0), bench.node.pay("b", 0)
     effects = bench.bring(brought)
     assert added(effects) == [] and any(isinstance(effect, Send) for effect in effects)
-    assert added(bench.submit(handed_in)) == [[brought.id, handed_in.id]]
-    assert added(bench.core.handle(TICK, NOW + 1_000)) == [], "once"
+    assert added(bench.submit(handed_in)) == [[handed_in.id]], "a client waits for no more than is its own"
+    assert added(bench.tick(unwritten.WAIT_MS - 1)) == []
 
 
-def test_it_is_written_at_the_next_tick_with_its_story() -> None:
+def test_what_waited_for_long_is_written_once_with_its_story() -> None:
     bench = Bench()
     early = bench.node.pay("a", 1)
     bench.bring(early)
-    [write] = [e for e in bench.core.handle(TICK, NOW + 1_000) if isinstance(e, Write)]
+    [write] = [e for e in bench.tick(unwritten.WAIT_MS) if isinstance(e, Write)]
     [one] = write.batch.pending_added
     assert (one.id, one.raw) == (early.id, early.raw)
     assert [stage.name for stage in one.story] == ["received", "waiting"]
+    assert added(bench.tick(2 * unwritten.WAIT_MS)) == [], "once"
+
+
+def test_what_came_later_waits_on() -> None:
+    bench = Bench()
+    first, second = bench.node.pay("a", 0), bench.node.pay("b", 0)
+    bench.bring(first)
+    bench.bring(second, at=1)
+    assert added(bench.tick(unwritten.WAIT_MS)) == [[first.id]]
+    assert added(bench.tick(unwritten.WAIT_MS + 1)) == [[second.id]]
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_from_the_disk() -> None:
+    bench = Bench()
+    brought = bench.node.pay("a", 0)
+    bench.bring(brought)
+    assert added(bench.tick(-1)) == [[brought.id]]
 
 
 def test_a_client_who_hands_in_the_same_is_answered_when_it_is_durable() -> None:
@@ -82,6 +102,13 @@ def test_a_client_who_hands_in_the_same_is_answered_when_it_is_durable() -> None
     assert [type(effect) for effect in effects if isinstance(effect, Write | Reply)] == [Write, Reply]
 
 
+def test_a_client_who_names_it_twice_is_answered_too() -> None:
+    bench = Bench()
+    brought = bench.node.pay("a", 0)
+    bench.bring(brought)
+    assert added(bench.submit(brought, brought)) == [[brought.id]]
+
+
 def test_what_has_left_the_pool_is_not_written() -> None:
     bench = Bench()
     first, better = bench.node.pay("a", 0), bench.node.pay("a", 0, fee=50)
@@ -89,11 +116,14 @@ def test_what_has_left_the_pool_is_not_written() -> None:
     [write] = [effect for effect in bench.bring(better) if isinstance(effect, Write)]
     assert [one.id for one in write.batch.pending_added] == [better.id]
     assert [story.id for story in write.batch.ended] == [first.id]
+    assert added(bench.tick(unwritten.WAIT_MS)) == []
 
 
-def test_too_much_of_it_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_of_too_many_are_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unwritten, "UNWRITTEN_MAX", 2)
+    monkeypatch.setattr(unwritten, "AT_ONCE", 2)
     bench = Bench()
     brought = [bench.node.pay("a", nonce) for nonce in range(3)]
     assert added(bench.bring(*brought[:2])) == []
-    assert added(bench.bring(brought[2])) == [[one.id for one in brought]]
+    assert added(bench.bring(brought[2])) == [[one.id for one in brought[:2]]]
+    assert added(bench.tick(unwritten.WAIT_MS)) == [[brought[2].id]]
