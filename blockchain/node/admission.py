@@ -152,9 +152,15 @@ class Admission:
 
     def _add(self, verified: VerifiedTransaction, entered: Entered, now: int, *, must_apply: bool) -> None:
         """To the pool, unless it is there, or final, already. Raises InvalidTransaction."""
-        if self._chain.pool.get(verified.id) is not None or self._is_final(verified, of_client=must_apply):
+        pool = self._chain.pool
+        if pool.get(verified.id) is not None:
             return
-        entered.ended.extend(self._chain.pool.add(verified, now, must_apply=must_apply))
+        try:
+            entered.ended.extend(pool.add(verified, now, must_apply=must_apply))
+        except InvalidTransaction:  # as what is final: its nonce is used
+            if self._is_final(verified, of_client=must_apply):
+                return
+            raise
         entered.added.append(verified)
 
     def _is_final(self, verified: VerifiedTransaction, *, of_client: bool) -> bool:

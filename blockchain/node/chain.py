@@ -99,7 +99,8 @@ class Chain:
         self._present = self.state()  # to read from; nothing is written to it
         self._slices = StateSlices(store.slice_end())
         self._trials: dict[Hash32, Trial] = {}
-        self._newly_final = deque[frozenset[Hash32]](maxlen=NEWLY_FINAL_BLOCKS)
+        self._newest = deque[tuple[Hash32, ...]]()  # of the newest final blocks, the ids
+        self._newly_final: set[Hash32] = set()  # all of these
         self.head, self._validators, self._seed = loaded.head, loaded.validators, loaded.seed
         self.turns = Turns(store, self.head.height, self.head.validators, self._validators)
         self.pool = Mempool(self.ledger, self.state(), self.height)
@@ -329,7 +330,7 @@ class Chain:
         self.turns.newest.append(turn)
         self._final.commit(trial.state)
         self._genesis = None
-        self._newly_final.append(frozenset(ids))
+        self._note_final(ids)
         self.head = Head(header.height, block.id, header.time_ms, self._validators, certificate)
         self._validators = trial.next_validators
         self._seed = trial.next_seed
@@ -360,7 +361,13 @@ class Chain:
 
     def is_newly_final(self, transaction_id: Hash32) -> bool:
         """Whether one of the newest blocks has it, since this node runs; no look-up in the store."""
-        return any(transaction_id in ids for ids in self._newly_final)
+        return transaction_id in self._newly_final
+
+    def _note_final(self, ids: tuple[Hash32, ...]) -> None:
+        self._newest.append(ids)
+        self._newly_final.update(ids)
+        if len(self._newest) > NEWLY_FINAL_BLOCKS:
+            self._newly_final.difference_update(self._newest.popleft())
 
     def next_nonce(self, address: Address) -> int:
         return self.ledger.next_nonce(self._present, address)

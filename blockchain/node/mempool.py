@@ -45,6 +45,7 @@ class Mempool:
         self._fresh: list[Entry] = []  # came in, and it was not noted yet whether they wait
         self._expects_many = False
         self._came: Story = ()
+        self._came_at: tuple[int, bool] | None = None
         self._arrivals = 0
         self._bytes = 0
         self._now = 0  # wall time of the newest change
@@ -155,57 +156,44 @@ class Mempool:
         self._ledger.check(transaction, self._height)
         story = story or self._received(now, from_client=must_apply)
         entry = entry_of(verified, self._arrivals, story, self._ledger.cost(transaction))
-        queue = self._readiness.queues.get(entry.sender)
-        is_next = self._check_nonce(entry, queue)
-        old = None if queue is None else queue.entries.get(entry.nonce)
+        queue = self._readiness.queue_of(entry.sender)
+        is_next = _check_nonce(entry, queue)
+        old = queue.entries.get(entry.nonce)
         if old is not None:
             gone = self._replace(old, entry, must_apply=must_apply, is_next=is_next)
         elif self._is_crowded(entry, queue):
             gone = self._squeeze_in(entry, queue, must_apply=must_apply, is_next=is_next)
         else:
-            self._readiness.add(entry, must_apply=must_apply)
+            self._readiness.add(entry, queue, must_apply=must_apply)
             gone = []
         self._enter(entry)
         return gone
 
     def _received(self, now: int, *, from_client: bool) -> Story:
         """The same object for all that come in together: the store writes it once a block."""
-        stage = received(now, from_client=from_client)
-        if self._came != (stage,):
-            self._came = (stage,)
+        if self._came_at != (now, from_client):
+            self._came_at, self._came = (now, from_client), (received(now, from_client=from_client),)
         return self._came
 
-    def _check_nonce(self, new: Entry, queue: Queue | None) -> bool:
-        """Whether it could be ready next; it raises where its nonce cannot be kept at all."""
-        nonce = new.nonce
-        final, expected = (queue.final, queue.next) if queue is not None else self._readiness.nonces(new.sender)
-        if nonce < final:
-            raise InvalidTransaction("nonce_used", f"nonce {nonce} is used; the next is {final}")
-        if nonce > expected + NONCE_GAP_MAX:
-            raise InvalidTransaction("nonce_gap", f"nonce {nonce} is too far ahead; the next is {expected}")
-        return nonce == expected
-
-    def _is_crowded(self, new: Entry, queue: Queue | None) -> bool:
+    def _is_crowded(self, new: Entry, queue: Queue) -> bool:
         """Whether something but the ledger may refuse it."""
         return (
             len(self._entries) >= TRANSACTIONS_MAX
             or self._bytes + len(new.verified.raw) > BYTES_MAX
-            or (queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX)
+            or len(queue.entries) >= SENDER_TRANSACTIONS_MAX
             or new.id in self._given_up
         )
 
-    def _squeeze_in(
-        self, entry: Entry, queue: Queue | None, *, must_apply: bool, is_next: bool
-    ) -> list[TransactionStory]:
+    def _squeeze_in(self, entry: Entry, queue: Queue, *, must_apply: bool, is_next: bool) -> list[TransactionStory]:
         """Where there is no room: what applies may make some. Returns the stories of what went for it."""
         applies = is_next and self._applies(entry, must_apply=must_apply)
-        if queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX:
+        if len(queue.entries) >= SENDER_TRANSACTIONS_MAX:
             raise InvalidTransaction("sender_full", f"{SENDER_TRANSACTIONS_MAX} transactions of this sender wait")
         # Peers offer what they hold again and again: what was given up here would wait in one pool or another.
         if not applies and not must_apply and entry.id in self._given_up:
             raise InvalidTransaction("waited_too_long", "it waited here before, until its time was over")
         gone = self._make_room(entry, applies=applies)
-        self._readiness.add(entry, must_apply=False)
+        self._readiness.add(entry, self._readiness.queue_of(entry.sender), must_apply=False)
         return gone
 
     def _applies(self, entry: Entry, *, must_apply: bool) -> bool:
@@ -232,7 +220,7 @@ class Mempool:
                 self._tried.count(len(depending), self._now)  # whether or not it is taken
                 self._readiness.check_in_place_of(old, new, depending)
             self._tried.count(self._readiness.remove([old]), self._now)
-            self._readiness.add(new, must_apply=False)
+            self._readiness.add(new, self._readiness.queue_of(new.sender), must_apply=False)
         self._leave(old)
         return [ended(old, "replaced", f"replaced by {new.id.hex()}", self._now)]
 
@@ -401,3 +389,13 @@ class Mempool:
         for transaction_id in list(self._given_up)[:-GIVEN_UP_MAX]:
             del self._given_up[transaction_id]
         return gone
+
+
+def _check_nonce(new: Entry, queue: Queue) -> bool:
+    """Whether it could be ready next; it raises where its nonce cannot be kept at all."""
+    nonce = new.nonce
+    if nonce < queue.final:
+        raise InvalidTransaction("nonce_used", f"nonce {nonce} is used; the next is {queue.final}")
+    if nonce > queue.next + NONCE_GAP_MAX:
+        raise InvalidTransaction("nonce_gap", f"nonce {nonce} is too far ahead; the next is {queue.next}")
+    return nonce == queue.next

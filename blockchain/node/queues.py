@@ -23,3 +23,8 @@ class Queue(Struct, eq=False):
 
 
 Queues = dict[Address, Queue]
+
+
+def empty_queue(final: int) -> Queue:
+    """Of a sender whose first nonce that is not final is this one."""
+    return Queue(final, final, {})

@@ -36,7 +36,7 @@ from blockchain.node.dependents import Cut, dependents, is_independent
 from blockchain.node.entry import GONE, WAITS, Entry
 from blockchain.node.eviction import Candidates
 from blockchain.node.heads import Heads
-from blockchain.node.queues import Queue, Queues
+from blockchain.node.queues import Queue, Queues, empty_queue
 from blockchain.node.received import Received
 from blockchain.node.scratch import Scratch
 from blockchain.primitives.crypto import Address, Hash32
@@ -68,11 +68,12 @@ class Readiness:
 
     def nonces(self, sender: Address) -> tuple[int, int]:
         """The next nonce of this sender on the final state, and the one that could be ready next."""
-        queue = self.queues.get(sender)
-        if queue is not None:
-            return queue.final, queue.next
-        final = self._scratch.final_nonce(sender)
-        return final, final
+        queue = self.queue_of(sender)
+        return queue.final, queue.next
+
+    def queue_of(self, sender: Address) -> Queue:
+        """Of one who has nothing here an empty queue, which is not kept."""
+        return self.queues.get(sender) or empty_queue(self._scratch.final_nonce(sender))
 
     def state_after_all(self) -> State:
         """A child of the final state with all that is ready."""
@@ -123,15 +124,11 @@ class Readiness:
 
     # ------------------------------------------------------------------------------------------------ changing
 
-    def add(self, entry: Entry, *, must_apply: bool) -> None:
-        """A new one. What is ready stays so: nobody pays with what only waits.
+    def add(self, entry: Entry, queue: Queue, *, must_apply: bool) -> None:
+        """A new one, in the queue of its sender. What is ready stays so: nobody pays with what only waits.
 
         Raises InvalidTransaction if it must apply and comes next, and does not; nothing has changed then.
         """
-        queue = self.queues.get(entry.sender)
-        if queue is None:
-            final = self._scratch.final_nonce(entry.sender)
-            queue = Queue(final, final, {})
         is_ready = entry.nonce == queue.next
         if is_ready:
             try:
