@@ -49,16 +49,18 @@ class Unwritten:
         """The effects of an input, with a write of what a client is told of, and of the oldest where there are many."""
         if not self._waiting:
             return effects
+        settled: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Write):
                 for transaction_id in effect.batch.pending_removed:
                     self._waiting.pop(transaction_id, None)
-        at = next((at for at, effect in enumerate(effects) if isinstance(effect, Reply)), len(effects))
-        told = [one.id for one in effects[at].results] if at < len(effects) else []
-        written = self._written([one for one in dict.fromkeys(told) if one in self._waiting])
+            elif isinstance(effect, Reply):
+                told = dict.fromkeys(result.id for result in effect.results)
+                settled += self._written([one for one in told if one in self._waiting])
+            settled.append(effect)
         if len(self._waiting) > UNWRITTEN_MAX:
-            written += self._written(list(islice(self._waiting, AT_ONCE)))
-        return [*effects[:at], *written, *effects[at:]] if written else effects
+            settled += self._written(list(islice(self._waiting, AT_ONCE)))
+        return settled
 
     def _written(self, ids: Iterable[Hash32]) -> list[Effect]:
         """A write of those of these that are still in the pool; none waits any more."""

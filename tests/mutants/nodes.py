@@ -387,8 +387,8 @@ MUTANTS: Final = (
         (
             Change(
                 "blockchain/node/unwritten.py",
-                "[*effects[:at], *written, *effects[at:]]",
-                "[*effects, *written]",
+                "            elif isinstance(effect, Reply):\n",
+                "            elif isinstance(effect, Reply) and not effect.results:\n",
             ),
         ),
     ),
