@@ -211,7 +211,7 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/node/mempool.py",
-                "if nonce > expected + NONCE_GAP_MAX:",
+                "if nonce > queue.next + NONCE_GAP_MAX:",
                 "if False:",
             ),
         ),
@@ -223,7 +223,7 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/node/mempool.py",
-                "if queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX:",
+                "if len(queue.entries) >= SENDER_TRANSACTIONS_MAX:",
                 "if False:",
             ),
         ),

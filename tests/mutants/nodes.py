@@ -473,7 +473,7 @@ MUTANTS: Final = (
         "nonces_kept_however_far_ahead",
         "accounts without money fill every pool with what can never apply",
         "tests/node/test_mempool.py::test_what_can_never_apply_is_refused_from_anybody",
-        (Change(_MEMPOOL, "if nonce > expected + NONCE_GAP_MAX:", "if nonce < 0:"),),
+        (Change(_MEMPOOL, "if nonce > queue.next + NONCE_GAP_MAX:", "if nonce < 0:"),),
     ),
     Mutant(
         "what_is_proposed_may_be_replaced",
