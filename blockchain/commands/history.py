@@ -107,9 +107,11 @@ def record_files(config: NodeConfig, spec: ChainSpec) -> list[RecordFile]:
 def read_records(files: list[RecordFile]) -> list[tuple[RecordFile, Kept]]:
     """What each says now. Raises SigningRefused, also where there is none: then nothing can be told of the key."""
     found = [(file, file.refresh()) for file in files]
-    for file, _ in found:
+    for file, kept in found:
         if not file.is_there:
             raise file.refused("is not there: is this the right key and chain? A key without one has never run here")
+        if file.has_damage and not kept.is_away:  # what it may lack the store knows, which does not come along (§5.6)
+            raise file.refused("is half damaged, and may lack the last signature: start the node here once, and repeat")
     return found
 
 

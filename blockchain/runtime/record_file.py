@@ -5,15 +5,20 @@ thrown away (protocol §5.6). The file is the truth, and memory a copy of it: wh
 its lock. A file that is damaged, of another chain or of another key, or older than what this process has seen, is
 refused and never repaired.
 
-Nothing that was read counts as durable. The process that wrote it may have been killed between the renaming and the
-forcing to the disk, or may have got an error there: `settle` does that part again, before anything leaves that only
-the file forbids to contradict.
+Theory of operation. The file has two slots (`runtime.record_slots`), and a signature writes one of them where it lies:
+one wait for the disk, and a power cut leaves the other. All else (a first record, a move, a history, a start) makes the
+file anew, with the same record in both slots: nothing but a signature may be undone by the loss of one. After such a
+loss the file is back by that signature. No other one takes its place, for it left no earlier than the round record that
+asks for it was on the disk, or both slots held it (docs/decisions/0002).
+
+Nothing that was read counts as durable. The process that wrote it may have been killed before it was forced to the
+disk, or may have got an error there, and what a failed write left in the cache no second forcing brings to the disk:
+`settle` writes it anew, before anything leaves that only the file forbids to contradict.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +35,16 @@ from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32, PublicKey
 from blockchain.primitives.scalars import HashField, PublicKeyField, RoundOrNone
 from blockchain.primitives.vote import Proposal, Vote, verify_message
-from blockchain.runtime.atomic_file import OTHERS, PRIVATE, make_folder, remove_leftovers, rewrite_file, settle
+from blockchain.runtime.atomic_file import PRIVATE, make_folder, overwrite, replace_file
+from blockchain.runtime.record_slots import (
+    CHECKSUM_BYTES,
+    FILE_BYTES,
+    SLOT_BYTES,
+    Newest,
+    file_of,
+    newest,
+    slot_of,
+)
 from blockchain.seams import SigningRecord
 
 if sys.platform == "win32":
@@ -38,15 +52,14 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-RECORD_BYTES_MAX: Final = 1_024  # the largest record takes about 350
+RECORD_BYTES_MAX: Final = 1_024  # the largest record takes about 350; a longer file is none of the old form
 MOVES_MAX: Final = 2**32 - 1  # nobody moves a validator that often
-_CHECKSUM_BYTES: Final = 32
 
 Moves = Annotated[int, Meta(ge=0, le=MOVES_MAX)]
 
 
 class RecordContent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The content of the file, before its checksum. Height, round and step are those of the message."""
+    """What a slot holds; before there were slots, the file. Height, round and step are those of the message."""
 
     version: Literal[1]
     genesis_hash: HashField
@@ -91,6 +104,7 @@ class RecordFile:
         self.genesis_hash = genesis_hash
         self._kept = Kept(SigningRecord(self.key))
         self._raw: bytes | None = None  # the file that `_kept` was decoded from
+        self._newest: Newest | None = None  # the slot of it that counts; None: no file, or one of the old form
         self._is_settled = True  # nothing was read that might not be on the disk
 
     @property
@@ -103,6 +117,11 @@ class RecordFile:
         """Whether there was a file when it was last read or written."""
         return self._raw is not None
 
+    @property
+    def has_damage(self) -> bool:
+        """Whether one of its two slots was damaged when it was last read: nobody can tell whether the newest."""
+        return self._newest is not None and self._newest.is_alone
+
     def refresh(self) -> Kept:
         """Read the file, which another process may have moved on; never an older one than is known.
 
@@ -111,42 +130,53 @@ class RecordFile:
         raw = self._read()
         if raw == self._raw:
             return self._kept
-        kept = Kept(SigningRecord(self.key)) if raw is None else self._decode(raw)
+        found, kept = self._content_of(raw)
         if not _is_onward(self._kept, kept):
             raise self.refused("was removed, or replaced by an older one, while the node ran: stop, and restore it")
-        self._kept, self._raw, self._is_settled = kept, raw, False
+        self._kept, self._raw, self._newest, self._is_settled = kept, raw, found, False
         return kept
 
     def write(self, kept: Kept) -> None:
-        """Put it on the disk, under the lock: once this returns, no power cut takes it away. Raises SigningRefused."""
-        raw = self._encode(kept)
+        """Make the file anew, under the lock: once this returns, it holds this twice, and no power cut takes it away.
+
+        Raises SigningRefused.
+        """
+        number = 1 if self._newest is None else self._newest.number + 1
+        payload = self._encode(kept)
+        raw = file_of(payload, number)
         try:
-            rewrite_file(self.path, raw)
+            replace_file(self.path, raw)
         except OSError as error:  # the new one may be there all the same: the next `refresh` finds out
-            raise self.refused(f"cannot be written: {error.strerror}") from None
+            raise self._unwritten(error) from None
+        self._newest = Newest(0, number, payload, is_alone=False)
         self._kept, self._raw, self._is_settled = kept, raw, True
+
+    def advance(self, kept: Kept) -> None:
+        """Put one more signature on the disk, under the lock, where the older of the two is. Raises SigningRefused."""
+        newest, raw = self._newest, self._raw
+        if newest is None or raw is None or not self._is_settled:  # else a cut could take both: see above
+            self.write(kept)
+            return
+        payload = self._encode(kept)
+        slot = slot_of(payload, newest.number + 1)
+        offset = newest.other_place * SLOT_BYTES
+        try:
+            overwrite(self.path, offset, slot)
+        except OSError as error:
+            raise self._unwritten(error) from None
+        self._newest = Newest(newest.other_place, newest.number + 1, payload, is_alone=False)
+        self._kept, self._raw = kept, raw[:offset] + slot + raw[offset + SLOT_BYTES :]
 
     def settle(self) -> None:
         """See to it that what was read is on the disk. Under the lock. Raises SigningRefused."""
-        if self._is_settled or self._raw is None:
-            return
-        try:
-            settle(self.path)
-        except OSError as error:
-            raise self.refused(f"cannot be forced to the disk: {error.strerror}") from None
-        self._is_settled = True
-
-    def tidy(self) -> None:
-        """Remove what crashes left behind beside it, and others' rights. Under the lock. Raises SigningRefused."""
-        remove_leftovers(self.path.parent)
-        try:
-            if os.name != "nt" and stat.S_IMODE(self.path.stat().st_mode) & OTHERS:
-                self.path.chmod(PRIVATE)  # it was copied here
-        except OSError as error:
-            raise self.refused(f"cannot be made its owner's alone: {error.strerror}") from None
+        if not self._is_settled and self._raw is not None:
+            self.write(self._kept)
 
     def refused(self, why: str) -> SigningRefused:
         return SigningRefused(f"the signing record {self.path} {why}")
+
+    def _unwritten(self, error: OSError) -> SigningRefused:
+        return self.refused(f"cannot be written: {error.strerror}")
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -174,7 +204,7 @@ class RecordFile:
     def _read(self) -> bytes | None:
         try:
             with self.path.open("rb") as file:
-                return file.read(RECORD_BYTES_MAX + 1)
+                return file.read(FILE_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -197,14 +227,28 @@ class RecordFile:
             payload = codec.encode(MovedRecordContent(2, *fields, kept.moves, kept.is_away))
         else:
             payload = codec.encode(RecordContent(1, *fields))
-        return payload + sha256(payload).digest()
+        return payload
 
-    def _decode(self, raw: bytes) -> Kept:
-        payload, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
-        if sha256(payload).digest() != checksum:
+    def _content_of(self, raw: bytes | None) -> tuple[Newest | None, Kept]:
+        if raw is None:
+            return None, Kept(SigningRecord(self.key))
+        if len(raw) != FILE_BYTES:
+            return None, self._decode(self._payload_of_old(raw))
+        found = newest(raw)
+        if found is None:
+            raise self._damaged("the checksums of both slots are wrong")
+        return found, self._decode(found.payload)
+
+    def _payload_of_old(self, raw: bytes) -> bytes:
+        """Before there were slots: one record and its checksum. It gets them when it is written next."""
+        payload, checksum = raw[:-CHECKSUM_BYTES], raw[-CHECKSUM_BYTES:]
+        if len(raw) > RECORD_BYTES_MAX or sha256(payload).digest() != checksum:
             raise self._damaged("its checksum is wrong")
+        return payload
+
+    def _decode(self, payload: bytes) -> Kept:
         try:
-            content = _content_of(payload)
+            content = _decode_content(payload)
         except MalformedMessage as error:
             raise self._damaged(error.why) from None
         if content.genesis_hash != self.genesis_hash:
@@ -248,8 +292,8 @@ def checked_record(
     return record
 
 
-def _content_of(payload: bytes) -> RecordContent | MovedRecordContent:
-    bytes_max = RECORD_BYTES_MAX - _CHECKSUM_BYTES
+def _decode_content(payload: bytes) -> RecordContent | MovedRecordContent:
+    bytes_max = RECORD_BYTES_MAX - CHECKSUM_BYTES
     if payload.startswith(_MOVED_BEGINS):
         return codec.decode(payload, MovedRecordContent, bytes_max=bytes_max)
     return codec.decode(payload, RecordContent, bytes_max=bytes_max)

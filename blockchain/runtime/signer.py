@@ -9,8 +9,9 @@ a validator that is moved away signs nothing more from that moment on.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -21,6 +22,8 @@ from blockchain.primitives.crypto import HASH_BYTES, Hash32, PublicKey, SigningK
 from blockchain.primitives.vote import Announcement, Proposal, Signable, Vote, sign_message, signed_bytes
 from blockchain.runtime.record_file import Kept, RecordFile
 from blockchain.seams import SigningRecord
+
+_LOG: Final = logging.getLogger("blockchain.signer")
 
 
 class Signer:
@@ -45,7 +48,7 @@ class Signer:
         self._refresh()
 
     def load(self) -> SigningRecord:
-        """Read the record, and make an empty one where there is none: what cannot be written shows at the start.
+        """Read the record, and write it anew, an empty one where there is none: what cannot be written shows here.
 
         `is_new` tells that nothing is on record, neither now nor before this start: either the key is new on this
         chain, or its record is lost. Raises SigningRefused when the file is damaged, of another chain or another key,
@@ -53,10 +56,9 @@ class Signer:
         """
         with self._file.exclusive():
             kept = self._refresh()
-            if not self._file.is_there:
-                self._file.write(kept)
-            self._file.settle()  # its message is sent again by whoever reads it here
-            self._file.tidy()
+            if self._file.has_damage:
+                _say_damaged(self._file)
+            self._file.write(kept)  # its message is sent again by whoever reads it here, and no store may know of it
         return replace(kept.record, is_new=kept.record.message is None)
 
     def sign(self, message: Signable) -> Signable:
@@ -87,7 +89,7 @@ class Signer:
             return again
         signed = self._with_signature(message)
         assert not isinstance(signed, Announcement)
-        self._file.write(replace(kept, record=after_signing(kept.record, signed)))
+        self._file.advance(replace(kept, record=after_signing(kept.record, signed)))
         return signed
 
     def _with_signature(self, message: Signable) -> Signable:
@@ -104,3 +106,10 @@ class Signer:
                 "or bring it back with `validator move import`"
             )
         return kept
+
+
+def _say_damaged(file: RecordFile) -> None:
+    facts = {"evt.name": "record_damaged", "record": str(file.path)}
+    _LOG.warning(
+        "one of the two slots of %s is damaged, as by a power cut; the other one counts", file.path, extra=facts
+    )

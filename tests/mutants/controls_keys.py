@@ -56,7 +56,7 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/runtime/signer.py",
-                "        self._file.write(replace(kept, record=after_signing(kept.record, signed)))\n",
+                "        self._file.advance(replace(kept, record=after_signing(kept.record, signed)))\n",
                 "",
             ),
         ),

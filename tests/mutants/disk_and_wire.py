@@ -9,6 +9,7 @@ from tests.mutants.planted import Change, Mutant
 _ATOMIC: Final = "blockchain/runtime/atomic_file.py"
 _SIGNER: Final = "blockchain/runtime/signer.py"
 _RECORD: Final = "blockchain/runtime/record_file.py"
+_SLOTS: Final = "blockchain/runtime/record_slots.py"
 _SQLITE: Final = "blockchain/runtime/sqlite.py"
 _SQLITE_FILE: Final = "blockchain/runtime/sqlite_file.py"
 _HANDSHAKE: Final = "blockchain/runtime/handshake.py"
@@ -50,8 +51,53 @@ MUTANTS: Final = (
         (
             Change(
                 _RECORD,
-                "self._kept, self._raw, self._is_settled = kept, raw, False",
-                "self._kept, self._raw, self._is_settled = kept, raw, True",
+                "self._kept, self._raw, self._newest, self._is_settled = kept, raw, found, False",
+                "self._kept, self._raw, self._newest, self._is_settled = kept, raw, found, True",
+            ),
+        ),
+    ),
+    Mutant(
+        "signature_not_forced_to_the_disk",
+        "the signature leaves while its record is in the cache; the power goes, and the key signs against itself",
+        "tests/runtime/test_record_file.py::test_what_has_left_is_on_the_disk_whatever_fails",
+        (Change(_ATOMIC, "        file.flush()\n        sync_content(file.fileno())\n", ""),),
+    ),
+    Mutant(
+        "newest_slot_written_over",
+        "the power goes in the middle of a write: the last signature is on no disk, though it has left",
+        "tests/runtime/test_record_file.py::test_a_power_cut_in_the_middle_of_a_write_leaves_the_record_before",
+        (Change(_SLOTS, "        return 1 - self.place\n", "        return self.place\n"),),
+    ),
+    Mutant(
+        "number_of_a_slot_not_summed",
+        "a flipped bit in the number of the older slot makes it the newest, and the record goes back",
+        "tests/runtime/test_record_slots.py::test_a_slot_with_any_byte_changed_does_not_count",
+        (
+            Change(
+                _SLOTS, "    return sha256(body).digest() + body\n", "    return sha256(body[8:]).digest() + body\n"
+            ),
+            Change(_SLOTS, "if sha256(body).digest() != checksum:", "if sha256(body[8:]).digest() != checksum:"),
+        ),
+    ),
+    Mutant(
+        "only_one_slot_says_moved_away",
+        "that slot is lost, and a validator that was moved signs on both machines",
+        "tests/runtime/test_record_file.py::test_signatures_are_written_by_turns_and_everything_else_into_both",
+        (
+            Change(
+                _SLOTS, "slot_of(payload, number) + slot_of(payload, number)", "slot_of(payload, number) + bytes(4_096)"
+            ),
+        ),
+    ),
+    Mutant(
+        "start_leaves_one_slot",
+        "what a start sends, because the record alone has it, is lost with that slot, and the store asks for another",
+        "tests/runtime/test_record_file.py::test_signatures_are_written_by_turns_and_everything_else_into_both",
+        (
+            Change(
+                _SIGNER,
+                "            self._file.write(kept)  #",
+                "            if not self._file.is_there:\n                self._file.write(kept)  #",
             ),
         ),
     ),
@@ -62,7 +108,7 @@ MUTANTS: Final = (
         (
             Change(
                 _SIGNER,
-                "        self._file.write(replace(kept, record=after_signing(kept.record, signed)))\n",
+                "        self._file.advance(replace(kept, record=after_signing(kept.record, signed)))\n",
                 "        self._file._kept = replace(kept, record=after_signing(kept.record, signed))\n",
             ),
         ),
@@ -109,7 +155,7 @@ MUTANTS: Final = (
         "damaged_record_believed",
         "a flipped bit in the record is another height, and the key signs what it has signed otherwise",
         "tests/runtime/test_signer.py::test_a_damaged_record_is_refused_whatever_the_damage",
-        (Change(_RECORD, "if sha256(payload).digest() != checksum:", "if len(checksum) < 0:"),),
+        (Change(_SLOTS, "if sha256(body).digest() != checksum:", "if len(checksum) < 0:"),),
     ),
     Mutant(
         "record_of_another_chain_taken",

@@ -50,7 +50,8 @@ def main() -> int:
     seconds = time.monotonic() - began
     print(f"{sitting.cuts} different states of the disk after {sitting.drawn} cuts of {sitting.histories} histories")
     print(f"{sitting.operations} operations; {dict(sorted(sitting.by_play.items()))}; {seconds:.0f} s")
-    print(f"{sitting.audits} chains checked from genesis on, {sitting.lives} validators lived on")
+    lived = f"{sitting.lives} validators lived on, {sitting.rots} of them without the newest slot of their record"
+    print(f"{sitting.audits} chains checked from genesis on, {lived}")
     print(f"{len(sitting.lost)} violations")
     if not plant and not only and os.environ.get("RECORD", "yes"):
         append_record("power-cuts", {"seed": seed, **sitting.figures(), "seconds": round(seconds)})

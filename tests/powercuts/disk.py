@@ -14,7 +14,7 @@ from posixpath import dirname
 from random import Random
 from typing import Final, TypeAlias
 
-SECTORS: Final = (512, 4096)  # bytes that a disk writes in one piece
+SECTORS: Final = (64, 512, 4096)  # bytes that a disk writes in one piece; 64 is less than any, and tears what fits in
 
 
 @dataclass(frozen=True, slots=True)

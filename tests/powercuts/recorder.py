@@ -126,15 +126,18 @@ class Recorder:
     # ------------------------------------------------------------------------------------------------- Python's part
 
     def _wrap_os(self) -> None:
-        fsync, replace, link, unlink, mkdir = os.fsync, os.replace, os.link, os.unlink, os.mkdir
+        replace, link, unlink, mkdir = os.replace, os.link, os.unlink, os.mkdir
 
-        def synced(descriptor: int) -> None:
-            fsync(descriptor)
-            path = os.readlink(f"/proc/self/fd/{descriptor}")
-            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                self.sync_folder_of(path + os.sep + "any")
-            elif (file := self._look(path)) and not self.unforced(self._relative(path) or ""):
-                self.add(Synced(file))
+        def syncing(sync: Callable[[Any], None]) -> Callable[[Any], None]:
+            def synced(descriptor: Any) -> None:
+                sync(descriptor)
+                path = os.readlink(f"/proc/self/fd/{descriptor}")
+                if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                    self.sync_folder_of(path + os.sep + "any")
+                elif (file := self._look(path)) and not self.unforced(self._relative(path) or ""):
+                    self.add(Synced(file))
+
+            return synced
 
         def replaced(source: Any, target: Any) -> None:
             self.rename(str(source), str(target))
@@ -159,7 +162,8 @@ class Recorder:
                 self.add(Named(relative, FOLDER))
 
         for name, wrapped in (
-            ("fsync", synced), ("replace", replaced), ("link", linked), ("unlink", unlinked), ("mkdir", made)
+            ("fsync", syncing(os.fsync)), ("fdatasync", syncing(os.fdatasync)),
+            ("replace", replaced), ("link", linked), ("unlink", unlinked), ("mkdir", made),
         ):  # fmt: skip
             setattr(os, name, wrapped)
 

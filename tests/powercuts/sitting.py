@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Final
 
 import apsw
 
-from blockchain.runtime import atomic_file, record_file, sqlite_file
+from blockchain.runtime import record_slots, sqlite_file
 from tests.powercuts.disk import Disk, draw_cut
 from tests.powercuts.plays import History, lay_out, record, remember
 from tests.powercuts.verdict import Judge, Known, Lost, moments
@@ -44,12 +45,13 @@ class Sitting:
     histories: int = 0
     audits: int = 0
     lives: int = 0
+    rots: int = 0  # of which the newest slot of the signing record was lost too
     by_play: Counter[str] = field(default_factory=Counter)
     by_cut: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
 
     def add(self, other: Sitting) -> None:
-        for name in ("cuts", "drawn", "operations", "histories", "audits", "lives"):
+        for name in ("cuts", "drawn", "operations", "histories", "audits", "lives", "rots"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.by_play.update(other.by_play)
         self.by_cut.update(other.by_cut)
@@ -82,17 +84,9 @@ def _synchronous(how: str) -> Callable[[str], bool]:
     return _nothing()
 
 
-def _record_written_in_place() -> Callable[[str], bool]:
-    """The signing record is written over where it lies, and forced to the disk."""
-
-    def overwrite(path: Path, content: bytes) -> None:
-        with path.open("r+b" if path.exists() else "wb") as file:
-            file.write(content)
-            file.flush()
-            atomic_file.sync(file.fileno())
-        atomic_file.sync_folder(path.parent)
-
-    setattr(record_file, "rewrite_file", overwrite)  # noqa: B010 - it is not of that module
+def _newest_slot_written_over() -> Callable[[str], bool]:
+    """A signature takes the slot of the one before it, in the signing record."""
+    record_slots.Newest.other_place = property(lambda newest: newest.place)  # type: ignore[assignment, method-assign]
     return _nothing()
 
 
@@ -102,8 +96,8 @@ PLANTS: Final[dict[str, Callable[[], Callable[[str], bool]]]] = {
     "WAL never synced": lambda: lambda path: path.endswith("-wal"),
     "database never synced": lambda: lambda path: path.endswith("chain.db"),
     "folders never synced": lambda: lambda path: path in (".", "data"),
-    "signing record never synced": lambda: lambda path: ".signing_record" in path,
-    "signing record written in place": _record_written_in_place,
+    "signing record never synced": lambda: lambda path: "signing_record" in path,
+    "newest slot written over": _newest_slot_written_over,
     "backup never synced": lambda: lambda path: ".backup" in path,
 }
 
@@ -113,6 +107,7 @@ PLANTS: Final[dict[str, Callable[[], Callable[[str], bool]]]] = {
 
 def run_unit(unit: Unit) -> tuple[Unit, Sitting]:
     """Record the history of a unit, and look at its cuts."""
+    logging.disable(logging.CRITICAL)  # a torn slot is told of
     chance = Random(f"{unit.seed} {unit.number}")
     where = _MEMORY if _MEMORY.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="power-cuts-", dir=where))
@@ -170,7 +165,7 @@ def _cut_often(unit: Unit, history: History, folder: Path, chance: Random) -> Si
                         result.lost.append(f"UNIT={unit.number} ({history.play}), operation {at}, {cut}: {why}")
                     break
     result.by_play[history.play] += result.cuts
-    result.audits, result.lives = judge.audits, judge.lives
+    result.audits, result.lives, result.rots = judge.audits, judge.lives, judge.rots
     return result
 
 

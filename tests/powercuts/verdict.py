@@ -22,6 +22,7 @@ from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Proposal, Vote
+from blockchain.runtime.record_slots import FILE_BYTES, SLOT_BYTES, newest
 from blockchain.runtime.signer import Signer
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.sqlite_audit import Auditor
@@ -33,6 +34,7 @@ from tests.powercuts.plays import BACKUP, History, dump, remember
 from tests.processes.contradictions import check_said
 from tests.processes.killed_validator import VICTIM, Life, Line, chain, read_said
 
+ROTS: Final = 0.3  # of the cuts: that the newest slot of the signing record is lost as well, and the store is not
 TEMPTED: Final = 3  # of the newest messages, each of which the signer is asked to contradict
 LIFE_ACTIONS: Final = 15
 _OTHER: Final = Hash32(b"\x66" * 32)
@@ -90,6 +92,7 @@ class Judge:
         self._seen: set[bytes] = set()
         self.lives = 0
         self.audits = 0
+        self.rots = 0
 
     def check(self, folder: Path, known: Known, chance: Random) -> None:
         """Raises Lost."""
@@ -137,16 +140,23 @@ class Judge:
     # ------------------------------------------------------------------------------------------------- signing
 
     def _check_signer(self, folder: Path, known: Known, found: bytes, chance: Random) -> None:
-        """The record forbids to contradict what left the signer; and the validator lives on, and does not."""
-        given = [codec.decode(raw, Line, bytes_max=len(raw)).message for raw in known.said["said"]]
-        self._tempt(folder, given)
+        """The record forbids to contradict what left the signer; and the validator lives on, and does not.
+
+        Where the record falls back by one, the store keeps it from contradicting what left the node.
+        """
         record = folder / "signing_record"
+        if chance.random() < ROTS and _lose_newest_slot(record):
+            self.rots += 1
+            said = {**known.said, "said": known.said["sent"]}
+        else:
+            said = known.said
+            self._tempt(folder, [codec.decode(raw, Line, bytes_max=len(raw)).message for raw in said["said"]])
         state = sha256(found + (record.read_bytes() if record.exists() else b"")).digest()
         if state in self._seen:
             return
         self._seen.add(state)
         self.lives += 1
-        remember(folder, known.said)
+        remember(folder, said)
         _live_on(folder, chance.getrandbits(32))
         try:
             check_said(read_said(folder / "said"))
@@ -162,6 +172,18 @@ class Judge:
             with suppress(SigningRefused):
                 signer.sign(replace(message, block_id=_OTHER))
                 raise Lost("the signer contradicts what it gave before the cut")
+
+
+def _lose_newest_slot(record: Path) -> bool:
+    """As a disk does that forgets what it held; not where the cut has left but one slot."""
+    raw = record.read_bytes() if record.exists() else b""
+    found = newest(raw) if len(raw) == FILE_BYTES else None
+    if found is None or found.is_alone:
+        return False
+    slots = [raw[:SLOT_BYTES], raw[SLOT_BYTES:]]
+    slots[found.place] = bytes(SLOT_BYTES)
+    record.write_bytes(b"".join(slots))
+    return True
 
 
 def _live_on(folder: Path, seed: int) -> None:

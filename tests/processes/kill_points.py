@@ -42,8 +42,8 @@ DISK_POINTS: Final = {
 FILE_POINTS: Final = {
     "content not synced": 8,
     "content synced": 8,
-    "folder not synced": 8,
-    "folder synced": 8,
+    "folder not synced": 1,
+    "folder synced": 1,
 }
 STORE_POINTS: Final = {
     "data folder not locked": 1,
@@ -66,9 +66,12 @@ SIGNER_POINTS: Final = {
     "signing record locked": 8,
     "signing record read": 8,
     "signature made": 8,
-    "signing record not renamed": 8,
-    "signing record renamed": 8,
-    "signing record written": 8,
+    "signing record not renamed": 1,
+    "signing record renamed": 1,
+    "signing record made": 1,
+    "slot not written": 8,
+    "slot half written": 8,
+    "slot written": 8,
     "signature given": 8,
     "proof given": 2,
 }
@@ -91,11 +94,11 @@ class Point:
     """Kills this process when it has been passed often enough; then nothing more of it runs."""
 
     def __init__(self, name: str, passages: int) -> None:
-        self._name = name
+        self.name = name
         self._left = passages
 
     def pass_by(self, name: str) -> None:
-        if name == self._name:
+        if name == self.name:
             self._left -= 1
             if self._left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -127,15 +130,18 @@ def plant_in_validator(point: Point) -> None:
 
 def plant_in_files(point: Point) -> None:
     """Where any file or folder is forced to the disk; before what is wrapped by other names."""
-    fsync = os.fsync
 
-    def synced(descriptor: int) -> None:
-        what = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "content"
-        point.pass_by(f"{what} not synced")
-        fsync(descriptor)
-        point.pass_by(f"{what} synced")
+    def passing(sync: Callable[[Any], None]) -> Callable[[Any], None]:
+        def synced(descriptor: Any) -> None:
+            what = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "content"
+            point.pass_by(f"{what} not synced")
+            sync(descriptor)
+            point.pass_by(f"{what} synced")
 
-    os.fsync = synced  # type: ignore[assignment]
+        return synced
+
+    os.fsync = passing(os.fsync)
+    os.fdatasync = passing(os.fdatasync)
 
 
 def plant_in_store(point: Point) -> None:
@@ -174,7 +180,7 @@ def plant_in_store(point: Point) -> None:
 
 def plant_in_signer(point: Point) -> None:
     sign, exclusive = Signer.sign, RecordFile.exclusive
-    rewrite_file = atomic_file.rewrite_file
+    overwrite, replace_file = atomic_file.overwrite, atomic_file.replace_file
 
     def signed(one: Signer, message: Signable) -> Signable:
         given = sign(one, message)
@@ -199,14 +205,25 @@ def plant_in_signer(point: Point) -> None:
 
         os.replace = renamed  # type: ignore[assignment]
         try:
-            rewrite_file(path, content)
+            replace_file(path, content)
         finally:
             os.replace = rename
-        point.pass_by("signing record written")
+        point.pass_by("signing record made")
+
+    def written_over(path: Path, offset: int, content: bytes) -> None:
+        point.pass_by("slot not written")
+        if point.name == "slot half written":
+            with path.open("r+b") as file:
+                file.seek(offset)
+                file.write(content[:200])  # in the middle of what is not zeros
+            point.pass_by("slot half written")
+        overwrite(path, offset, content)
+        point.pass_by("slot written")
 
     Signer.sign = signed  # type: ignore[method-assign, assignment]
     RecordFile.exclusive = locked  # type: ignore[method-assign, assignment]
-    setattr(record_file, "rewrite_file", replaced)  # noqa: B010 - it is not of that module
+    setattr(record_file, "replace_file", replaced)  # noqa: B010 - they are not of that module
+    setattr(record_file, "overwrite", written_over)  # noqa: B010
     wrap(RecordFile, "refresh", point, after="signing record read")
     wrap(signer, "sign_message", point, after="signature made")
     wrap(Signer, "prove", point, after="proof given")

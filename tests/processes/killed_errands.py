@@ -232,7 +232,7 @@ _CREATED: Final = {**_FILE, "file not named": 1, "file named": 1}
 _WRITTEN: Final = {"WAL being written": 20, "WAL not synced": 2, "WAL synced": 2, "database being written": 10}
 _OPENED: Final = {"store not claimed": 1, "store not checked": 1, "store opened": 1, "data folder not unlocked": 1}
 _COPIED: Final = {"database being written": 10, "copy made": 1, "copy checked": 1}
-_RECORDED: Final = {"signing record locked": 1, "signing record not renamed": 1, "signing record written": 1}
+_RECORDED: Final = {"signing record locked": 1, "signing record not renamed": 1, "signing record made": 1}
 
 ERRANDS: Final = {
     "a new store": Errand(_nothing, _open_new, _check_new, {"data folder locked": 1, **_OPENED, **_WRITTEN}),

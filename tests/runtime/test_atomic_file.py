@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from blockchain.runtime import atomic_file
-from blockchain.runtime.atomic_file import create_file, remove_leftovers, replace_file, rewrite_file, temporary_for
+from blockchain.runtime.atomic_file import create_file, overwrite, remove_leftovers, replace_file, temporary_for
 
 
 def no_space(*_: object) -> None:
@@ -48,10 +47,9 @@ def test_creates_where_the_file_system_has_no_links(tmp_path: Path, monkeypatch:
     assert os.listdir(tmp_path) == ["new"]
 
 
-@pytest.mark.parametrize("write", [replace_file, rewrite_file])
-def test_replaces_a_file_or_makes_it(tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
+def test_replaces_a_file_or_makes_it(tmp_path: Path) -> None:
     for content in (b"first", b"second, longer", b""):
-        write(tmp_path / "file", content)
+        replace_file(tmp_path / "file", content)
         assert (tmp_path / "file").read_bytes() == content
         assert os.listdir(tmp_path) == ["file"]
 
@@ -71,22 +69,39 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_what_a_crash_left_of_a_rewritten_file_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rewrite_file(tmp_path / "file", b"old")
-    with monkeypatch.context() as patch:
-        patch.setattr(SYNC, no_space)
-        with pytest.raises(OSError, match="No space left"):
-            rewrite_file(tmp_path / "file", b"longer than the next")
-    assert (tmp_path / "file").read_bytes() == b"old"
-    assert sorted(os.listdir(tmp_path)) == [".file.next", "file"]
-    rewrite_file(tmp_path / "file", b"new")
-    assert (tmp_path / "file").read_bytes() == b"new" and os.listdir(tmp_path) == ["file"]
-
-
-@pytest.mark.parametrize("write", [replace_file, rewrite_file])
-def test_content_is_forced_to_the_disk_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, bytes], None]
+def test_writes_over_a_piece_of_a_file_and_forces_it_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    path = tmp_path / "file"
+    create_file(path, b"0123456789")
+    before = path.stat()
+    forced: list[bytes] = []
+    monkeypatch.setattr(atomic_file, "sync_content", lambda descriptor: forced.append(path.read_bytes()))
+    overwrite(path, 3, b"xyz")
+    assert forced == [b"012xyz6789"] and path.read_bytes() == forced[0]
+    assert (path.stat().st_ino, path.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_writes_over_nothing_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        overwrite(tmp_path / "file", 0, b"x")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_content_is_forced_by_the_call_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: done.append("fdatasync"), raising=False)
+    monkeypatch.setattr(atomic_file, "sync", lambda descriptor: done.append("sync"))
+    monkeypatch.setattr("sys.platform", platform)
+    atomic_file.sync_content(0)
+    assert done == ["fdatasync" if platform == "linux" else "sync"]
+
+
+def test_content_is_forced_to_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     rename = atomic_file.rename
 
@@ -101,7 +116,7 @@ def test_content_is_forced_to_the_disk_before_it_has_its_name(
     monkeypatch.setattr(SYNC, record_sync)
     monkeypatch.setattr(atomic_file, "rename", record_rename)
     monkeypatch.setattr("blockchain.runtime.atomic_file.sync_folder", lambda folder: done.append(folder.name))
-    write(tmp_path / "file", b"new")
+    replace_file(tmp_path / "file", b"new")
     assert done == ["sync", "name", tmp_path.name]
     done.clear()
     create_file(tmp_path / "another", b"new")

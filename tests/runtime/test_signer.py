@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,8 +19,9 @@ from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.vote import Announcement, Proposal, Signable, Step, Vote, VoteStep, verify_message
 from blockchain.runtime import record_file as record_module
 from blockchain.runtime import signer as signer_module
-from blockchain.runtime.atomic_file import rewrite_file
+from blockchain.runtime.atomic_file import overwrite
 from blockchain.runtime.record_file import RECORD_BYTES_MAX
+from blockchain.runtime.record_slots import FILE_BYTES, SLOT_BYTES, file_of, newest
 from blockchain.runtime.signer import Signer
 from blockchain.seams import SigningRecord
 
@@ -151,7 +151,7 @@ def test_a_record_comes_back_as_it_was(path: Path, messages: tuple[Vote | Propos
     assert again.record == signer.record == replace(again.load(), is_new=False)
     assert again.load().is_new is (messages == ())
     assert type(again.record.step) is Step
-    assert path.stat().st_size <= RECORD_BYTES_MAX
+    assert path.stat().st_size == FILE_BYTES and len(payload_in(path)) <= RECORD_BYTES_MAX
 
 
 def test_the_place_of_the_record_is_made(tmp_path: Path) -> None:
@@ -164,23 +164,23 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def die_before(path: Path, content: bytes) -> NoReturn:
+def die_before(path: Path, offset: int, content: bytes) -> NoReturn:
     raise Killed
 
 
-def die_after(path: Path, content: bytes) -> NoReturn:
-    rewrite_file(path, content)
+def die_after(path: Path, offset: int, content: bytes) -> NoReturn:
+    overwrite(path, offset, content)
     raise Killed
 
 
-def die_in(path: Path, content: bytes) -> NoReturn:
-    path.with_name("half.tmp").write_bytes(content[:100])
+def die_in(path: Path, offset: int, content: bytes) -> NoReturn:
+    overwrite(path, offset, content[:100])
     raise Killed
 
 
 def kill(signer: Signer, message: Signable, how: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(record_module, "rewrite_file", how)
+        patch.setattr(record_module, "overwrite", how)
         with pytest.raises(Killed):
             signer.sign(message)
 
@@ -216,13 +216,13 @@ from pathlib import Path
 from blockchain.primitives.crypto import SigningKey
 from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.runtime import record_file, signer
-def rewrite_and_die(path, content, rewrite_file=record_file.rewrite_file):
-    rewrite_file(path, content)
+def write_and_die(path, offset, content, overwrite=record_file.overwrite):
+    overwrite(path, offset, content)
     os._exit(9)
 key = SigningKey(bytes([1]) * 32)
 running = signer.Signer(key, bytes([12]) * 32, Path(sys.argv[1]))
 running.load()
-record_file.rewrite_file = rewrite_and_die
+record_file.overwrite = write_and_die
 running.sign(Vote(7, 0, VoteStep.PREVOTE, bytes([0xAA]) * 32, -1, key.public_key))
 print("it lives")
 """
@@ -241,19 +241,19 @@ def test_a_process_that_really_ends_there(path: Path) -> None:
 def test_the_record_is_on_the_disk_before_the_signature_is_given(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[bytes] = []
     signer = open_signer(path)
-    monkeypatch.setattr(record_module, "rewrite_file", lambda path, content: written.append(content))
+    monkeypatch.setattr(record_module, "overwrite", lambda path, offset, content: written.append(content))
     signed = signer.sign(prevote(1, 0))
     assert len(written) == 1
     assert bytes(signed.signature) in written[0]
 
 
 def test_a_record_that_cannot_be_written_gives_no_signature(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_space(path: Path, content: bytes) -> NoReturn:
+    def no_space(path: Path, offset: int, content: bytes) -> NoReturn:
         raise OSError(28, "No space left on device")
 
     signer = open_signer(path)
     with monkeypatch.context() as patch:
-        patch.setattr(record_module, "rewrite_file", no_space)
+        patch.setattr(record_module, "overwrite", no_space)
         assert "cannot be written: No space left" in refusal(signer, prevote(1, 0))
         assert signer.record == SigningRecord(KEY.public_key)
     assert verify_message(signer.sign(prevote(1, 0)), KEY.public_key, CHAIN)  # when there is space again
@@ -333,39 +333,49 @@ def test_a_record_of_another_key_is_refused_even_when_it_is_empty(path: Path) ->
         open_signer(path, key=SigningKey(b"\x02" * 32))
 
 
+def flipped(raw: bytes, *places: int) -> bytes:
+    changed = bytearray(raw)
+    for place in places:
+        changed[place] ^= 1
+    return bytes(changed)
+
+
 def test_a_damaged_record_is_refused_whatever_the_damage(path: Path) -> None:
     open_signer(path).sign(precommit(4, 2))
     good = path.read_bytes()
-    damages = [good[:size] for size in range(0, len(good), 7)]
-    damages += [good[:i] + bytes([good[i] ^ 1]) + good[i + 1 :] for i in range(len(good))]
-    damages += [good + b"\x00", good * 9]
+    damages = [good[:size] for size in range(0, FILE_BYTES, 97)]
+    damages += [flipped(good, place, SLOT_BYTES + place) for place in (*range(500), *range(500, SLOT_BYTES, 97))]
+    damages += [good + b"\x00", good * 9, bytes(FILE_BYTES), good[:SLOT_BYTES]]
     for damage in damages:
         path.write_bytes(damage)
         with pytest.raises(SigningRefused, match=r"is damaged \(.*restore it"):
-            open_signer(path)
+            Signer(KEY, CHAIN, path).load()
         assert path.read_bytes() == damage  # refused, not repaired
     path.write_bytes(good)
     assert open_signer(path).record.height == 4
 
 
-def with_checksum(payload: bytes) -> bytes:
-    return payload + sha256(payload).digest()
+def payload_in(path: Path) -> bytes:
+    found = newest(path.read_bytes())
+    assert found is not None
+    return found.payload
 
 
 def test_a_record_with_a_good_checksum_is_still_not_trusted(path: Path) -> None:
     signer = open_signer(path)
+    signer.sign(prevote(4, 2))
     signed = signer.sign(precommit(4, 2))
-    payload = path.read_bytes()[:-32]
+    payload = payload_in(path)
     for changed, why in (
         (payload.replace(signed.signature, bytes(64)), "does not bear the key's signature"),
         (payload + b"\x00", "not a RecordContent"),
         (b"\x97\x02" + payload[2:], "not a RecordContent"),  # a later version
     ):
         assert changed != payload
-        path.write_bytes(with_checksum(changed))
+        path.write_bytes(file_of(changed, 9))
         with pytest.raises(SigningRefused, match=why):
             open_signer(path)
-    path.write_bytes(with_checksum(payload))
+    path.write_bytes(file_of(payload, 9))
     assert open_signer(path).record == signer.record
 
 
