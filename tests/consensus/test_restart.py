@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from blockchain.consensus.evidence import author_of
 from blockchain.consensus.height import PROPOSED_ROUNDS_MAX, RECORDED_ROUNDS_MAX
+from blockchain.consensus.signing import position_of
 from blockchain.primitives.crypto import PublicKey
 from blockchain.primitives.vote import Proposal, Step, Vote
 from blockchain.seams import Broadcast, HeadMoved, HeightBegun, PoolChanged, ProveVrf, Signed, SigningRecord, Started
@@ -146,6 +147,57 @@ def test_a_record_of_another_height_is_not_taken_up() -> None:
     bench, effects = locked()
     with pytest.raises(AssertionError):
         Bench(app=App(height=HEIGHT + 1)).engine.restore(record_of(effects), dict(bench.engine.current.blocks))
+
+
+# ------------------------------------------------------------ the signer's record fell back by one (decision 0002)
+
+
+def proposed() -> tuple[Bench, list[Any]]:
+    bench = due(me=0)
+    bench.give(PoolChanged())
+    return bench, bench.prove()
+
+
+def prevoted() -> tuple[Bench, list[Any]]:
+    bench = started()
+    return bench, bench.propose(BLOCK)
+
+
+def prevoted_nil() -> tuple[Bench, list[Any]]:
+    bench = started()
+    return bench, bench.timeout(Step.PROPOSE)
+
+
+def precommitted_nil() -> tuple[Bench, list[Any]]:
+    bench = started()
+    bench.sign(bench.propose(BLOCK))
+    return bench, bench.prevotes(None, who=[0, 1, 2])
+
+
+@pytest.mark.parametrize("signing", [proposed, prevoted, prevoted_nil, locked, precommitted_nil])
+def test_a_store_ahead_of_the_record_asks_for_the_same_again_and_for_no_other(signing: Any) -> None:
+    """What left is in the store. The signer has forgotten it, and would sign another one in its place."""
+    bench, effects = signing()
+    *before, last = record_of(effects).asked
+    record = remembers(before[-1]) if before else SigningRecord(PublicKey(WHO[bench.me]))
+    again, said = restart(bench, effects, record)
+    assert asked(said)[0] == last
+    again.app.is_due = True
+    for give in (
+        lambda: again.give(PoolChanged()),
+        lambda: again.prove(),
+        lambda: again.propose(OTHER),
+        lambda: again.prevotes(None, who=[1, 2]),
+        lambda: again.timeout(Step.PROPOSE),
+        lambda: again.prevotes(V, who=[0, 1, 2]),
+        lambda: again.timeout(Step.PREVOTE),
+        lambda: again.give(Signed(signed(last))),
+        lambda: again.to_round(2),
+        lambda: again.timeout(Step.PROPOSE, 2),
+    ):
+        said = [*said, *give()]
+    there = [message for message in asked(said) if position_of(message) == position_of(last)]
+    assert {*there} == {last} and len(asked(said)) > 1
 
 
 # ------------------------------------------------------------ what was signed while its record was being written

@@ -146,7 +146,8 @@ class Disk:
         names = dict(self._names)
         for naming in _some(self._namings, cut.names, cut.keep, chance):
             _name(names, naming)
-        first = chance.randint(0, self._changes)  # where "first" ends
+        under_way = [place for file in self._files.values() for place, _ in file.since]
+        first = chance.choice(under_way or [0])  # where "first" ends
         contents: dict[int, bytes] = {}
         for number, file in self._files.items():
             contents[number] = _after(file, cut, first, chance)

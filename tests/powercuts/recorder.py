@@ -116,9 +116,14 @@ class Recorder:
         """Write down what changed in a file since it was last looked at; its number."""
         file = self.number(path)
         if file:
-            content = Path(path).read_bytes()
-            if content != self._contents.get(file):
-                self._contents[file] = content
+            content, before = Path(path).read_bytes(), self._contents.get(file)
+            if content == before:
+                return file
+            self._contents[file] = content
+            if before is not None and len(before) == len(content):  # written over where it lies
+                changed = [at for at, (old, new) in enumerate(zip(before, content, strict=True)) if old != new]
+                self.add(Written(file, changed[0], content[changed[0] : changed[-1] + 1]))
+            else:
                 self.add(Written(file, 0, content))
                 self.add(Resized(file, len(content)))
         return file

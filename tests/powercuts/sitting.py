@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Final
 import apsw
 
 from blockchain.runtime import record_slots, sqlite_file
-from tests.powercuts.disk import Disk, draw_cut
+from tests.powercuts.disk import Disk, Synced, draw_cut
 from tests.powercuts.plays import History, lay_out, record, remember
 from tests.powercuts.verdict import Judge, Known, Lost, moments
 
@@ -144,10 +144,17 @@ def _walk(history: History) -> Iterator[tuple[Disk, Known]]:
     yield disk, next(states)
 
 
+def _moments_to_cut(history: History, chance: Random) -> Sequence[int]:
+    """All, or, as often, those at which something is written and about to be forced to the disk."""
+    after = range(history.begins_at, len(history.operations) + 1)
+    forcing = [at for at in after[:-1] if isinstance(history.operations[at], Synced)]
+    return forcing if forcing and chance.random() < 0.5 else after
+
+
 def _cut_often(unit: Unit, history: History, folder: Path, chance: Random) -> Sitting:
     result = Sitting(histories=1, operations=len(history.operations) - history.begins_at)
     judge, seen = Judge(history), set[bytes]()
-    wanted = Counter(chance.randint(history.begins_at, len(history.operations)) for _ in range(unit.cuts))
+    wanted = Counter(chance.choice(_moments_to_cut(history, chance)) for _ in range(unit.cuts))
     for at, (disk, known) in enumerate(_walk(history)):
         for _ in range(wanted[at]):
             for _ in range(DRAWS_MAX):

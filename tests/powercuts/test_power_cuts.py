@@ -25,7 +25,7 @@ PLANTED: Final = {  # and the number of a history that shows it
     "database never synced": "1",
     "folders never synced": "0",
     "signing record never synced": "0",
-    "newest slot written over": "2",
+    "newest slot written over": "0",
     "backup never synced": "5",
 }
 
