@@ -23,7 +23,6 @@ from blockchain.runtime.keystore import read_key_file, write_key_file
 from blockchain.runtime.signer import Signer
 from tests.commands.test_cli import stderr_line
 from tests.runtime.power_cut import Killed
-from tests.runtime.test_record_file import spoil
 from tests.runtime.test_signer import A, B, precommit, prevote, proposal
 from tests.samples import key, spec_of
 
@@ -258,22 +257,6 @@ def test_a_move_that_nobody_took_over_is_brought_back(here: Machine, tmp_path: P
     assert here.do("validator", "move", "import", path) == 0  # twice is once
     assert here.do("validator", "move", "export", tmp_path / "again.move") == 0
     assert json.loads((tmp_path / "again.move").read_bytes())["head"]["number"] == 2
-
-
-def test_a_record_that_may_lack_its_last_signature_does_not_leave_the_store_that_knows_it(
-    here: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    here.signer().sign(prevote(5, 0, A))
-    spoil(here.record(), is_newest=True)
-    for words in (("validator", "move", "export"), ("history", "export")):
-        assert here.do(*words, tmp_path / "file") == EXIT_FAILED
-        assert "is half damaged, and may lack the last signature" in stderr_line(capsys)
-        assert not (tmp_path / "file").exists()
-    here.signer()  # a start; its node then asks for the same again
-    assert here.do("validator", "move", "export", tmp_path / "file") == 0
-    spoil(here.record(), is_newest=True)
-    assert not here.would_sign(), "both slots say that it was moved away"
-    assert here.do("validator", "move", "export", tmp_path / "again") == 0, "and it lacks nothing"
 
 
 def test_the_same_move_is_exported_again(here: Machine, there: Machine, tmp_path: Path) -> None:

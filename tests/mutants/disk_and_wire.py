@@ -65,7 +65,7 @@ MUTANTS: Final = (
     Mutant(
         "newest_slot_written_over",
         "the power goes in the middle of a write: the last signature is on no disk, though it has left",
-        "tests/runtime/test_record_file.py::test_a_power_cut_in_the_middle_of_a_write_leaves_the_record_before",
+        "tests/runtime/test_torn_record.py::test_a_power_cut_in_the_middle_of_a_write_leaves_the_record_before",
         (Change(_SLOTS, "        return 1 - self.place\n", "        return self.place\n"),),
     ),
     Mutant(
@@ -82,7 +82,7 @@ MUTANTS: Final = (
     Mutant(
         "only_one_slot_says_moved_away",
         "that slot is lost, and a validator that was moved signs on both machines",
-        "tests/runtime/test_record_file.py::test_signatures_are_written_by_turns_and_everything_else_into_both",
+        "tests/runtime/test_torn_record.py::test_signatures_are_written_by_turns_and_everything_else_into_both",
         (
             Change(
                 _SLOTS, "slot_of(payload, number) + slot_of(payload, number)", "slot_of(payload, number) + bytes(4_096)"
@@ -92,7 +92,7 @@ MUTANTS: Final = (
     Mutant(
         "start_leaves_one_slot",
         "what a start sends, because the record alone has it, is lost with that slot, and the store asks for another",
-        "tests/runtime/test_record_file.py::test_signatures_are_written_by_turns_and_everything_else_into_both",
+        "tests/runtime/test_torn_record.py::test_signatures_are_written_by_turns_and_everything_else_into_both",
         (
             Change(
                 _SIGNER,

@@ -140,8 +140,8 @@ def plant_in_files(point: Point) -> None:
 
         return synced
 
-    os.fsync = passing(os.fsync)
-    os.fdatasync = passing(os.fdatasync)
+    os.fsync = passing(os.fsync)  # type: ignore[assignment]
+    os.fdatasync = passing(os.fdatasync)  # type: ignore[assignment]
 
 
 def plant_in_store(point: Point) -> None:

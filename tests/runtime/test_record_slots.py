@@ -11,7 +11,7 @@ from blockchain.runtime.record_slots import (
     newest,
     slot_of,
 )
-from tests.runtime.test_signer import flipped
+from tests.runtime.record_damage import flipped
 
 OLDER, NEWER = slot_of(b"older", 255), slot_of(b"newer", 256)  # numbers that differ in two bytes
 

@@ -21,9 +21,10 @@ from blockchain.runtime import record_file as record_module
 from blockchain.runtime import signer as signer_module
 from blockchain.runtime.atomic_file import overwrite
 from blockchain.runtime.record_file import RECORD_BYTES_MAX
-from blockchain.runtime.record_slots import FILE_BYTES, SLOT_BYTES, file_of, newest
+from blockchain.runtime.record_slots import FILE_BYTES, SLOT_BYTES
 from blockchain.runtime.signer import Signer
 from blockchain.seams import SigningRecord
+from tests.runtime.record_damage import flipped, payload_in
 
 KEY = SigningKey(b"\x01" * 32)
 CHAIN = Hash32(b"\x0c" * 32)
@@ -333,13 +334,6 @@ def test_a_record_of_another_key_is_refused_even_when_it_is_empty(path: Path) ->
         open_signer(path, key=SigningKey(b"\x02" * 32))
 
 
-def flipped(raw: bytes, *places: int) -> bytes:
-    changed = bytearray(raw)
-    for place in places:
-        changed[place] ^= 1
-    return bytes(changed)
-
-
 def test_a_damaged_record_is_refused_whatever_the_damage(path: Path) -> None:
     open_signer(path).sign(precommit(4, 2))
     good = path.read_bytes()
@@ -353,30 +347,6 @@ def test_a_damaged_record_is_refused_whatever_the_damage(path: Path) -> None:
         assert path.read_bytes() == damage  # refused, not repaired
     path.write_bytes(good)
     assert open_signer(path).record.height == 4
-
-
-def payload_in(path: Path) -> bytes:
-    found = newest(path.read_bytes())
-    assert found is not None
-    return found.payload
-
-
-def test_a_record_with_a_good_checksum_is_still_not_trusted(path: Path) -> None:
-    signer = open_signer(path)
-    signer.sign(prevote(4, 2))
-    signed = signer.sign(precommit(4, 2))
-    payload = payload_in(path)
-    for changed, why in (
-        (payload.replace(signed.signature, bytes(64)), "does not bear the key's signature"),
-        (payload + b"\x00", "not a RecordContent"),
-        (b"\x97\x02" + payload[2:], "not a RecordContent"),  # a later version
-    ):
-        assert changed != payload
-        path.write_bytes(file_of(changed, 9))
-        with pytest.raises(SigningRefused, match=why):
-            open_signer(path)
-    path.write_bytes(file_of(payload, 9))
-    assert open_signer(path).record == signer.record
 
 
 @needs_posix
