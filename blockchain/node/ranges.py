@@ -18,7 +18,7 @@ from blockchain.primitives.vote import Certificate
 from blockchain.seams import PeerId
 
 REPLY_BYTES_MAX: Final = 2 * 1024 * 1024  # a range is cut where it would grow larger, after one block at least
-FITTING_FIRST: Final = 16  # blocks asked for while nothing is known of their size: of full ones they fill a reply
+FITTING_FIRST: Final = 4  # blocks, while nothing is known of their size: so few that the first are here soon
 SOURCES_MAX: Final = 4  # peers that are asked at the same time: two keep who verifies busy, two may be slow
 AHEAD_MAX: Final = 16 * BLOCKS_MAX  # heights beyond the head that are asked for
 KEPT_BYTES_MAX: Final = 12 * 1024 * 1024  # of answers kept or under way; decoded they take about ten times that

@@ -251,12 +251,18 @@ class Sync:
     # ------------------------------------------------------------------------------------------------ asking
 
     def _ask(self, behind_min: int) -> list[Effect]:
-        """Ask peers that are free for what is missing, the lowest first."""
+        """Ask peers that are free for what is missing, the lowest first.
+
+        All sources together are asked for about one full reply: the shorter a range, the sooner its blocks are taken
+        over beside the verification of what follows, and the less is left to take over when all is verified.
+        """
         effects: list[Effect] = []
-        for peer in self._free(behind_min):
+        free = self._free(behind_min)
+        sources = min(len(free) + len(self._ranges.requests), SOURCES_MAX)
+        for peer in free:
             if len(self._ranges.requests) >= SOURCES_MAX:
                 break
-            request = self._request_of(peer)
+            request = self._request_of(peer, max(self._ranges.fitting // sources, 1))
             if request is not None:
                 self._ranges.ask(request)
                 self._sources.on_asked(peer.id, self._tick)
@@ -282,13 +288,13 @@ class Sync:
         """Whether it has failed, and so has to show that it has what it says, though others have served it since."""
         return 0 < self._chain.head.height < peer.height and not self._sources.is_believed(peer)
 
-    def _request_of(self, peer: Peer) -> Request | None:
+    def _request_of(self, peer: Peer, count_max: int) -> Request | None:
         """The first gap in what this peer says it has; where there is none, a failed one has to show the head."""
         height = self._chain.height
         first, end = next(self._ranges.gaps(height, self._tick))
         if first >= peer.height or not self._ranges.has_room(first, height):
             return Request(peer.id, height - 1, 1, self._tick) if self._must_show(peer) else None
-        count = min(self._sources.of(peer.id).count, self._ranges.fitting, end - first, peer.height - first)
+        count = min(self._sources.of(peer.id).count, count_max, end - first, peer.height - first)
         return Request(peer.id, first, count, self._tick)
 
     # ------------------------------------------------------------------------------------------------ serving

@@ -21,6 +21,7 @@ from blockchain.primitives import codec
 from blockchain.runtime.collector import rest_collector
 
 _LENGTH_BYTES: Final = 4
+_NICENESS: Final = 5  # the core goes first: what it does not take over while they verify is left when they are done
 
 
 class Question(Struct, frozen=True, array_like=True):
@@ -59,6 +60,8 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def main() -> None:
+    if sys.platform != "win32":  # there the node says so when it starts it
+        os.nice(_NICENESS)
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     rest_collector()

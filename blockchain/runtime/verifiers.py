@@ -38,6 +38,10 @@ REST_S: Final = 10.0  # after a worker was lost or could not be started, until t
 _PROGRAM: Final = (sys.executable, "-m", "blockchain.runtime.verifier")
 _PROJECT: Final = Path(__file__).parents[2]  # where the package is found
 _BUFFER_BYTES: Final = 256 * 1024  # an answer is read in one go: each further read may wait 5 ms for the interpreter
+# Ctrl-C is for the node, and the core goes first (`verifier.py`); 0 elsewhere.
+_ON_WINDOWS: Final = sum(
+    getattr(subprocess, name, 0) for name in ("CREATE_NEW_PROCESS_GROUP", "BELOW_NORMAL_PRIORITY_CLASS")
+)
 _END_S: Final = 5.0  # for a process that was killed to be gone
 
 T = TypeVar("T")
@@ -67,7 +71,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=sys.platform != "win32",  # Ctrl-C is for the node
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same for Windows
+            creationflags=_ON_WINDOWS,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._questions, self._answers = self._process.stdin, self._process.stdout

@@ -33,6 +33,13 @@ from tests.node.one_chain import KEYS, NOW, sealed
 from tests.node.sync_bench import LENGTH, ONE, TWO, Bench, asked, kinds, requests
 from tests.samples import BLOCK_A, certificate_of
 
+
+@pytest.fixture(autouse=True)
+def whole_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request is for all that there is."""
+    monkeypatch.setattr(ranges_module, "FITTING_FIRST", 100)
+
+
 # ------------------------------------------------------------------------------------------------ asking
 
 
@@ -87,10 +94,12 @@ def test_of_full_blocks_one_at_a_time_and_the_next_range_is_asked_for_first(monk
     assert turn not in bench.sync.advance(bench.now) and bench.height == 3
 
 
-def test_a_range_is_as_long_as_a_reply_has_room_for_and_others_are_asked_for_the_rest(
+def test_the_ranges_of_all_sources_are_together_as_long_as_a_reply_has_room_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ranges_module, "FITTING_FIRST", 2)
+    monkeypatch.setattr(ranges_module, "FITTING_FIRST", 4)
+    bench = Bench(peers=(ONE,))
+    assert [(start, count) for _, start, count in requests(bench.tick())] == [(1, 4)]
     bench = Bench(peers=(ONE, TWO))
     first = requests(bench.tick())
     assert [(start, count) for _, start, count in first] == [(1, 2), (3, 2)]

@@ -30,6 +30,7 @@ RANGE = 4
 @pytest.fixture(autouse=True)
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("blockchain.node.sources.BLOCKS_MAX", RANGE)
+    monkeypatch.setattr("blockchain.node.ranges.FITTING_FIRST", RANGE * SOURCES_MAX)
 
 
 def bench_of(*peers: PeerId, blocks: int = 0) -> Bench:

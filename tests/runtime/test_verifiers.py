@@ -71,6 +71,13 @@ def is_there(pid: int) -> bool:
     return True
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody tells the priority of another process there")
+def test_a_worker_lets_the_core_go_first(verifiers: Verifiers, eager: None) -> None:
+    assert list(verifiers.check_all(CHECKS)) == FOUND
+    (worker,) = verifiers.running
+    assert os.getpriority(os.PRIO_PROCESS, worker) == min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19)
+
+
 def ask(verifiers: Verifiers) -> list[Found]:
     return list(verifiers.check_all(CHECKS))
 
