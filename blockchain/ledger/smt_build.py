@@ -18,10 +18,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from blockchain.ledger.smt_subtree import RECORD_BYTES, content_of, hash_of
+from blockchain.ledger.smt_subtree import RECORD_BYTES, Content, content_of, hash_of, leaves_in
 from blockchain.primitives.smt_proof import BRANCH_PREFIX, EMPTY_HASH, KEY_BYTES, LEAF_PREFIX
 
 DEPTH_MIN: Final = 4  # 16 slots, 1.6 KB: small enough for any chain, and growing from there is soon tested
+PAIR_BYTES: Final = 65  # what a branch's hash is of: 01 ‖ left ‖ right
+HALF_PAIR_BYTES: Final = 33  # 01 ‖ left
 PART_LEVELS: Final = 12  # 4,096 slots a part: half a megabyte, some 20 ms
 EMPTY, LEAF, BRANCH = 0, 1, 2  # kinds of node; two children make a branch exactly if their kinds add up to 2 or more
 _FIRST_BITS: Final = 8  # by which leaves are told apart: up to 256 parts
@@ -95,6 +97,11 @@ def build_part(asked: Leaves) -> Part:
     return _up(hashes, bytes(kinds), b"".join(keys), joined)
 
 
+def kind_of(content: Content) -> int:
+    """The kind of node at the top of a slot that holds this."""
+    return min(leaves_in(content), BRANCH)
+
+
 def _up(hashes: list[bytes], kinds: bytes, keys: bytes, several: dict[int, bytes]) -> Part:
     """The part above these slots."""
     pair_levels, kind_levels = [], [kinds]
@@ -102,7 +109,7 @@ def _up(hashes: list[bytes], kinds: bytes, keys: bytes, several: dict[int, bytes
         pairs = [BRANCH_PREFIX + left + right for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
         sums = bytes(map(add, kinds[::2], kinds[1::2]))
         hashes = [
-            sha256(pair).digest() if kind >= BRANCH else _lone(pair) for pair, kind in zip(pairs, sums, strict=True)
+            sha256(pair).digest() if kind >= BRANCH else risen(pair) for pair, kind in zip(pairs, sums, strict=True)
         ]
         kinds = sums.translate(_KIND_OF_SUM)
         pair_levels.append(b"".join(pairs))
@@ -110,7 +117,7 @@ def _up(hashes: list[bytes], kinds: bytes, keys: bytes, several: dict[int, bytes
     return Part(hashes[0], tuple(reversed(pair_levels)), tuple(reversed(kind_levels)), keys, several)
 
 
-def _lone(pair: bytes) -> bytes:
+def risen(pair: bytes) -> bytes:
     """The hash that rises from a pair that is no branch: a lone leaf's, or that of nothing."""
-    left, right = pair[1 : KEY_BYTES + 1], pair[KEY_BYTES + 1 :]
+    left, right = pair[1:HALF_PAIR_BYTES], pair[HALF_PAIR_BYTES:]
     return left if right == EMPTY_HASH else right

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Final, NamedTuple, TypeAlias
 
 from blockchain.primitives.crypto import HASH_BYTES
-from blockchain.primitives.smt_proof import EMPTY_HASH, KEY_BITS, KEY_BYTES, branch_hash
+from blockchain.primitives.smt_proof import BRANCH_PREFIX, EMPTY_HASH, KEY_BITS, KEY_BYTES, branch_hash
 
 RECORD_BYTES: Final = KEY_BYTES + HASH_BYTES
+_EMPTY_LEFT: Final = BRANCH_PREFIX + EMPTY_HASH
+_WORD: Final = 8  # bytes; so many of a key's first ones tell honest keys apart
 BUCKET_LEAVES_MAX: Final = 16  # at one leaf a slot, chance puts 17 in one of about 10^15 slots
 
 
@@ -34,13 +37,19 @@ Content: TypeAlias = bytes | Branch  # of a slot: records in key order, up to BU
 Change: TypeAlias = tuple[bytes, bytes]  # a key, and its new record, or no bytes to delete it
 
 
+def replaced(content: Content, key: bytes, digest: bytes) -> bytes:
+    """The records with another hash for the leaf of `key`; no bytes if it is not found, or if they are a subtree."""
+    if isinstance(content, Branch):
+        return b""
+    at = content.find(key)
+    if at < 0 or at % RECORD_BYTES:
+        return b""
+    at += KEY_BYTES
+    return b"".join((content[:at], digest, content[at + HASH_BYTES :]))
+
+
 def changed(content: Content, depth: int, changes: Sequence[Change]) -> Content:
     """What a slot at `depth` holds after `changes`, which are in key order, each key once."""
-    if len(changes) == 1 and not isinstance(content, Branch):
-        key, record = changes[0]
-        at = content.find(key)
-        if record and at >= 0 and at % RECORD_BYTES == 0:  # another value of a key that is there: most changes
-            return content[:at] + record + content[at + RECORD_BYTES :]
     for done, (key, record) in enumerate(changes):
         if isinstance(content, Branch) or len(content) == RECORD_BYTES * BUCKET_LEAVES_MAX:
             return packed(_updated(node_of(content, depth), depth, changes[done:]))
@@ -63,17 +72,25 @@ def hash_of(content: Content, depth: int) -> bytes:
         return content.hash
     if len(content) <= RECORD_BYTES:
         return content[KEY_BYTES:] or EMPTY_HASH
-    first, last = content[:KEY_BYTES], content[-RECORD_BYTES:-HASH_BYTES]
-    differing = int.from_bytes(first, "big") ^ int.from_bytes(last, "big")
-    fork = KEY_BITS - differing.bit_length()  # being in order, all agree on the bits before
-    assert fork < KEY_BITS, "each key once"
-    if len(content) == 2 * RECORD_BYTES:  # most slots of several leaves
-        digest = branch_hash(content[KEY_BYTES:RECORD_BYTES], content[-HASH_BYTES:])
+    end = len(content) - RECORD_BYTES
+    first, last = int.from_bytes(content[:_WORD], "big"), int.from_bytes(content[end : end + _WORD], "big")
+    if first == last:  # nobody's honest keys: any way that is right
+        return hash_of(node_of(content, depth), depth)
+    height = (first ^ last).bit_length()  # from the bottom of the words: all agree on the bits above
+    middle = RECORD_BYTES
+    if middle == end:  # most slots of several leaves
+        pair = (BRANCH_PREFIX, content[KEY_BYTES:RECORD_BYTES], content[end + KEY_BYTES :])
     else:
-        left, right = split(content, fork)
-        digest = branch_hash(hash_of(left, fork + 1), hash_of(right, fork + 1))
-    for above in range(fork - 1, depth - 1, -1):
-        digest = branch_hash(EMPTY_HASH, digest) if bit_of(first, above) else branch_hash(digest, EMPTY_HASH)
+        while not int.from_bytes(content[middle : middle + _WORD], "big") >> height - 1 & 1:
+            middle += RECORD_BYTES
+        below = 8 * _WORD - height + 1  # the depth below the fork
+        pair = (BRANCH_PREFIX, hash_of(content[:middle], below), hash_of(content[middle:], below))
+    digest = sha256(b"".join(pair)).digest()
+    for above in range(height, 8 * _WORD - depth):
+        if first >> above & 1:
+            digest = sha256(_EMPTY_LEFT + digest).digest()
+        else:
+            digest = sha256(b"".join((BRANCH_PREFIX, digest, EMPTY_HASH))).digest()
     return digest
 
 
