@@ -196,7 +196,7 @@ class SparseMerkleTree:
             if is_one_value and kind == LEAF and own[place : place + KEY_BYTES] == key:
                 hashes.append(digest)
                 continue
-            content = replaced(buckets[slot], key, digest) if is_one_value and kind == BRANCH else b""
+            content: Content = replaced(buckets[slot], key, digest) if is_one_value and kind == BRANCH else b""
             if not content:
                 end = bisect_right(slots, slot, at, len(keys))
                 before = self._content(slot)
