@@ -178,9 +178,10 @@ class Sync:
             transactions += len(kept.at(self._chain.height)[0].transactions)
             effects.extend(self._take(kept, now))
         self._progress.measure(now, self._chain.head.height)
-        if not self.is_syncing:
+        asked = self._ask(behind_min=1)
+        if not self.is_syncing and not self._ranges.requests:  # it is there: nothing more is on its way
             effects.extend(self._tell_progress())
-        return [*effects, *self._ask(behind_min=1)]
+        return [*effects, *asked]
 
     # ------------------------------------------------------------------------------------------------ taking over
 
