@@ -17,7 +17,7 @@ from blockchain.ledger.smt import SparseMerkleTree, Speculation
 from blockchain.ledger.smt_build import BuildParts, build_here
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.records import tree_key
+from blockchain.primitives.records import tree_key, tree_keys
 from blockchain.primitives.smt_proof import StateProof
 
 R = TypeVar("R")
@@ -64,21 +64,23 @@ class FinalState:
 
     def speculate(self, changes: Mapping[bytes, bytes | None]) -> Speculation:
         """What the tree would be with these changes; nothing changes."""
-        return self.tree.speculate({tree_key(key): value for key, value in changes.items()})
+        return self.tree.speculate(dict(zip(tree_keys(changes), changes.values(), strict=True)))
 
     def commit(self, overlay: Overlay) -> None:
         """Make an overlay on this very state part of it."""
         if self._is_shared:
             self._part()
         self.tree.commit(overlay.speculation())
-        for key, value in overlay.changes().items():
+        changes, records = overlay.changes(), self._records
+        for key, value in changes.items():
             if value is not None:
-                if key not in self._records:
+                if key not in records:
                     self._keys.add(key)
-                self._records[key] = value
-            elif self._records.pop(key, None) is not None:
+                records[key] = value
+            elif records.pop(key, None) is not None:
                 self._keys.remove(key)
-            self._note_name(key, is_deleted=value is None)
+        if self._names is not None:
+            self._note_names(self._names, changes)
 
     def prove(self, keys: Sequence[bytes]) -> StateProof:
         """The proof of the present values, or of the absence, of these records.
@@ -90,13 +92,13 @@ class FinalState:
             self._names = {tree_key(key): key for key in self._records}
         return self.tree.prove([tree_key(key) for key in keys], self._value_at)
 
-    def _note_name(self, key: bytes, *, is_deleted: bool) -> None:
-        if self._names is None:
-            return
-        if is_deleted:
-            self._names.pop(tree_key(key), None)
-        else:
-            self._names[tree_key(key)] = key
+    def _note_names(self, names: dict[bytes, bytes], changes: Mapping[bytes, bytes | None]) -> None:
+        """Keep the table in step with the records."""
+        for place, (key, value) in zip(tree_keys(changes), changes.items(), strict=True):
+            if value is None:
+                names.pop(place, None)
+            else:
+                names[place] = key
 
     def _value_at(self, place: bytes) -> bytes:
         """The value of a leaf of the tree."""

@@ -5,8 +5,9 @@ The ledger writes them; a light client reads them out of a state proof. What cha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 from msgspec import Meta, Struct
 
@@ -127,3 +128,8 @@ def stakeholder_key(address: Address) -> bytes:
 def tree_key(key: bytes) -> Hash32:
     """Where a record stands in the state tree: nobody chooses its place (protocol §3.6)."""
     return Hash32(sha256(key).digest())
+
+
+def tree_keys(keys: Iterable[bytes]) -> list[Hash32]:
+    """The same of each of them, in their order."""
+    return cast("list[Hash32]", [sha256(key).digest() for key in keys])
