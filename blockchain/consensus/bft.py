@@ -149,14 +149,12 @@ class BftEngine:
             case SignRefused(message=Proposal() | Vote() as message, why=why):
                 self._emit(SignatureRefused(message.height, message.round, step_of(message), why))
                 self._out.extend(self.voice.on_refused(self.current, message))
-            case Signed() | SignRefused():
-                pass  # an announcement: the core's
             case VrfRefused():
                 self._on_vrf_refused(given)
             case SignerRegained(record=record):
                 self._on_signer_regained(record, now)
-            case PoolChanged():
-                pass  # the trigger is looked at below
+            case Signed() | SignRefused() | PoolChanged():
+                pass  # an announcement is the core's, and the trigger is looked at below
             case HeadMoved():
                 self._begin_height(now)
             case _:
@@ -231,7 +229,7 @@ class BftEngine:
         rules = self.current.rules
         if self.current.height + 1 == self._app.height:
             self._commit.add_known(rules.book)
-            self._late = LateVotes(rules.book, rules.round)
+            self._late = LateVotes(rules.book, rules.round, self.current.asked)
         else:
             self._late = LateVotes.of_head(self._app)
         self.current = self._new_height()
@@ -340,8 +338,10 @@ class BftEngine:
             self._on_signed(record.message, now)
 
     def _on_signed(self, message: Proposal | Vote, now: int) -> None:
-        """The vote counts now. An answer for a height that is over is dropped."""
+        """The vote counts now; others may have decided without it meanwhile. Any other late answer is dropped."""
         current = self.current
+        if isinstance(message, Vote) and self._late.was_asked_for(message) and not self.voice.is_mute:
+            self._on_vote(message, now)
         if self.voice.is_mute or unsigned(message) not in current.asked or message in current.signed:
             return
         current.signed.append(message)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from blockchain.consensus.accountability import contradiction, precommits_in
+from blockchain.consensus.signing import unsigned
 from blockchain.consensus.votes import VoteBook
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.primitives.vote import Certificate, Evidence, Vote
+from blockchain.primitives.vote import Certificate, Evidence, Proposal, Vote
 from blockchain.seams import Application
 
 KEPT_PREVOTES_MAX: Final = 25_000  # of one height, some 4 MB: those of the newest rounds; the largest set has 10,000
 
 
 class LateVotes:
-    """The votes of the height before the one in progress, which late ones are held against."""
+    """The votes of the height before the one in progress, which late ones are held against.
 
-    def __init__(self, book: VoteBook, round: int) -> None:
+    `asked`: what this node asked its signer for in that height; an answer may come after the decision.
+    """
+
+    def __init__(self, book: VoteBook, round: int, asked: Collection[Proposal | Vote] = ()) -> None:
         self._book = book
         self._round = round
+        self._asked = asked
 
     @classmethod
     def of_head(cls, app: Application) -> LateVotes:
@@ -40,6 +45,10 @@ class LateVotes:
     def holds(self, vote: Vote) -> bool:
         """Whether the very vote is known."""
         return self._book.holds(vote)
+
+    def was_asked_for(self, vote: Vote) -> bool:
+        """Whether it is an answer of this node's own signer: it was written down before it was asked for."""
+        return unsigned(vote) in self._asked
 
     def prevotes(self) -> tuple[Vote, ...]:
         """All that are known, in whichever round: what a fork at that height is judged by."""

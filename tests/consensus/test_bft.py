@@ -516,6 +516,35 @@ def test_late_precommits_complete_the_heads_certificate() -> None:
     assert len(bench.app.parent_certificate.precommits) == 3, "what is stored stays as it was written"
 
 
+def decided_without(precommit_is_asked: bool = True) -> tuple[Bench, Vote]:
+    """A node that sees the decision of the three others, and its own precommit, whose signature takes its time."""
+    bench = started()
+    bench.sign(bench.propose(BLOCK))
+    if precommit_is_asked:
+        [unsigned] = asked(bench.prevotes(V, who=[0, 1]))
+        assert signed(unsigned) == vote_of(ME, PRECOMMIT, V)
+    bench.precommits(V)
+    assert bench.place[0] == HEIGHT + 1
+    return bench, vote_of(ME, PRECOMMIT, V)
+
+
+def test_ones_own_precommit_that_is_signed_after_the_decision_completes_the_certificate() -> None:
+    """Else its voter counts as absent, and the next forger waits for it in vain (protocol §4.4)."""
+    bench, own = decided_without()
+    assert of(Broadcast, bench.give(Signed(own))) == [Broadcast(own)]
+    assert [entry.index for entry in bench.engine.commit.precommits] == [0, 1, 2, ME]
+    assert bench.give(Signed(own)) == [], "once"
+
+
+def test_a_late_answer_that_was_not_asked_for_or_comes_to_a_mute_node_is_dropped() -> None:
+    bench, own = decided_without(precommit_is_asked=False)
+    assert bench.give(Signed(own)) == []
+    bench, own = decided_without()
+    bench.engine.voice.mute()
+    assert bench.give(Signed(own)) == []
+    assert len(bench.engine.commit.precommits) == 3
+
+
 def test_nothing_of_the_old_height_is_kept() -> None:
     bench = started()
     bench.propose(BLOCK)
