@@ -15,6 +15,7 @@ from msgspec import Struct
 from blockchain.errors import InvalidTransaction, MalformedMessage, StoreError
 from blockchain.node.chain import Chain
 from blockchain.node.entry import ending, received, refusal_event
+from blockchain.node.fresh import hand_out
 from blockchain.node.gossip import Gossip
 from blockchain.node.peers import Peer
 from blockchain.node.unwritten import Unwritten
@@ -125,7 +126,8 @@ class Admission:
                 entered.effects.append(refusal_event(refused))
                 results.append(SubmissionResult(verified.id, error.code, error.why))
         reply = Reply(given.token, tuple(results))
-        return [*_accepted(entered.added), *entered.effects, *self._announced(entered), *self._kept(entered), reply]
+        told = hand_out(self._gossip, [one for one in entered.added if self._chain.pool.get(one.id) is not None])
+        return [*_accepted(entered.added), *entered.effects, *told, *self._kept(entered), reply]
 
     def receive(self, peer: Peer, transactions: tuple[VerifiedTransaction, ...], now: int) -> list[Effect]:
         """A peer's transactions. One that does not apply is nobody's fault.

@@ -40,6 +40,7 @@ from blockchain.node.messages import (
     VerifiedAnnouncement,
     VerifiedBlocks,
     VerifiedEvidence,
+    VerifiedFresh,
     VerifiedOutline,
     VerifiedProposal,
     VerifiedTransactions,
@@ -244,7 +245,7 @@ class Core:
                 self._on_votes(peer, votes, held, now)
             case VerifiedProposal() | VerifiedOutline():
                 self._on_proposal(peer, message, now)
-            case VerifiedTransactions(transactions=transactions):
+            case VerifiedTransactions(transactions=transactions) | VerifiedFresh(transactions=transactions):
                 self._complete(self.outlines.on_bodies(transactions), now)
                 self._out.extend(self.admission.receive(peer, transactions, now))
             case VerifiedBlocks():

@@ -25,6 +25,7 @@ TALLIES_MAX: Final = 8  # nil and three values in each step: more are only there
 VOTES_MAX: Final = 1_000
 IDS_MAX: Final = 5_000
 TRANSACTIONS_MAX: Final = 1_000
+FRESH_MAX: Final = 10  # transfers in a frame of 2 KB, which is verified where it is read
 BLOCKS_MAX: Final = 100
 ADDRESSES_MAX: Final = 64
 BITMAP_BYTES_MAX: Final = VALIDATORS_MAX // 8 + 1
@@ -84,6 +85,12 @@ class Transactions(Struct, frozen=True, array_like=True, tag="transactions", for
     transactions: Annotated[tuple[RawTransaction, ...], Meta(min_length=1, max_length=TRANSACTIONS_MAX)]
 
 
+class Fresh(Struct, frozen=True, array_like=True, tag="fresh", forbid_unknown_fields=True):
+    """Transactions that a client has just handed in, unasked."""
+
+    transactions: Annotated[tuple[RawTransaction, ...], Meta(min_length=1, max_length=FRESH_MAX)]
+
+
 class GetBlocks(Struct, frozen=True, array_like=True, tag="get_blocks", forbid_unknown_fields=True):
     first: Height
     count: Annotated[int, Meta(ge=1, le=BLOCKS_MAX)]
@@ -141,6 +148,7 @@ Message = (
     | Have
     | Want
     | Transactions
+    | Fresh
     | GetBlocks
     | Blocks
     | GetPeers
@@ -216,6 +224,10 @@ class VerifiedTransactions(Struct, frozen=True):
     transactions: tuple[VerifiedTransaction, ...]
 
 
+class VerifiedFresh(Struct, frozen=True):
+    transactions: tuple[VerifiedTransaction, ...]
+
+
 class VerifiedBlocks(Struct, frozen=True):
     """Blocks whose bodies match their headers and whose transactions are signed; certificates still unchecked."""
 
@@ -247,6 +259,7 @@ Verified = (
     | VerifiedProposal
     | VerifiedOutline
     | VerifiedTransactions
+    | VerifiedFresh
     | VerifiedBlocks
     | VerifiedAnnouncement
     | VerifiedEvidence
@@ -269,6 +282,7 @@ _KINDS: Final[dict[type, type[Message]]] = {
     VerifiedProposal: ProposedBlock,
     VerifiedOutline: ProposedBlock,
     VerifiedTransactions: Transactions,
+    VerifiedFresh: Fresh,
     VerifiedBlocks: Blocks,
     VerifiedAnnouncement: Announce,
     VerifiedEvidence: Accuse,  # or a second proposal of a round, which is one
@@ -293,9 +307,9 @@ def cost_of(message: Message | Verified) -> int:
             return len(votes)
         case VerifiedVotes(votes=votes, held=held):
             return len(votes) + len(held)
-        case Transactions(transactions=transactions):
+        case Transactions(transactions=transactions) | Fresh(transactions=transactions):
             return len(transactions)
-        case VerifiedTransactions(transactions=verified):
+        case VerifiedTransactions(transactions=verified) | VerifiedFresh(transactions=verified):
             return len(verified)
         case Have(ids=ids) | Want(ids=ids):
             return len(ids)

@@ -16,6 +16,7 @@ from blockchain.node.messages import (
     Blocks,
     Dialled,
     DialMe,
+    Fresh,
     GetBlocks,
     GetPeers,
     GetTime,
@@ -46,6 +47,7 @@ ALLOWANCES: Final[dict[type[Message], int]] = {
     Have: 20_000,  # of each id what is news may be asked for, and verified then
     Want: 20_000,
     Transactions: 50_000,  # only as many as were asked for, anyway
+    Fresh: 200,  # a signature each: 14 ms a second of a peer that sends them in vain; more goes by ids
     GetBlocks: 20,  # each may be 2 MiB to read and to send
     Blocks: 20,
     GetPeers: 5,
@@ -57,11 +59,13 @@ ALLOWANCES: Final[dict[type[Message], int]] = {
     DialMe: 5,  # each five minutes; one of them a minute is a dial
     Dialled: 5,
 }
-LABORIOUS: Final = frozenset({Votes, ProposedBlock, Transactions, Blocks, Announce, Accuse})  # to verify: not done then
+# To verify: not done then.
+LABORIOUS: Final = frozenset({Votes, ProposedBlock, Transactions, Fresh, Blocks, Announce, Accuse})
 ASKED_FOR: Final = frozenset({Transactions, Blocks, Peers, Time, Dialled})  # what nobody sends unasked
 OWED_MAX: Final = 50_000  # entries of a kind that a peer is remembered to have been asked for
 BLOCKS_SENT_MAX: Final = 8  # a tick, to who says that it lacks them: up to 4 MiB each for a status of 100 bytes
 VOTES_SENT_MAX: Final = ALLOWANCES[Votes] // 2  # a tick, the same: its tick may begin in the middle of one's own
+FRESH_SENT_MAX: Final = ALLOWANCES[Fresh] // 2  # a tick, again the same
 UNSIGNED_COST: Final = 50  # of an announcement that its validator did not sign: 50 a tick are looked at, 10 ms
 OVER_FACTOR: Final = 4  # so many times an allowance is no accident, unless it happens seldom
 FLOOD_FACTOR: Final = 40
@@ -112,7 +116,8 @@ class Peer:
         self._owed: Counter[type[Message]] = Counter()  # was asked for, and has not come
         self._blocks_sent = 0  # since the last tick
         self._votes_sent = 0  # of those that it lacked, the same
-        self._useless = 0  # transactions, the same
+        self._fresh_sent = 0  # transactions unasked, the same
+        self._useless = 0  # transactions of it, the same
         self._excused = 0  # further ones that are no fault of it
         self.unanswered = 0  # transactions that it offered and did not send
         self.clock = ClockState()
@@ -152,6 +157,7 @@ class Peer:
         self._came.clear()
         self._blocks_sent = 0
         self._votes_sent = 0
+        self._fresh_sent = 0
         self._useless = 0
         return fault
 
@@ -208,6 +214,13 @@ class Peer:
         """Whether one more vote that it lacks is sent to it before the next tick; counts it if so."""
         self._votes_sent += 1
         return self._votes_sent <= VOTES_SENT_MAX
+
+    def may_be_sent_fresh(self, count: int) -> bool:
+        """Whether so many transactions are sent to it unasked before the next tick; counts them if so."""
+        if self._fresh_sent + count > FRESH_SENT_MAX:
+            return False
+        self._fresh_sent += count
+        return True
 
     def excuse(self, count: int) -> None:
         """It was asked for so many transactions of a block, which need not apply."""

@@ -26,6 +26,7 @@ from blockchain.node.messages import (
     Blocks,
     Dialled,
     DialMe,
+    Fresh,
     GetBlocks,
     GetPeers,
     GetTime,
@@ -41,6 +42,7 @@ from blockchain.node.messages import (
     VerifiedAnnouncement,
     VerifiedBlocks,
     VerifiedEvidence,
+    VerifiedFresh,
     VerifiedOutline,
     VerifiedProposal,
     VerifiedTransactions,
@@ -125,6 +127,9 @@ def verify_frame(frame: bytes, context: VerifyContext, check_all: CheckAll = che
         case Transactions(transactions=raws):
             ids = transaction_ids(context.genesis_hash, raws)
             return VerifiedTransactions(_verify_transactions(raws, ids, context, check_all))
+        case Fresh(transactions=raws):
+            ids = transaction_ids(context.genesis_hash, raws)
+            return VerifiedFresh(_verify_transactions(raws, ids, context, check_all))
         case Blocks():
             if message.first != context.awaited:
                 return Nothing(Blocks)  # they come too late

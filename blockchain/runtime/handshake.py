@@ -38,7 +38,7 @@ from blockchain.primitives.host_port import is_host_port
 from blockchain.primitives.scalars import SignatureField
 from blockchain.runtime.secure_channel import SecureChannel
 
-WIRE_VERSION: Final = 3  # of the handshake and of everything said after it
+WIRE_VERSION: Final = 4  # of the handshake and of everything said after it
 SIGNER_WIRE_VERSION: Final = 1
 EPHEMERAL_BYTES: Final = 32
 NONCE_BYTES: Final = 32

@@ -12,7 +12,7 @@ from collections import deque
 from typing import Final, Generic, TypeVar
 
 from blockchain.node.inputs import Input, MessageReceived
-from blockchain.node.messages import Have, VerifiedTransactions, Want
+from blockchain.node.messages import Have, VerifiedFresh, VerifiedTransactions, Want
 from blockchain.seams import TransactionsSubmitted
 
 INBOX_MAX: Final = 500  # inputs of a kind that wait; whoever brings more waits
@@ -72,5 +72,5 @@ class Inbox(Generic[T]):
 
 def is_of_transactions(given: Input) -> bool:
     if isinstance(given, MessageReceived):
-        return isinstance(given.message, VerifiedTransactions | Have | Want)
+        return isinstance(given.message, VerifiedTransactions | VerifiedFresh | Have | Want)
     return isinstance(given, TransactionsSubmitted)

@@ -19,6 +19,7 @@ from blockchain.node.messages import (
     Blocks,
     Dialled,
     DialMe,
+    Fresh,
     GetBlocks,
     GetPeers,
     GetTime,
@@ -133,6 +134,7 @@ _MESSAGES: Final[tuple[Message, ...]] = (
     Have((BLOCK_A, BLOCK_B)),
     Want((BLOCK_A,)),
     Transactions(tuple(one.raw for one in TRANSACTIONS)),
+    Fresh(tuple(one.raw for one in TRANSACTIONS)),
     GetBlocks(1, 100),
     Blocks(HEIGHT, (BLOCKS[2].raw, BLOCKS[0].raw), CERTIFICATES[0]),
     GetPeers(),
@@ -164,8 +166,8 @@ def resigned(frame: bytes) -> bytes:
             except MalformedMessage:
                 identifier = Hash32(proposed.block_id)
             message = ProposedBlock(_signed(replace(proposed, block_id=identifier)), whole)
-        case Transactions(transactions=raws):
-            message = Transactions(tuple(resigned_transaction(raw) for raw in raws))
+        case Transactions(transactions=raws) | Fresh(transactions=raws):
+            message = replace(message, transactions=tuple(resigned_transaction(raw) for raw in raws))
         case Blocks(blocks=blocks):
             message = replace(message, blocks=tuple(with_roots(raw) for raw in blocks))
         case Announce(announcement=announcement):

@@ -192,6 +192,12 @@ CONTROLS: Final = (
         ),
     ),
     Mutant(
+        "fresh_flood",
+        "each transaction that comes unasked is verified",
+        "tests/node/test_fresh.py::test_what_is_beyond_the_allowance_is_not_verified_and_comes_again_by_its_id",
+        (Change("blockchain/node/peers.py", "Transactions, Fresh, Blocks,", "Transactions, Blocks,"),),
+    ),
+    Mutant(
         "vote_flood",
         "every round's are kept",
         "tests/consensus/test_votes.py::test_memory_is_bounded_by_validators_whatever_one_sends",

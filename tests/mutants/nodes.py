@@ -375,8 +375,8 @@ MUTANTS: Final = (
         (
             Change(
                 _ADMISSION,
-                "*self._announced(entered), *self._kept(entered), reply]",
-                "*self._announced(entered), reply, *self._kept(entered)]",
+                "*told, *self._kept(entered), reply]",
+                "*told, reply, *self._kept(entered)]",
             ),
         ),
     ),

@@ -16,6 +16,7 @@ from tests.mutants import (
     controls_keys,
     controls_peers,
     disk_and_wire,
+    finality,
     lottery,
     nodes,
     outlines,
@@ -38,6 +39,7 @@ _PLANTED: Final = (
     *value.MUTANTS,
     *nodes.MUTANTS,
     *outlines.MUTANTS,
+    *finality.MUTANTS,
     *disk_and_wire.MUTANTS,
 )
 _CONTROLS: Final = (

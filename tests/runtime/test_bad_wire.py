@@ -40,7 +40,7 @@ from blockchain.primitives import codec
 from blockchain.primitives.chain import GenesisValidator
 from blockchain.primitives.crypto import Address, Hash32, Signature, SigningKey
 from blockchain.primitives.vote import ConflictingVotes, Proposal
-from blockchain.runtime.handshake import HANDSHAKE_FRAME_BYTES_MAX, Handshake, Identity, Role
+from blockchain.runtime.handshake import HANDSHAKE_FRAME_BYTES_MAX, WIRE_VERSION, Handshake, Identity, Role
 from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.service import NodeService
@@ -332,7 +332,7 @@ async def send_hello_of_another_chain(socket: ClientConnection) -> None:
 
 
 async def send_hello_of_another_version(socket: ClientConnection) -> None:
-    await say(socket, hello(version=b"\x00\x04"))
+    await say(socket, hello(version=(WIRE_VERSION + 1).to_bytes(2, "big")))
 
 
 async def send_stolen_id(socket: ClientConnection) -> None:
@@ -473,7 +473,7 @@ async def answer_of_another_chain(socket: ServerConnection) -> None:
 
 async def answer_of_another_version(socket: ServerConnection) -> None:
     await socket.recv()
-    await say(socket, hello(version=b"\x00\x04"))
+    await say(socket, hello(version=(WIRE_VERSION + 1).to_bytes(2, "big")))
 
 
 async def answer_with_a_stolen_id(socket: ServerConnection) -> None:
@@ -502,7 +502,10 @@ async def stay_silent(socket: ServerConnection) -> None:
     ("answer", "why"),
     [
         (answer_of_another_chain, "other_chain: this node is on chain"),
-        (answer_of_another_version, "other_version: this node speaks version 3, the peer version 4"),
+        (
+            answer_of_another_version,
+            f"other_version: this node speaks version {WIRE_VERSION}, the peer version {WIRE_VERSION + 1}",
+        ),
         (answer_with_a_stolen_id, "bad_proof: the peer did not prove to be"),
         (answer_with_its_own_words, "own_id: this is the node itself"),
         (answer_garbage, "not_hello: the peer does not speak this protocol"),

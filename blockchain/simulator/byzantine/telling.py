@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from blockchain.node.messages import (
     ADDRESSES_MAX,
     Blocks,
+    Fresh,
     GetBlocks,
     GetPeers,
     Have,
@@ -24,6 +25,7 @@ from blockchain.node.messages import (
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32, Signature
 from blockchain.primitives.outline import check_outline, decode_outline
+from blockchain.primitives.transaction import transaction_id
 from blockchain.primitives.vote import CommitSignature
 from blockchain.simulator.byzantine.actor import Actor, Puppet
 
@@ -47,6 +49,8 @@ class WithholdsBodies(Actor):
         match message:
             case Transactions() | Blocks():
                 return
+            case Fresh(transactions=raws):
+                yield Have(tuple(transaction_id(me.world.spec.hash, raw) for raw in raws))
             case ProposedBlock(proposal=proposal) if proposal.forger == me.core.engine.validator:
                 if receiver is me.peers[0]:
                     yield message
@@ -59,7 +63,7 @@ class NamesOnly(Actor):
 
     def tells(self, me: Puppet, receiver: Node, message: Message) -> Iterator[Message]:
         match message:
-            case Have() | Transactions():
+            case Have() | Transactions() | Fresh():
                 return
             case ProposedBlock(block=raw):
                 outline = decode_outline(raw)

@@ -1,0 +1,183 @@
+"""What a client has just handed in goes to peers unasked: a little of it, and nobody can be made to take more."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from blockchain.errors import PeerFault
+from blockchain.node.core import Core
+from blockchain.node.inputs import MessageReceived
+from blockchain.node.messages import (
+    FRESH_MAX,
+    Fresh,
+    Have,
+    Message,
+    Nothing,
+    Transactions,
+    VerifiedFresh,
+    Want,
+    decode_frame,
+    encode_frame,
+)
+from blockchain.node.peers import ALLOWANCES, FLOOD_FACTOR, FRESH_SENT_MAX, OVER_FACTOR, TICK_MS, Peer
+from blockchain.node.store import MemoryStore
+from blockchain.node.verify import verify_frame
+from blockchain.primitives.crypto import PublicKey
+from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.runtime.intake import INLINE_BYTES_MAX
+from blockchain.seams import (
+    Effect,
+    PeerConnected,
+    PeerId,
+    Penalize,
+    Reply,
+    Send,
+    Started,
+    TimerFired,
+    TimerKey,
+    TimerKind,
+    Token,
+    TransactionsSubmitted,
+    Write,
+)
+from tests.node.one_chain import NOW, Node, spec_with
+
+ONE, TWO = PeerId(b"1" * 32), PeerId(b"2" * 32)
+TICK = TimerFired(TimerKey(TimerKind.STATUS))
+
+
+class Bench:
+    """A node that follows, with two peers."""
+
+    def __init__(self) -> None:
+        self.node = Node(spec_with(block_max_transactions=1_000))
+        self.core = Core(self.node.spec, MemoryStore(), frozenset[PublicKey]())
+        self.core.handle(Started((), 1), NOW)
+        for peer in (ONE, TWO):
+            self.core.handle(PeerConnected(peer, "", inbound=True), NOW)
+
+    def submit(self, *transactions: VerifiedTransaction) -> list[Effect]:
+        return self.core.handle(TransactionsSubmitted(Token(1), transactions), NOW)
+
+    def bring(self, sender: PeerId, message: Message) -> list[Effect]:
+        """As it comes over the wire. Raises PeerFault."""
+        frame = encode_frame(self.node.spec.hash, message)
+        verified = verify_frame(frame, self.core.context(sender))
+        return self.core.handle(MessageReceived(sender, verified), NOW)
+
+    def payments(self, count: int) -> list[VerifiedTransaction]:
+        return [self.node.pay("a", nonce) for nonce in range(count)]
+
+
+def fresh(*transactions: VerifiedTransaction) -> Fresh:
+    return Fresh(tuple(one.raw for one in transactions))
+
+
+def told(effects: list[Effect]) -> list[tuple[PeerId, Message]]:
+    sends = [effect for effect in effects if isinstance(effect, Send)]
+    return [(peer, decode_frame(send.frame).message) for send in sends for peer in send.peers]
+
+
+def test_what_a_client_hands_in_goes_to_all_peers_in_full_before_it_is_written() -> None:
+    bench = Bench()
+    [paid] = bench.payments(1)
+    effects = bench.submit(paid)
+    assert told(effects) == [(ONE, fresh(paid)), (TWO, fresh(paid))]
+    steps = [type(effect) for effect in effects if isinstance(effect, Send | Write | Reply)]
+    assert steps == [Send, Send, Write, Reply], "nothing is promised before it is durable"
+    assert told(bench.submit(paid)) == [], "once"
+
+
+def test_who_takes_it_passes_on_its_id_to_those_who_may_lack_it() -> None:
+    giver, taker = Bench(), Bench()
+    [paid] = giver.payments(1)
+    [(_, message), _] = told(giver.submit(paid))
+    effects = taker.bring(ONE, message)
+    assert taker.core.chain.pool.get(paid.id) is not None
+    assert told(effects) == [(TWO, Have((paid.id,)))]
+    assert told(taker.bring(ONE, message)) == [], "what is there already is no news, and no fault"
+    assert told(taker.bring(TWO, Have((paid.id,)))) == []
+
+
+def test_who_has_it_is_not_sent_it() -> None:
+    bench = Bench()
+    zero, one = bench.payments(2)
+    bench.bring(ONE, Have((zero.id,)))
+    assert told(bench.submit(zero, one)) == [(ONE, fresh(one)), (TWO, fresh(zero, one))]
+
+
+def test_of_many_at_once_the_ids_are_told() -> None:
+    bench = Bench()
+    many = bench.payments(FRESH_MAX + 1)
+    have = Have(tuple(one.id for one in many))
+    assert told(bench.submit(*many)) == [(ONE, have), (TWO, have)]
+    assert told(Bench().submit(*many[:FRESH_MAX])) == [(peer, fresh(*many[:FRESH_MAX])) for peer in (ONE, TWO)]
+
+
+def test_a_full_frame_of_transfers_is_verified_where_it_is_read() -> None:
+    frame = encode_frame(Bench().node.spec.hash, fresh(*Bench().payments(FRESH_MAX)))
+    assert len(frame) <= INLINE_BYTES_MAX
+
+
+def test_a_node_sends_unasked_what_its_peer_must_take_wherever_their_seconds_begin() -> None:
+    bench = Bench()
+    payments = bench.payments(FRESH_SENT_MAX + 1)
+    kinds = [type(message) for paid in payments for peer, message in told(bench.submit(paid)) if peer == ONE]
+    assert kinds == [Fresh] * FRESH_SENT_MAX + [Have], "then by its id"
+    assert ALLOWANCES[Fresh] >= 2 * FRESH_SENT_MAX
+    bench.core.handle(TICK, NOW + TICK_MS)
+    assert told(bench.submit(bench.node.pay("a", len(payments))))[0][1] == fresh(bench.node.pay("a", len(payments)))
+
+
+def test_what_is_beyond_the_allowance_is_not_verified_and_comes_again_by_its_id() -> None:
+    bench = Bench()
+    payments = bench.payments(ALLOWANCES[Fresh] + 1)
+    for at in range(0, ALLOWANCES[Fresh], FRESH_MAX):
+        bench.bring(ONE, fresh(*payments[at : at + FRESH_MAX]))
+    late = payments[-1]
+    forged = replace(late, raw=late.raw[:-1] + bytes([late.raw[-1] ^ 1]))
+    context = bench.core.context(ONE)
+    assert verify_frame(encode_frame(bench.node.spec.hash, fresh(forged)), context) == Nothing(Fresh)
+    with pytest.raises(PeerFault, match="bad_transaction"):
+        bench.bring(TWO, fresh(forged))
+    bench.bring(ONE, fresh(late))
+    assert bench.core.chain.pool.get(late.id) is None
+    assert told(bench.bring(ONE, Have((late.id,)))) == [(ONE, Want((late.id,)))]
+
+
+@pytest.mark.parametrize("factor, reason", [(1, ""), (OVER_FACTOR, "over_allowance"), (FLOOD_FACTOR, "flood")])
+def test_who_sends_far_more_unasked_is_penalized(factor: int, reason: str) -> None:
+    bench = Bench()
+    bench.core.handle(TICK, NOW)
+    [paid] = bench.payments(1)
+    for _ in range(factor * ALLOWANCES[Fresh] + (factor > 1)):
+        assert told(bench.bring(ONE, fresh(paid))) in ([], [(TWO, Have((paid.id,)))])
+    effects = bench.core.handle(TICK, NOW + TICK_MS)
+    assert [(one.peer, one.reason) for one in effects if isinstance(one, Penalize)] == (
+        [(ONE, reason)] if reason else []
+    )
+
+
+def test_an_answer_that_nobody_asked_for_is_a_fault_as_before() -> None:
+    bench = Bench()
+    [paid] = bench.payments(1)
+    with pytest.raises(PeerFault, match="unasked"):
+        bench.bring(ONE, Transactions((paid.raw,)))
+
+
+def test_what_a_peer_is_sent_unasked_is_counted_by_transactions() -> None:
+    peer = Peer(ONE, "", inbound=True)
+    assert peer.may_be_sent_fresh(FRESH_SENT_MAX - 1)
+    assert not peer.may_be_sent_fresh(2) and peer.may_be_sent_fresh(1) and not peer.may_be_sent_fresh(1)
+
+
+def test_it_counts_as_fresh() -> None:
+    bench = Bench()
+    context = bench.core.context(ONE)
+    payments = bench.payments(3)
+    verified = verify_frame(encode_frame(bench.node.spec.hash, fresh(*payments)), context)
+    assert verified == VerifiedFresh(tuple(payments))
+    bench.core.handle(MessageReceived(ONE, verified), NOW)
+    peer = bench.core.gossip.peers[ONE]
+    assert (peer.left(Fresh), peer.left(Transactions)) == (ALLOWANCES[Fresh] - 3, ALLOWANCES[Transactions])
