@@ -21,7 +21,7 @@ from blockchain.simulator.wishes import Wishes
 from blockchain.simulator.world import Violation, World
 
 OTHER = Hash32(bytes(32))
-CALM = draw(3, Wishes(validators=4, followers=0, byzantine=0, heights=3, is_calm=True, loss=0.0))
+CALM = draw(6, Wishes(validators=4, followers=0, byzantine=0, heights=3, is_calm=True, loss=0.0))
 SCENARIO = replace(
     CALM,
     nodes=tuple(replace(node, stake=10) for node in CALM.nodes[:4]),
@@ -46,7 +46,7 @@ def test_a_forger_that_never_proposes_is_found(monkeypatch: pytest.MonkeyPatch) 
         return [] if current.rules.round == 0 else real(self, current, commit, now)
 
     monkeypatch.setattr(Forging, "propose_if_due", planted)
-    with pytest.raises(Violation, match=r"seed 3: node \d is drawn for round 0 of height \d, .* and does not"):
+    with pytest.raises(Violation, match=r"seed 6: node \d is drawn for round 0 of height \d, .* and does not"):
         play(SCENARIO, world_of(SCENARIO))
 
 
@@ -64,7 +64,7 @@ def locked_in_round_0(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_lock_that_is_never_released_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     locked_in_round_0(monkeypatch)
-    with pytest.raises(Violation, match=r"seed 3: round 0 of height \d is good, and round [1-9] decides"):
+    with pytest.raises(Violation, match=r"seed 6: round 0 of height \d is good, and round [1-9] decides"):
         play(SCENARIO, world_of(SCENARIO))
 
 
@@ -100,7 +100,7 @@ def test_locks_that_nobody_released_excuse_a_round_unless_they_are_the_forgers_o
     assert asked(world, {others[0]: lock}) == plain, "three of four are enough"
     hidden = asked(world, dict.fromkeys(others[:2], lock))
     assert hidden == Asked(plain.good - 1, plain.hidden + 1)
-    with pytest.raises(Violation, match=f"seed 3: node {forger} is locked and proposes another block"):
+    with pytest.raises(Violation, match=f"seed 6: node {forger} is locked and proposes another block"):
         asked(world, {forger: lock})
 
 
