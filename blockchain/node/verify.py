@@ -232,8 +232,10 @@ def _verify_proposal(message: ProposedBlock, context: VerifyContext, check_all: 
     held = context.outlined(proposal.round)
     if held is not None and held.proposal == proposal and len(message.block) <= len(held.raw):
         return held  # nothing more is in it
-    _check_signed(proposal, proposal.forger, proposal.height, context)
     known = context.proposal(proposal.round)
+    if known == proposal:
+        return Nothing(ProposedBlock)  # each peer passes it on
+    _check_signed(proposal, proposal.forger, proposal.height, context)
     if known is not None:
         evidence = ConflictingProposals(known, proposal)
         return VerifiedEvidence(evidence) if contradicts(evidence) else Nothing(ProposedBlock)

@@ -342,6 +342,9 @@ def test_a_proposal_that_is_of_no_use_now_is_nothing(change: dict[str, Any]) -> 
 def test_a_proposal_again_is_nothing_and_another_one_is_evidence() -> None:
     first, second = proposal(), proposal(block_of())
     assert verified(ProposedBlock(first, b"\xc1"), proposal=lambda _: first) == Nothing(ProposedBlock)
+    unverifiable = replace(first, signature=Signature(bytes(64)))
+    assert verified(ProposedBlock(unverifiable, b"\xc1"), proposal=lambda _: unverifiable) == Nothing(ProposedBlock)
+    assert fault(ProposedBlock(unverifiable, b"\xc1"), proposal=lambda _: first) == "bad_signature"
     found = verified(ProposedBlock(second, b"\xc1"), proposal=lambda _: first)
     assert found == VerifiedEvidence(ConflictingProposals(first, second))
 
