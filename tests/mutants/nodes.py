@@ -162,6 +162,18 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "what_a_pool_held_stays_behind_when_it_is_empty",
+        "what others mint while the pool is empty is not counted in it: it takes more than may be minted",
+        "tests/node/test_mempool_books.py::test_an_empty_pool_follows_blocks_without_looking_at_what_is_in_them",
+        (
+            Change(
+                "blockchain/node/readiness.py",
+                "as in a sync: a block changes nothing of what nobody has here\n            self._scratch.clear()\n",
+                "as in a sync: a block changes nothing of what nobody has here\n",
+            ),
+        ),
+    ),
+    Mutant(
         "a_transaction_that_does_not_apply_is_passed_over",
         "nodes that skip it and nodes that refuse the block part for good",
         "tests/node/test_chain.py::test_a_block_with_a_transaction_that_does_not_apply_is_invalid",
