@@ -10,14 +10,12 @@ is the state of block 1, whole: that is how genesis reaches the store.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import Final
 
 from blockchain.ledger.state import FinalState
 from blockchain.seams import SliceEnd, StateSlice
 
 SLICE_BYTES_MIN: Final = 4_096  # of keys and values: a page of the store, so that blocks that change little get round
-RECORDS_AT_ONCE: Final = 32  # that are counted together, which costs a third: a slice is up to so many larger
 
 
 class StateSlices:
@@ -29,17 +27,18 @@ class StateSlices:
     def next(self, state: FinalState, changes: Mapping[bytes, bytes | None]) -> StateSlice:
         """The next slice of the state after a block that made these changes."""
         wanted = max(_size(changes), SLICE_BYTES_MIN) if self._end.lap > 0 else None
-        passed: dict[bytes, bytes] = {}
-        ahead = state.since(self._end.key)
-        while some := dict(islice(ahead, RECORDS_AT_ONCE)):
-            if wanted is not None and wanted <= 0:
-                self._end = SliceEnd(self._end.lap, next(iter(some)))
-                break
-            passed.update(some)
-            wanted = None if wanted is None else wanted - _size(some)
+        unchanged: dict[bytes, bytes] = {}
+        for key, value in state.since(self._end.key):
+            if wanted is not None:
+                if wanted <= 0:
+                    self._end = SliceEnd(self._end.lap, key)
+                    break
+                wanted -= len(key) + len(value)
+            if key not in changes:
+                unchanged[key] = value
         else:
             self._end = SliceEnd(self._end.lap + 1, b"")
-        return StateSlice(self._end, {key: value for key, value in passed.items() if key not in changes}, len(state))
+        return StateSlice(self._end, unchanged, len(state))
 
 
 def _size(records: Mapping[bytes, bytes | None]) -> int:

@@ -48,7 +48,6 @@ class Grown:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_slices, "SLICE_BYTES_MIN", 100)
-    monkeypatch.setattr(state_slices, "RECORDS_AT_ONCE", 1)
     monkeypatch.setattr(sqlite_state, "ROW_RECORDS", 50)  # genesis is several rows
 
 
