@@ -21,7 +21,7 @@ from benchmarks.apart import Pipe
 from benchmarks.raw_http import HttpConnection, get, open_http, post
 from benchmarks.transfers import Batch, batches, senders_of, transfers
 
-PENDING_MAX: Final = 5_000  # some five full blocks: nobody waits for transactions
+PENDING_MAX: Final = 5_000  # some full blocks: nobody waits for transactions
 CONNECTIONS: Final = 2  # to each node: one batch is verified while the other is written
 BATCH: Final = 250  # as in ../shared/design/cost.md
 PATH: Final = "/api/v1/transaction/create/"
