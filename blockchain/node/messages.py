@@ -182,9 +182,24 @@ def is_of_blocks(frame: bytes) -> bool:
     return frame.startswith(_BLOCKS, _MESSAGE_AT)
 
 
+def is_about_transactions(frame: bytes) -> bool:
+    """Whether a frame says in its first bytes that it offers, asks for or holds transactions."""
+    return frame.startswith(_OF_TRANSACTIONS, _MESSAGE_AT)
+
+
+_NOTHING: Final = Hash32(bytes(HASH_BYTES))
 _NO_BLOCKS: Final = codec.encode(Blocks(1, (), None))
 _BLOCKS: Final = _NO_BLOCKS[:-3]  # their kind: what they hold takes a byte each here
-_MESSAGE_AT: Final = len(encode_frame(Hash32(bytes(HASH_BYTES)), Blocks(1, (), None))) - len(_NO_BLOCKS)
+_MESSAGE_AT: Final = len(encode_frame(_NOTHING, Blocks(1, (), None))) - len(_NO_BLOCKS)
+_OF_TRANSACTIONS: Final = tuple(
+    codec.encode(one)[: -len(codec.encode(held))]
+    for held, one in (
+        ((_NOTHING,), Have((_NOTHING,))),
+        ((_NOTHING,), Want((_NOTHING,))),
+        ((b"t",), Transactions((b"t",))),
+        ((b"t",), Fresh((b"t",))),
+    )
+)
 
 # ------------------------------------------------------------------------------------------ after verification
 

@@ -3,11 +3,15 @@
 Each connected peer has a lane: a short queue and a task. A lane verifies one frame after the other, so that the order
 of a peer's messages is kept, and lanes run side by side: a vote does not wait behind another peer's block, nor do a
 dozen that share a frame. Small frames are verified where they are, since a thread would take longer to be told; large
-ones in a few threads, where no peer has more than one at a time, and what is laborious of them in processes
+ones in a few threads, where no lane has more than one at a time, and what is laborious of them in processes
 (`verifiers.py`). Whoever fills its lane is read no further until there is room; nobody else feels it.
 
-Bounded are the frames and the verified messages of one peer, and the bytes of all large frames together
-(docs/protocol.md §8.1).
+What a peer says about transactions goes beside its lane, in a longer queue with a task of its own: they come by the
+thousand, and a vote that waits behind them delays the block that would make room for them. Nothing depends on their
+place among other messages, but that they lie between the beginning and the end of their connection.
+
+Bounded are the frames and the verified messages of one peer, and the bytes of all large frames together, those about
+transactions apart (docs/protocol.md §8.1).
 """
 
 from __future__ import annotations
@@ -16,12 +20,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from functools import partial
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
 from blockchain.errors import PeerFault
 from blockchain.node.inputs import BlocksArrived, Input, MessageFaulty, MessageReceived
-from blockchain.node.messages import Verified, is_of_blocks
+from blockchain.node.messages import Verified, is_about_transactions, is_of_blocks
 from blockchain.node.stateless import CheckAll, check_here
 from blockchain.node.verify import VerifyContext, verify_frame
 from blockchain.runtime.peer_events import (
@@ -37,12 +42,16 @@ from blockchain.seams import DialledBack, PeerConnected, PeerDisconnected, PeerI
 
 INLINE_BYTES_MAX: Final = 2_048  # a smaller frame is verified faster than it is handed to a thread
 LANE_EVENTS_MAX: Final = 4  # of one peer, waiting for their turn; then its socket is not read
-LANE_INPUTS_MAX: Final = 16  # of one peer, verified and waiting for the core; others' come between them
+BESIDE_EVENTS_MAX: Final = 64  # those about transactions: what it is asked for at once, and what it offers meanwhile
+LANE_INPUTS_MAX: Final = 16  # of one peer and queue, verified and waiting for the core; others' come between them
 LARGE_BYTES_MAX: Final = 32 * 1024 * 1024  # of all frames above INLINE_BYTES_MAX that wait for verification
+BESIDE_BYTES_MAX: Final = 16 * 1024 * 1024  # of those about transactions, which take no room from the others
+BESIDE_AT_ONCE: Final = 2  # large ones that are verified: two workers have enough to do, and a proposal is next
 
 _LOG: Final = logging.getLogger("blockchain.node")
 
 Call = Callable[[], object]
+T = TypeVar("T")
 Deliver = Callable[[Input, Call, Call], Awaitable[None]]  # waits for room; calls: before the core handles it, and after
 
 
@@ -71,24 +80,52 @@ class Room:
         self._freed.set()
 
 
-class _Lane:
-    """One peer's way in. It may outlive a connection, and serve the next one of the same peer."""
+class _Queue(asyncio.Queue[T]):
+    """Events of one peer that wait for their turn, at most so many; and the verified ones that wait for the core."""
 
-    def __init__(self) -> None:
-        self.events: asyncio.Queue[PeerUp | FrameReceived | PeerDown] = asyncio.Queue(LANE_EVENTS_MAX)
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
         self.inputs = asyncio.Semaphore(LANE_INPUTS_MAX)
-        self.coming = 0  # events that are about to be put in
-
-    @property
-    def is_unused(self) -> bool:
-        return self.coming == 0 and self.events.empty()
 
     async def handled(self) -> None:
-        """Returns when the core has handled all that came of this peer."""
+        """Returns when the core has handled all that came of it."""
         for _ in range(LANE_INPUTS_MAX):
             await self.inputs.acquire()
         for _ in range(LANE_INPUTS_MAX):
             self.inputs.release()
+
+
+class _Beside(_Queue[FrameReceived | None]):
+    """What one connection says about transactions, from its beginning to its end. None: it is over."""
+
+    def __init__(self) -> None:
+        super().__init__(BESIDE_EVENTS_MAX)
+
+
+class _Lane(_Queue[tuple[PeerUp | FrameReceived | PeerDown, _Beside]]):
+    """One peer's way in. It may outlive a connection, and serve the next one of the same peer."""
+
+    def __init__(self) -> None:
+        super().__init__(LANE_EVENTS_MAX)
+        self.beside = _Beside()  # of the newest connection: none of the one before it is read any more
+        self.coming = 0  # events that are about to be put in
+
+    @property
+    def is_unused(self) -> bool:
+        return self.coming == 0 and self.empty()
+
+    async def take_in(self, event: PeerUp | FrameReceived | PeerDown) -> None:
+        """Returns when there was room for it."""
+        self.coming += 1
+        try:
+            if isinstance(event, FrameReceived) and is_about_transactions(event.data):
+                await self.beside.put(event)
+                return
+            if isinstance(event, PeerUp):
+                self.beside = _Beside()
+            await self.put((event, self.beside))
+        finally:
+            self.coming -= 1
 
 
 class Intake:
@@ -113,6 +150,8 @@ class Intake:
         self._check_all = check_all
         self._lanes: dict[PeerId, _Lane] = {}  # as many as there are connections
         self._room = Room(LARGE_BYTES_MAX)
+        self._room_beside = Room(BESIDE_BYTES_MAX)
+        self._turns_beside = asyncio.Semaphore(BESIDE_AT_ONCE)
         self._begun = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None  # None: it takes no new lane
         self.connected: dict[PeerId, PeerUp] = {}  # what the core knows of, and until it has handled the end of it
@@ -146,19 +185,19 @@ class Intake:
     async def _put_in_lane(self, event: PeerUp | FrameReceived | PeerDown) -> None:
         if isinstance(event, FrameReceived) and is_of_blocks(event.data):
             await self._deliver(BlocksArrived(PeerId(event.peer_id)), nothing, nothing)
-        size = _large_bytes(event)
+        room, size = self._room_for(event), _large_bytes(event)
         if size:
-            await self._room.enter(size)
-        lane = self._lane(PeerId(event.peer_id))
-        lane.coming += 1
+            await room.enter(size)
         try:
-            await lane.events.put(event)
+            await self._lane(PeerId(event.peer_id)).take_in(event)
         except asyncio.CancelledError:
             if size:
-                self._room.leave(size)
+                room.leave(size)
             raise
-        finally:
-            lane.coming -= 1
+
+    def _room_for(self, event: PeerEvent) -> Room:
+        is_beside = isinstance(event, FrameReceived) and is_about_transactions(event.data)
+        return self._room_beside if is_beside else self._room
 
     def _lane(self, peer: PeerId) -> _Lane:
         lane = self._lanes.get(peer)
@@ -166,12 +205,16 @@ class Intake:
             lane = _Lane()
             if self._tasks is not None:  # else the node is stopping: nobody takes what comes now
                 self._lanes[peer] = lane
-                self._tasks.create_task(self._run_lane(peer, lane), name="lane")
+            self._begin(partial(self._serve, peer, lane))
         return lane
 
-    async def _run_lane(self, peer: PeerId, lane: _Lane) -> None:
+    def _begin(self, serve: Callable[[], Awaitable[None]]) -> None:
+        if self._tasks is not None:
+            self._tasks.create_task(self._run_task(serve), name="lane")
+
+    async def _run_task(self, serve: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._serve(peer, lane)
+            await serve()
         except BaseException:
             self._tasks = None  # the group ends with its first failure, at once: `run` hears of it a turn later
             raise
@@ -182,48 +225,66 @@ class Intake:
         In the inbox some inputs pass others (`inbox.py`): none of a connection passes its beginning or its end.
         """
         while True:
-            event = await lane.events.get()
+            event, beside = await lane.get()
             match event:
                 case PeerUp():
                     known = partial(self.connected.__setitem__, peer, event)
-                    await self._pass_on(lane, _connected(event), before=known)
+                    await self._pass_on(lane.inputs, _connected(event), before=known)
                     await lane.handled()
+                    self._begin(partial(self._serve_beside, peer, beside))
                 case FrameReceived(data=frame):
-                    await self._pass_on(lane, await self._verify(peer, frame))
+                    await self._pass_on(lane.inputs, await self._verify(peer, frame, self._room))
                 case PeerDown(why=why):
                     _LOG.info("peer left: %s", why, extra={"evt.name": "peer_left", "peer": peer.hex(), "why": why})
+                    await self._end_beside(beside)
                     await lane.handled()
-                    await self._pass_on(lane, PeerDisconnected(peer), after=partial(self.connected.pop, peer))
+                    await self._pass_on(lane.inputs, PeerDisconnected(peer), after=partial(self.connected.pop, peer))
                     if lane.is_unused:
                         del self._lanes[peer]
                         return
                 case _:
                     assert_never(event)
 
-    async def _pass_on(self, lane: _Lane, given: Input, before: Call = nothing, after: Call = nothing) -> None:
-        await lane.inputs.acquire()
+    async def _serve_beside(self, peer: PeerId, beside: _Beside) -> None:
+        """What a connection says about transactions, while the core knows of it."""
+        while (event := await beside.get()) is not None:
+            async with self._turns_beside if _large_bytes(event) else nullcontext():
+                given = await self._verify(peer, event.data, self._room_beside)
+            await self._pass_on(beside.inputs, given)
+            beside.task_done()
+
+    async def _end_beside(self, beside: _Beside) -> None:
+        await beside.join()
+        await beside.handled()
+        beside.put_nowait(None)
+
+    async def _pass_on(
+        self, inputs: asyncio.Semaphore, given: Input, before: Call = nothing, after: Call = nothing
+    ) -> None:
+        await inputs.acquire()
 
         def done() -> None:
-            lane.inputs.release()
+            inputs.release()
             after()
 
         await self._deliver(given, before, done)
 
-    async def _verify(self, peer: PeerId, frame: bytes) -> Input:
+    async def _verify(self, peer: PeerId, frame: bytes, room: Room) -> Input:
+        """What the core is given for a frame; its bytes leave the room that they took."""
         try:
             if len(frame) <= INLINE_BYTES_MAX:
                 return MessageReceived(peer, verify_frame(frame, self._context(peer)))
-            return MessageReceived(peer, await self._verify_large(peer, frame))
+            return MessageReceived(peer, await self._verify_large(peer, frame, room))
         except PeerFault as fault:
             return MessageFaulty(peer, fault)
 
-    async def _verify_large(self, peer: PeerId, frame: bytes) -> Verified:
+    async def _verify_large(self, peer: PeerId, frame: bytes, room: Room) -> Verified:
         context = self._context(peer)
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._large, lambda: verify_frame(frame, context, self._check_all))
         finally:
-            self._room.leave(len(frame))
+            room.leave(len(frame))
 
 
 def _connected(up: PeerUp) -> PeerConnected:

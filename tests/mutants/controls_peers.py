@@ -198,6 +198,18 @@ CONTROLS: Final = (
         (Change("blockchain/node/peers.py", "Transactions, Fresh, Blocks,", "Transactions, Blocks,"),),
     ),
     Mutant(
+        "transaction_flood",
+        "they wait in the lane of their peer",
+        "tests/runtime/test_intake_beside.py::test_a_vote_does_not_wait_behind_transactions_of_the_same_peer",
+        (
+            Change(
+                "blockchain/runtime/intake.py",
+                "if isinstance(event, FrameReceived) and is_about_transactions(event.data):\n                await",
+                "if False:\n                await",
+            ),
+        ),
+    ),
+    Mutant(
         "vote_flood",
         "every round's are kept",
         "tests/consensus/test_votes.py::test_memory_is_bounded_by_validators_whatever_one_sends",
