@@ -47,7 +47,7 @@ def test_what_is_about_transactions_is_seen_in_its_first_bytes(message: Message)
         small(1),
         LARGE,
         Blocks(1, (), None),
-        Votes((Vote(1, 0, VoteStep.PREVOTE, None, address("a"), None, bytes(64)),)),
+        Votes((Vote(1, 0, VoteStep.PREVOTE, None, -1, address("a")),)),
     ],
 )
 def test_what_is_not_is_not(message: Message) -> None:
