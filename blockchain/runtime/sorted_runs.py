@@ -38,15 +38,17 @@ _WRITTEN, _IN_USE, _REMOVED = 0, 1, 2
 _ABOVE_ALL: Final = b"\xff" * ENTRY_BYTES  # no entry: of a block that there will never be
 _FULL_PAGE: Final = Struct(f"{ENTRY_BYTES}s" * PAGE_ENTRIES)
 
-_PAGE: Final = "SELECT run, first, raw, crc FROM index_pages "
 # The last page of each run in use that begins below an entry; the newest runs first.
 _LAST_PAGES: Final = (
     "SELECT p.run, p.first, p.raw, p.crc FROM index_runs r CROSS JOIN index_pages p ON p.seq = (SELECT seq FROM "
     "index_pages WHERE run = r.run AND first < ?2 ORDER BY first DESC LIMIT 1) WHERE r.stage = ?1 ORDER BY r.run DESC"
 )
-_PAGE_BEFORE: Final = _PAGE + "WHERE run = ? AND first < ? ORDER BY first DESC LIMIT 1"
+_PAGE_BEFORE: Final = (
+    "SELECT run, first, raw, crc FROM index_pages WHERE run = ? AND first < ? ORDER BY first DESC LIMIT 1"
+)
 # From the one on that holds the first entry above another.
-_PAGES_FROM: Final = _PAGE + (
+_PAGES_FROM: Final = (
+    "SELECT run, first, raw, crc FROM index_pages "
     "WHERE run = ?1 AND first >= ifnull((SELECT max(first) FROM index_pages WHERE run = ?1 AND first <= ?2), x'') "
     "ORDER BY first LIMIT ?3"
 )

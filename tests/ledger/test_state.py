@@ -219,5 +219,5 @@ def test_a_copy_and_what_it_was_made_of_change_apart(
     original.commit(put(Overlay(original), second))
     for state, step in ((copied, {**first, b"aa": None}), (original, {b"aa": b"before", **second})):
         expected = after(many, step)
-        assert content_of(state) == expected
+        assert content_of(state) == expected and len(state) == len(expected)
         assert state.tree.root == state_of(expected).tree.root

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from blockchain.errors import InvalidKey, UnsafeLibrary
 from blockchain.primitives import crypto
-from blockchain.primitives.crypto import SigningKey, check_library, tagged, tagged_hash, verify
+from blockchain.primitives.crypto import (
+    SigningKey,
+    check_library,
+    hashes_in,
+    tagged,
+    tagged_hash,
+    tagged_hashes,
+    verify,
+)
 from tests.primitives import edwards25519 as oracle
 from tests.vectors import load_vectors
 
@@ -44,6 +52,13 @@ def test_tag_and_chain_separate_what_is_hashed() -> None:
 def test_a_wrong_scope_is_our_own_mistake(tag: str, genesis_hash: bytes) -> None:
     with pytest.raises(AssertionError):
         tagged(tag, genesis_hash, b"")
+
+
+def test_many_at_once_are_hashed_as_one_by_one() -> None:
+    messages = [b"", b"a", b"b" * 300]
+    hashes = tagged_hashes("id", GENESIS, messages)
+    assert hashes == [tagged_hash("id", GENESIS, message) for message in messages]
+    assert hashes_in(b"".join(hashes)) == tuple(hashes) and hashes_in(b"") == ()
 
 
 def test_a_tag_is_ascii() -> None:
