@@ -147,10 +147,11 @@ class Admission:
                 is_behind = error.code == "nonce_used" and peer.height < self._chain.height
                 if error.code not in BY_WHAT_IS_HERE and not is_behind:
                     peer.note_useless()
+        effects = [*self._gossip.want_more(peer), *_accepted(entered.added), *self._announced(entered)]
         if not entered.ended:
             self.unwritten.add(entered.added)
-            return [*_accepted(entered.added), *self._announced(entered)]
-        return [*_accepted(entered.added), *self._announced(entered), *self._kept(entered)]
+            return effects
+        return [*effects, *self._kept(entered)]
 
     def _add(self, verified: VerifiedTransaction, entered: Entered, now: int, *, must_apply: bool) -> None:
         """To the pool, unless it is there, or final, already. Raises InvalidTransaction."""

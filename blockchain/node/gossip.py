@@ -8,7 +8,6 @@ pool is offered again bit by bit, since a have may be lost: a transaction that o
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, assert_never
@@ -39,19 +38,18 @@ from blockchain.node.messages import (
 )
 from blockchain.node.peers import ALLOWANCES, Peer
 from blockchain.node.rounds_held import VotePlace, place_of
+from blockchain.node.wanted import Wanted
 from blockchain.primitives.block import BLOCK_EVIDENCE_MAX, VerifiedBlock
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
 from blockchain.seams import Broadcast, Effect, PeerId, Send, SetTimer, TimerKey, TimerKind
 
-WANTED_MAX: Final = 50_000
-NOBODY: Final = PeerId(b"")
-WANT_TICKS: Final = 2  # status ticks after which an unanswered want is asked of another peer
 OFFER_TICKS: Final = 2  # each so many status ticks, some of the pool is offered again
 OFFER_IDS: Final = 500  # so many of it: 16 KB a peer
 TOLD_EVIDENCE: Final = ALLOWANCES[Accuse] // 2  # pieces at once: the tick of a peer may begin in between
 DECLINED_MAX: Final = 20_000
 FRAME_TRANSACTIONS_BYTES: Final = 512 * 1024
+WANT_IDS: Final = 250  # of a pool in one want: what comes is a turn of the core, and votes wait for it
 
 
 class Gossip:
@@ -62,8 +60,7 @@ class Gossip:
         self._chain = chain
         self._engine = engine
         self.bodies = Bodies(chain, engine, outlined_min)
-        self._wanted: dict[Hash32, tuple[int, PeerId]] = {}  # asked for: in which tick, and of whom
-        self._asked: Counter[PeerId] = Counter()  # how many of them of each peer
+        self._wanted = Wanted(self._is_held)
         self._declined: dict[Hash32, None] = {}  # did not enter the pool at this height: not wanted again
         self._declined_at = 0
         self._accused = 0  # how far into the evidence it was told again
@@ -264,7 +261,7 @@ class Gossip:
 
     def on_arrived(self, ids: Iterable[Hash32]) -> None:
         for transaction_id in ids:
-            self._release(transaction_id)
+            self._wanted.release(transaction_id)
 
     def on_declined(self, transaction_id: Hash32) -> None:
         """A peer's transaction that cannot enter the pool; at the next height it may."""
@@ -280,6 +277,7 @@ class Gossip:
         self._older += ROUNDS_MAX // 2
         effects = self.send_all(self.status())
         effects.extend(self._want_of_others())
+        effects.extend(effect for peer in self.peers.values() for effect in self.want_more(peer))
         self.bodies.let_go()
         if self._tick % OFFER_TICKS == 0:
             effects.extend(self._offer_again())
@@ -306,16 +304,13 @@ class Gossip:
 
     def on_disconnected(self, gone: PeerId) -> list[Effect]:
         """What that peer was asked for, to others; it knows of no question when it is back."""
-        asked = [transaction_id for transaction_id, (_, peer_id) in self._wanted.items() if peer_id == gone]
-        for transaction_id in asked:
-            self._release(transaction_id)
-        return self._ask_others(asked)
+        return self._ask_others(self._wanted.on_disconnected(gone))
 
     def _want_of_others(self) -> list[Effect]:
         """What was asked for and did not come. Who did not send it is not thought to hold it any more."""
-        overdue = [i for i, (tick, _) in self._wanted.items() if tick + WANT_TICKS <= self._tick]
+        overdue = self._wanted.on_tick()
         for transaction_id in overdue:
-            silent = self.peers.get(self._release(transaction_id))
+            silent = self.peers.get(self._wanted.release(transaction_id))
             if silent is not None:
                 silent.forget(transaction_id)
         return self._ask_others(overdue)
@@ -326,44 +321,35 @@ class Gossip:
             effects.extend(self._want(peer, tuple(i for i in ids if peer.knows(i))))
         return effects
 
-    def _release(self, transaction_id: Hash32) -> PeerId:
-        """It is waited for no longer; returns of whom it was."""
-        _, peer_id = self._wanted.pop(transaction_id, (0, NOBODY))
-        if self._asked[peer_id] <= 1:
-            del self._asked[peer_id]
-        else:
-            self._asked[peer_id] -= 1
-        return peer_id
-
     def _want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
-        """Ask for what is news. Each peer has its share of the room, so that none fills it with what is not there."""
-        room = max(WANTED_MAX // len(self.peers) - self._asked[peer.id], 0)
-        new = [transaction_id for transaction_id in dict.fromkeys(ids) if self._is_news(transaction_id)][:room]
-        return self._ask_for(peer, new) if new else []  # nothing is noted of a peer that there is nothing to ask of
+        """Ask for what is news, now or when others have come."""
+        new = [transaction_id for transaction_id in ids if self._is_news(transaction_id)]
+        self._wanted.offer(peer.id, new, len(self.peers))
+        return self.want_more(peer)
+
+    def want_more(self, peer: Peer) -> list[Effect]:
+        """Ask for the next of what a peer offered, as far as there is room."""
+        ids = self._wanted.take(peer.id, len(self.peers))
+        return self._ask_for(peer, ids, WANT_IDS)
 
     def fetch(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
         """Ask a peer for what its block has, whoever else was asked for it, whether or not the pool would take it."""
         peer.note_known(ids)
         peer.excuse(len(ids))
-        for transaction_id in ids:
-            self._release(transaction_id)
-        return self._ask_for(peer, ids)
+        self._wanted.ask(peer.id, ids)
+        return self._ask_for(peer, ids, TRANSACTIONS_MAX)
 
-    def _ask_for(self, peer: Peer, ids: Sequence[Hash32]) -> list[Effect]:
-        self._wanted.update(dict.fromkeys(ids, (self._tick, peer.id)))
-        self._asked[peer.id] += len(ids)
-        return [
-            self.send(peer, Want(tuple(ids[start : start + TRANSACTIONS_MAX])))
-            for start in range(0, len(ids), TRANSACTIONS_MAX)
-        ]
+    def _ask_for(self, peer: Peer, ids: Sequence[Hash32], at_once: int) -> list[Effect]:
+        return [self.send(peer, Want(tuple(ids[start : start + at_once]))) for start in range(0, len(ids), at_once)]
 
     def _is_news(self, transaction_id: Hash32) -> bool:
         """What became final long ago counts as news: to look for it takes longer than to verify and refuse it."""
-        if transaction_id in self._wanted or self._chain.pool.get(transaction_id) is not None:
+        if transaction_id in self._wanted or self._is_held(transaction_id):
             return False
-        if self._declined_at == self._chain.height and transaction_id in self._declined:
-            return False
-        return not self._chain.is_newly_final(transaction_id)
+        return not (self._declined_at == self._chain.height and transaction_id in self._declined)
+
+    def _is_held(self, transaction_id: Hash32) -> bool:
+        return self._chain.pool.get(transaction_id) is not None or self._chain.is_newly_final(transaction_id)
 
 
 def _tell(peer: Peer, height: int, place: VotePlace, voters: int) -> int:

@@ -309,6 +309,18 @@ MUTANTS: Final = (
         (Change(_VERIFY, "if envelope.genesis_hash != context.genesis_hash:", "if not envelope.genesis_hash:"),),
     ),
     Mutant(
+        "all_that_is_offered_is_asked_for",
+        "a flood of transactions waits to be verified, and what a block lacks behind it",
+        "tests/node/test_wanted.py::test_no_more_is_asked_for_than_is_verified_in_a_moment_and_the_rest_when_some_came",
+        (
+            Change(
+                "blockchain/node/wanted.py",
+                "room = max(AT_ONCE // peers, OF_ONE_MIN) - self._counts[peer]",
+                "room = OFFERED_MAX",
+            ),
+        ),
+    ),
+    Mutant(
         "blocks_that_nobody_asked_for_are_verified",
         "a peer keeps a node busy with blocks of its choice",
         "tests/node/test_verify.py::test_what_nobody_asked_for_is_not_verified",

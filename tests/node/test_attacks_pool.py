@@ -9,10 +9,10 @@ import pytest
 from blockchain.node import mempool, peers
 from blockchain.node.checkpoint import Checkpoint, Vouched
 from blockchain.node.core import Core
-from blockchain.node.gossip import WANT_TICKS
 from blockchain.node.inputs import MessageReceived
 from blockchain.node.mempool import WAIT_MAX_MS, Mempool
 from blockchain.node.messages import Have, Transactions, VerifiedAnnouncement, Want, decode_frame
+from blockchain.node.wanted import WANT_TICKS
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.scalars import INTEGER_MAX
 from blockchain.primitives.transaction import VerifiedTransaction
@@ -217,4 +217,4 @@ def test_nothing_is_kept_of_peers_that_come_and_go() -> None:
         node.feed(PeerDisconnected(peer))
     for _ in range(2 * WANT_TICKS):
         node.feed(TICK)
-    assert not gossip._wanted and set(gossip._asked) <= {PEER}
+    assert not gossip._wanted._asked and not gossip._wanted._offered and set(gossip._wanted._counts) <= {PEER}

@@ -12,7 +12,7 @@ from blockchain.node import gossip as gossip_module
 from blockchain.node import held_votes
 from blockchain.node.chain import NEWLY_FINAL_BLOCKS
 from blockchain.node.core import Core
-from blockchain.node.gossip import WANT_TICKS, Gossip
+from blockchain.node.gossip import Gossip
 from blockchain.node.inputs import MessageReceived
 from blockchain.node.messages import (
     IDS_MAX,
@@ -32,6 +32,7 @@ from blockchain.node.messages import (
 )
 from blockchain.node.peers import TICK_MS, Peer
 from blockchain.node.store import MemoryStore
+from blockchain.node.wanted import WANT_TICKS
 from blockchain.primitives.block import VerifiedBlock
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.vote import ConflictingVotes, Proposal, Step, Vote
