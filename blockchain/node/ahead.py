@@ -44,10 +44,12 @@ class StoreAhead:
 
     def expect(self, effects: Iterable[Effect]) -> None:
         """The effects of an input that are about to be performed."""
+        self.settle()
         batches = [effect.batch for effect in effects if isinstance(effect, Write)]
+        if not batches:  # as with most inputs
+            return
         self._blocks = {batch.block.height: batch.block for batch in batches if batch.block is not None}
         self._parties = {batch.block.height: batch.parties for batch in batches if batch.block is not None}
-        self._stories = {}
         self._sets = [change for batch in batches for change in batch.sets]
         for batch in batches:
             self._stories.update((told.id, told.stages) for told in (*batch.refused, *batch.ended))

@@ -431,6 +431,5 @@ class Core:
             self._ready = ready
             self._drive(PoolChanged(), now)
         self._out.extend(self._block_timers.set_due(now))
-        if self.chain.is_block_due():
-            self.timeline.on_trigger(self.chain.height, now)
+        self.timeline.on_due(self.chain.height, self.chain.is_block_due, now)
         self._out.extend(self._whereabouts.follow())

@@ -154,10 +154,10 @@ class Timeline:
         self._members = members
         self._is_offline = is_offline
 
-    def on_trigger(self, height: int, now: int) -> None:
-        """The trigger holds at this height, which is in progress."""
+    def on_due(self, height: int, is_due: Callable[[], bool], now: int) -> None:
+        """After each input: when the trigger came to hold at this height, which is in progress. Asked until it does."""
         seen = self.heights.get(height)
-        if seen is not None and seen.triggered is None:
+        if seen is not None and seen.triggered is None and is_due():
             seen.triggered = now - seen.began_ms
 
     def note(self, effect: Effect, now: int) -> None:

@@ -282,6 +282,12 @@ MUTANTS: Final = (
         (Change(_CHANNEL, "        self._closed_why = why\n", ""),),
     ),
     Mutant(
+        "answer_of_the_stream_not_looked_at",
+        "a frame that somebody in between made is taken for the peer's",
+        "tests/runtime/test_handshake.py::test_changing_any_byte_of_a_message_closes_the_channel",
+        (Change(_CHANNEL, "        if answer != 0:\n            raise _NotAsSealed\n", ""),),
+    ),
+    Mutant(
         "queue_of_a_slow_reader_grows",
         "a peer that never reads takes the node's memory",
         "tests/runtime/test_p2p_traffic.py::test_a_slow_reader_is_cut",
