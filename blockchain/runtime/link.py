@@ -1,15 +1,14 @@
 """One connection with a peer that proved who it is: reads, writes, and ends once, for one reason.
 
 The reader waits when the inbox is full, so a peer that sends too fast is slowed down by its own socket. The
-writer takes from a queue with two bounds; a peer that does not read fast enough for them is cut. A link may
-be ended before it is up: two nodes that dial each other find out in the middle of a handshake (roster.py).
+writer takes from a queue with two bounds (outgoing.py); a peer that does not read fast enough for them is cut. A link
+may be ended before it is up: two nodes that dial each other find out in the middle of a handshake (roster.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Coroutine
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from blockchain.errors import ChannelClosed, PeerFault
 from blockchain.runtime.handshake import Peer
+from blockchain.runtime.outgoing import Outgoing
 from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerDown, PeerEvents, PeerUp
 from blockchain.runtime.secure_channel import SecureChannel, printable
 from blockchain.runtime.websocket import wait_silence
@@ -57,8 +57,7 @@ class Link:
         self._abandoned: asyncio.Future[None] = loop.create_future()
         self._is_cut = False
         self._is_told = False
-        self._outgoing: deque[bytes] = deque()  # bounded by offer()
-        self._outgoing_bytes = 0
+        self._outgoing = Outgoing()  # bounded by offer()
         self._has_outgoing = asyncio.Event()
 
     @property
@@ -70,12 +69,11 @@ class Link:
         """Queue a message; False, and the link is cut, when the peer reads too slowly for the limits."""
         if self._ended.done():
             return False
-        waiting_bytes = self._outgoing_bytes + len(message)
+        waiting_bytes = self._outgoing.bytes + len(message)
         if len(self._outgoing) >= self._limits.outgoing_messages_max or waiting_bytes > self._limits.outgoing_bytes_max:
-            self.cut(f"slow reader: {len(self._outgoing)} messages, {self._outgoing_bytes} bytes wait for it")
+            self.cut(f"slow reader: {len(self._outgoing)} messages, {self._outgoing.bytes} bytes wait for it")
             return False
-        self._outgoing.append(message)
-        self._outgoing_bytes = waiting_bytes
+        self._outgoing.put(message)
         self._has_outgoing.set()
         return True
 
@@ -156,9 +154,7 @@ class Link:
             while True:
                 await self._has_outgoing.wait()
                 while self._outgoing:
-                    message = self._outgoing.popleft()
-                    self._outgoing_bytes -= len(message)
-                    await self.socket.send(self._channel.seal(message))
+                    await self.socket.send(self._channel.seal(self._outgoing.take()))
                 self._has_outgoing.clear()
 
     async def _watch(self) -> None:

@@ -288,6 +288,18 @@ MUTANTS: Final = (
         (Change(_CHANNEL, "        if answer != 0:\n            raise _NotAsSealed\n", ""),),
     ),
     Mutant(
+        "transactions_sent_before_votes",
+        "on a slow line agreement waits for every transaction",
+        "tests/runtime/test_outgoing.py::test_a_vote_is_sent_before_transactions_that_wait_already",
+        (
+            Change(
+                "blockchain/runtime/outgoing.py",
+                "(self._first or self._transactions)",
+                "(self._transactions or self._first)",
+            ),
+        ),
+    ),
+    Mutant(
         "queue_of_a_slow_reader_grows",
         "a peer that never reads takes the node's memory",
         "tests/runtime/test_p2p_traffic.py::test_a_slow_reader_is_cut",
