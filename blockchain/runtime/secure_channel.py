@@ -12,9 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from nacl import bindings as sodium
-
-# What `nacl.bindings` calls: for each frame its functions look again at seven things that hold here.
-from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
+from nacl.exceptions import CryptoError
 
 from blockchain.errors import ChannelClosed
 
@@ -23,7 +21,8 @@ HEADER_BYTES: Final = sodium.crypto_secretstream_xchacha20poly1305_HEADERBYTES
 TAG_MESSAGE: Final = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
 TAG_FINAL: Final = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
 WHY_BYTES_MAX: Final = 128  # the reason in a final frame: a line for the other side's logs
-_NOTHING: Final = ffi.NULL  # where more could be authenticated, or a length is not wanted
+_SCRATCH_BYTES_MAX: Final = 64 * 1024  # the binding keeps its largest buffer, one a direction
+
 
 StreamState = sodium.crypto_secretstream_xchacha20poly1305_state
 
@@ -36,7 +35,6 @@ class SecureChannel:
         self._header = sodium.crypto_secretstream_xchacha20poly1305_init_push(self._sending, send_key)
         self._receiving: StreamState | None = None
         self._receive_key = receive_key
-        self._tag = ffi.new("unsigned char*")  # of the frame that was opened last
         self._closed_why: str | None = None
         self._has_sent_final = False
         self.is_finished_by_peer = False
@@ -71,7 +69,7 @@ class SecureChannel:
             raise ChannelClosed(self._closed_why)
         try:
             message, tag = self._pull(frame)
-        except _NotAsSealed:
+        except (CryptoError, _TooShort):
             raise self._close("a frame is not what the peer sealed at this place") from None
         if tag == TAG_MESSAGE:
             return message
@@ -86,37 +84,30 @@ class SecureChannel:
 
     def _push(self, message: bytes, tag: int) -> bytes:
         header, self._header = self._header, b""
-        sealed = ffi.new("unsigned char[]", len(message) + OVERHEAD_BYTES)
-        lib.crypto_secretstream_xchacha20poly1305_push(
-            self._sending.statebuf, sealed, _NOTHING, message, len(message), _NOTHING, 0, tag
-        )  # it has no way to fail
-        return header + bytes(ffi.buffer(sealed))
+        frame = header + sodium.crypto_secretstream_xchacha20poly1305_push(self._sending, message, tag=tag)
+        _drop_large_scratch(self._sending)
+        return frame
 
     def _pull(self, frame: bytes) -> tuple[bytes, int]:
         if self._receiving is None:
             self._receiving, frame = self._start_receiving(frame[:HEADER_BYTES]), frame[HEADER_BYTES:]
-        length = len(frame) - OVERHEAD_BYTES
-        if length < 0:
-            raise _NotAsSealed
-        message, tag = ffi.new("unsigned char[]", length), self._tag
-        answer = lib.crypto_secretstream_xchacha20poly1305_pull(
-            self._receiving.statebuf, message, _NOTHING, tag, frame, len(frame), _NOTHING, 0
-        )
-        if answer != 0:
-            raise _NotAsSealed
-        return bytes(ffi.buffer(message)), int(tag[0])
+        if len(frame) < OVERHEAD_BYTES:
+            raise _TooShort
+        opened = sodium.crypto_secretstream_xchacha20poly1305_pull(self._receiving, frame)
+        _drop_large_scratch(self._receiving)
+        return opened
 
     def _start_receiving(self, header: bytes) -> StreamState:
         if len(header) < HEADER_BYTES:
-            raise _NotAsSealed
+            raise _TooShort
         state = StreamState()
         sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, header, self._receive_key)
         self._receive_key = b""
         return state
 
 
-class _NotAsSealed(Exception):
-    """A frame that does not open, or has no room for header and authenticator; never leaves this module."""
+class _TooShort(Exception):
+    """A frame that has no room for header and authenticator; never leaves this module."""
 
 
 def printable(text: bytes) -> str:
@@ -124,3 +115,8 @@ def printable(text: bytes) -> str:
     '?'.
     """
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in text[:WHY_BYTES_MAX])
+
+
+def _drop_large_scratch(state: StreamState) -> None:
+    if state.rawbuf is not None and len(state.rawbuf) > _SCRATCH_BYTES_MAX:
+        state.rawbuf = None

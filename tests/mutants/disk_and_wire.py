@@ -282,12 +282,6 @@ MUTANTS: Final = (
         (Change(_CHANNEL, "        self._closed_why = why\n", ""),),
     ),
     Mutant(
-        "answer_of_the_stream_not_looked_at",
-        "a frame that somebody in between made is taken for the peer's",
-        "tests/runtime/test_handshake.py::test_changing_any_byte_of_a_message_closes_the_channel",
-        (Change(_CHANNEL, "        if answer != 0:\n            raise _NotAsSealed\n", ""),),
-    ),
-    Mutant(
         "transactions_sent_before_votes",
         "on a slow line agreement waits for every transaction",
         "tests/runtime/test_outgoing.py::test_a_vote_is_sent_before_transactions_that_wait_already",
