@@ -357,6 +357,8 @@ class Core:
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
             case TimerKind.VOTES:
                 self._out.extend(self.gossip.spread_votes())
+            case TimerKind.LAG:
+                self._out.extend(self.gossip.on_lag_over(key.height, now))
             case TimerKind.STEP:
                 self._out.extend(self._whereabouts.on_timer())
             case TimerKind.LOOK:

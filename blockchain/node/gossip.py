@@ -1,9 +1,10 @@
 """Gossip: who is told what (docs/protocol.md §8.4).
 
-Proposals and votes go out at once to every peer that may lack them. Nothing of the height in progress may be lost, so
-peers also tell each other what they hold, on connecting, on change and each second, and each sends what the other
-lacks. Transactions travel by have and want, in lists; a want that stays unanswered is asked of another peer, and the
-pool is offered again bit by bit, since a have may be lost: a transaction that only one node holds would wait for ever.
+Proposals and votes go out at once to every peer that may lack them and does not get them elsewhere (`apart.py`).
+Nothing of the height in progress may be lost, so peers also tell each other what they hold, on connecting, on change
+and each second, and each sends what the other lacks. Transactions travel by have and want, in lists; a want that stays
+unanswered is asked of another peer, and the pool is offered again bit by bit, since a have may be lost: a transaction
+that only one node holds would wait for ever.
 """
 
 from __future__ import annotations
@@ -14,30 +15,27 @@ from typing import Final, assert_never
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.height import HeightInProgress
-from blockchain.consensus.votes import StepVotes
+from blockchain.node.apart import Lag, crossed_with_several, has_said
 from blockchain.node.bodies import OUTLINED_MIN, Bodies
 from blockchain.node.chain import Chain
 from blockchain.node.held_votes import Bundle, HeldVotes, hold_ms
 from blockchain.node.messages import (
     IDS_MAX,
     ROUNDS_MAX,
-    TALLIES_MAX,
     TRANSACTIONS_MAX,
     VOTES_MAX,
     Accuse,
     Have,
-    Holdings,
     Message,
     ProposedBlock,
     Status,
-    Tally,
     Transactions,
     Votes,
     Want,
     encode_frame,
 )
 from blockchain.node.peers import ALLOWANCES, Peer
-from blockchain.node.rounds_held import VotePlace, place_of
+from blockchain.node.rounds_held import VotePlace, holdings_of, place_of
 from blockchain.node.wanted import Wanted
 from blockchain.primitives.block import BLOCK_EVIDENCE_MAX, VerifiedBlock
 from blockchain.primitives.crypto import Hash32
@@ -68,6 +66,8 @@ class Gossip:
         self._tick = 0
         self._older = 0  # where the rotating window over older rounds stands
         self._held = HeldVotes()
+        self._lag = Lag()
+        self._members = engine.current.validators  # whose bits stand in `Peer.apart`
         self.peers: dict[PeerId, Peer] = {}
 
     def send(self, peer: Peer, message: Message) -> Send:
@@ -87,7 +87,7 @@ class Gossip:
         current = self._engine.current
         rules = current.rules
         round = max(rules.round, 0)
-        held = tuple(self._holdings(current, number) for number in self._rounds_that_matter(current))
+        held = tuple(holdings_of(current, number) for number in self._rounds_that_matter(current))
         return Status(current.height, round, rules.step, held)
 
     def broadcast(self, told: Broadcast, now: int) -> list[Effect]:
@@ -104,30 +104,32 @@ class Gossip:
 
     def note_votes_of(self, peer: Peer, votes: Iterable[Vote]) -> None:
         """The sender of votes holds them."""
-        height = self._chain.height
-        if peer.height != height:
-            return
-        index = self._chain.validators.index
-        voters: dict[VotePlace, int] = {}
-        for vote in votes:
-            at = index.get(vote.validator)
-            if vote.height == height and at is not None:
-                place = place_of(vote)
-                voters[place] = voters.get(place, 0) | 1 << at
-        for place, bits in voters.items():
-            peer.note_votes(place, bits)
+        for (height, place), voters in self._bundle(votes).voters.items():
+            if height == peer.height:
+                peer.note_votes(place, voters)
+            elif height == peer.height - 1:
+                peer.note_late(place, voters)
 
     def tell_evidence(self, peer: Peer) -> list[Effect]:
         """What waits for a block, to a new peer: no more than it takes in a second."""
         return [self.send(peer, Accuse(each)) for each in self._chain.evidence.pieces()[:TOLD_EVIDENCE]]
 
     def catch_up(self, peer: Peer, now: int) -> list[Effect]:
-        """Send a peer at this height what it lacks of it."""
+        """Send a peer at this height what it lacks of it: all where it has been there for a while."""
+        kept = self._near() & peer.apart.voters if peer.has_just_come else 0
+        is_kept = peer.height == self._engine.current.height and has_said(self._engine.current, kept)
+        begun = self._lag.begin(peer.height) if is_kept else []
+        return [*begun, *self._send_missing(peer, kept, now)]
+
+    def _send_missing(self, peer: Peer, kept: int, now: int) -> list[Effect]:
+        """But for what is kept from it: messages of these validators, as bits."""
         current = self._engine.current
         if peer.height != current.height:
             return []
         effects: list[Effect] = []
         for round, proposal in reversed(current.proposals.items()):
+            if kept >> current.validators.index[proposal.forger] & 1:
+                continue
             lacks = peer.may_lack(round) and peer.lacks_proposal(round) and round <= peer.round + 1
             if lacks and peer.may_be_sent_block():
                 block = current.blocks[proposal.block_id]
@@ -135,24 +137,47 @@ class Gossip:
                 peer.note_proposal_sent(round)
                 raw = block.raw if is_again else self.bodies.outline(block, peer.news_ms, now)
                 effects.append(self.send(peer, ProposedBlock(proposal, raw)))
-        votes = list(self._missing_votes(peer, current))
+        votes = list(self._missing_votes(peer, current, ~kept))
         for start in range(0, len(votes), VOTES_MAX):
             effects.append(self.send(peer, Votes(tuple(votes[start : start + VOTES_MAX]))))
         return effects
 
-    def _missing_votes(self, peer: Peer, current: HeightInProgress) -> Iterator[Vote]:
+    def _missing_votes(self, peer: Peer, current: HeightInProgress, among: int) -> Iterator[Vote]:
         index = current.validators.index
         for round, votes in current.rules.book.rounds.items():
             for step in (VoteStep.PREVOTE, VoteStep.PRECOMMIT) if peer.may_lack(round) else ():
                 cast = votes.of(step)
-                lacked = {value: peer.lacked((round, step, value), voters) for value, voters in cast.voters.items()}
+                lacked = {
+                    value: peer.lacked((round, step, value), voters & among) for value, voters in cast.voters.items()
+                }
                 for vote in cast.votes.values() if any(lacked.values()) else ():
                     bit = 1 << index[vote.validator]
                     if lacked[vote.block_id] & bit:
                         if not peer.may_be_sent_vote():
                             return
                         peer.note_votes_sent(place_of(vote), bit)
+                        if self._lag.was_at(current.height):
+                            peer.apart.forget(bit)
                         yield vote
+
+    def on_lag_over(self, height: int, now: int) -> list[Effect]:
+        """What was kept from peers that have not shown meanwhile that they have it, where the height still lasts."""
+        if height != self._engine.current.height:
+            return []
+        effects = [effect for peer in self.peers.values() for effect in self._send_missing(peer, 0, now)]
+        self._lag.end(height)
+        return effects
+
+    def _near(self) -> int:
+        """The validators, as bits, whose votes have crossed with several peers; never this one."""
+        members = self._engine.current.validators
+        if members is not self._members and members.index != self._members.index:
+            self._members = members
+            for each in self.peers.values():
+                each.apart.forget_all()
+        own = self._engine.validator
+        near = crossed_with_several(each.apart for each in self.peers.values())
+        return near if own is None else near & ~(1 << members.index[own])
 
     def _hold_vote(self, vote: Vote) -> list[Effect]:
         """One's own vote goes out at once where the set is small, any other with those that come meanwhile."""
@@ -176,38 +201,41 @@ class Gossip:
     def _spread(self, votes: Bundle) -> list[Effect]:
         """To the peers at a vote's height, or one on, where a precommit may complete the certificate."""
         targets: dict[tuple[tuple[int, VotePlace, int], ...], list[PeerId]] = {}
+        effects: list[Effect] = []
+        near = self._near()
         for peer in self.peers.values():
+            kept = near & peer.apart.voters
+            at = self._engine.current.height
+            if any(height == at and voters & kept for (height, _), voters in votes.voters.items()):
+                effects.extend(self._lag.begin(at))
             lacked = tuple(
                 (height, place, told)
                 for (height, place), voters in votes.voters.items()
-                if (told := _tell(peer, height, place, voters))
+                if (told := peer.take_votes(height, place, voters & ~kept))
             )
             if lacked:
                 targets.setdefault(lacked, []).append(peer.id)
-        return [
+        effects.extend(
             Send(tuple(peers), encode_frame(self._chain.genesis_hash, Votes(votes.those(lacked))))
             for lacked, peers in targets.items()
-        ]
+        )
+        return effects
 
     def _spread_proposal(self, proposal: Proposal, block: VerifiedBlock, now: int) -> list[Effect]:
         targets: dict[bytes, list[PeerId]] = {}
+        effects: list[Effect] = []
+        author = self._near() & 1 << self._engine.current.validators.index[proposal.forger]
         for peer in self.peers.values():
-            if peer.height == proposal.height and peer.lacks_proposal(proposal.round):
+            if author & peer.apart.voters:
+                effects.extend(self._lag.begin(proposal.height))
+            elif peer.height == proposal.height and peer.lacks_proposal(proposal.round):
                 peer.note_proposal_sent(proposal.round)
                 targets.setdefault(self.bodies.outline(block, peer.news_ms, now), []).append(peer.id)
-        return [
+        effects.extend(
             Send(tuple(peers), encode_frame(self._chain.genesis_hash, ProposedBlock(proposal, outline)))
             for outline, peers in targets.items()
-        ]
-
-    def _holdings(self, current: HeightInProgress, round: int) -> Holdings:
-        votes = current.rules.book.of(round)
-        size = (len(current.validators) + 7) // 8
-        tallies = (
-            *_tallies(VoteStep.PREVOTE, votes.prevotes, size),
-            *_tallies(VoteStep.PRECOMMIT, votes.precommits, size),
         )
-        return Holdings(round, round in current.proposals, tallies)
+        return effects
 
     def _rounds_that_matter(self, current: HeightInProgress) -> list[int]:
         """The round, the one before, those behind locks and proposals; and in turn some of all the older ones."""
@@ -350,21 +378,3 @@ class Gossip:
 
     def _is_held(self, transaction_id: Hash32) -> bool:
         return self._chain.pool.get(transaction_id) is not None or self._chain.is_newly_final(transaction_id)
-
-
-def _tell(peer: Peer, height: int, place: VotePlace, voters: int) -> int:
-    """Of whom among these validators the vote is sent to a peer, which counts as told from now on."""
-    if peer.height == height:
-        lacked = peer.lacked(place, voters)
-        if lacked:
-            peer.note_votes_sent(place, lacked)
-        return lacked
-    is_late = peer.height == height + 1 and place[1] is VoteStep.PRECOMMIT
-    return peer.take_late(place, voters) if is_late else 0
-
-
-def _tallies(step: VoteStep, votes: StepVotes, size: int) -> list[Tally]:
-    """The voters of each value as `size` bytes, the values with most stake first."""
-    voted = ((value, bits) for value, bits in votes.voters.items() if bits)
-    ranked = sorted(voted, key=lambda tally: (-votes.stake_for(tally[0]), tally[0] or b""))[: TALLIES_MAX // 2]
-    return [Tally(step, value, bits.to_bytes(size, "little")) for value, bits in ranked]

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from blockchain.errors import PeerFault
+from blockchain.node.apart import Apart
 from blockchain.node.messages import (
     Accuse,
     Announce,
@@ -33,7 +34,7 @@ from blockchain.node.messages import (
 )
 from blockchain.node.rounds_held import RoundsHeld, VotePlace, place_of
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.vote import Vote
+from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.seams import DialOutcome, PeerId
 
 KNOWN_IDS_MAX: Final = 20_000  # pending transactions that a peer is known to hold
@@ -109,7 +110,7 @@ class Peer:
         self._holds = RoundsHeld()
         self._sent = RoundsHeld()  # since the last tick: a status that comes meanwhile may not tell of it yet
         self._sent_before = RoundsHeld()  # in the tick before that
-        self._late = [RoundsHeld()]  # what it held and was sent of the height before its own
+        self._late = _nothing()  # what it held, and what it was sent, of the height before its own
         self._told = RoundsHeld()  # of this height, whenever it was
         self._listed: set[int] = set()  # the rounds of which the last status told
         self._came: Counter[type[Message]] = Counter()  # since the last tick
@@ -120,6 +121,8 @@ class Peer:
         self._useless = 0  # transactions of it, the same
         self._excused = 0  # further ones that are no fault of it
         self.unanswered = 0  # transactions that it offered and did not send
+        self.apart = Apart()
+        self.has_just_come = True  # to the height that it told last
         self.clock = ClockState()
         self.dialled = DialledState()
         self._known: OrderedDict[Hash32, None] = OrderedDict()  # a dict is slow to find its first again and again
@@ -142,9 +145,10 @@ class Peer:
         return steps * NEWS_STEP_MS
 
     def on_status(self, status: Status) -> None:
-        if status.height != self.height:
+        self.has_just_come = status.height != self.height
+        if self.has_just_come:
             is_next = status.height == self.height + 1
-            self._late = [self._holds, self._sent, self._sent_before] if is_next else [RoundsHeld()]
+            self._late = (self._holds, self._sent, self._sent_before) if is_next else _nothing()
             self._sent, self._sent_before, self._told = RoundsHeld(), RoundsHeld(), RoundsHeld()
         self.status = status
         self._holds = RoundsHeld.of_status(status)
@@ -154,6 +158,7 @@ class Peer:
         """Begin to count anew; the worst of what was too much since the last tick, `passed_ms` ago."""
         fault = self._excess(max(passed_ms / TICK_MS, 1))
         self._sent_before, self._sent = self._sent, RoundsHeld()
+        self.apart.on_tick()
         self._came.clear()
         self._blocks_sent = 0
         self._votes_sent = 0
@@ -246,15 +251,32 @@ class Peer:
         known = self._holds.voters(place) | self._sent.voters(place) | self._sent_before.voters(place)
         return voters & ~known
 
+    def take_votes(self, height: int, place: VotePlace, voters: int) -> int:
+        """Of whom among these validators, as bits, the vote of a height is to be sent to it; it counts as told now."""
+        if self.height == height:
+            lacked = self.lacked(place, voters)
+            if lacked:
+                self.note_votes_sent(place, lacked)
+            return lacked
+        is_late = self.height == height + 1 and place[1] is VoteStep.PRECOMMIT
+        return self.take_late(place, voters) if is_late else 0
+
     def take_late(self, place: VotePlace, voters: int) -> int:
         """Of whom among these validators, as bits, it may lack the vote of the height before its own; it has it now."""
         for held in self._late:
             voters &= ~held.voters(place)
-        self._late[0].add_votes(place, voters)
+        self._late[1].add_votes(place, voters)
         return voters
 
+    def note_late(self, place: VotePlace, voters: int) -> None:
+        """It has these votes of the height before its own."""
+        holds, sent, sent_before = self._late
+        self.apart.note(voters & (sent.voters(place) | sent_before.voters(place)))
+        holds.add_votes(place, voters)
+
     def note_votes(self, place: VotePlace, voters: int) -> None:
-        """It has these votes: it sent them."""
+        """It has these votes: it sent them. Those that were sent to it too crossed on their way."""
+        self.apart.note(voters & (self._sent.voters(place) | self._sent_before.voters(place)))
         self._holds.add_votes(place, voters)
 
     def note_votes_sent(self, place: VotePlace, voters: int) -> None:
@@ -291,3 +313,7 @@ class Peer:
         """It did not send this one when asked."""
         self._known.pop(transaction_id, None)
         self.unanswered += 1
+
+
+def _nothing() -> tuple[RoundsHeld, RoundsHeld, RoundsHeld]:
+    return RoundsHeld(), RoundsHeld(), RoundsHeld()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Self, TypeAlias
 
-from blockchain.node.messages import Status
+from blockchain.consensus.height import HeightInProgress
+from blockchain.consensus.votes import StepVotes
+from blockchain.node.messages import TALLIES_MAX, Holdings, Status, Tally
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Vote, VoteStep
 
@@ -51,3 +53,21 @@ class RoundsHeld:
 
 def place_of(vote: Vote) -> VotePlace:
     return vote.round, vote.step, vote.block_id
+
+
+def holdings_of(current: HeightInProgress, round: int) -> Holdings:
+    """What this node holds of a round of the height in progress, as its status says it."""
+    votes = current.rules.book.of(round)
+    size = (len(current.validators) + 7) // 8
+    tallies = (
+        *_tallies(VoteStep.PREVOTE, votes.prevotes, size),
+        *_tallies(VoteStep.PRECOMMIT, votes.precommits, size),
+    )
+    return Holdings(round, round in current.proposals, tallies)
+
+
+def _tallies(step: VoteStep, votes: StepVotes, size: int) -> list[Tally]:
+    """The voters of each value as `size` bytes, the values with most stake first."""
+    voted = ((value, bits) for value, bits in votes.voters.items() if bits)
+    ranked = sorted(voted, key=lambda tally: (-votes.stake_for(tally[0]), tally[0] or b""))[: TALLIES_MAX // 2]
+    return [Tally(step, value, bits.to_bytes(size, "little")) for value, bits in ranked]

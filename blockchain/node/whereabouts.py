@@ -1,7 +1,7 @@
 """Where this node is, as its peers were told: height, round and step (docs/protocol.md §8.4 rule 3).
 
 They need its height and round at once, since they send it the votes of these. Its step they see by its votes; so a word
-of the step alone waits a moment, and in a network that takes less than that for a step none is said at all.
+of the step alone is said only once it has lasted, and in a network that takes less than that for a step none is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from blockchain.node.gossip import Gossip
 from blockchain.seams import Effect, SetTimer, TimerKey, TimerKind
 
 STEP_MS: Final = (
-    20  # a step takes less where all are near each other, and far less than this matters where they are not
+    30  # a step takes less where all are near each other, and far less than this matters where they are not
 )
 
 
@@ -25,6 +25,7 @@ class Whereabouts:
         self._engine = engine
         self._told = (0, -1, -1)
         self._is_waiting = False
+        self._awaited = self._told
 
     def follow(self) -> list[Effect]:
         """What is to be said of a change, now or in a moment."""
@@ -33,14 +34,14 @@ class Whereabouts:
             return self._tell(place)
         if place == self._told or self._is_waiting:
             return []
-        self._is_waiting = True
+        self._is_waiting, self._awaited = True, place
         return [SetTimer(TimerKey(TimerKind.STEP), STEP_MS)]
 
     def on_timer(self) -> list[Effect]:
-        """The moment is over."""
+        """The moment is over: a step that has lasted is told, one that has not waits anew."""
         self._is_waiting = False
         place = self._place()
-        return self._tell(place) if place != self._told else []
+        return self._tell(place) if place == self._awaited != self._told else self.follow()
 
     def _tell(self, place: tuple[int, int, int]) -> list[Effect]:
         self._told = place

@@ -34,6 +34,7 @@ class TimerKind(Enum):
     SIGN_AGAIN = "sign_again"  # ask again for what a signer has refused
     LOOK = "look"  # go on looking through the store for what a key has signed
     VOTES = "votes"  # send what is held back of them
+    LAG = "lag"  # send what was kept from those who get it elsewhere
     STEP = "step"  # tell peers the step, where it has not changed again
     SYNC = "sync"  # go on taking over blocks, after other inputs had their turn
 

@@ -20,6 +20,7 @@ from tests.mutants import (
     lottery,
     nodes,
     outlines,
+    passing_on,
     value,
 )
 from tests.mutants.planted import Mutant
@@ -39,6 +40,7 @@ _PLANTED: Final = (
     *value.MUTANTS,
     *nodes.MUTANTS,
     *outlines.MUTANTS,
+    *passing_on.MUTANTS,
     *finality.MUTANTS,
     *disk_and_wire.MUTANTS,
 )

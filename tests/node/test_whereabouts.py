@@ -24,7 +24,7 @@ def test_a_round_is_told_at_once() -> None:
     assert places(where.follow()) == [(1, 1, Step.PROPOSE)]
 
 
-def test_a_step_waits_for_the_next_change_and_is_told_if_none_comes() -> None:
+def test_a_step_is_told_once_it_has_lasted() -> None:
     bench = Bench(ONE)
     where = Whereabouts(bench.gossip, bench.engine)
     where.follow()
@@ -32,8 +32,10 @@ def test_a_step_waits_for_the_next_change_and_is_told_if_none_comes() -> None:
     rules.step = Step.PREVOTE
     assert where.follow() == WAIT
     rules.step = Step.PRECOMMIT
-    assert where.follow() == [], "one word for both"
+    assert where.follow() == [], "one timer for both"
+    assert where.on_timer() == WAIT, "this one has not lasted yet"
     assert places(where.on_timer()) == [(1, 0, Step.PRECOMMIT)]
+    assert where.on_timer() == []
 
 
 def test_a_step_that_was_passed_is_not_told_any_more() -> None:

@@ -1,0 +1,173 @@
+"""What two peers both have from its author is not passed on between them, for a moment, and is never withheld."""
+
+from __future__ import annotations
+
+import pytest
+
+from blockchain.node.apart import APART_TICKS, LAG_MS
+from blockchain.node.messages import Holdings, ProposedBlock, Tally, Votes
+from blockchain.node.peers import TICK_MS
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.validators import ValidatorSet
+from blockchain.primitives.vote import Step, Vote
+from blockchain.seams import Broadcast, Effect, SetTimer, TimerKey, TimerKind
+from tests.node.one_chain import NOW, Node, spec_with
+from tests.node.test_gossip import ONE, THREE, TWO, Bench, sent
+from tests.samples import BLOCK_A, PRECOMMIT, PREVOTE
+
+LAG = SetTimer(TimerKey(TimerKind.LAG, 1), LAG_MS)
+
+
+class Crossed(Bench):
+    """Prevotes of these validators, at round 0, were sent to ONE and THREE and by them; TWO only hears."""
+
+    def __init__(self, *voters: int, node: Node | None = None) -> None:
+        super().__init__(TWO, node=node)
+        for peer in (ONE, THREE):
+            self.tell(peer, Holdings(0, False, ()))
+        for who in voters:
+            self.cross(self.vote(who, PREVOTE, None, height=self.node.chain.height))
+
+    def cross(self, cast: Vote) -> None:
+        self.spread(cast)
+        for peer in (ONE, THREE):
+            self.gossip.note_votes_of(self.gossip.peers[peer], (cast,))
+
+    def next(self, who: int, value: Hash32 | None = BLOCK_A) -> Vote:
+        """One that the engine counts."""
+        cast = self.vote(who, PREVOTE, value)
+        self.hold(cast)
+        return cast
+
+    def to_one(self, effects: list[Effect]) -> list[Vote]:
+        return [vote for peers, message in sent(effects, Votes) if ONE in peers for vote in message.votes]
+
+    def lacks_all(self) -> list[Effect]:
+        """ONE says again that it has nothing."""
+        return self.gossip.catch_up(self.tell(ONE, Holdings(0, False, ())), NOW)
+
+
+def test_votes_that_crossed_are_kept_from_that_peer_a_while_and_then_sent() -> None:
+    bench = Crossed(1)
+    kept, other = bench.next(1), bench.next(2)
+    effects = bench.spread(kept, other)
+    assert LAG in effects
+    assert bench.to_one(effects) == [other], "of that validator alone"
+    assert [votes for peers, votes in sent(effects, Votes) if TWO in peers] == [Votes((kept, other))]
+    assert LAG not in bench.spread(bench.next(0)), "the timer is set with the first"
+    assert bench.to_one(bench.gossip.on_lag_over(1, NOW)) == [kept]
+    assert LAG in bench.spread(bench.next(1, None)), "and again with the next"
+
+
+def test_what_the_peer_has_shown_meanwhile_is_not_sent_at_all() -> None:
+    bench = Crossed(1)
+    kept = bench.next(1)
+    bench.spread(kept)
+    bench.gossip.note_votes_of(bench.gossip.peers[ONE], (kept,))
+    assert bench.to_one(bench.gossip.on_lag_over(1, NOW)) == []
+
+
+def test_the_timer_of_a_height_that_is_over_sends_nothing() -> None:
+    bench = Crossed(1)
+    bench.spread(bench.next(1))
+    assert bench.gossip.on_lag_over(0, NOW) == []
+    assert len(bench.to_one(bench.gossip.on_lag_over(1, NOW))) == 1
+
+
+def test_votes_that_only_one_side_sent_did_not_cross() -> None:
+    bench = Crossed()
+    for peer in (ONE, THREE):
+        bench.gossip.note_votes_of(bench.gossip.peers[peer], (bench.vote(1, PREVOTE, None),))
+    bench.spread(bench.vote(1, PREVOTE, None), bench.vote(2, PREVOTE, None))
+    votes = [bench.next(1), bench.next(2)]
+    assert bench.to_one(bench.spread(*votes)) == votes
+
+
+def test_a_peer_that_has_been_at_the_height_is_sent_at_once_what_it_lacks() -> None:
+    bench = Crossed(1)
+    kept = bench.next(1)
+    bench.spread(kept)
+    assert bench.to_one(bench.lacks_all()) == [kept]
+
+
+def test_a_peer_that_comes_to_the_height_gets_it_elsewhere_first() -> None:
+    bench = Crossed(1)
+    bench.tell(ONE, height=9)
+    kept, other = bench.next(1), bench.next(2)
+    come = bench.gossip.catch_up(bench.tell(ONE, Holdings(0, False, ())), NOW)
+    assert bench.to_one(come) == [other] and LAG in come
+    assert bench.to_one(bench.gossip.on_lag_over(1, NOW)) == [kept]
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_who_lacked_it_after_that_while_is_told_at_once_from_then_on(is_over: bool) -> None:
+    bench = Crossed(1)
+    if is_over:
+        bench.gossip.on_lag_over(1, NOW)
+    bench.next(1)
+    assert len(bench.to_one(bench.lacks_all())) == 1
+    assert len(bench.to_one(bench.spread(bench.next(1, None)))) == 0, "it was sent a moment ago, by the crossing"
+    later = bench.vote(1, PRECOMMIT, BLOCK_A)
+    bench.hold(later)
+    assert bench.to_one(bench.spread(later)) == ([later] if is_over else [])
+
+
+def test_ones_own_votes_are_kept_from_nobody() -> None:
+    bench = Crossed(1)
+    own = bench.next(1)
+    bench.engine.current.validator = own.validator
+    assert bench.to_one(bench.gossip.broadcast(Broadcast(own), NOW)) == [own]
+
+
+def test_it_is_found_out_again_from_time_to_time() -> None:
+    bench = Crossed(1)
+    for _ in range(APART_TICKS):
+        assert bench.to_one(bench.spread(bench.next(1))) == []
+        bench.gossip.peers[ONE].on_tick(TICK_MS)
+    assert len(bench.to_one(bench.spread(bench.next(1)))) == 1
+
+
+def test_another_set_begins_anew() -> None:
+    bench = Crossed(1)
+    members = bench.engine.current.validators.validators
+    bench.engine.current.validators = ValidatorSet(members[1:])
+    assert bench.gossip.peers[ONE].apart.voters != 0
+    bench.spread()
+    assert bench.gossip.peers[ONE].apart.voters == 0
+
+
+def test_a_proposal_of_a_validator_whose_votes_crossed_comes_later_too() -> None:
+    bench = Crossed(0, 1, 2)
+    proposal, block = bench.propose()
+    effects = bench.gossip.broadcast(Broadcast(proposal, block), NOW)
+    assert [peers for peers, _ in sent(effects, ProposedBlock)] == [(TWO,)] and LAG in effects
+    assert [peers for peers, _ in sent(bench.gossip.on_lag_over(1, NOW), ProposedBlock)] == [(ONE,), (THREE,)]
+
+
+def test_precommits_that_come_after_the_decision_cross_too_and_are_not_sent_later() -> None:
+    node = Node(spec_with())
+    node.grow(node.pay("a", 0))
+    bench = Bench(node=node)
+    peers = [bench.tell(peer, height=2) for peer in (ONE, THREE)]
+    late = bench.vote(0, PRECOMMIT, node.chain.head.id)
+    assert sent(bench.spread(late), Votes) == [((ONE, THREE), Votes((late,)))]
+    for peer in peers:
+        assert peer.apart.voters == 0
+        bench.gossip.note_votes_of(peer, (late,))
+        assert peer.apart.voters == 1 << node.chain.parent_validators.index[late.validator]
+    bench.tell(TWO, height=2)
+    for height in (1, 2):
+        bench.tell(ONE, height=height)
+    assert [to for to, _ in sent(bench.spread(late), Votes)] == [(TWO,)]
+    assert sent(bench.gossip.on_lag_over(2, NOW), Votes) == []
+
+
+def test_a_status_that_tells_of_the_vote_is_none_that_lacks_it() -> None:
+    bench = Crossed(1)
+    bench.gossip.on_lag_over(1, NOW)
+    kept = bench.next(1)
+    bits = (1 << bench.engine.current.validators.index[kept.validator]).to_bytes(1, "little")
+    known = bench.tell(ONE, Holdings(0, False, (Tally(PREVOTE, BLOCK_A, bits),)))
+    assert known.status is not None and known.status.step is Step.PROPOSE
+    assert bench.gossip.catch_up(known, NOW) == []
+    assert known.apart.voters == 1 << bench.engine.current.validators.index[kept.validator]
