@@ -355,10 +355,8 @@ class Core:
                 self._out.extend(self.gossip.send_all(GetPeers()))
                 self._out.extend(self.surroundings.on_peers_tick(now))
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
-            case TimerKind.VOTES:
-                self._out.extend(self.gossip.spread_votes())
-            case TimerKind.LAG:
-                self._out.extend(self.gossip.on_lag_over(key.height, now))
+            case TimerKind.VOTES | TimerKind.LAG:
+                self._out.extend(self.gossip.on_timer(key, now))
             case TimerKind.STEP:
                 self._out.extend(self._whereabouts.on_timer())
             case TimerKind.LOOK:

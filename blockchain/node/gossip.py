@@ -190,6 +190,10 @@ class Gossip:
             return self.spread_votes()
         return [SetTimer(TimerKey(TimerKind.VOTES), delay_ms)] if is_first else []
 
+    def on_timer(self, key: TimerKey, now: int) -> list[Effect]:
+        """What was held back may go now."""
+        return self.spread_votes() if key.kind is TimerKind.VOTES else self.on_lag_over(key.height, now)
+
     def spread_votes(self) -> list[Effect]:
         """What is held back, to all who may lack some of it."""
         return self._spread(self._bundle(self._held.take()))
