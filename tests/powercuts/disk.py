@@ -15,6 +15,8 @@ from random import Random
 from typing import Final, TypeAlias
 
 SECTORS: Final = (64, 512, 4096)  # bytes that a disk writes in one piece; 64 is less than any, and tears what fits in
+SECTOR_MIN: Final = 512  # of real disks; SQLite takes for granted that the 100 bytes at its beginning are in one piece
+_DATABASE: Final = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +200,9 @@ def _kept(place: int, change: Change, cut: Cut, first: int, chance: Random) -> I
 def _pieces(write: Written, sector: int) -> Iterator[Written]:
     """The write, cut where the disk's sectors end."""
     start, end = write.offset, write.offset + len(write.data)
+    first = max(sector, SECTOR_MIN) if write.data.startswith(_DATABASE) else 0
     while start < end:
-        stop = min(end, (start // sector + 1) * sector)
+        stop = min(end, max(first, (start // sector + 1) * sector))
         yield Written(write.file, start, write.data[start - write.offset : stop - write.offset])
         start = stop
 

@@ -104,6 +104,15 @@ def test_what_was_not_synced_is_torn_where_sectors_end(sector: int) -> None:
     assert len(seen) > 3
 
 
+def test_the_beginning_of_a_database_is_one_sector_at_least() -> None:
+    page = b"SQLite format 3\0" + b"p" * 4080
+    disk = disk_after(Named("a", 1), FolderSynced(""), Written(1, 0, page))
+    chance = Random(4)
+    torn = [disk.after(Cut("first", "all", 64, 0.5, rubbish=False, grows=False), chance)["a"] or b"" for _ in range(60)]
+    assert {len(content) for content in torn} > {0, 512, 576} and all(page.startswith(content) for content in torn)
+    assert not any(0 < len(content) < 512 for content in torn)
+
+
 def test_writes_may_come_about_in_any_order() -> None:
     disk = disk_after(Named("a", 1), FolderSynced(""), Written(1, 0, b"1"), Written(1, 1, b"2"), Resized(1, 1))
     cut = Cut("writes", "all", 512, 0.5, rubbish=False, grows=False)
