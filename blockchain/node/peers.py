@@ -90,11 +90,12 @@ class ClockState:
 
 
 class DialledState:
-    """When the peer was asked last to dial this node, and its newest answer."""
+    """When the peer was asked last to dial this node, and its newest answer; whether it waits for this node's."""
 
     def __init__(self) -> None:
         self.asked_ms: int | None = None
         self.outcome: DialOutcome | None = None
+        self.is_waiting = False
 
 
 class Peer:

@@ -36,6 +36,7 @@ class Surroundings:
                 return self._clocks.judge(self._gossip.peers.values())
             case DialMe():
                 answer = self._dial_backs.on_asked(peer, now)
+                peer.dialled.is_waiting |= isinstance(answer, DialBack)
                 return [answer if isinstance(answer, DialBack) else self._gossip.send(peer, answer)]
             case Dialled(outcome=outcome):
                 peer.dialled.outcome = outcome
@@ -44,9 +45,12 @@ class Surroundings:
                 assert_never(message)
 
     def on_dialled_back(self, given: DialledBack) -> list[Effect]:
-        """Who asked is told, if it is still there."""
+        """Who asked is told, if it is still there; on a connection that came since, nobody asked."""
         peer = self._gossip.peers.get(given.peer)
-        return [] if peer is None else [self._gossip.send(peer, Dialled(given.outcome))]
+        if peer is None or not peer.dialled.is_waiting:
+            return []
+        peer.dialled.is_waiting = False
+        return [self._gossip.send(peer, Dialled(given.outcome))]
 
     def on_tick(self, now: int) -> list[Effect]:
         """Each second: one peer at most is asked to dial this node."""

@@ -8,9 +8,10 @@ import pytest
 
 from blockchain.node.dial_back import ASK_MS, ASKED_MAX, DIALS_MAX, HOST_DIALS_MAX, INTERVAL_MS, DialBacks, reachable
 from blockchain.node.dial_back import to_ask as next_to_ask
-from blockchain.node.messages import Dialled
+from blockchain.node.messages import Dialled, DialMe, encode_frame
 from blockchain.node.peers import Peer
-from blockchain.seams import DialBack, DialOutcome, PeerId
+from blockchain.seams import DialBack, DialledBack, DialOutcome, PeerConnected, PeerDisconnected, PeerId, Send
+from tests.node.test_attacks import PEER, Bench, chain_of
 
 WORLD = "5.9.0.77"
 _NUMBERS = count()
@@ -42,6 +43,33 @@ def test_one_who_asks_and_one_address_are_dialled_once_in_an_interval() -> None:
     assert backs.on_asked(other, 999 + INTERVAL_MS) == Dialled("busy")
     assert isinstance(backs.on_asked(other, 1_000 + INTERVAL_MS), DialBack)
     assert isinstance(backs.on_asked(one, 0), DialBack), "the clock was set back: nobody waits for it"
+
+
+def test_the_answer_goes_out_on_the_connection_on_which_it_was_asked_for_and_once() -> None:
+    """Else who asked on one that is over, because it or this node stood still, takes it for unasked."""
+    bench = Bench(chain_of(4)[0], None)
+
+    def answers() -> list[bytes]:
+        bench.effects.clear()
+        bench.feed(DialledBack(PEER, "reached"))
+        return [effect.frame for effect in bench.effects if isinstance(effect, Send)]
+
+    def connect() -> None:
+        bench.feed(PeerConnected(PEER, "5.9.0.1:1", inbound=True, remote=WORLD))
+
+    bench.feed(PeerDisconnected(PEER))
+    connect()
+    bench.receive(DialMe())
+    bench.receive(DialMe())  # answered at once: busy
+    assert answers() == [encode_frame(bench.spec.hash, Dialled("reached"))] and answers() == []
+    bench.core = Bench(bench.spec, None).core  # another interval, as it were
+    bench.feed(PeerDisconnected(PEER))
+    connect()
+    bench.receive(DialMe())
+    bench.feed(PeerDisconnected(PEER))
+    assert answers() == []
+    connect()
+    assert answers() == []
 
 
 def test_of_one_host_and_in_all_only_so_many_are_dialled() -> None:
