@@ -39,6 +39,7 @@ from blockchain.runtime.atomic_file import PRIVATE, make_folder, overwrite, repl
 from blockchain.runtime.record_slots import (
     CHECKSUM_BYTES,
     FILE_BYTES,
+    NUMBER_MAX,
     SLOT_BYTES,
     Newest,
     file_of,
@@ -224,10 +225,8 @@ class RecordFile:
             record.precommit_value,
         )
         if kept.moves:
-            payload = codec.encode(MovedRecordContent(2, *fields, kept.moves, kept.is_away))
-        else:
-            payload = codec.encode(RecordContent(1, *fields))
-        return payload
+            return codec.encode(MovedRecordContent(2, *fields, kept.moves, kept.is_away))
+        return codec.encode(RecordContent(1, *fields))
 
     def _content_of(self, raw: bytes | None) -> tuple[Newest | None, Kept]:
         if raw is None:
@@ -237,6 +236,8 @@ class RecordFile:
         found = newest(raw)
         if found is None:
             raise self._damaged("the checksums of both slots are wrong")
+        if found.number > NUMBER_MAX:
+            raise self._damaged("its number is higher than there can be")
         return found, self._decode(found.payload)
 
     def _payload_of_old(self, raw: bytes) -> bytes:

@@ -22,6 +22,7 @@ FILE_BYTES: Final = 2 * SLOT_BYTES
 CHECKSUM_BYTES: Final = 32
 _HEAD: Final = struct.Struct(">QH")  # number, length
 PAYLOAD_BYTES_MAX: Final = SLOT_BYTES - CHECKSUM_BYTES - _HEAD.size
+NUMBER_MAX: Final = 2**63  # nobody signs so often, and there is room for the next one
 
 
 class Newest(NamedTuple):

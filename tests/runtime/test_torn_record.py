@@ -15,7 +15,7 @@ from blockchain.errors import SigningRefused
 from blockchain.primitives.vote import Announcement
 from blockchain.runtime import atomic_file, record_file
 from blockchain.runtime.record_file import RecordFile
-from blockchain.runtime.record_slots import FILE_BYTES, SLOT_BYTES, file_of, newest
+from blockchain.runtime.record_slots import FILE_BYTES, NUMBER_MAX, SLOT_BYTES, file_of, newest
 from blockchain.runtime.signer import Signer
 from tests.runtime.record_damage import flipped, payload_in, spoil, write_old_form
 from tests.runtime.test_record_file import ASKED, OTHERS, Message, on_disk
@@ -224,3 +224,12 @@ def test_a_record_with_a_good_checksum_is_still_not_trusted(folder: Path) -> Non
             open_signer(path)
     path.write_bytes(file_of(payload, 9))
     assert open_signer(path).record == signer.record
+
+
+def test_a_number_behind_which_there_may_be_no_next_is_damage(folder: Path) -> None:
+    path = folder / "record"
+    open_signer(path).sign(ASKED[0])
+    path.write_bytes(file_of(payload_in(path), NUMBER_MAX + 1))
+    assert "is damaged (its number is higher" in refusal(Signer(KEY, CHAIN, path), ASKED[1])
+    path.write_bytes(file_of(payload_in(path), NUMBER_MAX))
+    assert Signer(KEY, CHAIN, path).sign(ASKED[0]).signature, "the highest that counts"
