@@ -30,11 +30,13 @@ from blockchain.ledger.smt_build import (
     BRANCH,
     DEPTH_MIN,
     EMPTY,
+    HERE,
     LEAF,
     PAIR_BYTES,
-    BuildParts,
+    Builders,
+    Hashed,
     Part,
-    build_here,
+    hash_leaves,
     kind_of,
     shared_out,
 )
@@ -91,18 +93,29 @@ class Speculation(NamedTuple):
 class SparseMerkleTree:
     """The map from 32-byte keys to values of at least one byte, known by its root."""
 
-    def __init__(self, items: Iterable[tuple[bytes, bytes]] = (), build: BuildParts = build_here) -> None:
-        """Build from pairs of key and value, in any order, each key once; `build` may do it elsewhere."""
-        asked = shared_out(items)
-        self._leaves = sum(len(each.leaves) for each in asked)
+    def __init__(self, items: Iterable[tuple[bytes, bytes]] = (), builders: Builders = HERE) -> None:
+        """Build from pairs of key and value, in any order, each key once."""
+        self._lay_out([hash_leaves(items)], builders)
+
+    @classmethod
+    def of_leaves(cls, hashed: Iterable[Hashed], builders: Builders = HERE) -> SparseMerkleTree:
+        """The tree of leaves that are hashed already, each key once."""
+        tree = cls.__new__(cls)
+        tree._lay_out(hashed, builders)
+        return tree
+
+    def _lay_out(self, hashed: Iterable[Hashed], builders: Builders) -> None:
+        asked = shared_out(hashed)
+        self._leaves = sum(len(each.leaves) for each in asked) // RECORD_BYTES
         self._version = 0
         self._depth = asked[0].depth
-        self._pairs = bytearray(_EMPTY_PAIR * self.slots)
+        self._pairs = bytearray(PAIR_BYTES * self.slots)
+        self._pairs[: PAIR_BYTES * asked[0].top] = _EMPTY_PAIR * asked[0].top  # what is below comes with the parts
         self._kinds = bytearray(2 * self.slots)
         self._keys = bytearray(KEY_BYTES * self.slots)
         self._buckets: dict[int, Content] = {}
         tops = [each.top for each in asked]
-        for top, part in zip(tops, build(asked), strict=True):
+        for top, part in zip(tops, builders.build_all(asked), strict=True):
             self._take(top, part)
         self._hash_above(tops[0])
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from blockchain.ledger.ordered_keys import OrderedKeys
 from blockchain.ledger.smt import SparseMerkleTree, Speculation
-from blockchain.ledger.smt_build import BuildParts, build_here
+from blockchain.ledger.smt_build import HERE, Builders, cut
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.records import tree_key, tree_keys
@@ -26,11 +26,14 @@ R = TypeVar("R")
 class FinalState:
     """The records after the newest final block, with their keys in order, and their tree."""
 
-    def __init__(self, records: Iterable[tuple[bytes, bytes]] = (), build: BuildParts = build_here) -> None:
-        """From all records, in any order, each once; `build` may build the parts of the tree elsewhere."""
+    def __init__(
+        self, records: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]] = (), builders: Builders = HERE
+    ) -> None:
+        """From all records, in any order, each once; `builders` may build the tree elsewhere."""
         self._records = dict(records)
+        hashed = builders.hash_all(cut(self._records))  # while the keys are put in order, where others do it
         self._keys = OrderedKeys(self._records)
-        self.tree = SparseMerkleTree(zip(map(tree_key, self._records), self._records.values(), strict=True), build)
+        self.tree = SparseMerkleTree.of_leaves(hashed, builders)
         self._is_shared = False
         self._names: dict[bytes, bytes] | None = None  # record keys by tree key, once somebody asks for a proof
 

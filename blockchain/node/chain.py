@@ -18,7 +18,7 @@ from blockchain.consensus.evidence import accused
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate
 from blockchain.genesis import LEDGERS
-from blockchain.ledger.smt_build import BuildParts, build_here
+from blockchain.ledger.smt_build import HERE, Builders
 from blockchain.ledger.state import Overlay
 from blockchain.node.checkpoint import Checkpoint
 from blockchain.node.entry import refusal_event
@@ -82,9 +82,9 @@ class Chain:
         selection: ProofOfStake,
         store: Store,
         checkpoint: Checkpoint | None = None,
-        build: BuildParts = build_here,
+        builders: Builders = HERE,
     ) -> None:
-        """Take up what the store holds; `build` may build the state's tree elsewhere. Raises StoreError."""
+        """Take up what the store holds; `builders` may build the state's tree elsewhere. Raises StoreError."""
         self.spec = spec
         self.checkpoint = checkpoint
         self.genesis_hash = spec.hash
@@ -93,7 +93,7 @@ class Chain:
         self._parameters = spec.parameters
         self._fullness = Fullness(spec.parameters)
         self._store = store
-        loaded = load(spec, self.ledger, selection, store, build)
+        loaded = load(spec, self.ledger, selection, store, builders)
         self._genesis = loaded.genesis  # others may hold it, too: never changed
         self._final = loaded.final
         self._present = self.state()  # to read from; nothing is written to it

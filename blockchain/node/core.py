@@ -14,7 +14,7 @@ from typing import Final, assert_never
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.evidence import accused
 from blockchain.genesis import ENGINES
-from blockchain.ledger.smt_build import BuildParts, build_here
+from blockchain.ledger.smt_build import HERE, Builders
 from blockchain.node.admission import Admission
 from blockchain.node.announcements import ANNOUNCE_MS, Announcements
 from blockchain.node.block_timers import BlockTimers
@@ -116,11 +116,11 @@ class Core:
         keys: frozenset[PublicKey],
         vouched: Vouched = UNVOUCHED,
         caution: Caution = CAREFUL,
-        build: BuildParts = build_here,
+        builders: Builders = HERE,
         outlined_min: int = OUTLINED_MIN,
     ) -> None:
         selection = ENGINES[spec.engine](spec.hash)
-        self.chain = Chain(spec, selection, store, vouched.checkpoint, build)
+        self.chain = Chain(spec, selection, store, vouched.checkpoint, builders)
         self.trust = Trust(self.chain, store, vouched)
         self.liveness = Liveness()
         self.engine = BftEngine(

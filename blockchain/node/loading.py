@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.errors import StoreError
-from blockchain.ledger.smt_build import BuildParts
+from blockchain.ledger.smt_build import Builders
 from blockchain.ledger.state import FinalState, Overlay
 from blockchain.node.genesis_state import GenesisState, genesis_state
 from blockchain.primitives import codec
@@ -45,9 +45,9 @@ class Loaded(Struct, frozen=True):
     genesis: GenesisState | None = None
 
 
-def load(spec: ChainSpec, ledger: Ledger, selection: ProofOfStake, store: Store, build: BuildParts) -> Loaded:
+def load(spec: ChainSpec, ledger: Ledger, selection: ProofOfStake, store: Store, builders: Builders) -> Loaded:
     """Raises StoreError for a damaged store, such as one whose state is not the one after its head."""
-    return _from_store(ledger, selection, store, build) if store.head() else _from_genesis(spec, ledger, selection)
+    return _from_store(ledger, selection, store, builders) if store.head() else _from_genesis(spec, ledger, selection)
 
 
 def _from_genesis(spec: ChainSpec, ledger: Ledger, selection: ProofOfStake) -> Loaded:
@@ -58,12 +58,12 @@ def _from_genesis(spec: ChainSpec, ledger: Ledger, selection: ProofOfStake) -> L
     return Loaded(head, final, following, selection.first_seed(), made)
 
 
-def _from_store(ledger: Ledger, selection: ProofOfStake, store: Store, build: BuildParts) -> Loaded:
+def _from_store(ledger: Ledger, selection: ProofOfStake, store: Store, builders: Builders) -> Loaded:
     height = store.head()
     stored = store.block(height)
     assert stored is not None, "a store without its head"
     header = decode_block(stored.raw).header
-    final = FinalState(store.state_records(), build)
+    final = FinalState(store.state_records(), builders)
     state = Overlay(final)
     if header.state_root != state.root():
         raise StoreError(

@@ -8,7 +8,7 @@ anything changes, and applying it cannot fail half way, which makes it atomic. T
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
 
 from blockchain.primitives.crypto import Hash32
@@ -78,8 +78,8 @@ class MemoryStore:
     def turns(self) -> list[Turn]:
         return list(self._turns.values())
 
-    def state_records(self) -> Iterator[tuple[bytes, bytes]]:
-        return iter(tuple(self._state.items()))
+    def state_records(self) -> dict[bytes, bytes]:
+        return dict(self._state)
 
     def slice_end(self) -> SliceEnd:
         return self._slice_end

@@ -115,8 +115,8 @@ class NodeService:
         self._verifiers = Verifiers(verify_workers)
         with ExitStack() as undone:
             undone.callback(self._verifiers.stop)
-            build = self._verifiers.build_all
-            self._core = Core(spec, store, frozenset(self._signers), vouched, caution, build)
+            builders = self._verifiers.builders
+            self._core = Core(spec, store, frozenset(self._signers), vouched, caution, builders)
             undone.pop_all()
         self._inbox: Inbox[Waiting] = Inbox()
         self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request

@@ -11,7 +11,6 @@ batch without it would leave a hole. Starting again finds what was durable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
@@ -112,10 +111,10 @@ class SqliteStore:
         with self._reading():
             return validators.read_turns(self._reader)
 
-    def state_records(self) -> Iterator[tuple[bytes, bytes]]:
+    def state_records(self) -> dict[bytes, bytes]:
         """Every record, all of one moment: on a connection of its own, writes may go on meanwhile."""
         with self._reading(), closing(open_reader(self.path, self._vfs)) as snapshot:
-            yield from state.read_state(snapshot)
+            return state.read_state(snapshot)
 
     def slice_end(self) -> SliceEnd:
         with self._reading():

@@ -170,8 +170,8 @@ class Auditor:
 
     def _check_state(self, height: int, root: Hash32) -> int:
         """The records of the state give the root that the replay came to; returns how many they are."""
-        records = list(read_state(self._connection))
-        if not all(value for _, value in records) or Overlay(FinalState(records)).root() != root:
+        records = read_state(self._connection)
+        if not all(records.values()) or Overlay(FinalState(records)).root() != root:
             raise damaged(self._path, f"its state is not the one after block {height}")
         (counted,) = self._connection.execute("SELECT state_count FROM head").fetchone() or (0,)
         if counted != len(records):

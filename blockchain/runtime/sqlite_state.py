@@ -13,9 +13,9 @@ records with the state_root of the head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from typing import Final
+from typing import Final, cast
 from zlib import crc32
 
 import apsw
@@ -69,7 +69,7 @@ def read_slice_end(connection: apsw.Connection) -> SliceEnd:
     return SliceEnd(lap or 0, key or b"")
 
 
-def read_state(connection: apsw.Connection) -> Iterator[tuple[bytes, bytes]]:
+def read_state(connection: apsw.Connection) -> dict[bytes, bytes]:
     """Every record, in any order, of one moment. Raises StoreError where a row is lost or damaged."""
     state: dict[bytes, bytes | None] = {}
     with connection:  # one transaction: `head` and the rows are of the same moment
@@ -82,7 +82,9 @@ def read_state(connection: apsw.Connection) -> Iterator[tuple[bytes, bytes]]:
             expected += 1
         if expected != last + 1:
             raise damaged(connection.filename, f"without row {expected} of its state")
-    return ((key, value) for key, value in state.items() if value is not None)
+    for key in [key for key, value in state.items() if value is None]:
+        del state[key]
+    return cast(dict[bytes, bytes], state)  # a copy would be a second table of a million records
 
 
 def _records(connection: apsw.Connection, *row: object) -> dict[bytes, bytes | None]:

@@ -1,6 +1,6 @@
 """A process that computes for a node: `python -m blockchain.runtime.verifier`.
 
-It checks blocks and transactions, and builds parts of the state tree. Reads questions from its standard input and
+It checks blocks and transactions, and builds pieces of the state tree. Reads questions from its standard input and
 writes what it found to its standard output, one after the other. It holds no state and opens nothing. It ends when its
 input closes, which the system does when the node is gone, however it went; so it needs no signal, and those that are
 meant for the node, and reach all of its group, are not heeded here.
@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import IO, Final
+from typing import IO, Final, TypeAlias
 
 from msgspec import Struct
 
-from blockchain.ledger.smt_build import Leaves, Part, build_part
+from blockchain.ledger.smt_build import Hashed, Leaves, Part, Records, build_part, hash_records
 from blockchain.node.stateless import Check, Found, check
 from blockchain.primitives import codec
 from blockchain.runtime.collector import rest_collector
@@ -24,18 +24,27 @@ _LENGTH_BYTES: Final = 4
 _NICENESS: Final = 5  # the core goes first: what it does not take over while they verify is left when they are done
 
 
+Work: TypeAlias = Check | Leaves | Records
+
+
 class Question(Struct, frozen=True, array_like=True):
     """As it goes through the pipe."""
 
-    asked: Check | Leaves
+    asked: Work
 
 
-def answer(asked: Check | Leaves) -> Found | Part:
+def answer(asked: Work) -> Found | Hashed | Part:
     """What a worker does, and who has none."""
-    return build_part(asked) if isinstance(asked, Leaves) else check(asked)
+    match asked:
+        case Leaves():
+            return build_part(asked)
+        case Records():
+            return hash_records(asked)
+        case _:
+            return check(asked)
 
 
-def send(pipe: IO[bytes], value: Question | Found | Part) -> None:
+def send(pipe: IO[bytes], value: Question | Found | Hashed | Part) -> None:
     """Raises OSError when the other end is gone."""
     raw = codec.encode(value)
     pipe.write(len(raw).to_bytes(_LENGTH_BYTES, "big") + raw)

@@ -19,17 +19,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from blockchain.ledger.smt_build import Leaves, Part, build_here
+from blockchain.ledger.smt_build import HERE, Builders, Hashed, Leaves, Part, Records
+from blockchain.ledger.smt_subtree import RECORD_BYTES
 from blockchain.node.stateless import Check, Found, check_here
 from blockchain.primitives import codec
-from blockchain.runtime.verifier import Question, answer, receive, send
+from blockchain.runtime.verifier import Question, Work, answer, receive, send
 
 FAR_BYTES_MIN: Final = 32 * 1024  # at once, some 200 transfers: less is done where it is, and no process for it
 FAR_LEAVES_MIN: Final = 100_000  # of a tree, half a second of work: to start a process takes a fifth of one
@@ -80,7 +81,7 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, asked: Check | Leaves, kind: type[T]) -> T:
+    def ask(self, asked: Work, kind: type[T]) -> T:
         """Blocks until it has answered. One thread at a time. Raises WorkerLost."""
         try:
             send(self._questions, Question(asked))
@@ -131,10 +132,18 @@ class Verifiers:
         with self._small(size) as total:
             yield from self._far(checks, Found) if total >= FAR_BYTES_MIN else check_here(checks)
 
-    def build_all(self, asked: Sequence[Leaves]) -> Iterator[Part]:
-        """The parts of a state tree, in order; implements `smt_build.BuildParts`. Far away where there is much."""
-        is_much = sum(len(one.leaves) for one in asked) >= FAR_LEAVES_MIN
-        return self._far(asked, Part) if is_much else build_here(asked)
+    @property
+    def builders(self) -> Builders:
+        """Who builds the state tree: far away where there is much."""
+        return Builders(self._hash_all, self._build_all)
+
+    def _hash_all(self, asked: Sequence[Records]) -> Iterable[Hashed]:
+        is_much = sum(len(one.keys) for one in asked) >= FAR_LEAVES_MIN
+        return self._far(asked, Hashed) if is_much else HERE.hash_all(asked)
+
+    def _build_all(self, asked: Sequence[Leaves]) -> Iterable[Part]:
+        is_much = sum(len(one.leaves) for one in asked) >= FAR_LEAVES_MIN * RECORD_BYTES
+        return self._far(asked, Part) if is_much else HERE.build_all(asked)
 
     @property
     def running(self) -> list[int]:
@@ -169,12 +178,12 @@ class Verifiers:
             with self._lock:
                 self._small_bytes -= size
 
-    def _far(self, asked: Sequence[Check | Leaves], kind: type[T]) -> Iterator[T]:
+    def _far(self, asked: Sequence[Work], kind: type[T]) -> Iterator[T]:
         if not self.workers:
             return (_here(one, kind) for one in asked)
         return self._threads.map(partial(self._ask, kind), asked)
 
-    def _ask(self, kind: type[T], asked: Check | Leaves) -> T:
+    def _ask(self, kind: type[T], asked: Work) -> T:
         """In one of the threads."""
         worker = self._worker()
         if worker is None:
@@ -220,7 +229,7 @@ class Verifiers:
             raise CancelledError
 
 
-def _here(asked: Check | Leaves, kind: type[T]) -> T:
+def _here(asked: Work, kind: type[T]) -> T:
     found = answer(asked)
     assert isinstance(found, kind), "an answer to another question"
     return found

@@ -211,8 +211,8 @@ class Store(Protocol):
     def turns(self) -> list[Turn]:
         """Those of the newest blocks, oldest first; bounded (protocol §11)."""
 
-    def state_records(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every record of the final state, in any order."""
+    def state_records(self) -> dict[bytes, bytes]:
+        """Every record of the final state, in any order; the caller's own."""
 
     def slice_end(self) -> SliceEnd:
         """Where the newest slice of the state ended."""

@@ -177,7 +177,7 @@ def _check_states(world: World, chain: Chain) -> None:
             _violate(world, f"node {node.number} would start with another head or state than the replay's")
         if node.core is not None and {each.id for each in node.store.pending()} != _written_of(node.core):
             _violate(world, f"node {node.number} has other transactions pending in its store than in its pool")
-        if chain.head.height > 0 and sorted(node.store.state_records()) != records:
+        if chain.head.height > 0 and sorted(node.store.state_records().items()) != records:
             _violate(world, f"node {node.number} has another state in its store than the replay")
 
 

@@ -91,7 +91,7 @@ def twin(node: Node) -> Node:
         stored = node.store.block(height)
         assert stored is not None
         other.store.write(Batch(block=stored))
-    other.store.write(Batch(state=dict(node.store.state_records())))
+    other.store.write(Batch(state=node.store.state_records()))
     other.load()
     return other
 

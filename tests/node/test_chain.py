@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from blockchain.errors import ForkFound, InvalidBlock, StoreError
 from blockchain.ledger.records import account_of, totals_of
-from blockchain.ledger.smt_build import Leaves, Part, build_here
+from blockchain.ledger.smt_build import HERE, Builders, Hashed, Leaves, Part, Records
 from blockchain.node import chain as chain_module
 from blockchain.node import genesis_state
 from blockchain.node.chain import Chain
@@ -48,7 +48,7 @@ def test_before_block_one() -> None:
     assert chain.parent_certificate == empty_certificate(node.spec.hash)
     assert chain.validators == chain.parent_validators and len(chain.validators) == 3
     assert chain.next_nonce(address("a")) == 0
-    assert list(node.store.state_records()) == [], "genesis reaches the store with block 1"
+    assert node.store.state_records() == {}, "genesis reaches the store with block 1"
 
 
 def test_nodes_share_what_genesis_says_and_nothing_that_changes() -> None:
@@ -143,7 +143,7 @@ def test_two_nodes_that_apply_the_same_blocks_agree() -> None:
         other.perform(other.chain.import_block(block, node.chain.head.certificate, NOW))
         assert other.chain.state().root() == node.chain.state().root() == block.header.state_root
     assert other.chain.head == node.chain.head and other.chain.seed == node.chain.seed
-    assert sorted(other.store.state_records()) == sorted(node.store.state_records())
+    assert other.store.state_records() == node.store.state_records()
     assert totals_of(other.chain.state()).burnt == 5
 
 
@@ -159,11 +159,17 @@ def test_a_state_whose_tree_was_built_wrongly_elsewhere_is_refused() -> None:
     node = at_height_two()
 
     def build_wrongly(asked: Sequence[Leaves]) -> list[Part]:
-        return [replace(part, hash=bytes(32)) for part in build_here(asked)]
+        return [replace(part, hash=bytes(32)) for part in HERE.build_all(asked)]
 
-    assert Chain(node.spec, node.chain.selection, node.store, build=build_here).head == node.chain.head
-    with pytest.raises(StoreError, match="damaged"):
-        Chain(node.spec, node.chain.selection, node.store, build=build_wrongly)
+    def hash_wrongly(asked: Sequence[Records]) -> list[Hashed]:
+        return [
+            Hashed(tuple(group[:-1] + b"." if group else b"" for group in one.groups)) for one in HERE.hash_all(asked)
+        ]
+
+    assert Chain(node.spec, node.chain.selection, node.store, builders=HERE).head == node.chain.head
+    for wrong in (Builders(HERE.hash_all, build_wrongly), Builders(hash_wrongly, HERE.build_all)):
+        with pytest.raises(StoreError, match="damaged"):
+            Chain(node.spec, node.chain.selection, node.store, builders=wrong)
 
 
 def test_outcomes_are_remembered_and_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:

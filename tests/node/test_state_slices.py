@@ -42,7 +42,7 @@ class Grown:
         return part
 
     def check(self) -> None:
-        assert dict(self.store.state_records()) == dict(self.state.since(b""))
+        assert self.store.state_records() == dict(self.state.since(b""))
 
 
 @pytest.fixture(autouse=True)
@@ -119,15 +119,15 @@ def test_killed_before_any_statement_of_a_write_a_store_has_the_state_before_or_
             grown.step(4)
         kills = Kills(tmp_path / "data", tmp_path / "killed", every=3)
         kills.watch(store._writer)
-        states, ends, first = [dict(store.state_records())], list[int](), store.slice_end()
+        states, ends, first = [store.state_records()], list[int](), store.slice_end()
         while store.slice_end().lap < first.lap + 2:
             grown.step(4)
-            states.append(dict(store.state_records()))
+            states.append(store.state_records())
             ends.append(len(kills.folders))
     assert len(kills.folders) > 20
     for number, folder in enumerate(kills.folders):
         with closing(SqliteStore.open(folder, GENESIS)) as store:
-            assert dict(store.state_records()) == states[sum(number >= end for end in ends)]
+            assert store.state_records() == states[sum(number >= end for end in ends)]
 
 
 def test_a_store_without_slices_has_no_end(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def contents(store: Store) -> dict[str, Any]:
         "histories": [store.history(account(number), None, 100) for number in range(ACCOUNTS)],
         "sets": [store.validators(height) for height in heights],
         "turns": store.turns(),
-        "state": sorted(store.state_records()),
+        "state": sorted(store.state_records().items()),
         "round_record": store.round_record(),
         "round_blocks": [store.round_block(digest("proposed", height)) for height in heights],
         "pending": store.pending(),

@@ -48,7 +48,7 @@ def write_store_1(
             block = source.block(height)
             assert block is not None
             _append(connection, block)
-        records = list(source.state_records())
+        records = list(source.state_records().items())
         connection.executemany("INSERT INTO state VALUES (?, ?)", records)
         connection.execute("UPDATE head SET state_count = ?", (len(records),))
         rows = [(identifier, raw, crc32(raw)) for identifier, raw in pending]

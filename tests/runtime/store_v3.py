@@ -25,7 +25,7 @@ LATER = ("index_runs", "index_pages", "state_log")
 def take_back(path: Path, version: int = 3) -> None:
     """Make the file of a store that is not open one of version 3; of 2, which had no sets, turns and prevotes."""
     with closing(apsw.Connection(str(path))) as connection:
-        records = list(read_state(connection))
+        records = list(read_state(connection).items())
         entries = [entry for page in read_all(connection) for entry in page]
         for statement in TABLES_3:
             connection.execute(statement)

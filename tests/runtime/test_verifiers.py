@@ -11,12 +11,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from blockchain.ledger.smt_build import build_part, shared_out
+from blockchain.ledger.smt_build import HERE, cut, shared_out
 from blockchain.node.stateless import (
     Check,
     Found,
@@ -40,8 +39,10 @@ CHECKS: list[Check] = [
     *transaction_checks(GENESIS_HASH, [*PAID, PAID[0][:-1] + b"\x00"], each=True),
 ]
 FOUND = list(check_here(CHECKS))
-LEAVES = shared_out((sha256(bytes([number])).digest(), b"value") for number in range(100))
-BUILT = [build_part(one) for one in LEAVES]
+RECORDS = cut({bytes([number]): b"value" for number in range(100)})
+HASHED = list(HERE.hash_all(RECORDS))
+LEAVES = shared_out(HASHED)
+BUILT = list(HERE.build_all(LEAVES))
 ENDS = (sys.executable, "-c", "import sys; sys.stdin.buffer.read(4)")  # when it is asked
 HANGS = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")  # until it is ended
 
@@ -124,12 +125,16 @@ def test_without_workers_everything_is_done_here(eager: None) -> None:
 def test_the_parts_of_a_large_tree_are_built_by_workers_and_are_those_built_here(
     verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert list(verifiers.build_all(LEAVES)) == BUILT and verifiers.running == []
+    builders = verifiers.builders
+    assert list(builders.hash_all(RECORDS)) == HASHED and verifiers.running == []
+    assert list(builders.build_all(LEAVES)) == BUILT and verifiers.running == []
     monkeypatch.setattr(module, "FAR_LEAVES_MIN", 100)
-    assert list(verifiers.build_all(LEAVES)) == BUILT and len(verifiers.running) == 1
+    assert list(builders.build_all(LEAVES)) == BUILT and len(verifiers.running) == 1
+    assert list(builders.hash_all(RECORDS)) == HASHED and len(verifiers.running) == 1
     [pid] = verifiers.running
     os.kill(pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
-    assert list(verifiers.build_all(LEAVES)) == BUILT, "done here"
+    assert list(builders.hash_all(RECORDS)) == HASHED, "done here"
+    assert list(builders.build_all(LEAVES)) == BUILT, "done here"
     assert len(caplog.records) == 1
 
 
