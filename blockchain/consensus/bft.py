@@ -403,6 +403,7 @@ class BftEngine:
         certificate = certificate_of(current.height, decision.round, decision.value, precommits, current.validators)
         block = current.blocks[decision.value]
         self._out.extend(self.keep_prevotes())
+        self._out.extend(map(OffenceSeen, self._late.contradicted_by(block.block.parent_certificate)))
         self._out.extend(self._app.finalize(block, certificate, current.rules.round, now))
         self._begin_height(now)
 

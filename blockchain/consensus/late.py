@@ -42,6 +42,14 @@ class LateVotes:
         """The evidence that a vote of that height makes, by a member of its set and signed."""
         return self._book.add(vote, self._round)[1]
 
+    def contradicted_by(self, certificate: Certificate) -> list[Evidence]:
+        """The evidence that the precommits of a good certificate of that height make with those that came here."""
+        first = self._book.of(certificate.round).precommits.firsts
+        if all(vote.block_id == certificate.block_id for vote in first.values()):  # as mostly
+            return []
+        precommits = precommits_in(certificate, self._book.validators)
+        return [evidence for precommit in precommits for evidence in self.add(precommit)]
+
     def holds(self, vote: Vote) -> bool:
         """Whether the very vote is known."""
         return self._book.holds(vote)

@@ -132,6 +132,13 @@ class VoteBook:
     def is_polka(self, round: int, block_id: Hash32 | None) -> bool:
         return self.validators.is_quorum(self.of(round).prevotes.stake_for(block_id))
 
+    def is_disputed(self, round: int, block_id: Hash32) -> bool:
+        """Whether somebody honest prevoted another block than this in `round`: more than a third did, and not nil."""
+        stakes = self.of(round).prevotes.stakes.items()
+        return any(
+            self.validators.is_honest_minority(stake) for value, stake in stakes if value not in (None, block_id)
+        )
+
     def decided(self, round: int) -> Hash32 | None:
         """The value with precommits of more than two thirds of the stake in `round`, if there is one (not nil)."""
         return self._quorum_value(self.of(round).precommits)

@@ -205,6 +205,7 @@ class Core:
 
     def _on_started(self, given: Started, now: int) -> None:
         self._instance = given.instance
+        self.gossip.secret = given.secret
         self._out.extend(self.admission.restore(now))
         self.chain.evidence.restore(self._store.evidence())
         self._restore_round()

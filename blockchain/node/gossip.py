@@ -15,9 +15,10 @@ from typing import Final, assert_never
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.height import HeightInProgress
-from blockchain.node.apart import Lag, crossed_with_several, has_said
+from blockchain.node.apart import Lag, crossed_with_several, has_said, is_shown_all
 from blockchain.node.bodies import OUTLINED_MIN, Bodies
 from blockchain.node.chain import Chain
+from blockchain.node.disputes import show_disputed
 from blockchain.node.held_votes import Bundle, HeldVotes, hold_ms
 from blockchain.node.messages import (
     IDS_MAX,
@@ -68,6 +69,7 @@ class Gossip:
         self._held = HeldVotes()
         self._lag = Lag()
         self._members = engine.current.validators  # whose bits stand in `Peer.apart`
+        self.secret = 0  # given at the start
         self.peers: dict[PeerId, Peer] = {}
 
     def send(self, peer: Peer, message: Message) -> Send:
@@ -116,7 +118,7 @@ class Gossip:
 
     def catch_up(self, peer: Peer, now: int) -> list[Effect]:
         """Send a peer at this height what it lacks of it: all where it has been there for a while."""
-        kept = self._near() & peer.apart.voters if peer.has_just_come else 0
+        kept = self._kept_from(peer, self._near()) if peer.has_just_come else 0
         is_kept = peer.height == self._engine.current.height and has_said(self._engine.current, kept)
         begun = self._lag.begin(peer.height) if is_kept else []
         return [*begun, *self._send_missing(peer, kept, now)]
@@ -132,15 +134,19 @@ class Gossip:
                 continue
             lacks = peer.may_lack(round) and peer.lacks_proposal(round) and round <= peer.round + 1
             if lacks and peer.may_be_sent_block():
-                block = current.blocks[proposal.block_id]
-                is_again = peer.was_sent_proposal(round)
-                peer.note_proposal_sent(round)
-                raw = block.raw if is_again else self.bodies.outline(block, peer.news_ms, now)
-                effects.append(self.send(peer, ProposedBlock(proposal, raw)))
+                effects.append(self.send_proposal(peer, proposal, now))
         votes = list(self._missing_votes(peer, current, ~kept))
         for start in range(0, len(votes), VOTES_MAX):
             effects.append(self.send(peer, Votes(tuple(votes[start : start + VOTES_MAX]))))
         return effects
+
+    def send_proposal(self, peer: Peer, proposal: Proposal, now: int) -> Send:
+        """One of the height in progress that this node holds; with its whole block where it goes to it again."""
+        block = self._engine.current.blocks[Hash32(proposal.block_id)]
+        is_again = peer.was_sent_proposal(proposal.round)
+        peer.note_proposal_sent(proposal.round)
+        raw = block.raw if is_again else self.bodies.outline(block, peer.news_ms, now)
+        return self.send(peer, ProposedBlock(proposal, raw))
 
     def _missing_votes(self, peer: Peer, current: HeightInProgress, among: int) -> Iterator[Vote]:
         index = current.validators.index
@@ -179,6 +185,11 @@ class Gossip:
         near = crossed_with_several(each.apart for each in self.peers.values())
         return near if own is None else near & ~(1 << members.index[own])
 
+    def _kept_from(self, peer: Peer, near: int) -> int:
+        """Of these validators, as bits, those whose messages wait here before they go to this peer."""
+        kept = near & peer.apart.voters
+        return 0 if kept and is_shown_all(self.secret, self._engine.current.height, peer.id) else kept
+
     def _hold_vote(self, vote: Vote) -> list[Effect]:
         """One's own vote goes out at once where the set is small, any other with those that come meanwhile."""
         is_own = vote.validator == self._engine.validator
@@ -192,7 +203,9 @@ class Gossip:
 
     def on_timer(self, key: TimerKey, now: int) -> list[Effect]:
         """What was held back may go now."""
-        return self.spread_votes() if key.kind is TimerKind.VOTES else self.on_lag_over(key.height, now)
+        if key.kind is TimerKind.LAG:
+            return self.on_lag_over(key.height, now)
+        return [*self.spread_votes(), *show_disputed(self, self._engine.current, now)]
 
     def spread_votes(self) -> list[Effect]:
         """What is held back, to all who may lack some of it."""
@@ -208,7 +221,7 @@ class Gossip:
         effects: list[Effect] = []
         near = self._near()
         for peer in self.peers.values():
-            kept = near & peer.apart.voters
+            kept = self._kept_from(peer, near)
             at = self._engine.current.height
             if any(height == at and voters & kept for (height, _), voters in votes.voters.items()):
                 effects.extend(self._lag.begin(at))
@@ -230,7 +243,7 @@ class Gossip:
         effects: list[Effect] = []
         author = self._near() & 1 << self._engine.current.validators.index[proposal.forger]
         for peer in self.peers.values():
-            if author & peer.apart.voters:
+            if self._kept_from(peer, author):
                 effects.extend(self._lag.begin(proposal.height))
             elif peer.height == proposal.height and peer.lacks_proposal(proposal.round):
                 peer.note_proposal_sent(proposal.round)

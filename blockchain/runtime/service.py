@@ -145,7 +145,7 @@ class NodeService:
         for signer in self._signers.values():
             if isinstance(signer, RemoteSigner):
                 signer.begin(self._give)  # before anything is asked of it: no answer is lost
-        await self._handle(Started(records, secrets.randbits(63)))
+        await self._handle(Started(records, secrets.randbits(63), secrets.randbits(64)))
         self._tasks = [
             asyncio.create_task(self._consume(), name="core"),
             asyncio.create_task(self._intake.run(), name="peers"),

@@ -70,6 +70,7 @@ class Started(Struct, frozen=True):
 
     records: tuple[SigningRecord, ...] = ()
     instance: int = 0  # drawn by the driver at start; tells two processes with one key apart
+    secret: int = 0  # drawn with it, below 2**64 and told to nobody: what others must not foresee follows from it
 
 
 class ProposalReceived(Struct, frozen=True):

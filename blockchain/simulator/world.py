@@ -142,7 +142,8 @@ class World:
             self.spec, node.store, frozenset(node.keys), VOUCHED, node.caution, outlined_min=self.outlined_min
         )
         self.note(node, "started")
-        self.feed(node, Started(tuple(node.records.values()), node.number << 32 | node.life))
+        drawn = node.number << 32 | node.life
+        self.feed(node, Started(tuple(node.records.values()), drawn, drawn))
         self.connections.on_started(self, node)
         if node.core is not None:
             node.conduct.begins(self, node)

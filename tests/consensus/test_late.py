@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from blockchain.consensus import late
 from blockchain.consensus.late import LateVotes, contradicted, kept_prevotes
@@ -139,6 +140,19 @@ def test_a_certificate_is_held_against_the_prevotes_of_its_height() -> None:
     kept = [forgot, vote_of(0, PREVOTE, BLOCK_B, round=2, polka=0), vote_of(3, PREVOTE, BLOCK_B, round=2)]
     [found] = contradicted(certificate(BLOCK_A), kept, SET)
     assert found == ForgottenLock(vote_of(1, PRECOMMIT, BLOCK_A), forgot)
+
+
+def test_the_next_blocks_certificate_is_held_against_the_precommits_that_came_here() -> None:
+    """Who precommits nil to some and the block to the others is in it, and some have its nil."""
+    bench = started()
+    bench.propose(BLOCK)
+    bench.precommits(None, who=(3,))
+    bench.precommits(V)
+    block = block_of(height=HEIGHT + 1)
+    block = replace(block, block=replace(block.block, parent_certificate=certificate(V, who=(0, 1, 2, 3))))
+    bench.give(ProposalReceived(proposal_of(block, height=HEIGHT + 1), block, PEER))
+    last = [bench.vote(vote_of(who, PRECOMMIT, block.id, height=HEIGHT + 1)) for who in range(3)][-1]
+    assert seen(last) == [ConflictingVotes(vote_of(3, PRECOMMIT, None), vote_of(3, PRECOMMIT, V))]
 
 
 def test_at_a_fork_the_prevotes_of_the_head_are_kept_whatever_its_rounds() -> None:

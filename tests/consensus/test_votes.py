@@ -75,6 +75,14 @@ def test_a_quorum_is_more_than_two_thirds(voters: tuple[int, ...], is_reached: b
     assert book.polka(0) == book.decided(0) == (A if is_reached else None)
 
 
+def test_a_proposal_is_disputed_where_more_than_a_third_prevoted_another() -> None:
+    book = book_of(1, 1, 1, 1)
+    add_all(book, vote(0, 0, PREVOTE, B), vote(1, 0, PREVOTE, NIL), vote(2, 0, PREVOTE, NIL), vote(1, 1, PREVOTE, B))
+    assert not book.is_disputed(0, A), "one of four may lie, and nil is no other proposal"
+    add_all(book, vote(3, 0, PREVOTE, B))
+    assert book.is_disputed(0, A) and not book.is_disputed(0, B) and not book.is_disputed(1, A)
+
+
 def test_nil_is_a_polka_and_never_a_decision() -> None:
     book = book_of(1, 1, 1)
     for who in range(3):

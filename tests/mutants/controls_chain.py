@@ -72,6 +72,13 @@ CONTROLS: Final = (
         ),
     ),
     Mutant(
+        "two_faces",
+        "what peers get anyway is kept from them in each height",
+        "tests/simulator/test_passing_on.py"
+        "::test_who_tells_some_otherwise_than_others_is_caught_though_all_is_over_in_a_moment",
+        (Change("blockchain/node/apart.py", "    return drawn[0] % SHOWN_ONE_IN == 0\n", "    return False\n"),),
+    ),
+    Mutant(
         "hidden_polka",
         "only the first vote ever counts",
         "tests/consensus/test_votes.py::test_a_second_vote_counts_where_more_than_a_third_voted_so_first",

@@ -51,4 +51,28 @@ MUTANTS: Final = (
             ),
         ),
     ),
+    Mutant(
+        "first_proposal_hides_the_second",
+        "a forger proposes one block to some and another to the others, and nobody ever sees both",
+        f"{_TESTS}test_a_proposal_is_shown_once_to_all_where_somebody_honest_voted_for_another_of_its_round",
+        (
+            Change(
+                _GOSSIP,
+                "return [*self.spread_votes(), *show_disputed(self, self._engine.current, now)]",
+                "return self.spread_votes()",
+            ),
+        ),
+    ),
+    Mutant(
+        "certificate_not_held_against_precommits",
+        "who precommits nil to some and the block to the others loses nothing by it",
+        "tests/consensus/test_late.py::test_the_next_blocks_certificate_is_held_against_the_precommits_that_came_here",
+        (
+            Change(
+                "blockchain/consensus/bft.py",
+                "map(OffenceSeen, self._late.contradicted_by(block.block.parent_certificate))",
+                "()",
+            ),
+        ),
+    ),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
-from blockchain.node.apart import APART_TICKS, LAG_MS
+from blockchain.node.apart import APART_TICKS, LAG_MS, SHOWN_ONE_IN, is_shown_all
 from blockchain.node.messages import Holdings, ProposedBlock, Tally, Votes
 from blockchain.node.peers import TICK_MS
 from blockchain.primitives.crypto import Hash32
@@ -23,10 +25,14 @@ class Crossed(Bench):
 
     def __init__(self, *voters: int, node: Node | None = None) -> None:
         super().__init__(TWO, node=node)
+        self.gossip.secret = next(secret for secret in count() if not self.heights_shown(secret))
         for peer in (ONE, THREE):
             self.tell(peer, Holdings(0, False, ()))
         for who in voters:
             self.cross(self.vote(who, PREVOTE, None, height=self.node.chain.height))
+
+    def heights_shown(self, secret: int) -> list[int]:
+        return [height for height in (1, 2) for peer in (ONE, THREE) if is_shown_all(secret, height, peer)]
 
     def cross(self, cast: Vote) -> None:
         self.spread(cast)
@@ -171,3 +177,50 @@ def test_a_status_that_tells_of_the_vote_is_none_that_lacks_it() -> None:
     assert known.status is not None and known.status.step is Step.PROPOSE
     assert bench.gossip.catch_up(known, NOW) == []
     assert known.apart.voters == 1 << bench.engine.current.validators.index[kept.validator]
+
+
+def test_in_some_heights_that_nobody_foresees_nothing_is_kept_from_a_peer() -> None:
+    """Else who votes one way to some and another to the others is never caught where heights are short."""
+    bench = Crossed(0, 1, 2)
+    bench.gossip.secret = next(secret for secret in count() if bench.heights_shown(secret) == [1])
+    shown = next(peer for peer in (ONE, THREE) if is_shown_all(bench.gossip.secret, 1, peer))
+    bench.tell(TWO, height=9)
+    cast = bench.next(1)
+    assert [to for to, _ in sent(bench.spread(cast), Votes)] == [(shown,)]
+    proposal, block = bench.propose()
+    effects = bench.gossip.broadcast(Broadcast(proposal, block), NOW)
+    assert [to for to, _ in sent(effects, ProposedBlock)] == [(shown,)]
+    bench.gossip.peers[shown].has_just_come = True
+    later = bench.next(2)
+    assert [votes for _, votes in sent(bench.gossip.catch_up(bench.gossip.peers[shown], NOW), Votes)] == [
+        Votes((later,))
+    ]
+
+
+def test_which_heights_these_are_differs_by_node_and_peer() -> None:
+    heights = range(1, 1_000)
+    shown = [
+        {height for height in heights if is_shown_all(secret, height, peer)}
+        for secret in (1, 2**64 - 1)
+        for peer in (ONE, TWO)
+    ]
+    assert all(len(heights) / SHOWN_ONE_IN / 2 < len(some) < 2 * len(heights) / SHOWN_ONE_IN for some in shown)
+    assert all(one == other or len(one & other) < len(one) / 2 for one in shown for other in shown)
+
+
+def test_a_proposal_is_shown_once_to_all_where_somebody_honest_voted_for_another_of_its_round() -> None:
+    bench = Crossed(0, 1, 2)
+    proposal, block = bench.propose()
+    bench.gossip.broadcast(Broadcast(proposal, block), NOW)
+    for peer in (ONE, THREE):
+        bench.tell(peer, Holdings(0, True, ()))
+    fired = TimerKey(TimerKind.VOTES)
+    for who, value in ((0, None), (1, None), (2, proposal.block_id)):
+        bench.next(who, value)
+    assert sent(bench.gossip.on_timer(fired, NOW), ProposedBlock) == []
+    other = Crossed(0, 1, 2)
+    proposal, block = other.propose()
+    for who in (0, 1):
+        other.next(who)
+    assert [to for to, _ in sent(other.gossip.on_timer(fired, NOW), ProposedBlock)] == [(TWO,), (ONE,), (THREE,)]
+    assert sent(other.gossip.on_timer(fired, NOW), ProposedBlock) == []

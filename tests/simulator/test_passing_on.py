@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import permutations
 
 import pytest
 
 from blockchain.node.messages import Fresh, Have, Message, ProposedBlock, Status, Votes, decode_frame
 from blockchain.primitives.chain import Parameters
+from blockchain.primitives.crypto import Address
+from blockchain.primitives.vote import VoteStep
+from blockchain.simulator.byzantine.actor import Actor, Hostile, Puppet
+from blockchain.simulator.byzantine.forging import ForgesTwice
+from blockchain.simulator.byzantine.voting import ShowsTwoFaces
+from blockchain.simulator.justice import accused_in
 from blockchain.simulator.network import Links
 from blockchain.simulator.node import Node
 from tests.simulator.stage import Stage
@@ -50,7 +57,7 @@ def test_a_height_takes_few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(PAYMENTS):
         pay(stage, number % 4)
     each = {kind: count / PAYMENTS for kind, count in told.items()}
-    assert each[Votes] <= 25, "two of each validator to three peers: 24"
+    assert each[Votes] <= 28, "two of each validator to three peers: 24; and what is passed on in one height of eight"
     assert each[ProposedBlock] <= 4, "one to three"
     assert each[Status] <= 14, "one of each node to three at a height, and of a second that passes"
     assert each[Fresh] == 3 and each[Have] <= 6
@@ -64,3 +71,24 @@ def test_who_loses_its_way_to_a_validator_waits_a_moment_once() -> None:
     waits = [pay(stage, 0) for _ in range(PAYMENTS)]
     assert max(waits) <= well + 400, waits
     assert waits[-1] <= well + 4 * HOP_MS, waits
+
+
+class PrevotesTwoFaces(ShowsTwoFaces):
+    """Its precommits are the same to all: no certificate tells of the rest."""
+
+    def tells(self, me: Puppet, receiver: Node, message: Message) -> Iterator[Message]:
+        is_prevote = isinstance(message, Votes) and message.votes[0].step is VoteStep.PREVOTE
+        return super().tells(me, receiver, message) if is_prevote else iter((message,))
+
+
+@pytest.mark.parametrize("actor", [PrevotesTwoFaces, ShowsTwoFaces, ForgesTwice])
+def test_who_tells_some_otherwise_than_others_is_caught_though_all_is_over_in_a_moment(actor: type[Actor]) -> None:
+    """It was honest until nobody passed on its messages any more."""
+    stage = mesh()
+    stage.world.docket.suspect([Address(stage.keys[3].public_key)])
+    stage.world.nodes[3].conduct = Hostile((actor(),))
+    for number in range(PAYMENTS):
+        pay(stage, number % 3)
+    found = [piece for node in stage.world.nodes[:3] for piece in node.store.evidence()]
+    assert {accused_in(raw) for raw in found} == {Address(stage.keys[3].public_key)}
+    assert len(found) >= 3, "each honest node has it"
