@@ -39,7 +39,7 @@ MUTANTS: Final = (
         "block_never_sent_whole",
         "where transactions were withheld, or lost, the round is lost for good",
         "tests/node/test_outlines.py::test_a_block_goes_by_its_ids_at_first_and_whole_to_who_still_lacks_it",
-        (Change(_GOSSIP, "is_again = peer.was_sent_proposal(round)", "is_again = False"),),
+        (Change(_GOSSIP, "is_again = peer.was_sent_proposal(proposal.round)", "is_again = False"),),
     ),
     Mutant(
         "news_named_only",
