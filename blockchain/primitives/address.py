@@ -8,8 +8,8 @@ read too.
 from __future__ import annotations
 
 import re
-from base64 import b32encode
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import getitem, xor
 from typing import Final
 
 from blockchain.errors import InvalidAddress
@@ -24,13 +24,16 @@ _VALUES: Final = bytes(
     _ALPHABET.find(chr(code)) & _NO_VALUE for code in range(256)
 )  # by character, for bytes.translate
 _LETTERS: Final = _ALPHABET.encode("ascii").ljust(256)  # by value
-_VALUES_OF_BASE32: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", bytes(range(32)))  # RFC 4648 §6
 _DIGITS: Final = b"0123456789abcdefghijklmnopqrstuv".ljust(256)  # of base 32, by value: what int() reads
+_DIGITS_OF_LETTERS: Final = bytes(_DIGITS[value] if value < 32 else ord("!") for value in _VALUES)  # by character
 _CHECKSUM_VALUES: Final = 6
 _TEXT_MAX: Final = 90  # BIP-173: what the checksum is good for
 _BECH32M: Final = 0x2BC830A3  # BIP-350
 _PAYLOAD_VALUES: Final = 52  # 256 bits in groups of five, and four bits of padding
 _PADDING_BITS: Final = 4
+_BEGIN: Final = f"{PREFIX}1"
+_TEXT_CHARACTERS: Final = len(_BEGIN) + _PAYLOAD_VALUES + _CHECKSUM_VALUES
+_PLACES: Final = range(10 * (_PAYLOAD_VALUES // 2 - 1), -1, -10)  # of ten bits each, the highest first
 _CACHE_MAX: Final = 16_384  # the addresses that a busy node's API meets again; a few MB when full
 _PREFIXES_MAX: Final = 16  # this project knows one; a mistyped address may have another
 _PRINTABLE: Final = re.compile(r"[!-~]*")  # BIP-173: the characters that a text may have at all
@@ -54,15 +57,13 @@ def _step(state: int, value: int) -> int:
     return (state & 0x1FFFFFF) << 5 ^ value ^ _REDUCTIONS[state >> 25]
 
 
-_REDUCTIONS_OF_TWO: Final = tuple(_step(_step(high_bits << 20, 0), 0) for high_bits in range(1024))
-
-
 @lru_cache(maxsize=_CACHE_MAX)
 def format_address(address: bytes) -> str:
-    """The text of a 32-byte address: 62 characters, lower case."""
+    """The text of a 32-byte address: 62 characters, lower case. What `encode_bech32m` makes of it, by tables."""
     assert len(address) == ADDRESS_BYTES
-    values = b32encode(address)[:_PAYLOAD_VALUES].translate(_VALUES_OF_BASE32)  # the same five bits, other letters
-    return encode_bech32m(PREFIX, [*values])
+    payload = int.from_bytes(address, "big") << _PADDING_BITS
+    letters = "".join([_PAIRS[payload >> place & 1023] for place in _PLACES])
+    return f"{_BEGIN}{letters}{_check_of(address)}"
 
 
 @lru_cache(maxsize=_CACHE_MAX)
@@ -72,6 +73,8 @@ def parse_address(text: str) -> Address:
     Raises InvalidAddress, which says why, for anything else. It does not say that the address has a usable
     key.
     """
+    if (address := _read_as_written(text)) is not None:
+        return address
     if _HEX.fullmatch(text):
         return Address(bytes.fromhex(text))
     prefix, values = decode_bech32m(text)
@@ -83,6 +86,26 @@ def parse_address(text: str) -> Address:
     if number % (1 << _PADDING_BITS):
         raise InvalidAddress(text, "its padding is not zero")
     return Address((number >> _PADDING_BITS).to_bytes(ADDRESS_BYTES, "big"))
+
+
+def _read_as_written(text: str) -> Address | None:
+    """The address that `format_address` writes like this; None for any other text, which may be an address too."""
+    if len(text) != _TEXT_CHARACTERS or not text.startswith(_BEGIN):
+        return None
+    digits = text[len(_BEGIN) : -_CHECKSUM_VALUES].encode("ascii", "replace").translate(_DIGITS_OF_LETTERS)
+    try:
+        payload = int(digits, 32)
+    except ValueError:
+        return None
+    address = Address((payload >> _PADDING_BITS).to_bytes(ADDRESS_BYTES, "big"))
+    is_whole = not payload & 15 and text[-_CHECKSUM_VALUES:] == _check_of(address)
+    return address if is_whole else None
+
+
+def _check_of(address: bytes) -> str:
+    """The last six letters."""
+    bits = reduce(xor, map(getitem, _CHECKS, address), _CHECK_OF_ZEROS)
+    return f"{_PAIRS[bits >> 20]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
 
 
 def encode_bech32m(prefix: str, values: list[int]) -> str:
@@ -117,12 +140,9 @@ def decode_bech32m(text: str) -> tuple[str, list[int]]:
 
 
 def _checksum(prefix: str, values: list[int]) -> int:
-    """Two values at a step: what the first one's five bits leave behind is in the table of the ten."""
     state = _after_prefix(prefix)
-    if len(values) & 1:
-        state = _step(state, values[0])
-    for first, second in zip(*[iter(values[len(values) & 1 :])] * 2, strict=True):
-        state = (state & 0xFFFFF) << 10 ^ first << 5 ^ second ^ _REDUCTIONS_OF_TWO[state >> 20]
+    for value in values:
+        state = _step(state, value)
     return state
 
 
@@ -133,3 +153,33 @@ def _after_prefix(prefix: str) -> int:
     for value in (*(code >> 5 for code in codes), 0, *(code & 31 for code in codes)):
         state = _step(state, value)
     return state
+
+
+def _changes() -> list[int]:
+    """What each bit of an address, the lowest first, changes of the checksum, which is linear in them (BIP-173)."""
+    states = [_after_zeros(1 << bit, _CHECKSUM_VALUES) for bit in range(5)]
+    changes = []
+    for _ in range(_PAYLOAD_VALUES):
+        changes += states
+        states = [_step(state, 0) for state in states]
+    return changes[_PADDING_BITS:]
+
+
+def _after_zeros(state: int, count: int) -> int:
+    for _ in range(count):
+        state = _step(state, 0)
+    return state
+
+
+def _combined(changes: list[int]) -> tuple[int, ...]:
+    """By the value of eight bits, what those that are set change together."""
+    combined = [0]
+    for change in changes:
+        combined += [other ^ change for other in combined]
+    return tuple(combined)
+
+
+_CHECK_OF_ZEROS: Final = _checksum(PREFIX, [0] * (_PAYLOAD_VALUES + _CHECKSUM_VALUES)) ^ _BECH32M
+_CHANGES: Final = _changes()
+_CHECKS: Final = tuple(_combined(_CHANGES[8 * place :][:8]) for place in reversed(range(ADDRESS_BYTES)))
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)  # ten bits as text

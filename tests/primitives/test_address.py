@@ -93,6 +93,14 @@ def test_an_address_is_read_as_it_is_written(address: bytes) -> None:
     assert parse_address(address.hex()) == parse_address(address.hex().upper()) == address
 
 
+@given(st.binary(min_size=32, max_size=32))
+@deterministic
+def test_an_address_is_written_by_tables_as_bip_350_writes_it(address: bytes) -> None:
+    number = int.from_bytes(address) << 4
+    values = [number >> 5 * place & 31 for place in reversed(range(52))]
+    assert format_address(address) == encode_bech32m("pos", values)
+
+
 @given(st.integers(0, 61), st.sampled_from(string.printable))
 @deterministic
 def test_a_mistyped_character_is_noticed(place: int, character: str) -> None:
