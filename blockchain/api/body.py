@@ -20,6 +20,7 @@ from blockchain.api.problems import RETRY_SECONDS
 from blockchain.errors import InvalidTransaction, MalformedMessage, Refusal
 from blockchain.primitives import codec
 from blockchain.primitives.jsonform import transaction_from_json
+from blockchain.primitives.jsonplain import payments_from_json
 from blockchain.primitives.scalars import NO_SIGNATURE
 
 BODY_BYTES_MAX: Final = 1024 * 1024  # a thousand transactions as JSON take half of it
@@ -164,6 +165,9 @@ def _refuse_constant(name: str) -> object:
 
 
 def _from_json(raw: bytes) -> Submission:
+    if payments := payments_from_json(raw):
+        _check_count(len(payments))
+        return Submission(tuple(payments), is_list=True)
     value = parse_json(raw)
     if isinstance(value, dict) and value.keys() == {"transaction"}:
         value = value["transaction"]  # the parent project's clients wrap it

@@ -200,6 +200,13 @@ def test_what_is_no_strict_json(content: bytes) -> None:
     assert node.submitted == []
 
 
+def test_a_name_that_stands_twice_in_one_of_many() -> None:
+    node = FakeNode()
+    plain = _json([transaction_to_json(one.transaction) for one in _made(3)])
+    check_problem(_post(node, plain.replace(b'"nonce": 101', b'"nonce": 100, "nonce": 101')), 400, "malformed_json")
+    assert node.submitted == []
+
+
 @pytest.mark.parametrize("content", [b"1", b'"text"', b"null", b"true", b'{"transaction": []}', b"{}", b"[]"])
 def test_json_that_is_no_transaction(content: bytes) -> None:
     response = _post(FakeNode(), content)
