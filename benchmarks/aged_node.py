@@ -4,9 +4,10 @@
     python -m benchmarks.aged_node blocks CHAIN STORE FIRST LAST ANSWER
 
 `start`: how long the production `NodeService` takes from the closed store to the moment when it would listen, with its
-checks, its state and its tree, with the workers that a node has by default; and the most memory that the process, not
-they, had by then. The code is loaded and the genesis is read before. `blocks`: what each block of the chain takes from
-`Chain.import_block` to the disk, its signatures apart. Writes JSON to the file ANSWER.
+checks, its state and its tree, with the workers that a node has by default; the CPU time of all of them, until it has
+stopped again; and the most memory that the process, not they, had by then. The code is loaded and the genesis is read
+before. `blocks`: what each block of the chain takes from `Chain.import_block` to the disk, its signatures apart. Writes
+JSON to the file ANSWER.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from msgspec import Struct
 
 from benchmarks.chains import MadeChain
 from benchmarks.stores import certificate_of, verified_by_its_maker
-from benchmarks.sync_node import NODE
+from benchmarks.sync_node import NODE, cpu_seconds
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.node.chain import Chain
 from blockchain.node.checkpoint import Vouched
@@ -39,9 +40,10 @@ from blockchain.seams import Write
 
 
 class Started(Struct, frozen=True):
-    """Seconds, and bytes (None where the system does not tell)."""
+    """Seconds, CPU seconds of all processes, and bytes (None where the system does not tell)."""
 
     seconds: float
+    cpu_seconds: float
     memory_bytes: int | None
 
 
@@ -64,9 +66,10 @@ def start(spec: ChainSpec, folder: Path) -> Started:
             await node.stop()
         return seconds
 
+    cpu = cpu_seconds()
     with asyncio.Runner(loop_factory=NodeLoop) as runner:
         seconds = runner.run(started())
-    return Started(seconds, memory_bytes())
+    return Started(seconds, cpu_seconds() - cpu, memory_bytes())
 
 
 def block_seconds(made: MadeChain, spec: ChainSpec, folder: Path, first: int, last: int) -> list[float]:

@@ -47,13 +47,12 @@ def store_folder(data: Path, made: MadeChain, height: int) -> Path:
 
 
 def make_stores(data: Path, made: MadeChain, heights: tuple[int, ...], say: Say) -> None:
-    """Make the stores at these heights, those that are not there. Those of other code are removed."""
+    """Make the stores at these heights, those that are not there."""
     missing = [height for height in sorted(heights) if not store_folder(data, made, height).exists()]
     if not missing:
         return
-    _forget_others(data)
     spec = made.spec()
-    part = data / "stores" / "part"
+    part = store_folder(data, made, 0).with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     first = 1
@@ -106,7 +105,7 @@ def _grow(folder: Path, spec: ChainSpec, made: MadeChain, first: int, last: int,
                 say(f"stored block {height:,} of {last:,}")
 
 
-def _forget_others(data: Path) -> None:
+def forget_others(data: Path) -> None:
     """Stores that the code of today would not make: they are large."""
     for folder in (data / "stores").glob("*"):
         if folder.name != code_key():

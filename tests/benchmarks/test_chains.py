@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks import chains, stores
+from benchmarks import data as data_module
 from benchmarks.actors import VALIDATORS
 from benchmarks.chains import MadeBlock, Maker, Shape, Stretch, made_chain, make_chain
 from benchmarks.data import DataSet, quiet
 from benchmarks.options import Options
-from benchmarks.stores import certificate_of, copy_of, make_stores, store_folder
+from benchmarks.stores import certificate_of, copy_of, forget_others, make_stores, store_folder
 from blockchain.consensus.pos import ProofOfStake
 from blockchain.node.chain import Chain
 from blockchain.node.store import MemoryStore
@@ -79,7 +80,17 @@ def test_a_store_is_made_once_for_one_code(tmp_path: Path, monkeypatch: pytest.M
     before = store_folder(tmp_path, made, 1)
     monkeypatch.setattr(stores, "code_key", lambda: "other")
     make_stores(tmp_path, made, (1,), told.append)
-    assert store_folder(tmp_path, made, 1).exists() and not before.exists() and told
+    assert store_folder(tmp_path, made, 1).exists() and told
+    forget_others(tmp_path)
+    assert store_folder(tmp_path, made, 1).exists() and not before.exists()
+
+
+def test_sets_are_made_those_that_take_longest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = {name: Shape(8, (Stretch(2, transfers),)) for name, transfers in (("large", 2), ("small", 1))}
+    monkeypatch.setattr(data_module, "SETS", {name: DataSet(shapes[name], (1,), (2, 2)) for name in shapes})
+    monkeypatch.setattr(data_module, "OF_BENCHMARK", {"sync": ("small", "large")})
+    assert data_module.chosen("sync,small") == data_module.chosen("") == ["large", "small"]
+    assert data_module.chosen("small,finality") == ["small"] and data_module.chosen("finality") == []
 
 
 def test_data_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
