@@ -16,7 +16,7 @@ from typing import Final, Literal
 Better = Literal["more", "less"]
 Of = Literal["ratio", "value"]
 
-_HEADS: Final = ("", "median", "least to most", "limit", "ratio", "target", "")
+_HEADS: Final = ("", "median (least to most)", "limit", "ratio", "target", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +151,24 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def cells(each: Figure) -> tuple[str, ...]:
-    """Name, median with unit, spread, limit, ratio with spread, target, and whether it is reached."""
-    spread = f"{number(each.value.least)} to {number(each.value.most)}" if each.runs > 1 else ""
-    limit = "" if each.limit is None else f"{number(each.limit.median)} {each.limit_name}"
-    value = f"{number(each.value.median)} {each.unit}"
-    return each.name, value, spread, limit, _ratio(each), target_of(each), _word(each)
+    """Name, median with unit and spread, limit, ratio with spread, target, and whether it is reached."""
+    return each.name, value_cell(each), limit_cell(each), ratio_cell(each), target_of(each), word_of(each)
+
+
+def value_cell(each: Figure) -> str:
+    return f"{number(each.value.median)} {each.unit}{_spread(each, each.value)}"
+
+
+def limit_cell(each: Figure) -> str:
+    return "" if each.limit is None else f"{number(each.limit.median)} {each.limit_name}"
+
+
+def ratio_cell(each: Figure) -> str:
+    return "" if each.ratio is None else f"{number(each.ratio.median)}{_spread(each, each.ratio)}"
+
+
+def word_of(each: Figure) -> str:
+    return {None: "", True: "reached", False: "MISSED"}[each.is_reached]
 
 
 def target_of(each: Figure) -> str:
@@ -175,12 +188,5 @@ def number(value: float) -> str:
     return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
 
 
-def _ratio(each: Figure) -> str:
-    if each.ratio is None:
-        return ""
-    spread = f" ({number(each.ratio.least)} to {number(each.ratio.most)})" if each.runs > 1 else ""
-    return number(each.ratio.median) + spread
-
-
-def _word(each: Figure) -> str:
-    return {None: "", True: "reached", False: "MISSED"}[each.is_reached]
+def _spread(each: Figure, of: Spread) -> str:
+    return f" ({number(of.least)} to {number(of.most)})" if each.runs > 1 else ""

@@ -14,16 +14,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.figures import Figure, cells, number
+from benchmarks.__main__ import BENCHMARKS, question
+from benchmarks.figures import Figure, limit_cell, number, ratio_cell, target_of, value_cell, word_of
 from benchmarks.options import ROOT
 from benchmarks.plots import Panel, plot
 from benchmarks.results import RESULTS, Result, read_result
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 PLOT: Final = ROOT / "docs" / "performance.svg"
-HEAD: Final = """| benchmark | figure | median | least to most | limit | ratio | target | |
-|---|---|---:|---|---|---|---|---|
-"""
 NOTHING: Final = "Not measured yet: `make bench`.\n"
 X_NAMES: Final = {"blocks": "height", "draws": "validators", "elections": "validators"}
 
@@ -31,14 +29,23 @@ X_NAMES: Final = {"blocks": "height", "draws": "validators", "elections": "valid
 def main() -> int:
     results = read_all(RESULTS)
     text = PAGE.read_text(encoding="utf-8")
-    parts = {"machine": machine(results), "figures": figures(results), "stages": stages(results)}
-    for name, part in parts.items():
+    for name, part in parts_of(results).items():
         text = replaced(text, name, part)
     panels = panels_of(results)
     if panels:
         PLOT.write_text(plot(panels), encoding="utf-8", newline="\n")
     PAGE.write_text(text, encoding="utf-8", newline="\n")
     return 0
+
+
+def parts_of(results: Sequence[Result]) -> dict[str, str]:
+    """What is written here, by the name of its place in the page."""
+    return {
+        "machine": machine(results),
+        "targets": targets(results),
+        "figures": figures(results),
+        "stages": stages(results),
+    }
 
 
 def read_all(folder: Path) -> list[Result]:
@@ -68,17 +75,58 @@ def machine(results: Sequence[Result]) -> str:
     return "".join(f"- {', '.join(names)}: {what}\n" for what, names in lines.items()) or NOTHING
 
 
-def figures(results: Sequence[Result]) -> str:
-    """All but the stages of profiles, as Markdown."""
+def targets(results: Sequence[Result]) -> str:
+    """What was to be reached, of all benchmarks."""
     rows = [
-        f"| {' | '.join([result.name, *cells(each)])} |"
+        (result.name, each.name, value_cell(each), limit_cell(each), ratio_cell(each), target_of(each), word_of(each))
         for result in results
         for each in result.figures
-        if not _is_stage(each)
+        if each.target is not None
     ]
-    if not rows:
-        return NOTHING
-    return HEAD + "\n".join(rows) + "\n"
+    heads = ("benchmark", "figure", "measured", "limit", "ratio", "target", "")
+    return markdown(heads, rows, texts=2) if rows else NOTHING
+
+
+def figures(results: Sequence[Result]) -> str:
+    """A section a benchmark: its question, all but the stages of profiles, and its curves as columns."""
+    questions = {each.NAME: question(each) for each in BENCHMARKS}
+    sections = [
+        "\n".join([f"### {result.name}\n", f"{questions[result.name]}\n", _lines_of(result), *_curves_of(result)])
+        for result in results
+        if not all(map(_is_stage, result.figures))
+    ]
+    return "\n".join(sections) or NOTHING
+
+
+def _lines_of(result: Result) -> str:
+    lines = [each for each in result.figures if not each.series]
+    if any(each.limit for each in lines):
+        limited = [(each.name, value_cell(each), limit_cell(each), ratio_cell(each)) for each in lines]
+        return markdown(("figure", "measured", "limit", "ratio"), limited)
+    return markdown(("figure", "measured"), [(each.name, value_cell(each)) for each in lines]) if lines else ""
+
+
+def _curves_of(result: Result) -> list[str]:
+    """A table for each x: a line a place, a column a curve."""
+    tables: dict[str, dict[str, dict[float, str]]] = {}
+    for each in result.figures:
+        if each.at is not None:
+            columns = tables.setdefault(_x_name(each), {})
+            columns.setdefault(each.series.replace(": ", ", "), {})[each.at] = value_cell(each)
+    return [_curve_table(x_name, columns) for x_name, columns in tables.items()]
+
+
+def _curve_table(x_name: str, columns: dict[str, dict[float, str]]) -> str:
+    places = sorted({at for column in columns.values() for at in column})
+    rows = [(f"{at:,.0f}", *(column.get(at, "") for column in columns.values())) for at in places]
+    return markdown((x_name, *columns), rows)
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
+    """A table; all columns but the first, or some first ones, stand to the right."""
+    rule = "|" + "---|" * texts + "---:|" * (len(heads) - texts) + "\n"
+    head, *lines = (f"| {' | '.join(cells)} |\n" for cells in (heads, *rows))
+    return head + rule + "".join(lines)
 
 
 def stages(results: Iterable[Result]) -> str:
@@ -104,7 +152,7 @@ def panels_of(results: Iterable[Result]) -> list[Panel]:
         if not each.series or each.at is None:
             continue
         name = each.series.partition(": ")[0]
-        panel = panels.setdefault(name, Panel(f"{name}, {each.unit}", X_NAMES.get(name, "load"), {}))
+        panel = panels.setdefault(name, Panel(f"{name}, {each.unit}", _x_name(each), {}))
         panel.curves.setdefault(_curve(each), []).append((each.at, each.value.median))
     for panel in panels.values():
         for curve in panel.curves.values():
@@ -114,6 +162,10 @@ def panels_of(results: Iterable[Result]) -> list[Panel]:
 
 def _is_stage(each: Figure) -> bool:
     return bool(each.series) and each.at is None
+
+
+def _x_name(each: Figure) -> str:
+    return X_NAMES.get(each.series.partition(": ")[0], "load, tx/s")
 
 
 def _curve(each: Figure) -> str:

@@ -59,9 +59,9 @@ def test_a_table_has_a_line_a_figure() -> None:
     )
     missed = figure("select", "ms", [5.5], better="less", target=5)
     head, first, second = table([reached, missed]).splitlines()
-    assert head.split() == ["median", "least", "to", "most", "limit", "ratio", "target"]
+    assert head.split() == ["median", "(least", "to", "most)", "limit", "ratio", "target"]
     assert " ".join(first.split()) == (
-        "sync 20,000 tx/s 18,000 to 21,000 25,000 two threads 0.80 (0.72 to 0.84) ≥ 0.70 reached"
+        "sync 20,000 tx/s (18,000 to 21,000) 25,000 two threads 0.80 (0.72 to 0.84) ≥ 0.70 reached"
     )
     assert " ".join(second.split()) == "select 5.50 ms ≤ 5.00 ms MISSED"
 

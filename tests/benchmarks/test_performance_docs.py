@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import performance_docs as docs
+from benchmarks import sync
+from benchmarks.__main__ import question
 from benchmarks.figures import Figure, figure, figure_beside
 from benchmarks.plots import Axis, Panel, plot
 from benchmarks.results import RESULTS, Result, result_of, write_result
@@ -27,10 +29,28 @@ def result(*figures: Figure) -> Result:
     return result_of("sync", figures, "abc")
 
 
-def test_the_table_has_all_but_the_stages() -> None:
-    text = docs.figures([result(SYNC, *STAGES, *DRAWS)])
-    assert len(text.splitlines()) == 2 + 3
-    assert "| sync | sync | 18,000 tx/s |  | 25,000 two threads | 0.72 | ≥ 0.70 | reached |" in text
+def test_a_benchmark_has_its_question_its_lines_and_its_curves_as_columns() -> None:
+    assert docs.figures([result(SYNC, *STAGES, *DRAWS)]).splitlines() == [
+        "### sync",
+        "",
+        question(sync),
+        "",
+        "| figure | measured | limit | ratio |",
+        "|---|---:|---:|---:|",
+        "| sync | 18,000 tx/s | 25,000 two threads | 0.72 |",
+        "",
+        "| validators | draws, stakes of 1 |",
+        "|---|---:|",
+        "| 10 | 1.00 µs |",
+        "| 1,000 | 100 µs |",
+    ]
+    assert docs.figures([result(*STAGES)]) == docs.NOTHING
+
+
+def test_the_targets_of_all_benchmarks_are_one_table() -> None:
+    text = docs.targets([result(SYNC, *STAGES, *DRAWS)])
+    assert len(text.splitlines()) == 2 + 1
+    assert "| sync | sync | 18,000 tx/s | 25,000 two threads | 0.72 | ≥ 0.70 | reached |" in text
 
 
 def test_stages_have_their_share_of_the_whole() -> None:
@@ -53,7 +73,7 @@ def test_the_machine_is_named_once() -> None:
     other = result_of("growth", [], "abc")
     text = docs.machine([result(SYNC), other])
     assert text.startswith("- sync, growth: ") and text.count("\n") == 1
-    assert docs.machine([]) == docs.figures([]) == docs.stages([]) == docs.NOTHING
+    assert docs.machine([]) == docs.targets([]) == docs.figures([]) == docs.stages([]) == docs.NOTHING
 
 
 def test_a_part_is_written_between_its_marks() -> None:
@@ -67,11 +87,7 @@ def test_a_part_is_written_between_its_marks() -> None:
 def test_the_committed_page_says_what_the_committed_figures_say() -> None:
     results = docs.read_all(RESULTS)
     text = docs.PAGE.read_text(encoding="utf-8")
-    for name, part in (
-        ("machine", docs.machine(results)),
-        ("figures", docs.figures(results)),
-        ("stages", docs.stages(results)),
-    ):
+    for name, part in docs.parts_of(results).items():
         assert docs.replaced(text, name, part) == text, f"{name}: python -m benchmarks.performance_docs"
 
 
@@ -83,7 +99,7 @@ def test_the_page_and_the_plot_are_written(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(docs, "RESULTS", tmp_path)
     write_result(result(SYNC, *STAGES, *DRAWS), tmp_path)
     assert docs.main() == 0
-    assert "| sync | sync | 18,000 tx/s" in page.read_text(encoding="utf-8")
+    assert "| sync | 18,000 tx/s" in page.read_text(encoding="utf-8")
     assert "draws, µs" in drawn.read_text(encoding="utf-8")
 
 
