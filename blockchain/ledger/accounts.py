@@ -20,8 +20,8 @@ from blockchain.ledger.penalties import punish
 from blockchain.ledger.records import (
     ACCOUNT_PREFIX,
     TOTALS_KEY,
+    UNUSED,
     Totals,
-    account_at,
     account_of,
     add_to_totals,
     collect_fee,
@@ -186,34 +186,41 @@ class AccountLedger:
             add_to_totals(state, minted=-minted)
 
     def apply(self, state: State, transaction: Transaction, height: int) -> None:
-        self._apply(state, transaction, height)
-        if transaction.fee:
-            collect_fee(state, transaction.fee)
+        self.apply_but_fee(state, transaction, height)
+        self.collect(state, transaction.fee)
 
     def apply_all(self, state: State, transactions: Iterable[Transaction], height: int) -> None:
         fees = 0  # of all together: nothing asks for them before the end of the block
         for position, transaction in enumerate(transactions):
             try:
-                self._apply(state, transaction, height)
+                self.apply_but_fee(state, transaction, height)
             except InvalidTransaction as error:
                 raise InvalidBlock("transactions", f"number {position} does not apply: {error}") from None
             fees += transaction.fee
+        self.collect(state, fees)
+
+    def collect(self, state: State, fees: int) -> None:
         if fees:
             collect_fee(state, fees)
 
-    def _apply(self, state: State, transaction: Transaction, height: int) -> None:
-        """All but the fee's way to the fees of the block."""
+    def apply_but_fee(self, state: State, transaction: Transaction, height: int) -> None:
+        # Each transaction comes here once or more on every node: what a transfer needs is written out.
         self.check(transaction, height)
-        key = account_key(transaction.sender)  # made once: this is most of what a block costs beside its root
-        sender = account_at(state, key)
-        _check_nonce(sender, transaction)
-        paid = _pay(sender, _cost(transaction))
+        address = transaction.sender
+        key = ACCOUNT_PREFIX + address
+        sender = state.read(key, Account) or UNUSED
+        nonce = transaction.nonce
+        if nonce != sender.nonce:
+            raise _wrong_nonce(sender, nonce)
         payload = transaction.payload
+        cost = _cost(transaction)
+        if cost > sender.balance:
+            raise InvalidTransaction("insufficient_balance", f"it needs {cost}; the balance is {sender.balance}")
         if isinstance(payload, Exchange):
             self._mint(state, payload.amount)
         elif not isinstance(payload, Transfer):
-            self._apply_to_stake(state, transaction.sender, payload, height)
-        state.write(key, paid)
+            self._apply_to_stake(state, address, payload, height)
+        state.write(key, Account(sender.balance - cost, nonce + 1))
         if isinstance(payload, PAYMENTS):
             credit(state, payload.recipient, payload.amount)
 
@@ -244,11 +251,10 @@ class AccountLedger:
         put_totals(state, replace(totals, minted=totals.minted + amount))
 
 
-def _check_nonce(sender: Account, transaction: Transaction) -> None:
-    if transaction.nonce < sender.nonce:
-        raise InvalidTransaction("nonce_used", f"nonce {transaction.nonce} is used; the next is {sender.nonce}")
-    if transaction.nonce > sender.nonce:
-        raise InvalidTransaction("nonce_gap", f"nonce {transaction.nonce} leaves a gap; the next is {sender.nonce}")
+def _wrong_nonce(sender: Account, nonce: int) -> InvalidTransaction:
+    if nonce < sender.nonce:
+        return InvalidTransaction("nonce_used", f"nonce {nonce} is used; the next is {sender.nonce}")
+    return InvalidTransaction("nonce_gap", f"nonce {nonce} leaves a gap; the next is {sender.nonce}")
 
 
 def _moves(transaction: Transaction) -> tuple[Move, ...]:
@@ -270,9 +276,3 @@ def _cost(transaction: Transaction) -> int:
 
 def _minted(transaction: Transaction) -> int:
     return transaction.payload.amount if isinstance(transaction.payload, Exchange) else 0
-
-
-def _pay(sender: Account, amount: int) -> Account:
-    if amount > sender.balance:
-        raise InvalidTransaction("insufficient_balance", f"it needs {amount}; the balance is {sender.balance}")
-    return Account(sender.balance - amount, sender.nonce + 1)

@@ -52,7 +52,7 @@ _PAUSE_ENDS: Final = b"d"
 _DUE: Final = b"i"
 _TOUCHED: Final = b"c"
 RECORD_PREFIXES: Final = tuple(bytes([prefix]) for prefix in b"avbmikwuqds")  # `c` is never there between two blocks
-_UNUSED: Final = Account()
+UNUSED: Final = Account()  # of an address that nothing ever came to
 _R = TypeVar("_R")
 
 
@@ -116,7 +116,7 @@ def account_of(state: State, address: Address) -> Account:
 
 def account_at(state: State, key: bytes) -> Account:
     """The same by the record's key."""
-    return state.read(key, Account) or _UNUSED
+    return state.read(key, Account) or UNUSED
 
 
 def put_account(state: State, address: Address, account: Account) -> None:
@@ -124,8 +124,8 @@ def put_account(state: State, address: Address, account: Account) -> None:
 
 
 def credit(state: State, address: Address, amount: int) -> None:
-    key = account_key(address)
-    account = account_at(state, key)
+    key = ACCOUNT_PREFIX + address
+    account = state.read(key, Account) or UNUSED
     state.write(key, Account(account.balance + amount, account.nonce))
 
 

@@ -140,16 +140,15 @@ class Overlay:
 
     def read(self, key: bytes, form: type[R]) -> R | None:
         """The record as a value; decoded only where it was not written as one."""
-        layer: Overlay | None = self
-        while layer is not None:
-            value = layer._values.get(key)
-            if value is not None:
-                assert isinstance(value, form), "a record of another form than was written"
-                return value
-            if key in layer._changes:
-                return _decoded(layer._changes[key], form)
+        layer = self
+        while (value := layer._values.get(key)) is None:
+            if key in layer._changes or layer._parent is None:
+                raw = layer._changes[key] if key in layer._changes else layer._base.get(key)
+                # What is in the state was encoded here, or stands under a state root that was compared.
+                return None if raw is None else codec.decode_again(raw, form)
             layer = layer._parent
-        return _decoded(self._base.get(key), form)
+        assert isinstance(value, form), "a record of another form than was written"
+        return value
 
     def write(self, key: bytes, value: object) -> None:
         """Set a record to a frozen value."""
@@ -209,8 +208,3 @@ class Overlay:
         if self._speculation is None:
             self._speculation = self._base.speculate(self.changes())
         return self._speculation
-
-
-def _decoded(raw: bytes | None, form: type[R]) -> R | None:
-    """What is in the state was encoded here, or stands under a state root that was compared."""
-    return None if raw is None else codec.decode_again(raw, form)

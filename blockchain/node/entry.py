@@ -64,22 +64,16 @@ class Entry(Struct, eq=False):
 
 def entry_of(verified: VerifiedTransaction, arrival: int, story: Story, cost: int) -> Entry:
     transaction = verified.transaction
-    payload, sender = transaction.payload, Address(transaction.sender)
-    is_payment = isinstance(payload, PAYMENTS)
-    recipient = Address(payload.recipient) if isinstance(payload, PAYMENTS) and payload.recipient != sender else None
-    return Entry(
-        verified,
-        arrival,
-        story,
-        verified.id,
-        sender,
-        transaction.nonce,
-        transaction.fee,
-        cost,
-        recipient,
-        not is_payment,
-        isinstance(payload, Transfer),
-    )
+    payload, sender = transaction.payload, transaction.sender
+    recipient: Address | None = None
+    is_stake = True
+    if isinstance(payload, PAYMENTS):
+        is_stake = False
+        if payload.recipient != sender:
+            recipient = payload.recipient
+    is_transfer = isinstance(payload, Transfer)
+    nonce, fee = transaction.nonce, transaction.fee
+    return Entry(verified, arrival, story, verified.id, sender, nonce, fee, cost, recipient, is_stake, is_transfer)
 
 
 def replacement_fee(fee: int) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from blockchain.errors import InvalidTransaction
 from blockchain.node.entry import Entry
 from blockchain.node.queues import Queues
 from blockchain.node.scratch import Scratch
@@ -61,26 +62,30 @@ class Heads:
         taken: list[Ranked] = []  # out of the heap
         failed: dict[Address, Entry] = {}  # what would apply if its sender were paid
         size = 0
+        apply_to, queues = self._scratch.apply_to, self._queues
         while len(chosen) < count_max and (entry := self._pop(more, taken, reached)) is not None:
-            verified = entry.verified
+            verified, sender = entry.verified, entry.sender
             if size + len(verified.raw) > bytes_max:
                 continue
-            if not self._scratch.applies_to(state, entry):
-                failed[entry.sender] = entry
+            try:
+                apply_to(state, entry)
+            except InvalidTransaction:
+                failed[sender] = entry
                 continue
             chosen.append(verified)
             size += len(verified.raw)
-            following = self._queues[entry.sender].entries.get(entry.nonce + 1)
+            following = queues[sender].entries.get(entry.nonce + 1)
             if following is not None:
                 heappush(more, _ranked(following))
             if entry.recipient is None:
                 continue
-            if entry.recipient in failed:
+            if failed and entry.recipient in failed:
                 heappush(more, _ranked(failed.pop(entry.recipient)))
             elif entry.place < 0:
                 self._push_waiting(entry.recipient, more, reached)
         for ranked in taken:
             heappush(self._heap, ranked)
+        self._scratch.collect(state, chosen)
         return chosen
 
     def _pop(self, more: list[Ranked], taken: list[Ranked], reached: set[Address]) -> Entry | None:

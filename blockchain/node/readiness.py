@@ -140,7 +140,9 @@ class Readiness:
         self.queues[entry.sender] = queue
         queue.entries[entry.nonce] = entry
         if is_ready:
-            self._note_ready(queue, entry)
+            queue.next += 1
+            self._places += 1
+            self._stand(queue, entry, self._places)
             self._follow(queue, entry)
         else:
             self._note_waiting(entry)
@@ -396,4 +398,5 @@ class Readiness:
                 break
             self._scratch.apply_to(state, entry)
             chosen.append(entry.verified)
+        self._scratch.collect(state, chosen)
         return chosen

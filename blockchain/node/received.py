@@ -28,12 +28,13 @@ class Received:
         self._heap: list[Ranked] = []
 
     def add(self, entry: Entry) -> None:
+        line, heap = self._line, self._heap
         ranked = _ranked(entry)
-        if not self._line or self._line[-1] < ranked:
-            self._line.append(ranked)
+        if not line or line[-1] < ranked:
+            line.append(ranked)
         else:
-            heappush(self._heap, ranked)
-        if self.length > STALE_FACTOR * len(self._ready) + STALE_MIN:
+            heappush(heap, ranked)
+        if len(line) + len(heap) > STALE_FACTOR * len(self._ready) + STALE_MIN:
             self._line = deque(sorted(map(_ranked, self._ready.values())))
             self._heap = []
 
@@ -54,4 +55,4 @@ class Received:
 
 
 def _ranked(entry: Entry) -> Ranked:
-    return entry.received_ms, entry.arrival, entry
+    return entry.story[0].time_ms, entry.arrival, entry

@@ -2,7 +2,7 @@
 
 Accounts are sums: what a transaction did to them is added, and taken back, in any order. Records of stake are not: they
 are forgotten all together, when none of the ready concerns stake. What nobody among the ready touches is read from the
-final state below, which moves on with each block.
+final state below, which moves on with each block. Of fees nothing is kept: they are none when the next block begins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from blockchain.errors import InvalidTransaction
 from blockchain.node.entry import Entry
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.records import account_key
-from blockchain.primitives.transaction import Transaction
+from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.seams import Ledger, Settlement, State
 
 
@@ -58,8 +58,8 @@ class Scratch:
         return state
 
     def apply_to(self, state: State, entry: Entry) -> None:
-        """Raises InvalidTransaction."""
-        self._ledger.apply(state, entry.verified.transaction, self._height)
+        """All but its fee's way to the fees of the block. Raises InvalidTransaction."""
+        self._ledger.apply_but_fee(state, entry.verified.transaction, self._height)
 
     def applies_to(self, state: State, entry: Entry) -> bool:
         """If so, it is in that state."""
@@ -69,12 +69,16 @@ class Scratch:
             return False
         return True
 
+    def collect(self, state: State, chosen: Iterable[VerifiedTransaction]) -> None:
+        """What `apply_to` left out: their fees go to the fees of the block."""
+        self._ledger.collect(state, sum(one.transaction.fee for one in chosen))
+
     # ------------------------------------------------------------------------------------------------ changing
 
     def apply(self, entry: Entry) -> None:
         """Raises InvalidTransaction; nothing has changed then."""
         if not entry.is_stake:
-            self._ledger.apply(self._state, entry.verified.transaction, self._height)
+            self._ledger.apply_but_fee(self._state, entry.verified.transaction, self._height)
             return
         state = self._state.child()
         self.apply_to(state, entry)

@@ -63,6 +63,12 @@ class Ledger(Protocol):
     def apply(self, state: State, transaction: Transaction, height: int) -> None:
         """Change the overlay, or raise InvalidTransaction and leave it as it was."""
 
+    def apply_but_fee(self, state: State, transaction: Transaction, height: int) -> None:
+        """The same without the fee's way to the fees of the block: for who collects those of many, or needs none."""
+
+    def collect(self, state: State, fees: int) -> None:
+        """Add to the fees of the block in progress."""
+
     def apply_all(self, state: State, transactions: Iterable[Transaction], height: int) -> None:
         """Apply those of a block, in their order. Raises InvalidBlock for the first that does not apply."""
 

@@ -43,8 +43,8 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/ledger/accounts.py",
-                "if transaction.nonce < sender.nonce:",
-                "if False:",
+                "if nonce != sender.nonce:",
+                "if nonce > sender.nonce:",
             ),
         ),
     ),
@@ -331,7 +331,7 @@ CONTROLS: Final = (
         (
             Change(
                 "blockchain/ledger/accounts.py",
-                "if amount > sender.balance:",
+                "if cost > sender.balance:",
                 "if False:",
             ),
         ),

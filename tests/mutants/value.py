@@ -20,13 +20,13 @@ MUTANTS: Final = (
         "nonce_not_checked",
         "whoever was paid once hands the same transaction in until the account is empty",
         "tests/ledger/test_accounts.py::test_a_refusal_has_its_code_and_changes_nothing",
-        (Change(_ACCOUNTS, "        _check_nonce(sender, transaction)\n", ""),),
+        (Change(_ACCOUNTS, "        if nonce != sender.nonce:\n            raise _wrong_nonce(sender, nonce)\n", ""),),
     ),
     Mutant(
         "nonce_may_leave_a_gap",
         "pools that hold different transactions of an account disagree on what applies",
         "tests/ledger/test_accounts.py::test_a_refusal_has_its_code_and_changes_nothing",
-        (Change(_ACCOUNTS, "if transaction.nonce > sender.nonce:", "if transaction.nonce < sender.nonce:"),),
+        (Change(_ACCOUNTS, "if nonce != sender.nonce:", "if nonce < sender.nonce:"),),
     ),
     Mutant(
         "expiry_one_too_late",
@@ -71,8 +71,8 @@ MUTANTS: Final = (
         (
             Change(
                 _ACCOUNTS,
-                "paid = _pay(sender, _cost(transaction))",
-                "paid = _pay(sender, _cost(transaction) - transaction.fee)",
+                "if cost > sender.balance:",
+                "if cost > sender.balance + transaction.fee:",
             ),
         ),
     ),

@@ -100,11 +100,11 @@ class Bench:
 def applied_by(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Transaction]:
     """What the pool has the ledger apply from now on, in a list that grows."""
     applied: list[Transaction] = []
-    apply = bench.ledger.apply
+    apply = bench.ledger.apply_but_fee
 
     def counted(state: Any, transaction: Transaction, height: int) -> Any:
         applied.append(transaction)
         return apply(state, transaction, height)
 
-    monkeypatch.setattr(bench.ledger, "apply", counted)
+    monkeypatch.setattr(bench.ledger, "apply_but_fee", counted)
     return applied

@@ -373,13 +373,13 @@ def test_stakes_that_wait_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> 
     bench = Bench()
     bench.add(*(verified(name, 0, Resume()) for name in ("a", "b", "c")), verified("new", 0, Stake(10)))
     tried: list[bytes] = []
-    apply = bench.ledger.apply
+    apply = bench.ledger.apply_but_fee
 
     def counted(state: Any, transaction: Transaction, height: int) -> Any:
         tried.append(transaction.sender)
         return apply(state, transaction, height)
 
-    monkeypatch.setattr(bench.ledger, "apply", counted)
+    monkeypatch.setattr(bench.ledger, "apply_but_fee", counted)
     bench.block()
     assert set(tried) == {ADDRESSES["a"], ADDRESSES["b"]}
     bench.block()
@@ -480,14 +480,14 @@ def test_a_forger_does_not_go_through_all_that_waits(monkeypatch: pytest.MonkeyP
     bench.add(verified("b", 0, staking(1, "key")), winner)
     bench.add(pay("d", 0), pay("c", 0), verified("mint", 0, Resume()))
     tried: list[bytes] = []
-    apply = bench.ledger.apply
+    apply = bench.ledger.apply_but_fee
 
     def counted(state: Any, transaction: Transaction, height: int) -> Any:
         tried.append(transaction.sender)
         return apply(state, transaction, height)
 
     assert bench.pool.ready_count == 1
-    monkeypatch.setattr(bench.ledger, "apply", counted)
+    monkeypatch.setattr(bench.ledger, "apply_but_fee", counted)
     assert bench.pool.select(Overlay(bench.final), 100, 10**6) == [winner]
     assert tried == [ADDRESSES["a"], ADDRESSES["b"]]
 
