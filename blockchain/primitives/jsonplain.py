@@ -20,7 +20,7 @@ from blockchain.primitives.scalars import Amount, Height, Nonce, PositiveAmount
 from blockchain.primitives.transaction import Exchange, Transaction, Transfer
 
 _QUOTES: Final = 28  # of one: ten names and four texts
-_KINDS: Final = {"EXCHANGE": Exchange, "TRANSFER": Transfer}
+_KINDS: Final[dict[str, type[Exchange | Transfer]]] = {"EXCHANGE": Exchange, "TRANSFER": Transfer}
 
 
 class _Payment(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
