@@ -34,12 +34,12 @@ class Grouping(Generic[A, B]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopped = False
 
-    async def ask(self, items: list[A]) -> list[B]:
-        """The results of these items; raises what `work` raised of their group, and is cancelled at the end."""
+    def ask(self, items: list[A]) -> asyncio.Future[list[B]]:
+        """The results of these items, or what `work` raised of their group; cancelled at the end."""
         future: asyncio.Future[list[B]] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, future))
         self._begin()
-        return await future
+        return future
 
     def stop(self) -> None:
         """Nothing is worked on any more; all who wait are cancelled."""

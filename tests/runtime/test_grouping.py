@@ -26,8 +26,8 @@ class Work:
         return [2 * item for item in items]
 
 
-def asked(grouping: Grouping[int, int], *items: int) -> asyncio.Task[list[int]]:
-    return asyncio.create_task(grouping.ask(list(items)))
+def asked(grouping: Grouping[int, int], *items: int) -> asyncio.Future[list[int]]:
+    return grouping.ask(list(items))
 
 
 async def turns() -> None:

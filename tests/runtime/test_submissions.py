@@ -14,9 +14,10 @@ from blockchain.node.inputs import Input
 from blockchain.node.stateless import TRANSACTIONS_AT_ONCE
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id
 from blockchain.runtime import verifiers as module
+from blockchain.runtime.grouping import Grouping
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
-from blockchain.runtime.submissions import Submissions
+from blockchain.runtime.submissions import PART_MAX, Outcome, Submissions
 from blockchain.runtime.verifiers import Verifiers
 from blockchain.seams import PeerId, SubmissionResult, TransactionsSubmitted
 from tests.runtime.test_service import MAKE_P2P, OWN, SECONDS, SPEC
@@ -34,11 +35,15 @@ class Clients:
         held = {one.id: one for one in pending}
         self.verifiers = Verifiers(workers)
         self.taken: list[VerifiedTransaction] = []
+        self.turns: list[int] = []  # how many came together
+        self.entered = asyncio.Event()
         self.waiting = Submissions(GENESIS_HASH, held.get, self.deliver, self.verifiers)
 
     async def deliver(self, given: Input, before: Callable[[], object], after: Callable[[], object]) -> None:
         assert isinstance(given, TransactionsSubmitted)
         self.taken += given.transactions
+        self.turns.append(len(given.transactions))
+        self.entered.set()
         self.waiting.on_reply(given.token, tuple(SubmissionResult(one.id) for one in given.transactions))
 
     def submit(self, raws: list[bytes]) -> list[SubmissionResult]:
@@ -96,3 +101,26 @@ def test_a_node_with_workers_leaves_none_when_it_stops(tmp_path: Path, monkeypat
 
     asyncio.run(scenario())
     assert started[0].returncode is not None
+
+
+def test_the_core_enters_a_part_while_the_next_is_verified() -> None:
+    """Of a long batch; the answer comes for all together, and every part is a turn of the core of its own."""
+    long = [wallet("a").transfer(address("b"), 1, nonce) for nonce in range(PART_MAX + 2)]
+    raws = [one.raw for one in long]
+    raws[PART_MAX] = UNSIGNED
+    clients = Clients(0)
+    verified: list[int] = []  # how many were, each time that the core was given some
+    verify = clients.waiting._verify_group
+
+    async def noted(group: list[bytes]) -> list[Outcome]:
+        if verified:
+            await clients.entered.wait()
+        outcomes = await verify(group)
+        verified.append(len(outcomes))
+        return outcomes
+
+    clients.waiting._verifying = Grouping(noted, PART_MAX)
+    results = clients.submit(raws)
+    assert verified == [PART_MAX, 2]
+    assert clients.turns == [PART_MAX, 1]
+    assert [one.code for one in results] == [""] * PART_MAX + ["invalid_signature", ""]
