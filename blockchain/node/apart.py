@@ -20,6 +20,7 @@ from hashlib import sha256
 from typing import Final
 
 from blockchain.consensus.height import HeightInProgress
+from blockchain.primitives.validators import ValidatorSet
 from blockchain.seams import Effect, PeerId, SetTimer, TimerKey, TimerKind
 
 LAG_MS: Final = 100  # a height between near nodes takes less, a time-out ten times as much
@@ -58,6 +59,11 @@ def crossed_with_several(peers: Iterable[Apart]) -> int:
         twice |= once & apart.voters
         once |= apart.voters
     return twice
+
+
+def have_same_places(one: ValidatorSet, other: ValidatorSet) -> bool:
+    """Whether a bit stands for the same validator in both sets."""
+    return one is other or one.index == other.index
 
 
 def is_shown_all(secret: int, height: int, peer: PeerId) -> bool:

@@ -15,7 +15,7 @@ from typing import Final, assert_never
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.height import HeightInProgress
-from blockchain.node.apart import Lag, crossed_with_several, has_said, is_shown_all
+from blockchain.node.apart import Lag, crossed_with_several, has_said, have_same_places, is_shown_all
 from blockchain.node.bodies import OUTLINED_MIN, Bodies
 from blockchain.node.chain import Chain
 from blockchain.node.disputes import show_disputed
@@ -106,11 +106,13 @@ class Gossip:
 
     def note_votes_of(self, peer: Peer, votes: Iterable[Vote]) -> None:
         """The sender of votes holds them."""
+        now, parents = self._engine.current, self._chain.parent_validators
         for (height, place), voters in self._bundle(votes).voters.items():
-            if height == peer.height:
-                peer.note_votes(place, voters)
-            elif height == peer.height - 1:
-                peer.note_late(place, voters)
+            if height not in (peer.height, peer.height - 1):
+                continue
+            crossed = (peer.note_votes if height == peer.height else peer.note_late)(place, voters)
+            if crossed and (height == now.height or have_same_places(parents, now.validators)):
+                peer.apart.note(crossed)
 
     def tell_evidence(self, peer: Peer) -> list[Effect]:
         """What waits for a block, to a new peer: no more than it takes in a second."""
@@ -177,7 +179,7 @@ class Gossip:
     def _near(self) -> int:
         """The validators, as bits, whose votes have crossed with several peers; never this one."""
         members = self._engine.current.validators
-        if members is not self._members and members.index != self._members.index:
+        if not have_same_places(members, self._members):
             self._members = members
             for each in self.peers.values():
                 each.apart.forget_all()
@@ -368,7 +370,7 @@ class Gossip:
 
     def _want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
         """Ask for what is news, now or when others have come."""
-        new = [transaction_id for transaction_id in ids if self._is_news(transaction_id)]
+        new = (transaction_id for transaction_id in ids if self._is_news(transaction_id))  # as far as there is room
         self._wanted.offer(peer.id, new, len(self.peers))
         return self.want_more(peer)
 

@@ -269,16 +269,18 @@ class Peer:
         self._late[1].add_votes(place, voters)
         return voters
 
-    def note_late(self, place: VotePlace, voters: int) -> None:
-        """It has these votes of the height before its own."""
+    def note_late(self, place: VotePlace, voters: int) -> int:
+        """It has these votes of the height before its own. Returns those that crossed, as `note_votes`."""
         holds, sent, sent_before = self._late
-        self.apart.note(voters & (sent.voters(place) | sent_before.voters(place)))
+        crossed = voters & (sent.voters(place) | sent_before.voters(place))
         holds.add_votes(place, voters)
+        return crossed
 
-    def note_votes(self, place: VotePlace, voters: int) -> None:
-        """It has these votes: it sent them. Those that were sent to it too crossed on their way."""
-        self.apart.note(voters & (self._sent.voters(place) | self._sent_before.voters(place)))
+    def note_votes(self, place: VotePlace, voters: int) -> int:
+        """It has these votes: it sent them. Returns those that were sent to it too: they crossed on their way."""
+        crossed = voters & (self._sent.voters(place) | self._sent_before.voters(place))
         self._holds.add_votes(place, voters)
+        return crossed
 
     def note_votes_sent(self, place: VotePlace, voters: int) -> None:
         self._sent.add_votes(place, voters)

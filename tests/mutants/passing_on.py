@@ -36,8 +36,8 @@ MUTANTS: Final = (
         (
             Change(
                 _PEERS,
-                "        self.apart.note(voters & (self._sent.voters(place) | self._sent_before.voters(place)))\n",
-                "        self.apart.note(voters)\n",
+                "crossed = voters & (self._sent.voters(place) | self._sent_before.voters(place))",
+                "crossed = voters",
             ),
         ),
     ),

@@ -168,6 +168,19 @@ def test_precommits_that_come_after_the_decision_cross_too_and_are_not_sent_late
     assert sent(bench.gossip.on_lag_over(2, NOW), Votes) == []
 
 
+def test_late_votes_of_another_set_say_nothing_of_who_stands_in_their_place_now() -> None:
+    node = Node(spec_with())
+    node.grow(node.pay("a", 0))
+    bench = Bench(node=node)
+    bench.engine.current.validators = ValidatorSet(bench.engine.current.validators.validators[1:])
+    bench.spread()
+    peer = bench.tell(ONE, height=2)
+    late = bench.vote(0, PRECOMMIT, node.chain.head.id)
+    bench.spread(late)
+    bench.gossip.note_votes_of(peer, (late,))
+    assert peer.apart.voters == 0
+
+
 def test_a_status_that_tells_of_the_vote_is_none_that_lacks_it() -> None:
     bench = Crossed(1)
     bench.gossip.on_lag_over(1, NOW)

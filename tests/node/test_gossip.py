@@ -10,6 +10,7 @@ import pytest
 from blockchain.consensus.bft import BftEngine
 from blockchain.node import gossip as gossip_module
 from blockchain.node import held_votes
+from blockchain.node import wanted as wanted_module
 from blockchain.node.chain import NEWLY_FINAL_BLOCKS
 from blockchain.node.core import Core
 from blockchain.node.gossip import Gossip
@@ -281,6 +282,20 @@ def test_what_a_peer_does_not_know_of_is_offered_once() -> None:
     effects = bench.gossip.announce((zero, one))
     assert sent(effects, Have) == [((ONE,), Have((zero, one))), ((TWO,), Have((one,)))]
     assert bench.gossip.announce((zero, one)) == []
+
+
+def test_of_a_flood_of_ids_no_more_is_looked_at_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wanted_module, "OFFERED_MAX", 10)
+    bench = Bench(ONE)
+    looked: list[Hash32] = []
+
+    def is_newly_final(transaction_id: Hash32) -> bool:
+        looked.append(transaction_id)
+        return False
+
+    monkeypatch.setattr(bench.node.chain, "is_newly_final", is_newly_final)
+    bench.gossip.on_have(bench.gossip.peers[ONE], tuple(Hash32(number.to_bytes(32, "big")) for number in range(1_000)))
+    assert len(looked) <= 11 + 10, "one more than there is room for, and once more before they are asked for"
 
 
 def test_an_offer_is_bounded() -> None:
