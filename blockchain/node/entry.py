@@ -45,15 +45,18 @@ class Entry(Struct, eq=False):
 
     def note(self, stage: Stage) -> None:
         """Add a stage; of those with one name the newest are kept."""
-        same = [number for number, other in enumerate(self.story) if other.name == stage.name]
-        if len(same) >= STAGES_KEPT_MAX:
-            self.story = (*self.story[: same[0]], *self.story[same[0] + 1 :])
+        if len(self.story) >= STAGES_KEPT_MAX:
+            same = [number for number, other in enumerate(self.story) if other.name == stage.name]
+            if len(same) >= STAGES_KEPT_MAX:
+                self.story = (*self.story[: same[0]], *self.story[same[0] + 1 :])
         self.story = (*self.story, stage)
 
     def note_proposed(self, stage: Stage) -> None:
         """Once a proposal, however often it is heard."""
-        if all((other.height, other.round) != (stage.height, stage.round) for other in self.story):
-            self.note(stage)
+        for other in self.story:
+            if other.height == stage.height and other.round == stage.round:
+                return
+        self.note(stage)
 
     def note_waiting(self, now: int, code: str, why: str, *, was_ready: bool = False) -> None:
         """From now on it waits; one that was written down waiting, and is not ready since, has waited since then."""

@@ -281,7 +281,7 @@ class Gossip:
         return effects
 
     def offer(self, peer: Peer, ids: Iterable[Hash32]) -> list[Effect]:
-        new = tuple(transaction_id for transaction_id in ids if not peer.knows(transaction_id))[:IDS_MAX]
+        new = peer.unknown_of(ids)[:IDS_MAX]
         peer.note_known(new)
         return [self.send(peer, Have(new))] if new else []
 
@@ -307,8 +307,7 @@ class Gossip:
         return [*effects, self.send(peer, Transactions(tuple(raws)))] if raws else effects
 
     def on_arrived(self, ids: Iterable[Hash32]) -> None:
-        for transaction_id in ids:
-            self._wanted.release(transaction_id)
+        self._wanted.let_go(ids)
 
     def on_declined(self, transaction_id: Hash32) -> None:
         """A peer's transaction that cannot enter the pool; at the next height it may."""

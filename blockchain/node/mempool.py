@@ -156,12 +156,15 @@ class Mempool:
         self._ledger.check(transaction, self._height)
         story = story or self._received(now, from_client=must_apply)
         entry = entry_of(verified, self._arrivals, story, self._ledger.cost(transaction))
+        if self._is_first(entry) and self._readiness.add_first(entry):
+            self._enter(entry)
+            return []
         queue = self._readiness.queue_of(entry.sender)
         is_next = _check_nonce(entry, queue)
         old = queue.entries.get(entry.nonce)
         if old is not None:
             gone = self._replace(old, entry, must_apply=must_apply, is_next=is_next)
-        elif self._is_crowded(entry, queue):
+        elif self._is_crowded(entry, len(queue.entries)):
             gone = self._squeeze_in(entry, queue, must_apply=must_apply, is_next=is_next)
         else:
             self._readiness.add(entry, queue, must_apply=must_apply)
@@ -175,12 +178,16 @@ class Mempool:
             self._came_at, self._came = (now, from_client), (received(now, from_client=from_client),)
         return self._came
 
-    def _is_crowded(self, new: Entry, queue: Queue) -> bool:
-        """Whether something but the ledger may refuse it."""
+    def _is_first(self, new: Entry) -> bool:
+        """Whether its sender has nothing here, and nothing but the ledger may refuse it."""
+        return new.sender not in self._readiness.queues and not self._is_crowded(new, 0)
+
+    def _is_crowded(self, new: Entry, of_sender: int) -> bool:
+        """Whether something but the ledger may refuse it, beside so many of its sender."""
         return (
             len(self._entries) >= TRANSACTIONS_MAX
             or self._bytes + len(new.verified.raw) > BYTES_MAX
-            or len(queue.entries) >= SENDER_TRANSACTIONS_MAX
+            or of_sender >= SENDER_TRANSACTIONS_MAX
             or new.id in self._given_up
         )
 
@@ -340,7 +347,8 @@ class Mempool:
         self._now = now
         overtaken = []
         for verified in included if self._entries else ():
-            entry = self._at(Address(verified.transaction.sender), verified.transaction.nonce)
+            transaction = verified.transaction
+            entry = self._entries.get(verified.id) or self._at(transaction.sender, transaction.nonce)
             if entry is None:
                 continue
             self._leave(entry)

@@ -306,6 +306,11 @@ class Peer:
     def knows(self, transaction_id: Hash32) -> bool:
         return transaction_id in self._known
 
+    def unknown_of(self, ids: Iterable[Hash32]) -> tuple[Hash32, ...]:
+        """Those of them that it is not known to hold."""
+        known = self._known
+        return tuple([one for one in ids if one not in known])
+
     def note_known(self, ids: Iterable[Hash32]) -> None:
         for transaction_id in ids:
             self._known[transaction_id] = None

@@ -140,12 +140,25 @@ class Readiness:
         self.queues[entry.sender] = queue
         queue.entries[entry.nonce] = entry
         if is_ready:
-            queue.next += 1
-            self._places += 1
-            self._stand(queue, entry, self._places)
-            self._follow(queue, entry)
+            self._join(queue, entry)
         else:
             self._note_waiting(entry)
+
+    def add_first(self, entry: Entry) -> bool:
+        """One whose sender has nothing here, if it applies, as nearly all do: its account is read once for that."""
+        if not self._scratch.applies(entry):
+            return False
+        queue = self.queues[entry.sender] = empty_queue(entry.nonce)
+        queue.entries[entry.nonce] = entry
+        self._join(queue, entry)
+        return True
+
+    def _join(self, queue: Queue, entry: Entry) -> None:
+        """A new one is in the scratch state and in its queue: it is ready."""
+        queue.next += 1
+        self._places += 1
+        self._stand(queue, entry, self._places)
+        self._follow(queue, entry)
 
     def exchange(self, old: Entry, new: Entry) -> bool:
         """Put `new` in the place of `old`, if both are transfers and nobody depends on which of them is there."""
@@ -198,12 +211,12 @@ class Readiness:
             self._scratch.clear()
             return
         unforeseen = [one.transaction for one in included if not self._settle(one)]
-        cuts = [(Address(one.sender), one.nonce) for one in unforeseen]
+        cuts = [(one.sender, one.nonce) for one in unforeseen]
         cuts += ((entry.sender, entry.nonce) for entry in (*gone, *self._stakes.values()) if entry.place >= 0)
         self._take_back(cuts)
         for entry in gone:
             self._leave(entry)
-        senders = dict.fromkeys(Address(one.transaction.sender) for one in included)
+        senders = dict.fromkeys(one.transaction.sender for one in included)
         for queue in [self.queues[sender] for sender in senders if sender in self.queues]:
             self._advance_final(queue)
         self._scratch.forget_stakes()
@@ -217,11 +230,12 @@ class Readiness:
     def _settle(self, verified: VerifiedTransaction) -> bool:
         """Whether it was ready; what it did to accounts stays in the scratch state."""
         transaction = verified.transaction
-        queue = self.queues.get(Address(transaction.sender))
+        queue = self.queues.get(transaction.sender)
         if queue is None:
             return False
-        entry = queue.entries.get(transaction.nonce)
-        queue.final = transaction.nonce + 1
+        nonce = transaction.nonce
+        entry = queue.entries.get(nonce)
+        queue.final = nonce + 1
         if entry is None or entry.id != verified.id:
             return False
         was_ready = entry.place >= 0
@@ -258,8 +272,9 @@ class Readiness:
 
     def _leave(self, entry: Entry) -> None:
         """It goes; it is not ready any more."""
-        self.waiting.pop(entry.id, None)
-        self._waiting_stakes.pop(entry.id, None)
+        if entry.place == WAITS:
+            del self.waiting[entry.id]
+            self._waiting_stakes.pop(entry.id, None)
         entry.place = GONE
         queue = self.queues[entry.sender]
         del queue.entries[entry.nonce]
@@ -268,10 +283,9 @@ class Readiness:
 
     def _drop_idle(self) -> None:
         """What nobody among the ready touches is read from the final state."""
-        for address in self._idle:
-            queue = self.queues.get(address)
-            if address not in self._paid and (queue is None or queue.next == queue.final):
-                self._scratch.drop(address)
+        queues, paid = self.queues, self._paid
+        unpaid = [(address, queues.get(address)) for address in self._idle if address not in paid]
+        self._scratch.drop(address for address, queue in unpaid if queue is None or queue.next == queue.final)
         self._idle.clear()
 
     # ------------------------------------------------------------------------------------------------ finding
@@ -365,14 +379,17 @@ class Readiness:
     def _uncount(self, queue: Queue, entry: Entry) -> None:
         """It is ready no more."""
         queue.spent -= entry.cost
-        self._stakes.pop(entry.id, None)
+        if entry.is_stake:
+            self._stakes.pop(entry.id, None)
         self._idle.add(entry.sender)
-        if entry.recipient is not None:
-            self._idle.add(entry.recipient)
-            if self._paid[entry.recipient] > 1:
-                self._paid[entry.recipient] -= 1
+        recipient = entry.recipient
+        if recipient is not None:
+            self._idle.add(recipient)
+            left = self._paid[recipient] - 1
+            if left:
+                self._paid[recipient] = left
             else:
-                del self._paid[entry.recipient]
+                del self._paid[recipient]
 
     def _note_waiting(self, entry: Entry) -> None:
         entry.place = WAITS

@@ -109,9 +109,10 @@ class Scratch:
             self._stake_keys.clear()
             self._ledger.repay(self._state, self._final, None)
 
-    def drop(self, address: Address) -> None:
-        """None of the ready touches this account."""
-        self._state.drop(account_key(address))
+    def drop(self, addresses: Iterable[Address]) -> None:
+        """None of the ready touches these accounts."""
+        for address in addresses:
+            self._state.drop(account_key(address))
 
     # ------------------------------------------------------------------------------------------------ a new block
 

@@ -12,7 +12,7 @@ and decoded the second time without a check.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import starmap
 from typing import assert_never
 
@@ -189,20 +189,19 @@ def _made(raw: bytes, ids: Sequence[Hash32]) -> VerifiedBlock:
     return VerifiedBlock(ids[0], raw, block, tuple(verified))
 
 
-def _made_transaction(transaction_id: Hash32, raw: bytes) -> VerifiedTransaction:
-    return VerifiedTransaction(transaction_id, raw, codec.decode_again(raw, Transaction))
-
-
 def _verify_transactions(
-    raws: Sequence[bytes], ids: Iterable[Hash32], context: VerifyContext, check_all: CheckAll
+    raws: Sequence[bytes], ids: Sequence[Hash32], context: VerifyContext, check_all: CheckAll
 ) -> tuple[VerifiedTransaction, ...]:
     """Those that were verified before as they are, the others checked."""
-    held = [(each, context.known(each)) for each in ids]
-    unknown = [raw for raw, (_, known) in zip(raws, held, strict=True) if known is None]
+    held = [context.known(each) for each in ids]
+    places = [at for at, known in enumerate(held) if known is None]
+    unknown = [raws[at] for at in places]
     for found in check_all(transaction_checks(context.genesis_hash, unknown)):
         for flaw in found.flaws:
             raise PeerFault("bad_transaction", flaw.why)
-    return tuple(known or _made_transaction(each, raw) for raw, (each, known) in zip(raws, held, strict=True))
+    for at, transaction in zip(places, codec.decode_all_again(unknown, Transaction), strict=True):
+        held[at] = VerifiedTransaction(ids[at], raws[at], transaction)
+    return tuple(one for one in held if one is not None)
 
 
 # ------------------------------------------------------------------------------------------------ votes and the rest

@@ -76,6 +76,13 @@ class Wanted:
         self._count(peer, -1)
         return peer
 
+    def let_go(self, ids: Iterable[Hash32]) -> None:
+        """Of each of them: it is waited for no longer."""
+        for transaction_id in ids:
+            asked = self._asked.pop(transaction_id, None)
+            if asked is not None:
+                self._count(asked[1], -1)
+
     def on_tick(self) -> list[Hash32]:
         """Let go of what came by another way; what was asked for and did not come."""
         self._tick += 1

@@ -16,7 +16,7 @@ from blockchain.node.mempool import WAIT_MAX_MS, Mempool
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import Exchange, Payload, Stake, Transfer, Unstake, VerifiedTransaction
 from blockchain.seams import TransactionStory
-from tests.node.pool_bench import ADDRESSES, NOW, Bench, end_of, pay, verified
+from tests.node.pool_bench import ADDRESSES, NOW, Bench, applied_by, end_of, pay, verified
 from tests.samples import deterministic
 
 NAMES = st.sampled_from(["a", "b", "c", "mint", "new"])
@@ -164,3 +164,20 @@ def check_nothing_is_left(bench: Bench, held: list[VerifiedTransaction]) -> None
         if each not in chosen:
             with pytest.raises(InvalidTransaction):
                 bench.ledger.apply(state.child(), each.transaction, bench.height)
+
+
+def test_of_one_who_has_nothing_here_the_account_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What applies had the next nonce: the ledger is not asked for it again."""
+    bench = Bench()
+    asked: list[bytes] = []
+
+    def counted(state: Any, sender: bytes) -> int:
+        asked.append(sender)
+        return 0
+
+    monkeypatch.setattr(bench.ledger, "next_nonce", counted)
+    applied = applied_by(bench, monkeypatch)
+    bench.add(pay("a", 0))
+    assert len(applied) == 1 and asked == [] and bench.pool.ready_count == 1
+    bench.add(pay("b", 1))
+    assert asked == [ADDRESSES["b"]] and bench.pool.ready_count == 1

@@ -130,6 +130,7 @@ def test_known_ids_are_bounded_and_the_oldest_are_forgotten() -> None:
     one = peer()
     one.note_known(hash_of(number) for number in range(KNOWN_IDS_MAX + 5))
     assert not one.knows(hash_of(4)) and one.knows(hash_of(5)) and one.knows(hash_of(KNOWN_IDS_MAX + 4))
+    assert one.unknown_of(map(hash_of, (4, 5, KNOWN_IDS_MAX + 5))) == (hash_of(4), hash_of(KNOWN_IDS_MAX + 5))
     assert len(one._known) == KNOWN_IDS_MAX
 
 

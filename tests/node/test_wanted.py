@@ -17,8 +17,7 @@ class Bench:
 
     def come(self, ids: list[Hash32]) -> None:
         self.held.update(ids)
-        for transaction_id in ids:
-            self.wanted.release(transaction_id)
+        self.wanted.let_go(ids)
 
 
 def test_no_more_is_asked_for_than_is_verified_in_a_moment_and_the_rest_when_some_came() -> None:
