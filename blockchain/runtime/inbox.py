@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from blockchain.node.inputs import Input, MessageReceived
 from blockchain.node.messages import Have, VerifiedFresh, VerifiedTransactions, Want
+from blockchain.runtime.places import Places
 from blockchain.seams import TransactionsSubmitted
 
 INBOX_MAX: Final = 500  # inputs of a kind that wait; whoever brings more waits
@@ -24,14 +25,23 @@ T = TypeVar("T")
 class _Queue(Generic[T]):
     def __init__(self) -> None:
         self.waiting: deque[T] = deque()
-        self._room = asyncio.Semaphore(INBOX_MAX)
+        self._room = Places(INBOX_MAX)
 
     async def put(self, one: T) -> None:
-        await self._room.acquire()
+        await self._room.take()
+        self.waiting.append(one)
+
+    @property
+    def has_room(self) -> bool:
+        return self._room.is_one_free
+
+    def put_now(self, one: T) -> None:
+        if not self._room.take_now():
+            raise AssertionError("whoever cannot wait looks for room first")
         self.waiting.append(one)
 
     def take(self) -> T:
-        self._room.release()
+        self._room.give_back()
         return self.waiting.popleft()
 
 
@@ -46,7 +56,16 @@ class Inbox(Generic[T]):
 
     async def put(self, one: T, given: Input) -> None:
         """Returns when there is room for it. `given` is the input in it."""
-        await (self._transactions if is_of_transactions(given) else self._agreement).put(one)
+        await self._queue_of(given).put(one)
+        self._some.set()
+
+    def has_room(self) -> bool:
+        """Whether there is room for one of either kind."""
+        return self._agreement.has_room and self._transactions.has_room
+
+    def put_now(self, one: T, given: Input) -> None:
+        """`put` of who has seen that there is room."""
+        self._queue_of(given).put_now(one)
         self._some.set()
 
     def wake(self) -> None:
@@ -68,6 +87,9 @@ class Inbox(Generic[T]):
             return self._transactions.take()
         self._some.clear()
         return None
+
+    def _queue_of(self, given: Input) -> _Queue[T]:
+        return self._transactions if is_of_transactions(given) else self._agreement
 
 
 def is_of_transactions(given: Input) -> bool:

@@ -10,6 +10,9 @@ What a peer says about transactions goes beside its lane, in a longer queue with
 thousand, and a vote that waits behind them delays the block that would make room for them. Nothing depends on their
 place among other messages, but that they lie between the beginning and the end of their connection.
 
+A small frame that nothing waits before is verified and passed on where it comes in: the turns of two tasks cost more
+than that (docs/decisions/0020).
+
 Bounded are the frames and the verified messages of one peer, and the bytes of all large frames together, those about
 transactions apart (docs/protocol.md §8.1).
 """
@@ -38,6 +41,7 @@ from blockchain.runtime.peer_events import (
     PeerEvent,
     PeerUp,
 )
+from blockchain.runtime.places import Places
 from blockchain.seams import DialledBack, PeerConnected, PeerDisconnected, PeerId, PeerMet
 
 INLINE_BYTES_MAX: Final = 2_048  # a smaller frame is verified faster than it is handed to a thread
@@ -53,6 +57,7 @@ _LOG: Final = logging.getLogger("blockchain.node")
 Call = Callable[[], object]
 T = TypeVar("T")
 Deliver = Callable[[Input, Call, Call], Awaitable[None]]  # waits for room; calls: before the core handles it, and after
+DeliverNow = Callable[[Input, Call, Call], None]  # where there is room
 
 
 def nothing() -> None:
@@ -85,14 +90,28 @@ class _Queue(asyncio.Queue[T]):
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
-        self.inputs = asyncio.Semaphore(LANE_INPUTS_MAX)
+        self.inputs = Places(LANE_INPUTS_MAX)
+        self._is_waited_for = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its task has passed on all that came, and waits for more."""
+        return self._is_waited_for and self.empty()
+
+    async def next(self) -> T:
+        """What comes next; the one before it is passed on."""
+        self._is_waited_for = True
+        try:
+            return await self.get()
+        finally:
+            self._is_waited_for = False
 
     async def handled(self) -> None:
         """Returns when the core has handled all that came of it."""
         for _ in range(LANE_INPUTS_MAX):
-            await self.inputs.acquire()
+            await self.inputs.take()
         for _ in range(LANE_INPUTS_MAX):
-            self.inputs.release()
+            self.inputs.give_back()
 
 
 class _Beside(_Queue[FrameReceived | None]):
@@ -139,12 +158,16 @@ class Intake:
         self,
         context: Callable[[PeerId], VerifyContext],
         deliver: Deliver,
+        deliver_now: DeliverNow,
+        has_room: Callable[[], bool],
         large: Executor,
         on_dial: Callable[[DialAnswered | DialFailed], None],
         check_all: CheckAll = check_here,
     ) -> None:
         self._context = context
         self._deliver = deliver
+        self._deliver_now = deliver_now
+        self._has_room = has_room
         self._large = large
         self._on_dial = on_dial
         self._check_all = check_all
@@ -181,6 +204,23 @@ class Intake:
                 await self._put_in_lane(event)
             case _:
                 assert_never(event)
+
+    def put_now(self, event: FrameReceived) -> bool:
+        """Verify and deliver a small frame that nothing of its peer waits before; False: `put` it."""
+        peer, frame = PeerId(event.peer_id), event.data
+        lane = self._lanes.get(peer)
+        if lane is None or len(frame) > INLINE_BYTES_MAX or is_of_blocks(frame):
+            return False
+        queue = lane.beside if is_about_transactions(frame) else lane
+        if not (queue.is_idle and self._has_room() and queue.inputs.take_now()):
+            return False
+        try:
+            given = self._verify_small(peer, frame)
+        except Exception as error:  # this program's own: it ends the node, and not this connection
+            self._begin(partial(_fail, error))
+            return True
+        self._deliver_now(given, nothing, queue.inputs.give_back)
+        return True
 
     async def _put_in_lane(self, event: PeerUp | FrameReceived | PeerDown) -> None:
         if isinstance(event, FrameReceived) and is_of_blocks(event.data):
@@ -225,7 +265,7 @@ class Intake:
         In the inbox some inputs pass others (`inbox.py`): none of a connection passes its beginning or its end.
         """
         while True:
-            event, beside = await lane.get()
+            event, beside = await lane.next()
             match event:
                 case PeerUp():
                     known = partial(self.connected.__setitem__, peer, event)
@@ -247,7 +287,7 @@ class Intake:
 
     async def _serve_beside(self, peer: PeerId, beside: _Beside) -> None:
         """What a connection says about transactions, while the core knows of it."""
-        while (event := await beside.get()) is not None:
+        while (event := await beside.next()) is not None:
             async with self._turns_beside if _large_bytes(event) else nullcontext():
                 given = await self._verify(peer, event.data, self._room_beside)
             await self._pass_on(beside.inputs, given)
@@ -258,23 +298,27 @@ class Intake:
         await beside.handled()
         beside.put_nowait(None)
 
-    async def _pass_on(
-        self, inputs: asyncio.Semaphore, given: Input, before: Call = nothing, after: Call = nothing
-    ) -> None:
-        await inputs.acquire()
+    async def _pass_on(self, inputs: Places, given: Input, before: Call = nothing, after: Call = nothing) -> None:
+        await inputs.take()
 
         def done() -> None:
-            inputs.release()
+            inputs.give_back()
             after()
 
         await self._deliver(given, before, done)
 
     async def _verify(self, peer: PeerId, frame: bytes, room: Room) -> Input:
         """What the core is given for a frame; its bytes leave the room that they took."""
+        if len(frame) <= INLINE_BYTES_MAX:
+            return self._verify_small(peer, frame)
         try:
-            if len(frame) <= INLINE_BYTES_MAX:
-                return MessageReceived(peer, verify_frame(frame, self._context(peer)))
             return MessageReceived(peer, await self._verify_large(peer, frame, room))
+        except PeerFault as fault:
+            return MessageFaulty(peer, fault)
+
+    def _verify_small(self, peer: PeerId, frame: bytes) -> Input:
+        try:
+            return MessageReceived(peer, verify_frame(frame, self._context(peer)))
         except PeerFault as fault:
             return MessageFaulty(peer, fault)
 
@@ -285,6 +329,10 @@ class Intake:
             return await loop.run_in_executor(self._large, lambda: verify_frame(frame, context, self._check_all))
         finally:
             room.leave(len(frame))
+
+
+async def _fail(error: Exception) -> None:
+    raise error
 
 
 def _connected(up: PeerUp) -> PeerConnected:

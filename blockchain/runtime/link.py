@@ -1,7 +1,9 @@
 """One connection with a peer that proved who it is: reads, writes, and ends once, for one reason.
 
-The reader waits when the inbox is full, so a peer that sends too fast is slowed down by its own socket. The
-writer takes from a queue with two bounds (outgoing.py); a peer that does not read fast enough for them is cut. A link
+A frame goes to the inbox where it comes in, and what is to be sent leaves together at the end of the loop's turn: no
+task gets a turn for it (docs/decisions/0020). Two tasks are for what cannot be done at once: the reader waits where the
+inbox is full, so a peer that sends too fast is slowed down by its own socket; the writer where the socket takes no
+more. Before it is a queue with two bounds (outgoing.py); a peer that does not read fast enough for them is cut. A link
 may be ended before it is up: two nodes that dial each other find out in the middle of a handshake (roster.py).
 """
 
@@ -10,17 +12,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from functools import partial
 from typing import TypeVar
 
-from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
 
 from blockchain.errors import ChannelClosed, PeerFault
 from blockchain.runtime.handshake import Peer
 from blockchain.runtime.outgoing import Outgoing
-from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerDown, PeerEvents, PeerUp
+from blockchain.runtime.peer_events import FrameReceived, P2PLimits, PeerDown, PeerEvents, PeerEventsNow, PeerUp
 from blockchain.runtime.secure_channel import SecureChannel, printable
-from blockchain.runtime.websocket import wait_silence
+from blockchain.runtime.websocket import PeerConnection, wait_silence
 
 T = TypeVar("T")
 
@@ -34,14 +36,14 @@ class Link:
 
     def __init__(
         self,
-        socket: Connection,
+        socket: PeerConnection,
         channel: SecureChannel,
         peer: Peer,
         address: str,
         is_inbound: bool,
         limits: P2PLimits,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self.socket = socket
         self.peer = peer
         self.remote = remote_ip(socket)
@@ -58,7 +60,9 @@ class Link:
         self._is_cut = False
         self._is_told = False
         self._outgoing = Outgoing()  # bounded by offer()
-        self._has_outgoing = asyncio.Event()
+        self._is_writing_due = True  # at once, when it runs: nothing may leave before the end of the handshake
+        self._has_outgoing = asyncio.Event()  # that the socket did not take at once
+        self._opened: FrameReceived | None = None  # out of the next frame that the reader gets
 
     @property
     def why(self) -> str:
@@ -74,7 +78,9 @@ class Link:
             self.cut(f"slow reader: {len(self._outgoing)} messages, {self._outgoing.bytes} bytes wait for it")
             return False
         self._outgoing.put(message)
-        self._has_outgoing.set()
+        if not self._is_writing_due:
+            self._is_writing_due = True
+            self._loop.call_soon(self._write_now)
         return True
 
     def end(self, why: str) -> None:
@@ -114,6 +120,7 @@ class Link:
 
     async def run(self, events: PeerEvents) -> None:
         """Tell PeerUp, every message, and PeerDown; returns when all of it is told."""
+        self._loop.call_soon(self._write_now)
         reader = asyncio.create_task(self._read(events))
         writer = asyncio.create_task(self._write())
         watcher = asyncio.create_task(self._watch())
@@ -122,6 +129,7 @@ class Link:
         finally:
             self.end("an internal error")  # no effect unless something above raised
             await _stop(reader, writer, watcher)
+            self.socket.take_now = None
             if self._is_told:
                 await self._tell_down(events)
 
@@ -138,16 +146,48 @@ class Link:
     async def _read(self, events: PeerEvents) -> str:
         await events.put(self.up)
         self._is_told = True
+        if isinstance(events, PeerEventsNow):
+            self.socket.take_now = partial(self._take_now, events)
         try:
             while True:
-                message = self._channel.open(await receive_binary(self.socket))
-                await events.put(FrameReceived(self.peer.id, message))
+                frame = await receive_binary(self.socket)
+                received, self._opened = self._opened, None
+                await events.put(received or FrameReceived(self.peer.id, self._channel.open(frame)))
         except ChannelClosed as error:
             return f"the peer closed: {error.why}" if self._channel.is_finished_by_peer else error.why
         except PeerFault as error:
             return error.why
         except ConnectionClosed as error:
             return describe_closed(error)
+
+    def _take_now(self, events: PeerEventsNow, frame: bytes) -> bool:
+        """Take a frame that has none before it; False: the reader does, and waits for room."""
+        if self._ended.done():
+            return False
+        try:
+            received = FrameReceived(self.peer.id, self._channel.open(frame))
+        except ChannelClosed:
+            return False  # the reader finds the same, and says why
+        if events.put_now(received):
+            return True
+        self._opened = received
+        return False
+
+    def _write_now(self) -> None:
+        """Write what waits, in one piece; what the socket does not take at once is the writer's."""
+        self._is_writing_due = False
+        if self._ended.done():
+            return
+        sealed: list[bytes] = []
+        room = self.socket.room_now()
+        with contextlib.suppress(ChannelClosed):  # the reader sees the same, and says why
+            while room > 0 and self._outgoing:
+                sealed.append(self._channel.seal(self._outgoing.take()))
+                room -= len(sealed[-1])
+        if sealed:
+            self.socket.write_now(sealed)
+        if self._outgoing:
+            self._has_outgoing.set()
 
     async def _write(self) -> None:
         with contextlib.suppress(ConnectionClosed, ChannelClosed):  # the reader sees the same, and says why
@@ -181,15 +221,15 @@ class Link:
             self.closed.set()
 
 
-def remote_ip(socket: Connection) -> str:
+def remote_ip(socket: PeerConnection) -> str:
     """The IP address at the other end; empty when the connection is gone already."""
     peername = socket.transport.get_extra_info("peername")
     return str(peername[0]) if peername else ""
 
 
-async def receive_binary(socket: Connection) -> bytes:
+async def receive_binary(socket: PeerConnection) -> bytes:
     """The next binary frame; raises PeerFault for a text frame, and ConnectionClosed."""
-    frame = await socket.recv()
+    frame = await socket.receive()
     if isinstance(frame, str):
         raise PeerFault("text_frame", "the peer sent a text frame")
     return frame

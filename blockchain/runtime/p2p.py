@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import logging
 
-from websockets.asyncio.server import ServerConnection
-
 from blockchain import __version__
 from blockchain.errors import HandshakeFailed
 from blockchain.primitives.crypto import SigningKey
@@ -21,7 +19,7 @@ from blockchain.runtime.handshake import PEERS, Identity, Wire
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents, PeerUp
 from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.session import VISITED, Sessions
-from blockchain.runtime.websocket import Listener, source_of_address
+from blockchain.runtime.websocket import GatedConnection, Listener, source_of_address
 
 
 class P2P:
@@ -121,7 +119,7 @@ class P2P:
         await self._dialler.stop()
         await self._listener.wait_closed()
 
-    async def _on_inbound(self, socket: ServerConnection, address: str) -> None:
+    async def _on_inbound(self, socket: GatedConnection, address: str) -> None:
         try:
             link = await self._sessions.accept(socket, address)
         except HandshakeFailed as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from blockchain.seams import DialOutcome
 
@@ -70,6 +70,14 @@ class PeerEvents(Protocol):
     """Where events go: a bounded `asyncio.Queue`, or the like. While one cannot be put, nothing more of it is read."""
 
     async def put(self, event: PeerEvent, /) -> None: ...
+
+
+@runtime_checkable
+class PeerEventsNow(PeerEvents, Protocol):
+    """Such that may take a frame where it comes in."""
+
+    def put_now(self, event: FrameReceived, /) -> bool:
+        """False: `put` it, and no other one of its peer meanwhile. None of its peer is being put."""
 
 
 @dataclass(frozen=True, slots=True)

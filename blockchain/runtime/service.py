@@ -128,7 +128,15 @@ class NodeService:
         self._keys = ThreadPoolExecutor(1, "keys")
         self._frames = ThreadPoolExecutor(FRAMES_AT_ONCE if verify_workers else 1, "verify")
         check_all = self._verifiers.check_all
-        self._intake = Intake(self._core.context, self._deliver, self._frames, self._on_dial, check_all)
+        self._intake = Intake(
+            self._core.context,
+            self._deliver,
+            self._deliver_now,
+            self._inbox.has_room,
+            self._frames,
+            self._on_dial,
+            check_all,
+        )
         self.p2p = make_p2p(self._intake)
         self._told = ToldAddresses(self.p2p)
         self._seldom = Seldom()
@@ -265,6 +273,9 @@ class NodeService:
 
     async def _deliver(self, given: Input, before: Call, after: Call) -> None:
         await self._inbox.put((given, before, after), given)
+
+    def _deliver_now(self, given: Input, before: Call, after: Call) -> None:
+        self._inbox.put_now((given, before, after), given)
 
     def _send(self, peer: PeerId, frame: bytes) -> None:
         """On the connection that the core knows of: what was meant for the one before it nobody on a new one asked for.

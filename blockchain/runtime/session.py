@@ -9,7 +9,6 @@ import secrets
 from collections.abc import AsyncIterator, Coroutine
 from typing import Final, TypeVar
 
-from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
@@ -27,7 +26,7 @@ from blockchain.runtime.handshake import (
 from blockchain.runtime.link import Ended, Link, describe_closed, receive_binary, remote_ip
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
 from blockchain.runtime.roster import ALREADY_CONNECTED, DuplicateConnection, Roster
-from blockchain.runtime.websocket import allow_messages, open_websocket
+from blockchain.runtime.websocket import PeerConnection, allow_messages, open_websocket
 from blockchain.seams import PeerId
 
 VISITED: Final = "dialled back"  # said to who was found there
@@ -74,7 +73,7 @@ class Sessions:
             link.abandon(why)
         await asyncio.gather(*(link.closed.wait() for link in links))
 
-    async def accept(self, socket: Connection, address: str) -> Link:
+    async def accept(self, socket: PeerConnection, address: str) -> Link:
         """The link of a connection that came in; raises HandshakeFailed when there will be none."""
         deadline = asyncio.get_running_loop().time() + self._limits.handshake_s
         handshake = self._new_handshake(Role.LISTENER, None)
@@ -155,7 +154,7 @@ def _banned(peer: Peer) -> HandshakeFailed:
     return HandshakeFailed("banned", f"{peer.id[:8].hex()} is banned for a while")
 
 
-async def _introduce(socket: Connection, handshake: Handshake) -> Peer:
+async def _introduce(socket: PeerConnection, handshake: Handshake) -> Peer:
     while handshake.peer is None:
         await _flush(socket, handshake)
         await _receive(socket, handshake)
@@ -168,7 +167,7 @@ async def _welcome(link: Link, handshake: Handshake, limits: P2PLimits) -> None:
     await link.socket.send(handshake.welcome())
 
 
-async def _prove(socket: Connection, handshake: Handshake, peer: Peer) -> None:
+async def _prove(socket: PeerConnection, handshake: Handshake, peer: Peer) -> None:
     await _flush(socket, handshake)
     try:
         await _receive(socket, handshake)
@@ -178,12 +177,12 @@ async def _prove(socket: Connection, handshake: Handshake, peer: Peer) -> None:
         raise
 
 
-async def _flush(socket: Connection, handshake: Handshake) -> None:
+async def _flush(socket: PeerConnection, handshake: Handshake) -> None:
     for frame in handshake.send():
         await socket.send(frame)
 
 
-async def _receive(socket: Connection, handshake: Handshake) -> None:
+async def _receive(socket: PeerConnection, handshake: Handshake) -> None:
     frame = await receive_binary(socket)
     try:
         handshake.receive(frame)
@@ -198,7 +197,7 @@ async def _until(deadline: float, work: Coroutine[None, None, T]) -> T:
 
 
 @contextlib.asynccontextmanager
-async def _refusing(socket: Connection, limits: P2PLimits) -> AsyncIterator[None]:
+async def _refusing(socket: PeerConnection, limits: P2PLimits) -> AsyncIterator[None]:
     """Close the socket when what is inside fails, and say it in the words of HandshakeFailed."""
     try:
         yield
@@ -218,7 +217,7 @@ async def _refusing(socket: Connection, limits: P2PLimits) -> AsyncIterator[None
         raise
 
 
-async def _dismiss(socket: Connection, reason: str, limits: P2PLimits) -> None:
+async def _dismiss(socket: PeerConnection, reason: str, limits: P2PLimits) -> None:
     try:
         with contextlib.suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(limits.close_s):

@@ -11,14 +11,15 @@ import asyncio
 import http
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import ClassVar, Final, TypedDict
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Event, State
 
 from blockchain.node.reach import source_of
 from blockchain.primitives.host_port import HostPort, format_host_port
@@ -29,8 +30,7 @@ from blockchain.runtime.secure_channel import HEADER_BYTES, OVERHEAD_BYTES
 
 _REFUSALS_MAX: Final = 32  # connections beyond inbound_max that get a reason; the others are reset
 _SILENT_LOOKS: Final = 4
-
-Handler = Callable[[ServerConnection, str], Awaitable[None]]  # the connection and "ip:port" of the peer
+_BEGINNINGS: Final = (Opcode.BINARY, Opcode.TEXT)  # the opcodes of a message's first frame
 
 
 def allow_messages(socket: Connection, limits: P2PLimits) -> None:
@@ -51,8 +51,40 @@ class _Lost(asyncio.Transport):
         return False
 
 
-class _BoundedConnection(Connection):
+class PeerConnection(Connection):
+    """A connection whose messages may be taken and written at once, without the turn of a task for each."""
+
     received_bytes = 0  # of whatever kind, pongs too
+    take_now: Callable[[bytes], bool] | None = None  # given each whole binary message that has none before it
+    _waiting = 0  # messages in the library's queue, or out of it and not dealt with
+    _is_one_out = False
+
+    def process_event(self, event: Event) -> None:
+        if isinstance(event, Frame) and event.opcode in _BEGINNINGS:
+            take_now, is_whole = self.take_now, event.fin and event.opcode is Opcode.BINARY
+            if take_now is not None and is_whole and not self._waiting and take_now(bytes(event.data)):
+                return
+            self._waiting += 1
+        super().process_event(event)
+
+    async def receive(self) -> str | bytes:
+        """The next message that `take_now` did not take; the one before it is dealt with. Raises ConnectionClosed."""
+        self._waiting -= self._is_one_out
+        self._is_one_out = False
+        message = await self.recv()
+        self._is_one_out = True
+        return message
+
+    def room_now(self) -> int:
+        """How many bytes `write_now` should write at most; 0: whoever writes has to wait."""
+        is_open = self.protocol.state is State.OPEN and not self.paused
+        return self.write_limit_high - self.transport.get_write_buffer_size() if is_open else 0
+
+    def write_now(self, messages: Iterable[bytes]) -> None:
+        """Binary messages, each in a frame, and all in one piece, on a connection that has room."""
+        for message in messages:
+            self.protocol.send_binary(message)
+        self.transport.write(b"".join(self.protocol.data_to_send()))
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
@@ -69,15 +101,13 @@ class _BoundedConnection(Connection):
         self.transport = _Lost()
 
 
-async def wait_silence(socket: Connection, silence_s: float) -> None:
+async def wait_silence(socket: PeerConnection, silence_s: float) -> None:
     """Return when the peer has sent nothing at all for `silence_s`, to a quarter of it.
 
     TCP itself would go on for hours with an end that vanished. What the peer could not know does not count against it:
     time in which this node does not read. Looks are counted, not seconds: a process that was stopped itself finds its
     peers' words waiting when it goes on.
     """
-    if not isinstance(socket, _BoundedConnection):
-        raise AssertionError("connections are made here only")
     looks = 0
     while looks < _SILENT_LOOKS:
         before = socket.received_bytes
@@ -86,13 +116,13 @@ async def wait_silence(socket: Connection, silence_s: float) -> None:
         looks = looks + 1 if is_silent else 0
 
 
-class DialledConnection(_BoundedConnection, ClientConnection):
+class DialledConnection(PeerConnection, ClientConnection):
     """A connection that this node dialled."""
 
 
-async def open_websocket(address: HostPort, limits: P2PLimits, log: logging.Logger) -> ClientConnection:
+async def open_websocket(address: HostPort, limits: P2PLimits, log: logging.Logger) -> DialledConnection:
     """Connect; raises OSError, TimeoutError or WebSocketException."""
-    return await connect(
+    connection = await connect(
         f"ws://{format_host_port(*address)}/",
         host=address.host,  # given, so that the library refuses to be sent to another host
         port=address.port,
@@ -102,6 +132,9 @@ async def open_websocket(address: HostPort, limits: P2PLimits, log: logging.Logg
         logger=log,
         **_options(limits),
     )
+    if not isinstance(connection, DialledConnection):
+        raise AssertionError("connections of this kind were asked for")
+    return connection
 
 
 class _Options(TypedDict):
@@ -177,7 +210,7 @@ class Gate:
         return ""
 
 
-class GatedConnection(_BoundedConnection, ServerConnection):
+class GatedConnection(PeerConnection, ServerConnection):
     """An inbound connection that the gate counts; a subclass for each listener knows its gate."""
 
     gate: ClassVar[Gate]
@@ -216,6 +249,9 @@ def _answer_request(connection: ServerConnection, request: Request) -> Response 
     if isinstance(connection, GatedConnection) and connection.refusal:
         return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, connection.refusal + "\n")
     return None
+
+
+Handler = Callable[[GatedConnection, str], Awaitable[None]]  # the connection and "ip:port" of the peer
 
 
 class Listener:

@@ -49,15 +49,24 @@ class Bench:
         self.arrived: list[PeerId] = []
         self.delivered: list[Input] = []
         self.calls: list[tuple[Call, Call]] = []  # before the core handles one, and after
+        self.has_room = True
         self.dials: list[DialAnswered | DialFailed] = []
         self.intake = Intake(
-            lambda _: VerifyContext(GENESIS, 1, {}, lambda _: None), self.take, self.large, self.dialled
+            lambda _: VerifyContext(GENESIS, 1, {}, lambda _: None),
+            self.take,
+            self.take_now,
+            lambda: self.has_room,
+            self.large,
+            self.dialled,
         )
 
     async def take(self, given: Input, before: Call, after: Call) -> None:
         if isinstance(given, BlocksArrived):
             self.arrived.append(given.peer)
             return
+        self.take_now(given, before, after)
+
+    def take_now(self, given: Input, before: Call, after: Call) -> None:
         self.delivered.append(given)
         self.calls.append((before, after))
 

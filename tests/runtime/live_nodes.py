@@ -79,9 +79,10 @@ class Node:
         port: int = 0,
         inbox: int = 1000,
         admitted: frozenset[bytes] | None = None,
+        events: Events | None = None,
     ) -> None:
         self.id = bytes(key.public_key)
-        self.events = Events(inbox)
+        self.events = Events(inbox) if events is None else events
         self.p2p = P2P(
             node_key=key,
             genesis_hash=genesis_hash,

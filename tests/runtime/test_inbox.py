@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from blockchain.node.inputs import Input, MessageReceived
 from blockchain.node.messages import GetPeers, Have, VerifiedTransactions, Want
 from blockchain.runtime.inbox import INBOX_MAX, PASSED_MAX, Inbox, is_of_transactions
@@ -72,6 +74,23 @@ def test_whoever_fills_one_kind_waits_and_the_other_does_not() -> None:
         await inbox.put(-2, TOLD)
         assert [inbox.take(), inbox.take()] == [-2, 0]
         await late
+
+    run(scenario())
+
+
+def test_who_cannot_wait_looks_for_room_first() -> None:
+    async def scenario() -> None:
+        inbox: Inbox[int] = Inbox()
+        waiting = asyncio.ensure_future(inbox.some())
+        for number in range(INBOX_MAX):
+            assert inbox.has_room()
+            inbox.put_now(number, TOLD)
+        await waiting
+        assert not inbox.has_room()
+        with pytest.raises(AssertionError):
+            inbox.put_now(-1, TOLD)
+        assert inbox.take() == 0
+        assert inbox.has_room()
 
     run(scenario())
 

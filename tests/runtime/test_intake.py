@@ -290,7 +290,12 @@ def test_a_lane_that_fails_ends_all_and_no_other_begins_in_the_same_moment() -> 
             raise ZeroDivisionError
 
         intake = bench.intake = Intake(
-            lambda _: VerifyContext(GENESIS, 1, {}, lambda _: None), fail, bench.large, bench.dialled
+            lambda _: VerifyContext(GENESIS, 1, {}, lambda _: None),
+            fail,
+            bench.take_now,
+            lambda: True,
+            bench.large,
+            bench.dialled,
         )
         running = asyncio.create_task(intake.run())
         await intake.put(PeerUp(ANN, "", True, "host:1", "agent", "127.0.0.1"))

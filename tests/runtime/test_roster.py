@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from websockets.asyncio.connection import Connection
 
 from blockchain.runtime.handshake import Peer
 from blockchain.runtime.link import Link
 from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.roster import DuplicateConnection, Roster
 from blockchain.runtime.secure_channel import SecureChannel
+from blockchain.runtime.websocket import PeerConnection
 
 SMALL, LARGE = b"\x01" * 32, b"\x02" * 32
 HANDSHAKE_S = 10.0
@@ -21,7 +21,7 @@ HANDSHAKE_S = 10.0
 
 def link(peer_id: bytes, *, inbound: bool, since: float = 0.0) -> Link:
     channel = SecureChannel(send_key=bytes(32), receive_key=bytes(32))
-    nowhere = cast(Connection, SimpleNamespace(transport=asyncio.Transport()))
+    nowhere = cast(PeerConnection, SimpleNamespace(transport=asyncio.Transport()))
     made = Link(nowhere, channel, Peer(peer_id, "", ""), "", inbound, P2PLimits())
     made.since = since
     return made

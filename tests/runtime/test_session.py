@@ -6,11 +6,11 @@ import asyncio
 from typing import cast
 
 import pytest
-from websockets.asyncio.connection import Connection
 
 from blockchain.errors import HandshakeFailed
 from blockchain.runtime.peer_events import P2PLimits
 from blockchain.runtime.session import _refusing
+from blockchain.runtime.websocket import PeerConnection
 
 
 class Transport:
@@ -36,7 +36,7 @@ class Socket:
 
 def test_a_good_bye_that_is_cut_short_leaves_no_connection() -> None:
     async def refuse(socket: Socket) -> None:
-        async with _refusing(cast("Connection", socket), P2PLimits(close_s=60.0)):
+        async with _refusing(cast("PeerConnection", socket), P2PLimits(close_s=60.0)):
             raise HandshakeFailed("other_chain", "of another chain")
 
     async def scenario() -> None:
