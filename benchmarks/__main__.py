@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Final, Protocol
 
 from benchmarks import admission, finality, growth, mempool, network, parent, reads, stages, sync
@@ -54,8 +55,9 @@ def main(arguments: Sequence[str]) -> int:
     worse: list[str] = []
     for each in _chosen(given.only):
         print(f"\n{each.NAME}: {question(each)}", flush=True)
+        begun = monotonic()
         result = result_of(each.NAME, each.measure(options), commit)
-        print(table(result.figures), flush=True)
+        print(f"{table(result.figures)}\n{each.NAME} took {monotonic() - begun:,.0f} s", flush=True)
         if given.check:
             before = read_result(each.NAME)
             worse += [f"{each.NAME}: no figures to compare with"] if before is None else what_got_worse(before, result)
