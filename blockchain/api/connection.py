@@ -32,6 +32,8 @@ LINGERING_MAX: Final = 256  # that were answered and wait for their client to cl
 LINGER_SECONDS: Final = 1.0  # to read an answer that came before the request was sent
 IDLE_SECONDS_MAX: Final = 30.0  # twice the keep-alive; the largest answer, of some 3 MiB, takes it at 100 KiB/s
 HEAD_BYTES_MAX: Final = 16 * 1024  # of a request line with its headers; browsers send one or two KiB
+PIECES_MAX: Final = 1_000  # of a body, however small they are; each costs the loop that runs the node some 10 µs
+PIECE_BYTES_MIN: Final = 64  # of those beyond, on average: the largest body in some 0.2 s
 _LOGGER: Final = logging.getLogger("blockchain.api")
 
 
@@ -46,6 +48,7 @@ class ApiConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.conn = _Parser(h11.SERVER, HEAD_BYTES_MAX)
         self.logger = cast("logging.Logger", _ClientFaults(self.logger))
         self._client_key = source_of(self.client[0] if self.client else "")
         self._mind_the_time()
@@ -193,6 +196,24 @@ class ApiConnection(H11Protocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """No advice to install a WebSocket library: the API has none on purpose, and whoever asks is answered."""
+
+
+class _Parser(h11.Connection):
+    """Refuses a body in very many small pieces: a client that sends a byte a chunk would keep the loop for minutes."""
+
+    _pieces = 0
+    _piece_bytes = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._pieces = self._piece_bytes = 0
+        elif isinstance(event, h11.Data):
+            self._pieces += 1
+            self._piece_bytes += len(event.data)
+            if self._pieces > PIECES_MAX + self._piece_bytes // PIECE_BYTES_MIN:
+                raise h11.RemoteProtocolError("its body comes in very many small pieces")
+        return event
 
 
 class _ClientFaults(logging.LoggerAdapter[logging.Logger]):

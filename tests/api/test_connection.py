@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from blockchain.api import connection
-from blockchain.api.connection import HEAD_BYTES_MAX, ApiConnection
+from blockchain.api.connection import HEAD_BYTES_MAX, PIECE_BYTES_MIN, PIECES_MAX, ApiConnection
 from blockchain.api.server import ApiServer
 from blockchain.api.url import URL_CHARACTERS_MAX
 from tests.api.fake_node import ALICE, BOB, BusyNode
@@ -152,6 +152,15 @@ def test_a_chunk_with_a_garbage_end_is_refused() -> None:
     head = b"POST /api/v1/transactions/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     sent = head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}XX0\r\n\r\n"
     check_problem_bytes(_what_is_answered(sent), 400, "bad_request")
+
+
+@pytest.mark.parametrize("size, is_read", [(1, False), (PIECE_BYTES_MIN // 2, False), (PIECE_BYTES_MIN, True)])
+def test_a_body_in_very_many_small_pieces_is_refused(size: int, is_read: bool) -> None:
+    """Each chunk is work of the loop that runs the node, however little is in it."""
+    head = b"POST /api/v1/transaction/create/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    chunks = f"{size:x}\r\n{' ' * size}\r\n".encode() * (3 * PIECES_MAX) + b"0\r\n\r\n"
+    answer = _what_is_answered(head + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks)
+    check_problem_bytes(answer, 400, "malformed_json" if is_read else "bad_request")
 
 
 def test_a_request_for_an_upgrade_is_answered_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

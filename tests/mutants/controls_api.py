@@ -35,6 +35,12 @@ CONTROLS: Final = (
         ),
     ),
     Mutant(
+        "body_in_pieces",
+        "pieces are not counted",
+        "tests/api/test_connection.py::test_a_body_in_very_many_small_pieces_is_refused",
+        (Change("blockchain/api/connection.py", "            self._pieces += 1\n", "            pass\n"),),
+    ),
+    Mutant(
         "csrf",
         "any media type is read",
         "tests/api/test_create.py::test_other_media_types",
