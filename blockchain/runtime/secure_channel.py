@@ -9,10 +9,11 @@ connection that ends without one was cut, by the network or by somebody in betwe
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+# What `nacl.bindings` calls; its own push and pull take 25 calls of functions for one of these.
 from nacl import bindings as sodium
-from nacl.exceptions import CryptoError
+from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
 
 from blockchain.errors import ChannelClosed
 
@@ -21,19 +22,49 @@ HEADER_BYTES: Final = sodium.crypto_secretstream_xchacha20poly1305_HEADERBYTES
 TAG_MESSAGE: Final = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
 TAG_FINAL: Final = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
 WHY_BYTES_MAX: Final = 128  # the reason in a final frame: a line for the other side's logs
-_SCRATCH_BYTES_MAX: Final = 64 * 1024  # the binding keeps its largest buffer, one a direction
+_SCRATCH_BYTES: Final = 4_096  # kept for each direction; a longer message has a buffer of its own while it is handled
+_NOTHING: Final = ffi.NULL  # where there is no additional data, and where a length is not wanted
 
 
-StreamState = sodium.crypto_secretstream_xchacha20poly1305_state
+class _Stream:
+    """One direction: libsodium's state of it, and where it puts what it makes."""
+
+    def __init__(self) -> None:
+        self.state: Any = sodium.crypto_secretstream_xchacha20poly1305_state()
+        self._scratch: Any = ffi.new("unsigned char[]", _SCRATCH_BYTES)
+        self._tag: Any = ffi.new("unsigned char *")
+
+    def push(self, message: bytes, tag: int) -> bytes:
+        """The frame of a message, without the stream's header."""
+        size = len(message) + OVERHEAD_BYTES
+        made = self._room_for(size)
+        failed = lib.crypto_secretstream_xchacha20poly1305_push(
+            self.state.statebuf, made, _NOTHING, message, len(message), _NOTHING, 0, tag
+        )
+        if failed:
+            raise AssertionError("libsodium refuses what it never refuses")
+        return bytes(ffi.buffer(made, size))
+
+    def pull(self, frame: bytes) -> tuple[bytes, int] | None:
+        """The message and its tag; None: the frame is not the next one. It has OVERHEAD_BYTES at least."""
+        size = len(frame) - OVERHEAD_BYTES
+        made = self._room_for(size)
+        failed = lib.crypto_secretstream_xchacha20poly1305_pull(
+            self.state.statebuf, made, _NOTHING, self._tag, frame, len(frame), _NOTHING, 0
+        )
+        return None if failed else (bytes(ffi.buffer(made, size)), int(self._tag[0]))
+
+    def _room_for(self, size: int) -> Any:
+        return self._scratch if size <= _SCRATCH_BYTES else ffi.new("unsigned char[]", size)
 
 
 class SecureChannel:
     """One side of a channel; what one side seals, in that order, the other opens, in that order."""
 
     def __init__(self, *, send_key: bytes, receive_key: bytes) -> None:
-        self._sending = StreamState()
-        self._header = sodium.crypto_secretstream_xchacha20poly1305_init_push(self._sending, send_key)
-        self._receiving: StreamState | None = None
+        self._sending = _Stream()
+        self._header = sodium.crypto_secretstream_xchacha20poly1305_init_push(self._sending.state, send_key)
+        self._receiving: _Stream | None = None
         self._receive_key = receive_key
         self._closed_why: str | None = None
         self._has_sent_final = False
@@ -67,10 +98,10 @@ class SecureChannel:
         """
         if self._closed_why is not None:
             raise ChannelClosed(self._closed_why)
-        try:
-            message, tag = self._pull(frame)
-        except (CryptoError, _TooShort):
-            raise self._close("a frame is not what the peer sealed at this place") from None
+        opened = self._pull(frame)
+        if opened is None:
+            raise self._close("a frame is not what the peer sealed at this place")
+        message, tag = opened
         if tag == TAG_MESSAGE:
             return message
         if tag == TAG_FINAL:
@@ -84,30 +115,20 @@ class SecureChannel:
 
     def _push(self, message: bytes, tag: int) -> bytes:
         header, self._header = self._header, b""
-        frame = header + sodium.crypto_secretstream_xchacha20poly1305_push(self._sending, message, tag=tag)
-        _drop_large_scratch(self._sending)
-        return frame
+        return header + self._sending.push(message, tag)
 
-    def _pull(self, frame: bytes) -> tuple[bytes, int]:
+    def _pull(self, frame: bytes) -> tuple[bytes, int] | None:
         if self._receiving is None:
+            if len(frame) < HEADER_BYTES:
+                return None
             self._receiving, frame = self._start_receiving(frame[:HEADER_BYTES]), frame[HEADER_BYTES:]
-        if len(frame) < OVERHEAD_BYTES:
-            raise _TooShort
-        opened = sodium.crypto_secretstream_xchacha20poly1305_pull(self._receiving, frame)
-        _drop_large_scratch(self._receiving)
-        return opened
+        return self._receiving.pull(frame) if len(frame) >= OVERHEAD_BYTES else None
 
-    def _start_receiving(self, header: bytes) -> StreamState:
-        if len(header) < HEADER_BYTES:
-            raise _TooShort
-        state = StreamState()
-        sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, header, self._receive_key)
+    def _start_receiving(self, header: bytes) -> _Stream:
+        stream = _Stream()
+        sodium.crypto_secretstream_xchacha20poly1305_init_pull(stream.state, header, self._receive_key)
         self._receive_key = b""
-        return state
-
-
-class _TooShort(Exception):
-    """A frame that has no room for header and authenticator; never leaves this module."""
+        return stream
 
 
 def printable(text: bytes) -> str:
@@ -115,8 +136,3 @@ def printable(text: bytes) -> str:
     '?'.
     """
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in text[:WHY_BYTES_MAX])
-
-
-def _drop_large_scratch(state: StreamState) -> None:
-    if state.rawbuf is not None and len(state.rawbuf) > _SCRATCH_BYTES_MAX:
-        state.rawbuf = None

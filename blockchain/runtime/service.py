@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import Final, TypeVar, assert_never
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -62,6 +62,7 @@ from blockchain.runtime.submissions import Submissions
 from blockchain.runtime.told_addresses import ToldAddresses
 from blockchain.runtime.verifiers import Verifiers
 from blockchain.runtime.waiters import Waiters
+from blockchain.runtime.worker_thread import WorkerThread
 from blockchain.seams import (
     Broadcast,
     Dial,
@@ -88,7 +89,6 @@ from blockchain.seams import (
 
 FRAMES_AT_ONCE: Final = SOURCES_MAX + 2  # large ones that workers verify; while all sources send blocks, others' go on
 
-T = TypeVar("T")
 Waiting = tuple[Input, Call, Call]  # what to call before it is handled, and after
 
 _LOG: Final = logging.getLogger("blockchain.node")
@@ -123,9 +123,9 @@ class NodeService:
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._submissions = Submissions(spec.hash, self._core.chain.pool.get, self._deliver, self._verifiers)
         self._waiters = Waiters()
-        self._disk = ThreadPoolExecutor(1, "disk")
+        self._disk = WorkerThread("disk")
         self._asked: asyncio.Queue[Sign | ProveVrf] = asyncio.Queue()  # one each of a step: as few as the engine takes
-        self._keys = ThreadPoolExecutor(1, "keys")
+        self._keys = WorkerThread("keys")
         self._frames = ThreadPoolExecutor(FRAMES_AT_ONCE if verify_workers else 1, "verify")
         check_all = self._verifiers.check_all
         self._intake = Intake(
@@ -174,8 +174,8 @@ class NodeService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._submissions.stop()
-        self._disk.shutdown()
-        self._keys.shutdown()
+        self._disk.stop()
+        self._keys.stop()
         self._verifiers.stop()
         self._frames.shutdown(cancel_futures=True)
 
@@ -205,7 +205,7 @@ class NodeService:
     async def _perform(self, effect: Effect) -> None:
         match effect:
             case Write(batch=batch):
-                await self._in_thread(self._disk, lambda: self._store.write(batch))
+                await self._disk.do(partial(self._store.write, batch))
                 self._waiters.on_left(batch.pending_removed)
             case Send(peers=peers, frame=frame):
                 for peer in peers:
@@ -232,9 +232,6 @@ class NodeService:
                 raise AssertionError("the engine's word is the core's to translate")
             case _:
                 assert_never(effect)
-
-    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     def _set_timer(self, key: TimerKey, delay_ms: int) -> None:
         before = self._timers.pop(key, None)
@@ -267,7 +264,7 @@ class NodeService:
             asked = await self._asked.get()
             signer = self._signers[asked.key]
             assert not isinstance(signer, RemoteSigner), "it answers by itself"
-            self._give(await self._in_thread(self._keys, partial(answer_of, signer, asked)))
+            self._give(await self._keys.do(partial(answer_of, signer, asked)))
 
     # ------------------------------------------------------------------------------------------------ peers
 

@@ -210,8 +210,8 @@ MUTANTS: Final = (
         (
             Change(
                 _SERVICE,
-                "                await self._in_thread(self._disk, lambda: self._store.write(batch))\n",
-                "                self._disk.submit(self._store.write, batch)\n",
+                "                await self._disk.do(partial(self._store.write, batch))\n",
+                "                asyncio.ensure_future(self._disk.do(partial(self._store.write, batch)))\n",
             ),
         ),
     ),
