@@ -100,7 +100,7 @@ class RenderedBlocks:
     def of(self, final: FinalBlock) -> RenderedBlock:
         """What there is of this block, or a beginning."""
         found = self._kept.get(final.id)
-        if found is not None and found.final == final:
+        if found is not None and (found.final is final or found.final == final):
             self._kept.move_to_end(final.id)
             return found
         made = RenderedBlock(final)

@@ -24,6 +24,7 @@ from blockchain.runtime import sqlite_state as state
 from blockchain.runtime import sqlite_stories as stories
 from blockchain.runtime import sqlite_validators as validators
 from blockchain.runtime.folder_lock import FolderLock
+from blockchain.runtime.sqlite_blocks import BlocksRead
 from blockchain.runtime.sqlite_check import check_store
 from blockchain.runtime.sqlite_file import (
     STORE_FILE,
@@ -48,6 +49,7 @@ class SqliteStore:
         self._vfs = vfs
         self._writer = writer
         self._reader = reader
+        self._blocks = BlocksRead(reader)
         self._sets = validators.SetsRead(reader)
         self._opened = opened
         self._failure = ""
@@ -84,7 +86,7 @@ class SqliteStore:
 
     def block(self, height: int) -> FinalBlock | None:
         with self._reading():
-            return rows.read_block(self._reader, height)
+            return self._blocks.at(height)
 
     def height_of(self, block_id: bytes) -> int | None:
         with self._reading():

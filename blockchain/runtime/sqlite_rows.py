@@ -47,11 +47,20 @@ def read_height(connection: apsw.Connection) -> int:
 
 def read_block(connection: apsw.Connection, height: int) -> FinalBlock | None:
     """The block, or None when there is none. Raises StoreError when a byte of its row has changed."""
+    row = read_block_row(connection, height)
+    return None if row is None else block_of_row(connection, height, row)
+
+
+def read_block_row(connection: apsw.Connection, height: int) -> tuple[object, ...] | None:
+    """All of it, unchecked."""
     row: tuple[object, ...] | None = connection.execute(
         "SELECT id, raw, certificate, transaction_ids, checksum FROM blocks WHERE height = ?", (height,)
     ).fetchone()
-    if row is None:
-        return None
+    return row
+
+
+def block_of_row(connection: apsw.Connection, height: int, row: tuple[object, ...]) -> FinalBlock:
+    """Raises StoreError when a byte of it has changed since it was written."""
     values = [value for value in row if isinstance(value, bytes)]
     if len(values) != 5 or _block_checksum(height, *values[:4]) != values[4]:
         raise damaged(connection.filename, f"block {height}")
