@@ -27,6 +27,7 @@ from blockchain.api.routes.seeing import seeing_routes
 from blockchain.api.routes.state import state_routes
 from blockchain.api.routes.transactions import transaction_routes
 from blockchain.api.schemas import Problem
+from blockchain.api.turns import Turns
 from blockchain.api.url import CheckedUrl
 from blockchain.api.waiting import Waits
 from blockchain.node.views import NodeReader
@@ -95,6 +96,7 @@ def create_app(node: NodeReader, settings: ApiSettings | None = None) -> FastAPI
     answer_with_problems(app)
     per_second = settings.requests_per_second
     app.add_middleware(Direct, routes=direct)
+    app.add_middleware(Turns)  # of those that are not refused
     app.add_middleware(CheckedUrl)
     app.add_middleware(CheckedHost, rule=settings.hosts)
     app.add_middleware(RequestRate, buckets=ClientBuckets(per_second, per_second * BURST_SECONDS))
