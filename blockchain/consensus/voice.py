@@ -1,8 +1,10 @@
 """What this node says as a validator: whether it may sign now, and how a signature is asked for (protocol §5.6).
 
 What a precommit binds to, and all behind it, is on the disk before its signature is asked for. A proposal and a prevote
-bind to nothing new: they are signed while their record is written, and leave when both are done. A mute node keeps back
-what it would say of the round in progress; one that speaks again asks for that, and publishes what was signed before.
+bind to nothing new: they are signed while their record is written, and leave when both are done. But not after a
+precommit at the height: the signer keeps its last message alone, and would write over a precommit that no record holds
+yet. Others may need that one to end its round. A mute node keeps back what it would say of the round in progress; one
+that speaks again asks for that, and publishes what was signed before.
 """
 
 from __future__ import annotations
@@ -60,14 +62,14 @@ class Voice:
         return []
 
     def ask(self, current: HeightInProgress, message: Proposal | Vote) -> list[Effect]:
-        """Write down everything that this message depends on, and ask for its signature: of a precommit, only then."""
+        """Write down all that this message depends on, and ask for its signature; from a precommit on, only then."""
         assert current.key is not None, "a node that is not in the set signs nothing"
         current.asked.append(message)
         record = current.record()
         bodies = current.unrecorded_bodies(record)
         written = Write(Batch(round_record=encode_record(record), round_blocks=bodies))
         sign = Sign(message, current.key)
-        return [written, sign] if is_precommit(message) else [sign, written]
+        return [written, sign] if any(map(is_precommit, current.asked)) else [sign, written]
 
     def on_refused(self, current: HeightInProgress, message: Proposal | Vote) -> list[Effect]:
         """Ask once more in a while: a disk that is full, or a lock that another holds, are reasons that pass."""

@@ -12,7 +12,18 @@ from blockchain.consensus.height import PROPOSED_ROUNDS_MAX, RECORDED_ROUNDS_MAX
 from blockchain.consensus.signing import position_of
 from blockchain.primitives.crypto import PublicKey
 from blockchain.primitives.vote import Proposal, Step, Vote
-from blockchain.seams import Broadcast, HeadMoved, HeightBegun, PoolChanged, ProveVrf, Signed, SigningRecord, Started
+from blockchain.seams import (
+    Broadcast,
+    HeadMoved,
+    HeightBegun,
+    PoolChanged,
+    ProveVrf,
+    Sign,
+    Signed,
+    SigningRecord,
+    Started,
+    Write,
+)
 from tests.consensus.bench import (
     HEIGHT,
     SET,
@@ -76,6 +87,19 @@ def test_a_node_resumes_in_its_round_with_the_lock_and_the_valid_value_of_an_ear
     assert again.place == (HEIGHT, 1, Step.PREVOTE)
     assert (rules.locked_value, rules.locked_round, rules.valid_value, rules.valid_round) == (V, 0, V, 0)
     assert asked(again.to_round(ME))[-1] == Proposal(HEIGHT, ME, 0, V, WHO[ME])
+
+
+def test_a_precommit_is_on_the_disk_before_the_signer_writes_over_it() -> None:
+    """Others may need it to end its round: who has gone on to the next one cannot sign it again."""
+    bench, effects = locked()
+    bench.sign(effects)
+    bench.to_round(1)
+    effects = bench.timeout(Step.PROPOSE, 1)
+    nil = vote_of(ME, PREVOTE, None, round=1)
+    kinds = [type(effect) for effect in effects if isinstance(effect, Sign | Write)]
+    assert kinds == [Write, Sign] and [signed(message) for message in asked(effects)] == [nil]
+    _, started_again = restart(bench, effects, remembers(asked(effects)[0]))
+    assert [Broadcast(vote) in started_again for vote in (vote_of(ME, PRECOMMIT, V), nil)] == [True, True]
 
 
 def test_what_the_signer_alone_remembers_counts_as_just_received() -> None:

@@ -301,10 +301,16 @@ MUTANTS: Final = (
         (
             Change(
                 _VOICE,
-                "return [written, sign] if is_precommit(message) else [sign, written]",
+                "return [written, sign] if any(map(is_precommit, current.asked)) else [sign, written]",
                 "return [sign, written]",
             ),
         ),
+    ),
+    Mutant(
+        "vote_after_a_precommit_signed_beside_the_record",
+        "the signer writes over a precommit that no record holds: after a crash its round may never end for the others",
+        "tests/consensus/test_restart.py::test_a_precommit_is_on_the_disk_before_the_signer_writes_over_it",
+        (Change(_VOICE, "if any(map(is_precommit, current.asked)) else", "if is_precommit(message) else"),),
     ),
     Mutant(
         "record_without_what_is_asked_for",
