@@ -20,6 +20,7 @@ from nacl.bindings import (
     crypto_core_ed25519_add,
     crypto_core_ed25519_is_valid_point,
     crypto_core_ed25519_sub,
+    crypto_scalarmult_ed25519_base_noclamp,
     crypto_scalarmult_ed25519_noclamp,
 )
 from nacl.exceptions import RuntimeError as BindingRefusal
@@ -33,7 +34,6 @@ PROOF_BYTES: Final = 80
 _CHECKED_MAX: Final = 256  # proofs that are remembered as valid, some hundred bytes each: a block is checked twice
 
 _GROUP_ORDER: Final = 2**252 + 27742317777372353535851937790883648493  # L, RFC 8032 §5.1
-_BASE: Final = bytes([0x58]) + bytes([0x66]) * 31
 _NEUTRAL: Final = bytes([1]) + bytes(31)
 _GAMMA_BYTES: Final = 32  # ptLen
 _CHALLENGE_BYTES: Final = 16  # cLen
@@ -57,7 +57,7 @@ def prove(signing_key_seed: bytes, alpha: bytes) -> Proof:
     point = _encode_to_curve(public_key, alpha)
     gamma = _multiply(secret, point)
     nonce = int.from_bytes(sha512(hashed[32:] + point).digest(), "little") % _GROUP_ORDER  # §5.4.2.2
-    challenge = _challenge(public_key, point, gamma, _multiply(nonce, _BASE), _multiply(nonce, point))
+    challenge = _challenge(public_key, point, gamma, _multiply_base(nonce), _multiply(nonce, point))
     response = (nonce + int.from_bytes(challenge, "little") * secret) % _GROUP_ORDER
     return Proof(gamma + challenge + response.to_bytes(32, "little"))
 
@@ -82,7 +82,7 @@ def verify(public_key: bytes, alpha: bytes, proof: bytes) -> bytes:
     point = _encode_to_curve(public_key, alpha)
     c = int.from_bytes(challenge, "little")
     try:
-        u = crypto_core_ed25519_sub(_multiply(response, _BASE), _multiply(c, public_key))
+        u = crypto_core_ed25519_sub(_multiply_base(response), _multiply(c, public_key))
         v = crypto_core_ed25519_sub(_multiply(response, point), _multiply(c, gamma))
     except BindingRefusal:  # a product that is neutral: c or s is 0, which no prover makes
         raise InvalidProof("a VRF proof with a scalar of zero") from None
@@ -158,6 +158,11 @@ def _challenge(*points: bytes) -> bytes:
 def _multiply(scalar: int, point: bytes) -> bytes:
     """The scalar times a point of prime order; the binding refuses a product that is neutral."""
     return crypto_scalarmult_ed25519_noclamp(scalar.to_bytes(32, "little"), point)
+
+
+def _multiply_base(scalar: int) -> bytes:
+    """The scalar times the base point, a quarter of what another point takes; refused alike."""
+    return crypto_scalarmult_ed25519_base_noclamp(scalar.to_bytes(32, "little"))
 
 
 def _clamped(half: bytes) -> int:

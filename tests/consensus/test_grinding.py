@@ -114,9 +114,7 @@ def other_proof(secret: SigningKey, alpha: bytes, nonce: int) -> bytes:
     scalar = ((int.from_bytes(half, "little") & ((1 << 254) - 8)) | (1 << 254)) % vrf._GROUP_ORDER
     point = vrf._encode_to_curve(secret.public_key, alpha)
     gamma = vrf._multiply(scalar, point)
-    challenge = vrf._challenge(
-        secret.public_key, point, gamma, vrf._multiply(nonce, vrf._BASE), vrf._multiply(nonce, point)
-    )
+    challenge = vrf._challenge(secret.public_key, point, gamma, vrf._multiply_base(nonce), vrf._multiply(nonce, point))
     response = (nonce + int.from_bytes(challenge, "little") * scalar) % vrf._GROUP_ORDER
     return gamma + challenge + response.to_bytes(32, "little")
 
