@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 CHUNK_KEYS: Final = 512  # of a new short list; one of twice as many is cut in two
@@ -56,11 +56,10 @@ class OrderedKeys:
     def since(self, key: bytes) -> Iterator[bytes]:
         """This key, if it is there, and those above it, in order. Not to be gone on with after a change."""
         if not self._chunks:
-            return
+            return iter(())
         at = self._chunk_of(key)
-        yield from islice(self._chunks[at], bisect_left(self._chunks[at], key), None)
-        for chunk in islice(self._chunks, at + 1, None):
-            yield from chunk
+        first = islice(self._chunks[at], bisect_left(self._chunks[at], key), None)
+        return chain(first, chain.from_iterable(islice(self._chunks, at + 1, None)))
 
     def _chunk_of(self, key: bytes) -> int:
         return max(bisect_right(self._firsts, key) - 1, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from itertools import takewhile
+from itertools import takewhile, tee
 from typing import TypeVar
 
 from blockchain.ledger.ordered_keys import OrderedKeys
@@ -59,7 +59,8 @@ class FinalState:
 
     def since(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The records of this key and of those above it, in key order. Not to be gone on with after a commit."""
-        return ((each, self._records[each]) for each in self._keys.since(key))
+        keys, again = tee(self._keys.since(key))
+        return zip(keys, map(self._records.__getitem__, again), strict=True)
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The records whose keys begin so, in key order. Not to be gone on with after a commit."""

@@ -107,6 +107,7 @@ class HeightSeen:
         self.began_ms = began_ms  # wall time
         self.is_whole = is_whole  # not: this node was started in the middle of it
         self.rounds: dict[int, RoundSeen] = {}
+        self.slots = len(members)  # the room that it takes
         self.rounds_dropped = 0
         self.triggered: int | None = None
         self.final: int | None = None
@@ -121,10 +122,6 @@ class HeightSeen:
         other.rounds = {number: found.copied() for number, found in self.rounds.items()}
         other.refusals = list(self.refusals)
         return other
-
-    @property
-    def slots(self) -> int:
-        return len(self.members) * (1 + 2 * len(self.rounds))
 
     def voters(self) -> set[int]:
         """The indices of the members of whom any vote came, in any of the rounds that are kept."""
@@ -142,7 +139,9 @@ class HeightSeen:
                 return None
             del self.rounds[oldest]
             self.rounds_dropped += 1
-        return self.rounds.setdefault(number, RoundSeen(len(self.members)))
+        self.rounds[number] = found = RoundSeen(len(self.members))
+        self.slots = len(self.members) * (1 + 2 * len(self.rounds))
+        return found
 
 
 class Timeline:
