@@ -1,18 +1,14 @@
-"""The node's event loop: asyncio's own, except that a name lookup never holds up its end.
+"""The node's event loop: uvloop's where it is installed (docs/decisions/0021), else asyncio's own.
 
-The system's resolver can take half a minute when no DNS server answers, and cannot be interrupted. asyncio asks it in
-a pool of threads that it waits for at the end; here each question has a thread of its own that nobody waits for.
+With both a name lookup never holds up the loop's end (lookups.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
-import threading
-from typing import Any, Final
 
-LOOKUPS_MAX: Final = 16  # at a time; those of 256 dials wait for each other
+from blockchain.runtime.lookups import OwnLookups
 
 if sys.platform == "win32":
     _Loop = asyncio.ProactorEventLoop
@@ -20,37 +16,13 @@ else:
     _Loop = asyncio.SelectorEventLoop
 
 
-class NodeLoop(_Loop):
-    """Give this class to `asyncio.Runner` as its `loop_factory`."""
+class AsyncioLoop(OwnLookups, _Loop):
+    """The event loop on asyncio's own."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._lookups = asyncio.Semaphore(LOOKUPS_MAX)
 
-    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-        """As asyncio's. A lookup that is given up goes on in its thread, and keeps its place until it ends."""
-        await self._lookups.acquire()
-        future = self.create_future()
-        threading.Thread(target=self._look_up, args=(future, host, port, options), name="lookup", daemon=True).start()
-        return await future
-
-    def _look_up(self, future: asyncio.Future[Any], host: Any, port: Any, options: dict[str, Any]) -> None:
-        found: list[Any] | None = None
-        error: Exception | None = None
-        try:
-            found = socket.getaddrinfo(host, port, **options)
-        except (OSError, UnicodeError) as failure:
-            error = failure
-        try:
-            self.call_soon_threadsafe(self._settle, future, found, error)
-        except RuntimeError:  # the loop is closed: nobody is waiting any more
-            return
-
-    def _settle(self, future: asyncio.Future[Any], found: list[Any] | None, error: Exception | None) -> None:
-        self._lookups.release()
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(found)
+try:
+    from blockchain.runtime.uv_loop import UvLoop
+except ImportError:  # Windows, PyPy, or left out
+    NodeLoop: type[asyncio.AbstractEventLoop] = AsyncioLoop  # give it to `asyncio.Runner` as its `loop_factory`
+else:
+    NodeLoop = UvLoop

@@ -26,6 +26,8 @@ from tests.api.talking import (
     until,
 )
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 def _what_is_answered(*sent: bytes) -> bytes:
     """All that the server sends until it ends the connection, having been sent these pieces one after the other."""

@@ -64,6 +64,24 @@ def test_a_signal_ends_it_within_five_seconds(number: signal.Signals, tmp_path: 
 
 
 @posix_only
+def test_where_uvloop_is_not_installed_it_runs_too(tmp_path: Path, nodes: list[NodeProcess]) -> None:
+    missing = tmp_path / "missing"
+    missing.mkdir()
+    missed = f'open({str(missing / "missed")!r}, "w").close()'
+    (missing / "uvloop.py").write_text(f'{missed}\nraise ImportError("not installed")\n', "utf-8")
+    node = demo_node(tmp_path)
+    node.is_child = False
+    node.environment["PYTHONPATH"] = str(missing)
+    nodes.append(node)
+    node.start()
+    wait_until("an answer", node.status)
+    assert (missing / "missed").exists()
+    node.process.send_signal(signal.SIGTERM)
+    assert node.wait_end(END_SECONDS) == 0
+    check_logs([node])
+
+
+@posix_only
 def test_a_client_in_the_middle_of_a_request_does_not_hold_up_the_end(tmp_path: Path, nodes: list[NodeProcess]) -> None:
     node = demo_node(tmp_path)
     node.is_child = False

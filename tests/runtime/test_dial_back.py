@@ -7,6 +7,8 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from blockchain.node.views import NetworkView
 from blockchain.primitives.crypto import SigningKey
 from blockchain.primitives.host_port import HostPort
@@ -19,6 +21,8 @@ from blockchain.seams import DialOutcome
 from tests.runtime.live_nodes import p2p_on_a_free_port
 from tests.runtime.scenarios import run, until
 from tests.runtime.test_discovery import ITSELF, LIMITS, SPEC, address, ids, nodes_in
+
+pytestmark = pytest.mark.usefixtures("each_loop")
 
 NOBODY = bytes(32)
 EXPECTED: dict[str, DialOutcome] = {"localhost:1": "not_near", "a..b:1": "no_answer", "no address": "no_answer"}

@@ -18,6 +18,8 @@ from blockchain.runtime.websocket import PeerConnection
 from tests.runtime.live_nodes import KEYS, QUICK, Events, Node, pair, raw_dial, started
 from tests.runtime.scenarios import run
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 class Picky(Events):
     """Takes frames at once, but those that end with "!", and none while one waits to be put."""

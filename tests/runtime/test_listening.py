@@ -13,13 +13,16 @@ import pytest
 
 from blockchain.errors import ConfigError, PortInUse
 from blockchain.runtime.listening import listen, stop_accepting
+from blockchain.runtime.lookups import OwnLookups
+
+pytestmark = pytest.mark.usefixtures("each_loop")
 
 
 def _resolving(monkeypatch: pytest.MonkeyPatch, *found: tuple[socket.AddressFamily, tuple[object, ...]]) -> None:
     async def resolve(*arguments: object, **options: object) -> list[tuple[object, ...]]:
         return [(family, socket.SOCK_STREAM, 0, "", address) for family, address in found]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolve)
+    monkeypatch.setattr(OwnLookups, "getaddrinfo", resolve)
 
 
 async def _listening(host: str, port: int) -> list[tuple[str, int]]:

@@ -21,6 +21,8 @@ from blockchain.runtime.peer_events import (
 from tests.runtime.live_nodes import KEYS, QUICK, Node, pair, raw_dial, started
 from tests.runtime.scenarios import run
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 def test_two_nodes_connect_and_exchange_messages_in_order() -> None:
     async def scenario() -> None:

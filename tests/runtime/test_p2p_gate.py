@@ -21,6 +21,8 @@ from blockchain.seams import PeerId
 from tests.runtime.live_nodes import GENESIS, KEYS, LOG, QUICK, Node, pair, raw_connect, raw_dial, started
 from tests.runtime.scenarios import run
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 def test_a_dialler_of_another_chain_says_both_chains() -> None:
     async def scenario() -> None:

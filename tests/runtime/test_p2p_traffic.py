@@ -17,6 +17,8 @@ from tests.runtime.live_nodes import KEYS, QUICK, Node, pair, raw_dial, started
 from tests.runtime.raw_peer import RawPeer
 from tests.runtime.scenarios import run
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 @pytest.mark.parametrize(
     ("misdeed", "why"),
