@@ -15,7 +15,7 @@ from msgspec import Struct
 from blockchain.errors import InvalidTransaction, MalformedMessage, StoreError
 from blockchain.node.chain import Chain
 from blockchain.node.entry import ending, received, refusal_event
-from blockchain.node.fresh import hand_out
+from blockchain.node.fresh import PassingOn, hand_out
 from blockchain.node.gossip import Gossip
 from blockchain.node.peers import Peer
 from blockchain.node.unwritten import Unwritten
@@ -70,6 +70,7 @@ class Admission:
         self._gossip = gossip
         self._store = store
         self.unwritten = Unwritten(chain.pool)
+        self.passing_on = PassingOn(gossip)
         self._declined: Counter[str] = Counter()  # of peers, by code, since the last tick
         self._ticked_ms: int | None = None
         self._looks = 0  # into the store since the last tick
@@ -81,6 +82,7 @@ class Admission:
             self._chain.pool.on_clock_set(passed_ms)
         self._ticked_ms = now
         self._looks = 0
+        self.passing_on.on_tick()
         effects = _ended(self._chain.pool.give_up(now)) or self.unwritten.flush(now)
         if self._declined:  # they may send thousands
             effects.append(Emit(TransactionsDeclined(self._declined.total(), tuple(sorted(self._declined.items())))))
@@ -129,8 +131,10 @@ class Admission:
         told = hand_out(self._gossip, [one for one in entered.added if self._chain.pool.get(one.id) is not None])
         return [*_accepted(entered.added), *entered.effects, *told, *self._kept(entered), reply]
 
-    def receive(self, peer: Peer, transactions: tuple[VerifiedTransaction, ...], now: int) -> list[Effect]:
-        """A peer's transactions. One that does not apply is nobody's fault.
+    def receive(
+        self, peer: Peer, transactions: tuple[VerifiedTransaction, ...], now: int, *, is_fresh: bool = False
+    ) -> list[Effect]:
+        """A peer's transactions, asked for or fresh. One that does not apply is nobody's fault.
 
         What became final long ago has a used nonce like others: the store is not asked, which would take much longer.
         """
@@ -147,7 +151,11 @@ class Admission:
                 is_behind = error.code == "nonce_used" and peer.height < self._chain.height
                 if error.code not in BY_WHAT_IS_HERE and not is_behind:
                     peer.note_useless()
-        effects = [*self._gossip.want_more(peer), *_accepted(entered.added), *self._announced(entered)]
+        effects = [
+            *self._gossip.want_more(peer),
+            *_accepted(entered.added),
+            *self._announced(peer, entered, is_fresh=is_fresh),
+        ]
         if not entered.ended:
             self.unwritten.add(entered.added)
             return effects
@@ -200,8 +208,9 @@ class Admission:
         )
         return [Write(batch), *(refusal_event(story) for story in entered.ended)]
 
-    def _announced(self, entered: Entered) -> list[Effect]:
-        return self._gossip.announce(verified.id for verified in entered.added)
+    def _announced(self, peer: Peer, entered: Entered, *, is_fresh: bool) -> list[Effect]:
+        ids = [verified.id for verified in entered.added]
+        return self.passing_on.take(peer, ids) if is_fresh else self._gossip.announce(ids)
 
 
 def _accepted(added: list[VerifiedTransaction]) -> list[Effect]:

@@ -29,10 +29,11 @@ SHOWN_ONE_IN: Final = 8  # heights; of four validators who shows one of three an
 
 
 class Apart:
-    """The validators, as bits, whose messages one peer gets without this node."""
+    """The validators, as bits, whose messages one peer gets without this node; and whose fresh transactions."""
 
     def __init__(self) -> None:
         self.voters = 0
+        self.givers: set[PeerId] = set()  # connected peers of this node, too
         self._ticks = 0
 
     def note(self, voters: int) -> None:
@@ -50,6 +51,7 @@ class Apart:
         self._ticks += 1
         if self._ticks % APART_TICKS == 0:
             self.voters = 0
+            self.givers.clear()
 
 
 def crossed_with_several(peers: Iterable[Apart]) -> int:

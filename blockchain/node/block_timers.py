@@ -11,7 +11,7 @@ HEIGHT_TIMERS_MAX: Final = 128  # of one kind; more than the heights that one in
 
 
 class BlockTimers:
-    """Each is set once a height."""
+    """Each is set once a height; the wait only where the block is not due without it."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
@@ -29,7 +29,7 @@ class BlockTimers:
         parameters = chain.spec.parameters
         effects: list[Effect] = []
         wait = parameters.block_max_wait_ms
-        is_missing = wait is not None and self._waits_at != chain.height
+        is_missing = wait is not None and self._waits_at != chain.height and not chain.is_block_due()
         oldest = chain.pool.oldest_ready_ms if is_missing else None  # goes through all that is ready: once a height
         if wait is not None and oldest is not None:
             self._waits_at = chain.height

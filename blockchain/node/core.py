@@ -248,7 +248,8 @@ class Core:
                 self._on_proposal(peer, message, now)
             case VerifiedTransactions(transactions=transactions) | VerifiedFresh(transactions=transactions):
                 self._complete(self.outlines.on_bodies(transactions), now)
-                self._out.extend(self.admission.receive(peer, transactions, now))
+                is_fresh = isinstance(message, VerifiedFresh)
+                self._out.extend(self.admission.receive(peer, transactions, now, is_fresh=is_fresh))
             case VerifiedBlocks():
                 self._follow(self.sync.on_blocks(peer.id, message, now), now)
             case VerifiedAnnouncement(announcement=announcement):
@@ -257,8 +258,10 @@ class Core:
                 self.lookout.on_evidence(evidence)
                 self._on_evidence(evidence, peer.id)
             case Have(ids=ids):
+                self.admission.passing_on.on_have(peer, ids)
                 self._out.extend(self.gossip.on_have(peer, ids))
             case Want(ids=ids):
+                self.admission.passing_on.on_want(ids)
                 self._out.extend(self.gossip.on_want(peer, ids))
             case GetBlocks():
                 self._out.extend(self.sync.serve(peer, message))
@@ -358,6 +361,8 @@ class Core:
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
             case TimerKind.VOTES | TimerKind.LAG:
                 self._out.extend(self.gossip.on_timer(key, now))
+            case TimerKind.OFFER:
+                self._out.extend(self.admission.passing_on.on_timer())
             case TimerKind.STEP:
                 self._out.extend(self._whereabouts.on_timer())
             case TimerKind.LOOK:

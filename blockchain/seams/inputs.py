@@ -35,6 +35,7 @@ class TimerKind(Enum):
     LOOK = "look"  # go on looking through the store for what a key has signed
     VOTES = "votes"  # send what is held back of them
     LAG = "lag"  # send what was kept from those who get it elsewhere
+    OFFER = "offer"  # the same of ids of transactions
     STEP = "step"  # tell peers the step, where it has not changed again
     SYNC = "sync"  # go on taking over blocks, after other inputs had their turn
 

@@ -467,6 +467,22 @@ def test_a_timer_of_another_height_does_not_end_the_wait_of_this_one() -> None:
     assert node.core.chain.is_block_due()
 
 
+def test_a_block_that_is_due_anyway_sets_no_timer_for_it() -> None:
+    spec, keys = chain_of(4, block_threshold=2)
+    node = Bench(spec, keys[0])
+    wallet_a = wallet("a", spec.hash)
+    for nonce, timers in ((0, 1), (1, 1)):
+        node.submit(wallet_a.transfer(address("b"), 1, nonce))
+        assert count_waits(node) == timers
+    due = Bench(chain_of(4)[0], keys[0])
+    due.submit(wallet("a", due.core.chain.genesis_hash).transfer(address("b"), 1, 0))
+    assert due.core.chain.is_block_due() and count_waits(due) == 0
+
+
+def count_waits(node: Bench) -> int:
+    return sum(isinstance(effect, SetTimer) and effect.key.kind is BLOCK_WAIT for effect in node.effects)
+
+
 def test_status_after_status_gets_only_so_many_blocks_a_tick() -> None:
     spec, keys = chain_of(4)
     forger, others = forger_first(spec, keys)

@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from blockchain.errors import PeerFault
+from blockchain.node.apart import APART_TICKS, LAG_MS
 from blockchain.node.core import Core
+from blockchain.node.fresh import TAKEN_MAX
 from blockchain.node.inputs import MessageReceived
 from blockchain.node.messages import (
     FRESH_MAX,
@@ -33,6 +35,7 @@ from blockchain.seams import (
     Penalize,
     Reply,
     Send,
+    SetTimer,
     Started,
     TimerFired,
     TimerKey,
@@ -43,18 +46,19 @@ from blockchain.seams import (
 )
 from tests.node.one_chain import NOW, Node, spec_with
 
-ONE, TWO = PeerId(b"1" * 32), PeerId(b"2" * 32)
+ONE, TWO, THREE = PeerId(b"1" * 32), PeerId(b"2" * 32), PeerId(b"3" * 32)
+OFFER = SetTimer(TimerKey(TimerKind.OFFER), LAG_MS)
 TICK = TimerFired(TimerKey(TimerKind.STATUS))
 
 
 class Bench:
-    """A node that follows, with two peers."""
+    """A node that follows, with two peers or more."""
 
-    def __init__(self) -> None:
+    def __init__(self, peers: tuple[PeerId, ...] = (ONE, TWO)) -> None:
         self.node = Node(spec_with(block_max_transactions=1_000))
         self.core = Core(self.node.spec, MemoryStore(), frozenset[PublicKey]())
         self.core.handle(Started((), 1), NOW)
-        for peer in (ONE, TWO):
+        for peer in peers:
             self.core.handle(PeerConnected(peer, "", inbound=True), NOW)
 
     def submit(self, *transactions: VerifiedTransaction) -> list[Effect]:
@@ -98,6 +102,77 @@ def test_who_takes_it_passes_on_its_id_to_those_who_may_lack_it() -> None:
     assert told(effects) == [(TWO, Have((paid.id,)))]
     assert told(taker.bring(ONE, message)) == [], "what is there already is no news, and no fault"
     assert told(taker.bring(TWO, Have((paid.id,)))) == []
+
+
+class Crossed(Bench):
+    """What ONE hands out has crossed with these peers, on its way from here to them."""
+
+    def __init__(self, *peers: PeerId) -> None:
+        super().__init__((ONE, TWO, THREE))
+        first = self.node.pay("b", 0)
+        assert {peer for peer, _ in told(self.bring(ONE, fresh(first)))} == {TWO, THREE}
+        for peer in peers:
+            assert told(self.bring(peer, Have((first.id,)))) == []
+
+
+def test_what_all_get_from_its_giver_is_offered_to_nobody_at_once() -> None:
+    bench = Crossed(TWO, THREE)
+    [zero, one] = bench.payments(2)
+    effects = bench.bring(ONE, fresh(zero))
+    assert told(effects) == [] and OFFER in effects
+    effects = bench.bring(ONE, fresh(one))
+    assert told(effects) == [] and OFFER not in effects, "the timer is set with the first"
+    bench.bring(THREE, Have((one.id,)))
+    late = bench.core.handle(TimerFired(OFFER.key), NOW + LAG_MS)
+    assert told(late) == [(TWO, Have((zero.id, one.id))), (THREE, Have((zero.id,)))], "to who has not shown it"
+    assert OFFER in bench.bring(ONE, fresh(bench.node.pay("a", 2)))
+
+
+def test_what_another_hands_out_is_offered_at_once() -> None:
+    bench = Crossed(TWO, THREE)
+    [paid] = bench.payments(1)
+    assert told(bench.bring(TWO, fresh(paid))) == [(peer, Have((paid.id,))) for peer in (ONE, THREE)]
+
+
+def test_one_crossing_alone_says_nothing_of_a_ring() -> None:
+    bench = Crossed(TWO)
+    [paid] = bench.payments(1)
+    assert told(bench.bring(ONE, fresh(paid))) == [(peer, Have((paid.id,))) for peer in (TWO, THREE)]
+
+
+def test_who_asked_for_it_here_does_not_get_it_elsewhere() -> None:
+    bench = Crossed(TWO)
+    zero, one = bench.payments(2)
+    bench.bring(ONE, fresh(zero))
+    assert told(bench.bring(THREE, Want((zero.id,)))) == [(THREE, Transactions((zero.raw,)))]
+    bench.bring(THREE, Have((zero.id,)))
+    assert {peer for peer, _ in told(bench.bring(ONE, fresh(one)))} == {TWO, THREE}
+
+
+def test_what_was_found_out_is_forgotten_in_a_while() -> None:
+    bench = Crossed(TWO, THREE)
+    for tick in range(1, APART_TICKS + 1):
+        bench.core.handle(TICK, NOW + tick * TICK_MS)
+    [paid] = bench.payments(1)
+    assert {peer for peer, _ in told(bench.bring(ONE, fresh(paid)))} == {TWO, THREE}
+
+
+def test_an_offer_of_what_came_before_the_last_tick_shows_nothing() -> None:
+    bench = Crossed()
+    bench.core.handle(TICK, NOW + TICK_MS)
+    for peer in (TWO, THREE):
+        bench.bring(peer, Have((bench.node.pay("b", 0).id,)))
+    [paid] = bench.payments(1)
+    assert {peer for peer, _ in told(bench.bring(ONE, fresh(paid)))} == {TWO, THREE}
+
+
+def test_only_so_much_is_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert TAKEN_MAX >= 10 * FRESH_SENT_MAX * LAG_MS // TICK_MS, "what ten peers send meanwhile"
+    monkeypatch.setattr("blockchain.node.fresh.TAKEN_MAX", 2)
+    bench = Crossed(TWO, THREE)
+    zero, one, two = bench.payments(3)
+    assert told(bench.bring(ONE, fresh(zero, one))) == []
+    assert {peer for peer, _ in told(bench.bring(ONE, fresh(two)))} == {TWO, THREE}
 
 
 def test_who_has_it_is_not_sent_it() -> None:

@@ -19,7 +19,7 @@ SINGAPORE, SAO_PAULO = 4, 6  # no two places of WIDE_AREA are further apart
 PLACES: Final = (*[SINGAPORE] * 6, *[SAO_PAULO] * 2)  # six of eight decide among themselves, within some 15 ms
 NEAR: Final = tuple(range(6))
 FAR: Final = (6, 7)
-HEIGHTS: Final = 10
+HEIGHTS: Final = 30  # of fewer, how they fall decides
 PARAMETERS: Final = Parameters(block_max_transactions=1)  # the default wait; a height follows the other at once
 
 

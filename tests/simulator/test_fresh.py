@@ -36,6 +36,13 @@ def test_it_takes_four_hops_and_nobody_asks_for_it(monkeypatch: pytest.MonkeyPat
     assert told[Have] == 6, "each that took it tells the two others once"
     assert len(stage.events(TransactionAccepted)) == 4
 
+    told.clear()
+    stage.run(100)
+    stage.pay(taker)
+    assert stage.run(1_000, lambda: min(stage.heads()) == 2)
+    assert told[Fresh] == 3 and told[Have] == told[Want] == 0, "these crossed: all have what this one hands in"
+    assert len(stage.events(TransactionAccepted)) == 8
+
 
 def test_what_nobody_heard_of_is_offered_again() -> None:
     stage = Stage()
