@@ -13,6 +13,7 @@ from typing import Final, assert_never
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.evidence import accused
+from blockchain.errors import PeerFault
 from blockchain.genesis import ENGINES
 from blockchain.ledger.smt_build import HERE, Builders
 from blockchain.node.admission import Admission
@@ -29,6 +30,7 @@ from blockchain.node.liveness import Liveness
 from blockchain.node.lookout import CAREFUL, Caution, Lookout
 from blockchain.node.messages import (
     Accuse,
+    Ahead,
     Announce,
     GetBlocks,
     GetPeers,
@@ -56,7 +58,7 @@ from blockchain.node.surroundings import Surroundings
 from blockchain.node.sync import Sync
 from blockchain.node.timeline import Timeline
 from blockchain.node.trust import Trust
-from blockchain.node.verify import VerifyContext
+from blockchain.node.verify import VerifyContext, verify_frame
 from blockchain.node.whereabouts import Whereabouts
 from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
@@ -143,6 +145,7 @@ class Core:
         self._instance = self._ticked_ms = 0
         self._whereabouts = Whereabouts(self.gossip, self.engine)
         self._ready = (0, 0)
+        self._begun = self.chain.height  # the height of which what came early was handled
         self._out: list[Effect] = []
 
     def context(self, peer: PeerId | None = None) -> VerifyContext:
@@ -162,8 +165,7 @@ class Core:
             case BlocksArrived(peer=peer_id):
                 self.sync.on_arrived(peer_id)
             case MessageFaulty(peer=peer_id, fault=fault):
-                self._out.append(Penalize(peer_id, fault.reason, fault.why))
-                self._out.extend(self.sync.on_fault(peer_id, fault.reason))
+                self._on_fault(peer_id, fault)
             case TransactionsSubmitted():
                 self._out.extend(self.admission.submit(given, now))
             case PeerConnected():
@@ -191,6 +193,7 @@ class Core:
                 self._drive(given, now)
             case _:
                 assert_never(given)
+        self._take_early(now)
         self._follow_up(now)
         return self.admission.unwritten.settle(self._out)
 
@@ -236,13 +239,20 @@ class Core:
         is_within = peer.note_came(kind_of(message), cost_of(message))
         if isinstance(message, Status):
             peer.on_status(message)  # where a peer is, is known however often it says so
-        if not is_within:
-            return
+        if is_within:
+            self._on_allowed(peer, message, now)
+
+    def _on_allowed(self, peer: Peer, message: Verified, now: int) -> None:
         match message:
             case Status():
-                self._out.extend(self.gossip.catch_up(peer, now))
+                if message.height == peer.height:
+                    self._out.extend(self.gossip.catch_up(peer, now))
                 self._out.extend(self.sync.on_status(peer.id))
-            case VerifiedVotes(votes=votes, held=held):
+            case Ahead():
+                self._on_ahead(peer, message)
+            case VerifiedVotes(votes=votes, held=held, ahead=ahead):
+                if ahead is not None:  # first: these votes may end the height
+                    self._on_ahead(peer, ahead)
                 self._on_votes(peer, votes, held, now)
             case VerifiedProposal() | VerifiedOutline():
                 self._on_proposal(peer, message, now)
@@ -274,7 +284,34 @@ class Core:
             case _:
                 self._out.extend(self.surroundings.on_message(peer, message, now))
 
+    def _on_ahead(self, peer: Peer, told: Ahead) -> None:
+        """Who speaks of a height says that it is there; what it says of the next one waits until that begins."""
+        if told.height > peer.height and peer.note_came(Status, 1):
+            peer.presume(told.height)
+            self._out.extend(self.sync.on_status(peer.id))
+        if told.height == self.chain.height + 1 and not peer.early.keep(told.frame):
+            self._whereabouts.owe(told.height)
+
+    def _take_early(self, now: int) -> None:
+        """What peers said of this height before it was begun. It was counted when it came."""
+        if self._begun == self.chain.height:
+            return
+        self._begun = self.chain.height
+        for peer in self.gossip.peers.values():
+            for frame in peer.early.take():
+                try:
+                    message = verify_frame(frame, self.context(peer.id))
+                except PeerFault as fault:
+                    self._on_fault(peer.id, fault)
+                    break
+                self._on_allowed(peer, message, now)
+
+    def _on_fault(self, peer: PeerId, fault: PeerFault) -> None:
+        self._out.append(Penalize(peer, fault.reason, fault.why))
+        self._out.extend(self.sync.on_fault(peer, fault.reason))
+
     def _on_proposal(self, peer: Peer, told: VerifiedProposal | VerifiedOutline, now: int) -> None:
+        peer.note_spoke(told.proposal.height)
         if peer.height == told.proposal.height:
             peer.note_proposal(told.proposal.round)
         self.lookout.on_heard(told.proposal, peer.id)
@@ -298,6 +335,7 @@ class Core:
         """What sync did; the engine learns of the head that it did not decide."""
         self._take(effects, now)
         if self.chain.height != self.engine.current.height:
+            self._whereabouts.owe(self.chain.height)
             self._drive(HeadMoved(), now)
 
     def _on_evidence(self, evidence: Evidence, sender: PeerId | None) -> None:
@@ -394,7 +432,9 @@ class Core:
     # ------------------------------------------------------------------------------------------------ after each input
 
     def _drive(self, given: EngineInput, now: int) -> None:
-        self._take(self.engine.handle(given, now), now)
+        effects = self.engine.handle(given, now)
+        self.gossip.follow_height(is_decided=not isinstance(given, HeadMoved))
+        self._take(effects, now)
 
     def _take(self, effects: list[Effect], now: int) -> None:
         """Pass effects on; a broadcast becomes sends, a halt silences this validator."""

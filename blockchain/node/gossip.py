@@ -69,6 +69,7 @@ class Gossip:
         self._held = HeldVotes()
         self._lag = Lag()
         self._members = engine.current.validators  # whose bits stand in `Peer.apart`
+        self._height = engine.current.height
         self.secret = 0  # given at the start
         self.peers: dict[PeerId, Peer] = {}
 
@@ -92,6 +93,14 @@ class Gossip:
         held = tuple(holdings_of(current, number) for number in self._rounds_that_matter(current))
         return Status(current.height, round, rules.step, held)
 
+    def follow_height(self, *, is_decided: bool) -> None:
+        """The height was decided here: who was at it with this node is taken to go on with it."""
+        before, self._height = self._height, self._engine.current.height
+        if is_decided and self._height == before + 1:
+            for peer in self.peers.values():
+                if peer.height == before:
+                    peer.presume(self._height)
+
     def broadcast(self, told: Broadcast, now: int) -> list[Effect]:
         """What the engine has to say, to every peer that may lack it."""
         message = told.message
@@ -108,6 +117,7 @@ class Gossip:
         """The sender of votes holds them."""
         now, parents = self._engine.current, self._chain.parent_validators
         for (height, place), voters in self._bundle(votes).voters.items():
+            peer.note_spoke(height)
             if height not in (peer.height, peer.height - 1):
                 continue
             crossed = (peer.note_votes if height == peer.height else peer.note_late)(place, voters)

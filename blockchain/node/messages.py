@@ -204,14 +204,28 @@ _OF_TRANSACTIONS: Final = tuple(
 # ------------------------------------------------------------------------------------------ after verification
 
 
+class Ahead(Struct, frozen=True):
+    """A message of a height that is not begun here; nothing in its bytes was verified.
+
+    `kind` and `cost` are the message's, as far as nothing else of it was of use.
+    """
+
+    kind: type[Message]
+    cost: int
+    height: int
+    frame: bytes
+
+
 class VerifiedVotes(Struct, frozen=True):
     """Votes of the height in progress or the one before it, each by a member of its set and signed.
 
-    `held` are those that this node holds to the byte: nothing in them was verified again.
+    `held` are those that this node holds to the byte: nothing in them was verified again. `ahead` stands for those of
+    a height that is not begun here.
     """
 
     votes: tuple[Vote, ...]
     held: tuple[Vote, ...] = ()
+    ahead: Ahead | None = None
 
 
 class VerifiedProposal(Struct, frozen=True):
@@ -270,7 +284,8 @@ class Nothing(Struct, frozen=True):
 
 
 Verified = (
-    VerifiedVotes
+    Ahead
+    | VerifiedVotes
     | VerifiedProposal
     | VerifiedOutline
     | VerifiedTransactions
@@ -306,7 +321,7 @@ _KINDS: Final[dict[type, type[Message]]] = {
 
 def kind_of(message: Message | Verified) -> type[Message]:
     """The kind that a message came as."""
-    if isinstance(message, Nothing):
+    if isinstance(message, Nothing | Ahead):
         return message.kind
     came_as = _KINDS.get(type(message))
     if came_as is not None:
@@ -320,15 +335,15 @@ def cost_of(message: Message | Verified) -> int:
     match message:
         case Votes(votes=votes):
             return len(votes)
-        case VerifiedVotes(votes=votes, held=held):
-            return len(votes) + len(held)
+        case VerifiedVotes(votes=votes, held=held, ahead=ahead):
+            return len(votes) + len(held) + (0 if ahead is None else ahead.cost)
         case Transactions(transactions=transactions) | Fresh(transactions=transactions):
             return len(transactions)
         case VerifiedTransactions(transactions=verified) | VerifiedFresh(transactions=verified):
             return len(verified)
         case Have(ids=ids) | Want(ids=ids):
             return len(ids)
-        case Nothing(cost=cost):
+        case Nothing(cost=cost) | Ahead(cost=cost):
             return cost
         case _:
             return 1

@@ -11,6 +11,7 @@ from typing import Final
 
 from blockchain.errors import PeerFault
 from blockchain.node.apart import Apart
+from blockchain.node.early import EarlyFrames
 from blockchain.node.messages import (
     Accuse,
     Announce,
@@ -34,7 +35,7 @@ from blockchain.node.messages import (
 )
 from blockchain.node.rounds_held import RoundsHeld, VotePlace, place_of
 from blockchain.primitives.crypto import Hash32
-from blockchain.primitives.vote import Vote, VoteStep
+from blockchain.primitives.vote import Step, Vote, VoteStep
 from blockchain.seams import DialOutcome, PeerId
 
 KNOWN_IDS_MAX: Final = 20_000  # pending transactions that a peer is known to hold
@@ -124,6 +125,8 @@ class Peer:
         self.unanswered = 0  # transactions that it offered and did not send
         self.apart = Apart()
         self.has_just_come = True  # to the height that it told last
+        self._is_presumed = False  # at its height: it has not told that
+        self.early = EarlyFrames()
         self.clock = ClockState()
         self.dialled = DialledState()
         self._known: OrderedDict[Hash32, None] = OrderedDict()  # a dict is slow to find its first again and again
@@ -146,11 +149,34 @@ class Peer:
         return steps * NEWS_STEP_MS
 
     def on_status(self, status: Status) -> None:
-        self.has_just_come = status.height != self.height
-        if self.has_just_come:
-            is_next = status.height == self.height + 1
-            self._late = (self._holds, self._sent, self._sent_before) if is_next else _nothing()
+        """It told where it is. One height below what is presumed, it told that before it came here, or soon comes."""
+        if self._is_presumed and status.height == self.height - 1:
+            return
+        self.has_just_come = status.height != self.height or self._is_presumed
+        if status.height != self.height:
+            self._keep_late(status.height)
+        if self.has_just_come:  # it may have dropped what it was sent before it was there
             self._sent, self._sent_before, self._told = RoundsHeld(), RoundsHeld(), RoundsHeld()
+        self._take(status)
+        self._is_presumed = False
+
+    def presume(self, height: int) -> None:
+        """It is at another height by now, or soon, and has not said so; what it holds there is not known."""
+        self._keep_late(height)
+        self._sent, self._sent_before, self._told = RoundsHeld(), RoundsHeld(), RoundsHeld()
+        self._take(Status(height, 0, Step.PROPOSE, ()))
+        self._is_presumed = True
+
+    def note_spoke(self, height: int) -> None:
+        """It sent a message of a height: who speaks of one is there."""
+        if 0 < self.height < height:
+            self.presume(height)
+
+    def _keep_late(self, height: int) -> None:
+        is_next = height == self.height + 1
+        self._late = (self._holds, self._sent, self._sent_before) if is_next else _nothing()
+
+    def _take(self, status: Status) -> None:
         self.status = status
         self._holds = RoundsHeld.of_status(status)
         self._listed = {holding.round for holding in status.rounds}
@@ -240,8 +266,11 @@ class Peer:
             self._useless += 1
 
     def may_lack(self, round: int) -> bool:
-        """Whether it is known what the peer holds of a round: it listed it, or has not come to it yet."""
-        return round in self._listed or round > self.round
+        """Whether it is known what the peer holds of a round: it listed it, or has not come to it yet.
+
+        A peer that has told nothing of its height holds what it has shown since.
+        """
+        return self._is_presumed or round in self._listed or round > self.round
 
     def lacks(self, vote: Vote, index: int) -> bool:
         """Whether the peer may lack this vote of the validator with that index, and was not sent it lately."""
@@ -259,7 +288,7 @@ class Peer:
             if lacked:
                 self.note_votes_sent(place, lacked)
             return lacked
-        is_late = self.height == height + 1 and place[1] is VoteStep.PRECOMMIT
+        is_late = self.height == height + 1 and (place[1] is VoteStep.PRECOMMIT or self._is_presumed)
         return self.take_late(place, voters) if is_late else 0
 
     def take_late(self, place: VotePlace, voters: int) -> int:

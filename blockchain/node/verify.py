@@ -2,7 +2,7 @@
 
 Pure, so that the runtime may call it in threads and the simulator inline. A peer answers for what it must check before
 it passes a message on (docs/protocol.md §8.6): encoding, limits, signatures, membership. Whatever is wrong there is a
-`PeerFault`; what merely belongs to another height is `Nothing`.
+`PeerFault`; what merely belongs to another height is `Nothing`, or `Ahead` if it is a later one.
 
 Three stages. The envelope, the limits and what the context knows come first, and are cheap. What can be checked of
 blocks and transactions by their bytes alone (`stateless.py`) is nearly all of the work: `check_all` does it, here or in
@@ -22,6 +22,7 @@ from blockchain.consensus.evidence import accused, author_of, contradicts, is_we
 from blockchain.errors import MalformedMessage, PeerFault
 from blockchain.node.messages import (
     Accuse,
+    Ahead,
     Announce,
     Blocks,
     Dialled,
@@ -121,7 +122,9 @@ def verify_frame(frame: bytes, context: VerifyContext, check_all: CheckAll = che
         raise PeerFault("unasked", f"{kind.__name__} of {cost} where {context.owed(kind)} was asked for")
     match message:
         case Votes():
-            return _verify_votes(message, context)
+            return _verify_votes(message, frame, context)
+        case ProposedBlock(proposal=proposal) if proposal.height > context.height:
+            return Ahead(ProposedBlock, 1, proposal.height, frame)
         case ProposedBlock():
             return _verify_proposal(message, context, check_all)
         case Transactions(transactions=raws):
@@ -207,8 +210,10 @@ def _verify_transactions(
 # ------------------------------------------------------------------------------------------------ votes and the rest
 
 
-def _verify_votes(message: Votes, context: VerifyContext) -> Verified:
+def _verify_votes(message: Votes, frame: bytes, context: VerifyContext) -> Verified:
     votes, held = [], []
+    later = [vote.height for vote in message.votes if vote.height > context.height]
+    ahead = Ahead(Votes, len(later), max(later), frame) if later else None
     for vote in message.votes:
         if vote.height not in context.sets:
             continue
@@ -218,7 +223,9 @@ def _verify_votes(message: Votes, context: VerifyContext) -> Verified:
         _check_form(vote)
         _check_signed(vote, vote.validator, vote.height, context)
         votes.append(vote)
-    return VerifiedVotes(tuple(votes), tuple(held)) if votes or held else Nothing(Votes, len(message.votes))
+    if votes or held:
+        return VerifiedVotes(tuple(votes), tuple(held), ahead)
+    return ahead or Nothing(Votes, len(message.votes))
 
 
 def _verify_proposal(message: ProposedBlock, context: VerifyContext, check_all: CheckAll) -> Verified:

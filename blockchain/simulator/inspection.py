@@ -55,7 +55,7 @@ class Inspection:
             self._frames.clear()
             self._frames_bytes = 0
         if isinstance(message, VerifiedVotes):
-            message = VerifiedVotes((*self._same(message.held), *self._same(message.votes)))
+            message = VerifiedVotes((*self._same(message.held), *self._same(message.votes)), ahead=message.ahead)
         self._frames[place] = message
         self._frames_bytes += len(place[1])
         return message
@@ -82,4 +82,4 @@ def _split(message: VerifiedVotes, core: Core) -> VerifiedVotes:
     held: list[Vote] = []
     for vote in message.votes:
         (held if core.engine.holds(vote) else news).append(vote)
-    return VerifiedVotes(tuple(news), tuple(held)) if held else message
+    return VerifiedVotes(tuple(news), tuple(held), message.ahead) if held else message

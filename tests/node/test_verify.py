@@ -13,6 +13,7 @@ from blockchain.node import verify as verify_module
 from blockchain.node.messages import (
     FRAME_BYTES_MAX,
     Accuse,
+    Ahead,
     Announce,
     Blocks,
     Dialled,
@@ -303,7 +304,7 @@ def test_votes_of_this_height_and_the_one_before_are_verified() -> None:
 
 def test_votes_of_other_heights_are_left_out() -> None:
     now = vote(KEYS[0], HEIGHT, PREVOTE, None)
-    others = [vote(STRANGER, height, PREVOTE, None) for height in (0, HEIGHT - 2, HEIGHT + 1)]
+    others = [vote(STRANGER, height, PREVOTE, None) for height in (0, 1, HEIGHT - 2)]
     assert verified(Votes((others[0], now, *others[1:]))) == VerifiedVotes((now,))
     assert verified(Votes(tuple(others))) == Nothing(Votes, 3)
 
@@ -334,7 +335,19 @@ def test_a_proposal_comes_with_its_verified_block() -> None:
     assert verified(ProposedBlock(proposal(), BLOCK.raw)) == VerifiedProposal(proposal(), BLOCK)
 
 
-@pytest.mark.parametrize("change", [{"height": HEIGHT + 1}, {"height": HEIGHT - 1}, {"round": 3}])
+def test_what_is_of_a_later_height_is_told_apart_and_not_looked_into() -> None:
+    now = vote(KEYS[0], HEIGHT, PREVOTE, None)
+    later = [vote(STRANGER, HEIGHT + ahead, PREVOTE, None) for ahead in (1, 2)]
+    alone, mixed = Votes(tuple(later)), Votes((now, later[0]))
+    assert verified(alone) == Ahead(Votes, 2, HEIGHT + 2, encode_frame(GENESIS_HASH, alone))
+    both = verified(mixed)
+    assert both == VerifiedVotes((now,), (), Ahead(Votes, 1, HEIGHT + 1, encode_frame(GENESIS_HASH, mixed)))
+    assert (kind_of(both), cost_of(both)) == (Votes, 2)
+    proposed = ProposedBlock(proposal(height=HEIGHT + 1), b"\xc1")
+    assert verified(proposed) == Ahead(ProposedBlock, 1, HEIGHT + 1, encode_frame(GENESIS_HASH, proposed))
+
+
+@pytest.mark.parametrize("change", [{"height": HEIGHT - 1}, {"round": 3}])
 def test_a_proposal_that_is_of_no_use_now_is_nothing(change: dict[str, Any]) -> None:
     assert verified(ProposedBlock(proposal(**change), b"\xc1")) == Nothing(ProposedBlock)
 

@@ -9,6 +9,7 @@ from itertools import permutations
 import pytest
 
 from blockchain.node.messages import Fresh, Have, Message, ProposedBlock, Status, Votes, decode_frame
+from blockchain.node.peers import TICK_MS
 from blockchain.primitives.chain import Parameters
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.vote import VoteStep
@@ -59,9 +60,9 @@ def test_a_height_takes_few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     each = {kind: count / PAYMENTS for kind, count in told.items()}
     assert each[Votes] <= 28, "two of each validator to three peers: 24; and what is passed on in one height of eight"
     assert each[ProposedBlock] <= 4, "one to three"
-    assert each[Status] <= 14, "one of each node to three at a height, and of a second that passes"
-    assert each[Fresh] == 3 and each[Have] <= 6
-    assert sum(told.values()) <= 52 * PAYMENTS, "it was 66"
+    assert each.get(Status, 0) <= 2, "none for a height; those of a second that passes"
+    assert each[Fresh] == 3 and each[Have] <= 3, "what a giver's transactions crossed with is found out at the first"
+    assert sum(told.values()) <= 38 * PAYMENTS, "it was 66, and 52"
 
 
 def test_who_loses_its_way_to_a_validator_waits_a_moment_once() -> None:
@@ -69,7 +70,7 @@ def test_who_loses_its_way_to_a_validator_waits_a_moment_once() -> None:
     well = pay(stage, 0)
     stage.world.network.cut = frozenset(permutations((2, 3), 2))
     waits = [pay(stage, 0) for _ in range(PAYMENTS)]
-    assert max(waits) <= well + 400, waits
+    assert max(waits) <= well + 2 * TICK_MS, waits  # it hears in a tick that others are ahead, and asks in the next
     assert waits[-1] <= well + 4 * HOP_MS, waits
 
 

@@ -1,0 +1,40 @@
+"""What a peer says of a height before it is begun here (docs/protocol.md §8.4 rule 14).
+
+Who is done with a height a moment before its peers goes on to the next, and does not wait for their word that they are
+there too. What it says then cannot be verified here: the validators of a height are known when the one before is final.
+So a few small frames of each peer are kept as they came, and handled when the height begins.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+EARLY_FRAMES_MAX: Final = 16  # of a peer: a proposal, a few votes, and what it passes on of others
+EARLY_FRAME_BYTES_MAX: Final = 4_096  # a small block, or some twenty votes
+EARLY_BYTES_MAX: Final = 16_384  # of a peer: 2 MiB of 128
+
+
+class EarlyFrames:
+    """What one peer has said of the next height. No peer takes the room of another."""
+
+    def __init__(self) -> None:
+        self._frames: list[bytes] = []
+        self._bytes = 0
+
+    def keep(self, frame: bytes) -> bool:
+        """Keep a frame until it is taken; False: it is too large, or there is no room for it."""
+        size = len(frame)
+        if (
+            size > EARLY_FRAME_BYTES_MAX
+            or len(self._frames) >= EARLY_FRAMES_MAX
+            or self._bytes + size > EARLY_BYTES_MAX
+        ):
+            return False
+        self._frames.append(frame)
+        self._bytes += size
+        return True
+
+    def take(self) -> list[bytes]:
+        """All of them, in the order in which they came."""
+        frames, self._frames, self._bytes = self._frames, [], 0
+        return frames
