@@ -152,13 +152,13 @@ class _Storm:
 
 
 def _settle(scenario: Scenario, world: World, load: Load) -> int:
-    """Fresh load until two more heights are decided, then rest; returns when all had decided one."""
+    """Fresh load until two more heights are decided, then rest to the very end; returns when all had decided one."""
     head = max(node.store.head() for node in world.honest)
     goal = max(head + HEIGHTS_AFTER, scenario.heights)
     deadline_ms = world.time_ms + DEADLINE_MS
     decided_ms = -1
     rests_since = -1
-    while rests_since < 0 or world.time_ms < rests_since + REST_MS:
+    while True:
         if world.time_ms >= deadline_ms:
             raise Violation(f"seed {world.seed}: not at rest at {world.time_ms} ms: {unsettled(world, head)}")
         least = min(node.store.head() for node in world.honest)
@@ -170,8 +170,9 @@ def _settle(scenario: Scenario, world: World, load: Load) -> int:
             rests_since = -1
         elif rests_since < 0:
             rests_since = world.time_ms
+        elif world.time_ms >= rests_since + REST_MS:
+            return decided_ms
         world.run_until(world.time_ms + LOOK_MS)
-    return decided_ms
 
 
 def _has_plenty(world: World) -> bool:
