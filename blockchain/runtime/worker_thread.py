@@ -17,11 +17,10 @@ _Asked = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
 class WorkerThread:
-    """Made and used inside one event loop. The thread begins with the first work."""
+    """Used inside one event loop. The thread begins with the first work."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._loop = asyncio.get_running_loop()
         self._asked: SimpleQueue[_Asked | None] = SimpleQueue()  # bounded by who waits; None: the end
         self._thread: threading.Thread | None = None
 
@@ -30,7 +29,7 @@ class WorkerThread:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
-        future: asyncio.Future[T] = self._loop.create_future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._asked.put((work, future))
         return await future
 
@@ -49,7 +48,7 @@ class WorkerThread:
                 result = work()
             except BaseException as raised:  # whoever waits raises it
                 error = raised
-            self._loop.call_soon_threadsafe(_settle, future, result, error)
+            future.get_loop().call_soon_threadsafe(_settle, future, result, error)
             del asked, work, future, result, error  # nothing is kept while it waits
 
 
