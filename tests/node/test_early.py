@@ -198,6 +198,20 @@ def test_who_votes_at_the_height_in_progress_is_there_whatever_it_told() -> None
     assert node.peer.height == 2
 
 
+def test_who_proposes_at_the_height_in_progress_is_there_whatever_it_told() -> None:
+    node = Deciding()
+    node.decide()
+    node.peer.on_status(Status(3, 0, Step.PROPOSE, ()))
+    node.peer.on_status(Status(1, 0, Step.PROPOSE, ()))
+    node.submit(wallet("a", node.spec.hash).transfer(address("b"), 1, 1))
+    drawn = node.core.engine.current.forgers.forger(0)
+    forger = next(key for key in node.keys if Address(key.public_key) == drawn)
+    block = node.block_of(forger)
+    proposal = signed(Proposal(2, 0, -1, block.id, drawn), forger, node.spec.hash)
+    node.receive(ProposedBlock(proposal, block.raw))
+    assert node.peer.height == 2 and not node.peer.lacks_proposal(0)
+
+
 def test_a_late_word_of_the_height_before_asks_for_nothing() -> None:
     node = Deciding()
     node.decide()
