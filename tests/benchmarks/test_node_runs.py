@@ -41,7 +41,7 @@ def synced(options: Options, blocks: list[MadeBlock]) -> tuple[Answer, int]:
 
 def test_a_node_takes_over_the_chain(options: Options) -> None:
     answer, head = synced(options, list(DATA.made(options).blocks(2, 5)))
-    assert head == 5 and answer.seconds > 0 and answer.cpu_seconds > 0
+    assert head == 5 and answer.seconds > 0
 
 
 def test_a_bad_signature_is_not_taken_over(options: Options) -> None:
