@@ -32,7 +32,7 @@ from blockchain.node.stateless import Check, Found, check_here
 from blockchain.primitives import codec
 from blockchain.runtime.verifier import Question, Work, answer, receive, send
 
-FAR_BYTES_MIN: Final = 4 * 1024  # at once, some 25 transfers, 2 ms of work: a turn with a worker costs 0.05
+FAR_BYTES_MIN: Final = 16 * 1024  # at once, some 80 transfers; of fewer, each would wait for a worker's low priority
 FAR_LEAVES_MIN: Final = 100_000  # of a tree, half a second of work: to start a process takes a fifth of one
 WORKERS_DEFAULT_MAX: Final = 4  # the core applies no more than three or four of them verify
 REST_S: Final = 10.0  # after a worker was lost or could not be started, until the next is tried
