@@ -1,22 +1,18 @@
-"""What the core lets the verification of a message know: the picture that `verify.py` looks at."""
+"""What a node lets the verification of a message know: the picture that `verify.py` looks at."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX
 from blockchain.node.peers import UNBOUNDED, Peer
+from blockchain.node.rooms import Rooms
 from blockchain.node.verify import VerifyContext
 from blockchain.seams import PeerId
 
-if TYPE_CHECKING:
-    from blockchain.node.core import Core
 
-
-def context_of(core: Core, peer: PeerId | None) -> VerifyContext:
+def context_of(rooms: Rooms, peer: PeerId | None) -> VerifyContext:
     """The picture at this moment; `peer` is who sent the message."""
-    chain, current = core.chain, core.engine.current
-    sender = None if peer is None else core.gossip.peers.get(peer) or Peer(peer, "", inbound=True)
+    chain, current = rooms.chain, rooms.engine.current
+    sender = None if peer is None else rooms.gossip.peers.get(peer) or Peer(peer, "", inbound=True)
     seed, height, validators = chain.seed, chain.height, chain.validators
     return VerifyContext(
         genesis_hash=chain.genesis_hash,
@@ -26,11 +22,11 @@ def context_of(core: Core, peer: PeerId | None) -> VerifyContext:
         # Draws of its own: those of the engine, and of other frames, may be made at the same time.
         forger=lambda round: chain.selection.forgers(seed, height, validators).forger(round),
         proposal=current.proposals.get,
-        outlined=core.outlines.of,
+        outlined=rooms.outlines.of,
         round_max=current.rules.round + PROPOSALS_AHEAD_MAX,
-        awaited=core.sync.awaited_from(peer),
-        holds=core.engine.holds,
-        is_news=lambda said: core.announcements.is_news(said) or core.lookout.wants(said),
+        awaited=rooms.sync.awaited_from(peer),
+        holds=rooms.engine.holds,
+        is_news=lambda said: rooms.announcements.is_news(said) or rooms.lookout.wants(said),
         accused_key=chain.evidence.key_of,
         left=sender.left if sender is not None else lambda _: UNBOUNDED,
         owed=sender.owed if sender is not None else lambda _: UNBOUNDED,

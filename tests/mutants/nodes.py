@@ -17,6 +17,7 @@ _TRUST: Final = "blockchain/node/trust.py"
 _ADMISSION: Final = "blockchain/node/admission.py"
 _MEMPOOL: Final = "blockchain/node/mempool.py"
 _LOOKOUT: Final = "blockchain/node/lookout.py"
+_AGREEMENT: Final = "blockchain/node/agreement.py"
 _CORE: Final = "blockchain/node/core.py"
 
 _WRONG_FIELD: Final = "tests/node/test_chain.py::test_each_wrong_field_is_named"
@@ -432,7 +433,7 @@ MUTANTS: Final = (
         "evidence_told_before_it_is_kept",
         "the only node that has seen an offence forgets it in a crash",
         "tests/simulator/test_evidence.py::test_evidence_outlives_a_restart_of_the_only_node_that_has_it",
-        (Change(_CORE, "        self._out.append(Write(Batch(evidence=(codec.encode(evidence),))))\n", ""),),
+        (Change(_AGREEMENT, "            Write(Batch(evidence=(codec.encode(evidence),))),\n", ""),),
     ),
     Mutant(
         "round_in_progress_not_restored",
@@ -453,7 +454,7 @@ MUTANTS: Final = (
         (
             Change(
                 _CORE,
-                "            self._halt(self.halted)\n            self._out.append(Emit(Halted(",
+                "            self._agreement.halt(self.halted)\n            self._out.append(Emit(Halted(",
                 "            self._out.append(Emit(Halted(",
             ),
         ),

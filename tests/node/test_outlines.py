@@ -280,7 +280,7 @@ def test_whom_it_told_of_a_block_it_serves_whatever_the_pool_has_evicted(monkeyp
     node.hear(wanted, OTHER)
     assert node.sent(Transactions) == [(OTHER, bodies)]
     certificate = certificate_of(dict(enumerate(KEYS)), 1, BLOCK.id, genesis_hash=SPEC.hash)
-    node.core._follow(node.core.chain.import_block(BLOCK, certificate, 0), 0)
+    node.core._heard.follow(node.core.chain.import_block(BLOCK, certificate, 0), 0)
     assert node.core.chain.height == node.core.engine.current.height == 2
     node.core.gossip.bodies.let_go()
     node.hear(wanted, OTHER)

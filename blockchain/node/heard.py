@@ -1,0 +1,168 @@
+"""What peers say, once it is verified: each kind of message to the room that it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from blockchain.errors import PeerFault
+from blockchain.node.agreement import Agreement
+from blockchain.node.context import context_of
+from blockchain.node.messages import (
+    Ahead,
+    Announce,
+    GetBlocks,
+    GetPeers,
+    Have,
+    Nothing,
+    Peers,
+    Status,
+    Verified,
+    VerifiedAnnouncement,
+    VerifiedBlocks,
+    VerifiedEvidence,
+    VerifiedFresh,
+    VerifiedOutline,
+    VerifiedProposal,
+    VerifiedTransactions,
+    VerifiedVotes,
+    Want,
+    cost_of,
+    kind_of,
+)
+from blockchain.node.peers import Peer
+from blockchain.node.rooms import Rooms
+from blockchain.node.verify import verify_frame
+from blockchain.primitives.vote import Announcement, Vote
+from blockchain.seams import Effect, HeadMoved, PeerId, Penalize, VoteReceived
+
+
+class Heard:
+    """Messages of connected peers, and faults in them."""
+
+    def __init__(self, rooms: Rooms, agreement: Agreement) -> None:
+        self._rooms = rooms
+        self._agreement = agreement
+        self._begun = rooms.chain.height  # the height of which what came early was handled
+
+    def on_message(self, peer: Peer, message: Verified, now: int) -> list[Effect]:
+        """Count it, and handle it if it is within what the peer may send."""
+        is_within = peer.note_came(kind_of(message), cost_of(message))
+        if isinstance(message, Status):
+            peer.on_status(message)  # where a peer is, is known however often it says so
+        return self._on_allowed(peer, message, now) if is_within else []
+
+    def _on_allowed(self, peer: Peer, message: Verified, now: int) -> list[Effect]:
+        rooms = self._rooms
+        match message:
+            case Status():
+                missing = rooms.gossip.catch_up(peer, now) if message.height == peer.height else []
+                return [*missing, *rooms.sync.on_status(peer.id)]
+            case Ahead():
+                return self._on_ahead(peer, message)
+            case VerifiedVotes(votes=votes, held=held, ahead=ahead):
+                asked = self._on_ahead(peer, ahead) if ahead is not None else []  # first: the votes may end the height
+                return [*asked, *self._on_votes(peer, votes, held, now)]
+            case VerifiedProposal() | VerifiedOutline():
+                return self._on_proposal(peer, message, now)
+            case VerifiedTransactions(transactions=transactions) | VerifiedFresh(transactions=transactions):
+                whole = self._complete(rooms.outlines.on_bodies(transactions), now)
+                is_fresh = isinstance(message, VerifiedFresh)
+                return [*whole, *rooms.admission.receive(peer, transactions, now, is_fresh=is_fresh)]
+            case VerifiedBlocks():
+                return self.follow(rooms.sync.on_blocks(peer.id, message, now), now)
+            case VerifiedAnnouncement(announcement=announcement):
+                return self.on_announced(announcement, peer.id, now)
+            case VerifiedEvidence(evidence=evidence):
+                rooms.lookout.on_evidence(evidence)
+                return self._agreement.on_evidence(evidence, peer.id)
+            case Have(ids=ids):
+                rooms.admission.passing_on.on_have(peer, ids)
+                return rooms.gossip.on_have(peer, ids)
+            case Want(ids=ids):
+                rooms.admission.passing_on.on_want(ids)
+                return rooms.gossip.on_want(peer, ids)
+            case GetBlocks():
+                return rooms.sync.serve(peer, message)
+            case GetPeers():
+                return [rooms.gossip.send(peer, rooms.exchange.answer(peer, rooms.gossip.peers))]
+            case Peers(addresses=addresses):
+                return rooms.exchange.try_told(peer, addresses, rooms.gossip.peers)
+            case Nothing():
+                return []  # of another height: the status of its sender tells where it is
+            case _:
+                return rooms.surroundings.on_message(peer, message, now)
+
+    def on_fault(self, peer: PeerId, fault: PeerFault) -> list[Effect]:
+        """A message of this peer did not verify."""
+        return [Penalize(peer, fault.reason, fault.why), *self._rooms.sync.on_fault(peer, fault.reason)]
+
+    def on_announced(self, announcement: Announcement, sender: PeerId | None, now: int) -> list[Effect]:
+        """A validator is there; `sender` is None where this node said so itself."""
+        rooms = self._rooms
+        rooms.lookout.on_announced(announcement, sender, now)
+        if not rooms.announcements.take(announcement, rooms.chain.validators, now):
+            return []
+        rooms.liveness.on_heard(announcement.validator)
+        return rooms.gossip.send_all(Announce(announcement), but=sender)
+
+    def follow(self, effects: list[Effect], now: int) -> list[Effect]:
+        """What sync did; the engine learns of the head that it did not decide."""
+        rooms, out = self._rooms, self._agreement.pass_on(effects, now)
+        if rooms.chain.height == rooms.engine.current.height:
+            return out
+        rooms.whereabouts.owe(rooms.chain.height)
+        return [*out, *self._agreement.drive(HeadMoved(), now)]
+
+    # ------------------------------------------------------------------------------------------------ the next height
+
+    def _on_ahead(self, peer: Peer, told: Ahead) -> list[Effect]:
+        """Who speaks of a height says that it is there; what it says of the next one waits until that begins."""
+        effects: list[Effect] = []
+        if told.height > peer.height and peer.note_came(Status, 1):
+            peer.presume(told.height)
+            effects = self._rooms.sync.on_status(peer.id)
+        if told.height == self._rooms.chain.height + 1 and not peer.early.keep(told.frame):
+            self._rooms.whereabouts.owe(told.height)
+        return effects
+
+    def take_early(self, now: int) -> list[Effect]:
+        """After each input: what peers said of this height before it was begun. It was counted when it came."""
+        if self._begun == self._rooms.chain.height:
+            return []
+        self._begun = self._rooms.chain.height
+        effects: list[Effect] = []
+        for peer in self._rooms.gossip.peers.values():
+            for frame in peer.early.take():
+                try:
+                    message = verify_frame(frame, context_of(self._rooms, peer.id))
+                except PeerFault as fault:
+                    effects.extend(self.on_fault(peer.id, fault))
+                    break
+                effects.extend(self._on_allowed(peer, message, now))
+        return effects
+
+    # ------------------------------------------------------------------------------------------------ agreement
+
+    def _on_proposal(self, peer: Peer, told: VerifiedProposal | VerifiedOutline, now: int) -> list[Effect]:
+        peer.note_spoke(told.proposal.height)
+        if peer.height == told.proposal.height:
+            peer.note_proposal(told.proposal.round)
+        self._rooms.lookout.on_heard(told.proposal, peer.id)
+        return self._complete(self._rooms.outlines.on_told(peer, told), now)
+
+    def _complete(self, effects: list[Effect], now: int) -> list[Effect]:
+        """What came of outlines; the engine learns of those blocks that are whole now."""
+        out = self._agreement.pass_on(effects, now)
+        for given in self._rooms.outlines.take_whole():
+            out.extend(self._agreement.drive(given, now))
+        return out
+
+    def _on_votes(self, peer: Peer, votes: Iterable[Vote], held: Iterable[Vote], now: int) -> list[Effect]:
+        rooms, effects = self._rooms, list[Effect]()
+        rooms.gossip.note_votes_of(peer, held)
+        for vote in votes:
+            rooms.gossip.note_votes_of(peer, (vote,))
+            rooms.liveness.on_heard(vote.validator)
+            rooms.lookout.on_heard(vote, peer.id)
+            effects.extend(self._agreement.drive(VoteReceived(vote, peer.id), now))
+        return effects
