@@ -45,6 +45,7 @@ from blockchain.node.views import (
     TransactionView,
 )
 from blockchain.node.why import why_of
+from blockchain.primitives import codec
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction
@@ -108,6 +109,7 @@ class NodeService:
         caution: Caution = CAREFUL,
         verify_workers: int = 0,
     ) -> None:
+        codec.prepare()  # the first thread begins below
         self._node_id = node_id
         self._store = store
         self._final = StoreAhead(store)  # what readers see of it

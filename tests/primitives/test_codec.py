@@ -183,3 +183,20 @@ def test_what_was_let_through_is_decoded_again_one_by_one_or_all_together() -> N
     raws = [codec.encode(value) for value in values]
     assert codec.decode_all_again(raws, Pair) == [codec.decode_again(raw, Pair) for raw in raws] == values
     assert codec.decode_all_again(iter(()), Noted) == []
+
+
+def test_prepared_types_are_not_looked_at_when_they_are_first_decoded() -> None:
+    """Two threads that do so together crash: msgspec gives the second what the first has half written."""
+    looked = []
+
+    def kind() -> type[int]:
+        looked.append("at its fields")
+        return int
+
+    globals()["_kind_of_lazy"] = kind
+    lazy = msgspec.defstruct("Lazy", [("number", "_kind_of_lazy()")], module=__name__, array_like=True)
+    codec.prepare()
+    assert looked == ["at its fields"]
+    assert codec.decode(codec.encode(lazy(1)), lazy, bytes_max=LIMIT) == lazy(1)
+    codec.prepare()
+    assert looked == ["at its fields"]

@@ -7,8 +7,11 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from blockchain.node.checkpoint import Vouched
 from blockchain.node.messages import Have, Message, Status, Want, decode_frame, encode_frame
+from blockchain.primitives import codec
 from blockchain.primitives.crypto import SigningKey
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
@@ -102,3 +105,13 @@ async def read(peer: RawPeer, kind: type[Message]) -> list[Message]:
     while not told or not isinstance(told[-1], kind):
         told.append(decode_frame(await peer.receive()).message)
     return told
+
+
+def test_message_types_are_prepared_before_the_first_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    monkeypatch.setattr(codec, "prepare", lambda: threads.append(threading.active_count()))
+    store = SqliteStore.open(tmp_path, SPEC.hash)
+    before = threading.active_count()
+    NodeService(SPEC, store, (), MAKE_P2P, PeerId(OWN.public_key), Vouched(genesis=True))
+    assert threads == [before]
+    store.close()
