@@ -160,7 +160,7 @@ class AccountLedger:
         """What needs no state: expiry, and who may mint."""
         if transaction.expiry is not None and height > transaction.expiry:
             raise InvalidTransaction("expired", f"it expired at height {transaction.expiry}; this is {height}")
-        if isinstance(transaction.payload, Exchange) and transaction.sender != self._spec.issuer:
+        if type(transaction.payload) is Exchange and transaction.sender != self._spec.issuer:
             raise InvalidTransaction("not_issuer", "only the issuer that genesis names may mint")
 
     def next_nonce(self, state: State, sender: Address) -> int:
@@ -191,6 +191,8 @@ class AccountLedger:
 
     def apply_all(self, state: State, transactions: Iterable[Transaction], height: int) -> None:
         fees = 0  # of all together: nothing asks for them before the end of the block
+        transactions = tuple(transactions)
+        self.foresee(state, transactions)
         for position, transaction in enumerate(transactions):
             try:
                 self.apply_but_fee(state, transaction, height)
@@ -199,27 +201,34 @@ class AccountLedger:
             fees += transaction.fee
         self.collect(state, fees)
 
+    def foresee(self, state: State, transactions: Sequence[Transaction]) -> None:
+        keys = {ACCOUNT_PREFIX + transaction.sender for transaction in transactions}
+        payloads = [transaction.payload for transaction in transactions]
+        keys.update([ACCOUNT_PREFIX + payload.recipient for payload in payloads if isinstance(payload, PAYMENTS)])
+        state.read_ahead(keys, Account)
+
     def collect(self, state: State, fees: int) -> None:
         if fees:
             collect_fee(state, fees)
 
     def apply_but_fee(self, state: State, transaction: Transaction, height: int) -> None:
         # Each transaction comes here once or more on every node: what a transfer needs is written out.
-        self.check(transaction, height)
+        payload = transaction.payload
+        if transaction.expiry is not None or not isinstance(payload, Transfer):
+            self.check(transaction, height)
         address = transaction.sender
         key = ACCOUNT_PREFIX + address
         sender = state.read(key, Account) or UNUSED
         nonce = transaction.nonce
         if nonce != sender.nonce:
             raise _wrong_nonce(sender, nonce)
-        payload = transaction.payload
-        cost = _cost(transaction)
+        cost = transaction.fee + payload.amount if isinstance(payload, Transfer) else _cost(transaction)
         if cost > sender.balance:
             raise InvalidTransaction("insufficient_balance", f"it needs {cost}; the balance is {sender.balance}")
-        if isinstance(payload, Exchange):
-            self._mint(state, payload.amount)
-        elif not isinstance(payload, Transfer):
+        if not isinstance(payload, PAYMENTS):
             self._apply_to_stake(state, address, payload, height)
+        elif not isinstance(payload, Transfer):
+            self._mint(state, payload.amount)
         state.write(key, Account(sender.balance - cost, nonce + 1))
         if isinstance(payload, PAYMENTS):
             credit(state, payload.recipient, payload.amount)
@@ -275,4 +284,4 @@ def _cost(transaction: Transaction) -> int:
 
 
 def _minted(transaction: Transaction) -> int:
-    return transaction.payload.amount if isinstance(transaction.payload, Exchange) else 0
+    return transaction.payload.amount if type(transaction.payload) is Exchange else 0

@@ -97,7 +97,9 @@ class Resume(Struct, frozen=True, array_like=True, tag="RESUME", forbid_unknown_
 
 _NAMING: Final = (Stake, Rotate)  # the kinds that may name a validator key
 Payload = Exchange | Transfer | Stake | Unstake | Rotate | Pause | Resume
-PAYMENTS: Final = (Exchange, Transfer)  # the kinds that name a recipient; all others concern the sender's own stake
+# The kinds that name a recipient; all others concern the sender's own stake. The usual one first: `isinstance` says no
+# of a struct in six times the time in which it says yes.
+PAYMENTS: Final = (Transfer, Exchange)
 
 
 class Transaction(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -170,7 +172,7 @@ def check_transaction(raw: bytes, genesis_hash: bytes) -> Transaction:
     message = tagged(_SIGN_TAG, genesis_hash, raw[:-SIGNATURE_TAIL_BYTES])
     if not verify(PublicKey(transaction.sender), message, transaction.signature):
         raise InvalidSignature("the transaction")
-    if isinstance(transaction.payload, _NAMING):
+    if type(transaction.payload) in _NAMING:
         _verify_possession(transaction, genesis_hash)
     return transaction
 

@@ -41,7 +41,7 @@ MUTANTS: Final = (
         (
             Change(
                 _ACCOUNTS,
-                "if isinstance(transaction.payload, Exchange) and transaction.sender != self._spec.issuer:",
+                "if type(transaction.payload) is Exchange and transaction.sender != self._spec.issuer:",
                 "if isinstance(transaction.payload, Exchange) and self._spec.issuer is None:",
             ),
         ),

@@ -183,6 +183,7 @@ def test_what_was_let_through_is_decoded_again_one_by_one_or_all_together() -> N
     raws = [codec.encode(value) for value in values]
     assert codec.decode_all_again(raws, Pair) == [codec.decode_again(raw, Pair) for raw in raws] == values
     assert codec.decode_all_again(iter(()), Noted) == []
+    assert codec.encode_all(values) == raws
 
 
 def test_prepared_types_are_not_looked_at_when_they_are_first_decoded() -> None:
