@@ -1,8 +1,8 @@
 """How this node uses WebSocket: listening sockets, the gate before them, and the options of both directions.
 
 No compression, no redirects, no proxies, no browsers (a request with an Origin is refused), and a bound on
-everything that somebody unknown can make this node hold: connections, connections of one IP address,
-handshakes in progress, bytes of a frame before the peer is known, answers to pings that nobody reads.
+everything that somebody unknown can make this node hold or do: connections, connections of one IP address,
+handshakes in progress, bytes of a frame before the peer is known, pings and pongs, frames that nobody has taken yet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import ClassVar, Final, TypedDict
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.frames import Frame, Opcode
+from websockets.frames import CTRL_OPCODES, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import Event, State
 
@@ -30,6 +30,8 @@ from blockchain.runtime.secure_channel import HEADER_BYTES, OVERHEAD_BYTES
 
 _REFUSALS_MAX: Final = 32  # connections beyond inbound_max that get a reason; the others are reset
 _SILENT_LOOKS: Final = 4
+CONTROL_FRAMES_MAX: Final = 64  # between two looks, 2 s; honest is a ping and a pong. One is 6 bytes, and takes 10 µs
+PART_BYTES: Final = 8_192  # of what came, before it is seen whether to go on: 1,400 frames at most, some 10 ms
 _BEGINNINGS: Final = (Opcode.BINARY, Opcode.TEXT)  # the opcodes of a message's first frame
 
 
@@ -50,16 +52,33 @@ class _Lost(asyncio.Transport):
     def is_reading(self) -> bool:
         return False
 
+    def is_closing(self) -> bool:
+        return True
+
 
 class PeerConnection(Connection):
-    """A connection whose messages may be taken and written at once, without the turn of a task for each."""
+    """A connection whose messages may be taken and written at once, without the turn of a task for each.
+
+    One turn of the loop can bring megabytes, and a frame has six bytes. So what came is looked at in parts, and no
+    further than somebody takes it; and who sends many frames that nobody has to take is cut.
+    """
 
     received_bytes = 0  # of whatever kind, pongs too
+    control_frames = 0  # since the last look at whether it is silent, or the beginning
     take_now: Callable[[bytes], bool] | None = None  # given each whole binary message that has none before it
     _waiting = 0  # messages in the library's queue, or out of it and not dealt with
     _is_one_out = False
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._rest = bytearray()  # came, and waits until the library's queue is empty; until then nothing more is read
+        self.recv_messages.resume = self._go_on
+
     def process_event(self, event: Event) -> None:
+        if isinstance(event, Frame) and event.opcode in CTRL_OPCODES:
+            self.control_frames += 1
+            if self.control_frames > CONTROL_FRAMES_MAX:
+                self.transport.abort()
         if isinstance(event, Frame) and event.opcode in _BEGINNINGS:
             take_now, is_whole = self.take_now, event.fin and event.opcode is Opcode.BINARY
             if take_now is not None and is_whole and not self._waiting and take_now(bytes(event.data)):
@@ -88,17 +107,30 @@ class PeerConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
-        # The library answers pings without looking at the write buffer: who pings and never reads would fill it.
-        super().data_received(data)
-        answers_bytes_max = 2 * self.write_limit_high + (self.protocol.max_message_size or 0)
-        if self.transport.get_write_buffer_size() > answers_bytes_max:
-            self.transport.abort()
+        self._rest += data
+        self._look_at_rest()
+
+    def _look_at_rest(self) -> None:
+        while self._rest and not self.recv_messages.paused and not self.transport.is_closing():
+            part = bytes(self._rest[:PART_BYTES])
+            del self._rest[:PART_BYTES]
+            super().data_received(part)
+
+    def _go_on(self) -> None:
+        """The library's queue is empty: what came goes on in a turn of its own, and then the socket is read."""
+        self.loop.call_soon(self._look_further)
+
+    def _look_further(self) -> None:
+        self._look_at_rest()
+        if not self._rest and not self.recv_messages.paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         # The library aborts transports that are gone already. asyncio's raises AttributeError then, if it was
         # closed while something was still to be written (anyio issue 1250 describes the same).
         super().connection_lost(exc)
         self.transport = _Lost()
+        self._rest.clear()
 
 
 async def wait_silence(socket: PeerConnection, silence_s: float) -> None:
@@ -111,6 +143,7 @@ async def wait_silence(socket: PeerConnection, silence_s: float) -> None:
     looks = 0
     while looks < _SILENT_LOOKS:
         before = socket.received_bytes
+        socket.control_frames = 0
         await asyncio.sleep(silence_s / _SILENT_LOOKS)
         is_silent = socket.received_bytes == before and socket.transport.is_reading()
         looks = looks + 1 if is_silent else 0

@@ -157,12 +157,12 @@ CONTROLS: Final = (
     ),
     Mutant(
         "ping_flood",
-        "answers to pings pile up",
-        "tests/runtime/test_p2p_traffic.py::test_who_pings_and_never_reads_is_cut",
+        "pings and pongs have no maximum",
+        "tests/runtime/test_p2p_traffic.py::test_who_pings_or_pongs_without_end_is_cut",
         (
             Change(
                 "blockchain/runtime/websocket.py",
-                "if self.transport.get_write_buffer_size() > answers_bytes_max:",
+                "if self.control_frames > CONTROL_FRAMES_MAX:",
                 "if False:",
             ),
         ),

@@ -7,13 +7,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
 import pytest
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 from blockchain.runtime.peer_events import (
     P2PLimits,
 )
-from tests.runtime.live_nodes import KEYS, QUICK, Node, pair, raw_dial, started
+from blockchain.runtime.websocket import CONTROL_FRAMES_MAX, PART_BYTES, PeerConnection
+from tests.runtime.live_nodes import KEYS, QUICK, Node, pair, raw_connect, raw_dial, started
 from tests.runtime.raw_peer import RawPeer
 from tests.runtime.scenarios import run
 
@@ -172,21 +173,61 @@ def test_stop_while_a_replaced_connection_still_waits_to_say_so() -> None:
     run(scenario())
 
 
-async def ping_for_ever(socket: ClientConnection) -> None:
-    while True:
-        await socket.ping(b"x" * 125)
-        socket.pending_pings.clear()
+def small_frames(opcode: Opcode, count: int) -> bytes:
+    """Without content, as the one who dialled sends them."""
+    return Frame(opcode, b"").serialize(mask=True) * count
 
 
-def test_who_pings_and_never_reads_is_cut() -> None:
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG])
+def test_who_pings_or_pongs_without_end_is_cut(opcode: Opcode) -> None:
+    """Nobody has to take these, so nothing slows them down; uvloop reads eight megabytes of them in one turn."""
+
     async def scenario() -> None:
-        node = Node(KEYS[0], limits=replace(QUICK, write_buffer_bytes_max=16 * 1024, message_bytes_max=1024))
+        node = Node(KEYS[0], limits=replace(QUICK, silence_s=0.4))
         async with started(node):
             peer = await raw_dial(node, KEYS[1])
             await node.up()
-            peer.socket.transport.pause_reading()
-            with pytest.raises(ConnectionClosed):
-                await ping_for_ever(peer.socket)
+            [connection] = node.p2p._listener.gate.connections()
+            assert isinstance(connection, PeerConnection)
+            for _ in range(2):
+                peer.socket.transport.write(small_frames(opcode, CONTROL_FRAMES_MAX // 2))
+                await peer.send(b"more than honest")
+                assert await node.frame() == b"more than honest"
+                while connection.control_frames:  # until the next look
+                    await asyncio.sleep(0.01)
+            peer.socket.transport.write(small_frames(opcode, 1_000 * CONTROL_FRAMES_MAX))
             await node.down()
+            assert connection.control_frames < 2 * PART_BYTES, "no more of them were looked at"
+
+    run(scenario())
+
+
+def test_who_has_not_proved_who_it_is_is_cut_for_it_too() -> None:
+    async def scenario() -> None:
+        node = Node(KEYS[0], limits=replace(QUICK, handshake_s=60.0))
+        async with started(node):
+            socket = await raw_connect(node)
+            socket.transport.write(small_frames(Opcode.PONG, 1_000 * CONTROL_FRAMES_MAX))
+            await socket.wait_closed()
+            assert node.events.empty()
+
+    run(scenario())
+
+
+def test_of_small_messages_only_as_many_are_looked_at_as_are_taken() -> None:
+    async def scenario() -> None:
+        node = Node(KEYS[0], inbox=1)
+        async with started(node):
+            peer = await raw_dial(node, KEYS[1])
+            await node.up()
+            [connection] = node.p2p._listener.gate.connections()
+            said = [b"%d" % number for number in range(5_000)]
+            sealed = [Frame(Opcode.BINARY, peer.channel.seal(one)).serialize(mask=True) for one in said]
+            peer.socket.transport.write(b"".join(sealed))
+            for one in said:
+                assert await node.frame() == one
+                assert len(connection.recv_messages.frames) <= PART_BYTES // len(sealed[0]) + QUICK.incoming_frames_max
+            await peer.send(b"and then it is read again")
+            assert await node.frame() == b"and then it is read again"
 
     run(scenario())
