@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from blockchain.api.rendered import RenderedBlock
+from blockchain.api.rendered import Parties, RenderedBlock
 from blockchain.errors import InvalidTransaction
 from blockchain.node.views import (
     AccountView,
@@ -38,7 +38,7 @@ from blockchain.primitives.jsonform import (
     transaction_to_json,
     validators_to_json,
 )
-from blockchain.primitives.transaction import PAYMENTS, Transaction, VerifiedTransaction, decode_transaction
+from blockchain.primitives.transaction import VerifiedTransaction, decode_transaction
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.seams import Stage, SubmissionResult
 
@@ -182,26 +182,25 @@ def history(
     entries = []
     for height, position in places:
         found = blocks[height]
-        transaction = decode_transaction(found.block.transactions[position])
         entries.append(
             {
                 "height": height,
                 "position": position,
                 "block_id": found.final.id.hex(),
                 "time_ms": found.block.header.time_ms,
-                "direction": direction(transaction, account),
+                "direction": direction(found.parties(position), account),
                 "transaction": found.transaction(position),
             }
         )
     return {"entries": entries, "next": None if following is None else f"{following[0]}:{following[1]}"}
 
 
-def direction(transaction: Transaction, account: Address) -> str:
+def direction(parties: Parties, account: Address) -> str:
     """Which way a transaction goes, seen from an account that it names."""
-    if transaction.sender != account:
+    sender, paid = parties
+    if sender != account:
         return "in"
-    is_to_itself = isinstance(transaction.payload, PAYMENTS) and transaction.payload.recipient == account
-    return "self" if is_to_itself else "out"
+    return "self" if paid == account else "out"
 
 
 def genesis(spec: ChainSpec, genesis_hash: Hash32) -> JsonObject:

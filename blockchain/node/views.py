@@ -6,6 +6,7 @@ A view is taken between two inputs, so it is always consistent; it holds no refe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from msgspec import Struct
@@ -208,33 +209,15 @@ class DryRunView(Struct, frozen=True):
     changes: tuple[AccountChange, ...] = ()
 
 
-class HeaderView(Struct, frozen=True):
-    """The header of a final block, and the certificate that made it final."""
-
-    id: Hash32
-    header: Header
-    certificate: Certificate
-
-
-class TransactionProofView(Struct, frozen=True):
-    """A final transaction, and its RFC 6962 audit path to the transaction_root of its block's header."""
-
-    id: Hash32
-    raw: bytes
-    position: int
-    path: tuple[Hash32, ...]
-    block: HeaderView
-
-
 class AccountProofView(Struct, frozen=True):
-    """The records of an account, or their absence, under the state_root of the newest final header.
+    """The records of an account, or their absence, under the state_root of `block`, the newest final one.
 
     `proof` answers for two record keys, in this order: the account's, and its stake's (docs/protocol.md §3.1).
     """
 
     address: Address
     proof: StateProof
-    block: HeaderView
+    block: FinalBlock
 
 
 class LotteryReceipt(Struct, frozen=True):
@@ -308,6 +291,9 @@ class NodeReader(Protocol):
         """None while there is no final block."""
 
     def block(self, height: int) -> FinalBlock | None: ...
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Many reads inside it cost less, and none of a later moment is seen. Nothing is awaited there."""
 
     def height_of(self, block_id: Hash32) -> int | None: ...
 

@@ -34,16 +34,22 @@ def leaf_hash(leaf: bytes) -> Hash32:
     return Hash32(sha256(_LEAF + leaf).digest())
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[Hash32, ...]:
-    """The audit path of the leaf at `index` (0 ≤ index < len(leaves)), leaf first. RFC 6962 §2.1.1."""
-    assert 0 <= index < len(leaves)
-    level = _leaf_level(leaves)
+def levels(leaves: Sequence[bytes]) -> tuple[Sequence[bytes], ...]:
+    """All hashes of the tree, the leaves' first: of what audit paths are taken. Some twice as many as leaves."""
+    found = [_leaf_level(leaves)]
+    while len(found[-1]) > 1:
+        found.append(_level_above(found[-1]))
+    return tuple(found)
+
+
+def inclusion_proof(tree: Sequence[Sequence[bytes]], index: int) -> tuple[Hash32, ...]:
+    """The audit path of the leaf at `index` (from 0) in the tree of these `levels`, leaf first. RFC 6962 §2.1.1."""
+    assert 0 <= index < len(tree[0])
     path = []
-    while len(level) > 1:
+    for level in tree[:-1]:
         sibling = index ^ 1
         if sibling < len(level):  # the carried last node has none
             path.append(Hash32(level[sibling]))
-        level = _level_above(level)
         index >>= 1
     return tuple(path)
 

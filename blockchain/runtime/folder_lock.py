@@ -14,7 +14,7 @@ import apsw
 
 from blockchain.errors import StoreError
 from blockchain.runtime.atomic_file import make_folder
-from blockchain.runtime.sqlite_file import in_words, open_reader
+from blockchain.runtime.sqlite_file import InWords, open_reader
 
 LOCK_FILE: Final = "lock.db"
 _LOOK_MS: Final = 100  # a start waits this long, so that it is not refused because somebody looks (`is_locked`)
@@ -34,7 +34,7 @@ class FolderLock:
         except OSError as error:
             raise StoreError(f"data folder {folder} cannot be made: {error.strerror}: choose another folder") from error
         path = folder / LOCK_FILE
-        with in_words(path, "cannot lock the data folder"):
+        with InWords(path, "cannot lock the data folder"):
             connection = apsw.Connection(str(path))
             connection.set_busy_timeout(_LOOK_MS)
             try:
@@ -62,7 +62,7 @@ def is_locked(folder: Path) -> bool:
     path = folder / LOCK_FILE
     if not path.is_file():
         return False
-    with in_words(path, "cannot look at the lock"), closing(open_reader(path, None)) as connection:
+    with InWords(path, "cannot look at the lock"), closing(open_reader(path, None)) as connection:
         connection.set_busy_timeout(0)
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Final, assert_never
 
@@ -379,6 +379,9 @@ class NodeService:
     def end_waits(self) -> None:
         """Nobody waits any more: what has not ended is pending."""
         self._waiters.end()
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        return self._store.one_moment()
 
     def account_proof(self, address: Address) -> AccountProofView | None:
         return proofs.account_proof_of(self._core, self._final, address)

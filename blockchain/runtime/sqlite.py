@@ -11,7 +11,8 @@ batch without it would leave a hole. Starting again finds what was durable.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -28,9 +29,9 @@ from blockchain.runtime.sqlite_blocks import BlocksRead
 from blockchain.runtime.sqlite_check import check_store
 from blockchain.runtime.sqlite_file import (
     STORE_FILE,
+    InWords,
     check_size,
     claim,
-    in_words,
     open_reader,
     open_writer,
     transaction,
@@ -53,6 +54,7 @@ class SqliteStore:
         self._sets = validators.SetsRead(reader)
         self._opened = opened
         self._failure = ""
+        self._reading = InWords(path, "cannot read")
 
     @classmethod
     def open(cls, folder: Path, genesis_hash: bytes, *, vfs: str | None = None) -> SqliteStore:
@@ -64,7 +66,7 @@ class SqliteStore:
         path = folder / STORE_FILE
         with ExitStack() as opened:
             opened.callback(FolderLock.take(folder).release)
-            with in_words(path, "cannot open the store"):
+            with InWords(path, "cannot open the store"):
                 check_size(path)
                 writer = open_writer(path, vfs)
                 opened.callback(writer.close)
@@ -77,77 +79,83 @@ class SqliteStore:
 
     def close(self) -> None:
         """Checkpoint and let go of the folder. What was written is durable with or without it."""
-        with in_words(self.path, "cannot close the store"):
+        with InWords(self.path, "cannot close the store"):
             self._opened.close()
 
     def head(self) -> int:
-        with self._reading():
+        with self._reading:
             return rows.read_height(self._reader)
 
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Reads inside are of one moment, and take no lock each: a row costs a third of the time."""
+        with self._reading, self._reader:
+            yield
+
     def block(self, height: int) -> FinalBlock | None:
-        with self._reading():
+        with self._reading:
             return self._blocks.at(height)
 
     def height_of(self, block_id: bytes) -> int | None:
-        with self._reading():
+        with self._reading:
             row = self._reader.execute("SELECT height FROM blocks WHERE id = ?", (block_id,)).fetchone()
             return row[0] if row else None
 
     def locate(self, transaction_id: bytes) -> tuple[int, int] | None:
-        with self._reading():
+        with self._reading:
             return index.read_place(self._reader, transaction_id)
 
     def history(self, address: bytes, before: tuple[int, int] | None, count: int) -> list[tuple[int, int]]:
-        with self._reading():
+        with self._reading:
             return index.read_history(self._reader, address, before, count)
 
     def story(self, transaction_id: bytes) -> Story:
-        with self._reading():
+        with self._reading:
             return stories.read_story(self._reader, transaction_id)
 
     def validators(self, height: int) -> ValidatorSet | None:
-        with self._reading():
+        with self._reading:
             return self._sets.at(height)
 
     def turns(self) -> list[Turn]:
-        with self._reading():
+        with self._reading:
             return validators.read_turns(self._reader)
 
     def state_records(self) -> dict[bytes, bytes]:
         """Every record, all of one moment: on a connection of its own, writes may go on meanwhile."""
-        with self._reading(), closing(open_reader(self.path, self._vfs)) as snapshot:
+        with self._reading, closing(open_reader(self.path, self._vfs)) as snapshot:
             return state.read_state(snapshot)
 
     def slice_end(self) -> SliceEnd:
-        with self._reading():
+        with self._reading:
             return state.read_slice_end(self._reader)
 
     def round_record(self) -> bytes | None:
-        with self._reading():
+        with self._reading:
             return rows.read_round_record(self._reader)
 
     def round_block(self, block_id: bytes) -> bytes | None:
-        with self._reading():
+        with self._reading:
             return rows.read_round_block(self._reader, block_id)
 
     def pending(self) -> list[PendingTransaction]:
-        with self._reading():
+        with self._reading:
             return rows.read_pending(self._reader)
 
     def evidence(self) -> list[bytes]:
-        with self._reading():
+        with self._reading:
             return rows.read_evidence(self._reader)
 
     def prevotes(self, height: int) -> bytes | None:
-        with self._reading():
+        with self._reading:
             return rows.read_prevotes(self._reader, height)
 
     def halted(self) -> str:
-        with self._reading():
+        with self._reading:
             return rows.read_halted(self._reader)
 
     def untrusted_above(self) -> int | None:
-        with self._reading():
+        with self._reading:
             return rows.read_untrusted(self._reader)
 
     def write(self, batch: Batch) -> None:
@@ -159,14 +167,11 @@ class SqliteStore:
         if self._failure:
             raise StoreError(f"nothing is written after a write that failed: {self._failure}")
         try:
-            with in_words(self.path, "cannot write"), transaction(self._writer):
+            with InWords(self.path, "cannot write"), transaction(self._writer):
                 _apply(self._writer, batch)
         except StoreError as error:
             self._failure = str(error)
             raise
-
-    def _reading(self) -> AbstractContextManager[None]:
-        return in_words(self.path, "cannot read")
 
 
 def _apply(writer: apsw.Connection, batch: Batch) -> None:

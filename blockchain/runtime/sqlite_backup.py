@@ -16,7 +16,7 @@ import apsw
 from blockchain.errors import StoreError
 from blockchain.runtime.atomic_file import publish, rename, settle, sync_folder, temporary_for
 from blockchain.runtime.sqlite_check import check_head, check_pages
-from blockchain.runtime.sqlite_file import STORE_FILE, check_owner, in_words
+from blockchain.runtime.sqlite_file import STORE_FILE, InWords, check_owner
 from blockchain.runtime.sqlite_look import snapshot
 from blockchain.runtime.sqlite_rows import read_height
 
@@ -67,7 +67,7 @@ def _copy(source: apsw.Connection, target: Path, progress: Callable[[int, int], 
     """The target is empty, and nobody else's: SQLite needs no locks there, which some network shares have not."""
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
     address = f"{target.resolve().as_uri()}?nolock=1"
-    with in_words(target, "cannot write the backup"), closing(apsw.Connection(address, flags=flags)) as copy:
+    with InWords(target, "cannot write the backup"), closing(apsw.Connection(address, flags=flags)) as copy:
         copy.pragma("journal_mode", "OFF")  # a copy that fails is thrown away
         copy.pragma("synchronous", "OFF")  # and one that is whole is forced to the disk once
         with copy.backup("main", source, "main") as backup:
@@ -80,7 +80,7 @@ def _check_copy(path: Path, genesis_hash: bytes) -> int:
     """Opened as it is, without the files that SQLite puts beside a database in use; returns its height."""
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     address = f"{path.resolve().as_uri()}?immutable=1"
-    with in_words(path, "cannot read the backup"), closing(apsw.Connection(address, flags=flags)) as copy:
+    with InWords(path, "cannot read the backup"), closing(apsw.Connection(address, flags=flags)) as copy:
         version = check_owner(copy, path, genesis_hash)
         check_pages(path, copy.pragma("quick_check", 1))
         check_head(copy, path, version)

@@ -19,11 +19,11 @@ from blockchain.primitives.crypto import HASH_BYTES
 from blockchain.runtime.folder_lock import is_locked
 from blockchain.runtime.sqlite_file import (
     STORE_FILE,
+    InWords,
     check_owner,
     check_program,
     check_size,
     damaged,
-    in_words,
     is_empty,
     open_reader,
 )
@@ -69,7 +69,7 @@ def snapshot(folder: Path, genesis_hash: bytes) -> Iterator[Snapshot]:
     path = folder / STORE_FILE
     if not path.is_file():
         raise StoreError(f"there is no store in {folder}: name the data folder of a node that has run (--data_dir)")
-    with in_words(path, "cannot read the store"):
+    with InWords(path, "cannot read the store"):
         check_size(path)
         with closing(open_reader(path, None)) as connection:
             check_program(connection, path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 
@@ -25,7 +26,6 @@ from blockchain.node.views import (
     ConsensusView,
     DialView,
     DryRunView,
-    HeaderView,
     Holdings,
     LotteryReceipt,
     NetworkView,
@@ -320,8 +320,10 @@ class FakeNode:
         if final is None:
             return None
         state = FinalState([(account_key(ALICE.address), codec.encode(Account(994, self._nonce)))])
-        block = HeaderView(final.id, decode_block(final.raw).header, empty_certificate(GENESIS_HASH))
-        return AccountProofView(address, state.prove([account_key(address), stakeholder_key(address)]), block)
+        return AccountProofView(address, state.prove([account_key(address), stakeholder_key(address)]), final)
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def block(self, height: int) -> FinalBlock | None:
         self._enter()

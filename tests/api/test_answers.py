@@ -17,6 +17,7 @@ from blockchain.api import (
     schemas_seeing,
     schemas_state,
 )
+from blockchain.api.rendered import parties_of
 from blockchain.api.routes import chain, history
 from tests.api.asking import ask, check_problem, get_json
 from tests.api.fake_node import ALICE, BOB, GENESIS_HASH, FakeNode
@@ -223,7 +224,7 @@ def test_directions() -> None:
         (BOB.exchange(ALICE.address, 1, 0), "in"),
         (ALICE.exchange(BOB.address, 1, 0), "out"),
     ):
-        assert render.direction(made.transaction, ALICE.address) == direction
+        assert render.direction(parties_of(made.transaction), ALICE.address) == direction
 
 
 def test_a_page_of_the_history_reads_so_many_bytes_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from blockchain.api import rendered as rendered_module
 from blockchain.api.rendered import RenderedBlocks
+from blockchain.primitives import merkle
 from blockchain.primitives.block import decode_block
 from blockchain.primitives.jsonform import block_to_json
 from blockchain.seams import FinalBlock
@@ -34,6 +35,20 @@ def test_a_block_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     again = kept.of(block_at(2))
     assert again is first and again.full() == full
     assert again.transaction(1) == again.on_page()["transactions"][1]  # type: ignore[index]
+
+
+def test_what_proofs_have_in_common_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = RenderedBlocks()
+    first = kept.of(block_at(2))
+    assert first.bytes_left_to_prove > 0
+    path, sealed = first.path(1), first.sealed_header()
+    assert first.bytes_left_to_prove == 0
+    assert path == RenderedBlocks().of(block_at(2)).path(1)
+    for name in ("decode_block", "header_to_json", "certificate_to_json"):
+        monkeypatch.setattr(rendered_module, name, None)
+    monkeypatch.setattr(merkle, "levels", None)
+    again = kept.of(block_at(2))
+    assert again.path(1) == path and again.sealed_header() == sealed
 
 
 def test_its_form_is_the_common_one() -> None:

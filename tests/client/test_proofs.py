@@ -12,6 +12,7 @@ import pytest
 from blockchain.api import render_proofs
 from blockchain.api.render_seeing import Page
 from blockchain.api.render_seeing import validators as render_validators
+from blockchain.api.rendered import RenderedBlock
 from blockchain.client import AccountProof, TransactionProof, ValidatorList
 from blockchain.client.proofs import (
     ProvenAccount,
@@ -31,7 +32,7 @@ from blockchain.errors import (
     MalformedMessage,
 )
 from blockchain.node.core import Core
-from blockchain.node.proofs import account_proof_of, transaction_proof
+from blockchain.node.proofs import account_proof_of
 from blockchain.primitives.address import format_address
 from blockchain.primitives.records import Account
 from blockchain.primitives.transaction import VerifiedTransaction
@@ -61,12 +62,14 @@ class Story:
         height, position = self.node.store.locate(verified.id) or (0, 0)
         block = self.node.store.block(height)
         assert block is not None
-        return _through_json(render_proofs.transaction_proof(transaction_proof(block, position)), TransactionProof)
+        return _through_json(render_proofs.transaction_proof(RenderedBlock(block), position), TransactionProof)
 
     def account(self, name: str) -> AccountProof:
         view = account_proof_of(self.core, self.node.store, address(name))
         assert view is not None
-        return _through_json(render_proofs.account_proof(view), AccountProof)
+        return _through_json(
+            render_proofs.account_proof(view.address, view.proof, RenderedBlock(view.block)), AccountProof
+        )
 
     def block_id(self, height: int) -> bytes:
         block = self.node.store.block(height)

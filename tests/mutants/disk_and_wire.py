@@ -198,8 +198,8 @@ MUTANTS: Final = (
         (
             Change(
                 _SQLITE,
-                'with in_words(self.path, "cannot write"), transaction(self._writer):',
-                'with in_words(self.path, "cannot write"):',
+                'with InWords(self.path, "cannot write"), transaction(self._writer):',
+                'with InWords(self.path, "cannot write"):',
             ),
         ),
     ),

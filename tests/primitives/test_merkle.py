@@ -65,7 +65,7 @@ def test_the_root_is_the_definition_s(size: int) -> None:
 def test_building_leaves_the_list_alone() -> None:
     leaves = list(LEAVES)
     merkle.root(leaves)
-    merkle.inclusion_proof(leaves, 3)
+    merkle.inclusion_proof(merkle.levels(leaves), 3)
     assert leaves == LEAVES
 
 
@@ -74,7 +74,7 @@ def test_every_proof_verifies_in_its_place_only(size: int) -> None:
     leaves = LEAVES[:size]
     root = merkle.root(leaves)
     for index in range(size):
-        proof = list(merkle.inclusion_proof(leaves, index))
+        proof = list(merkle.inclusion_proof(merkle.levels(leaves), index))
         leaf = merkle.leaf_hash(leaves[index])
         merkle.verify_inclusion(leaf, index, size, proof, root)
         for other in {index - 1, index + 1, index ^ 1, size - 1 - index, -1, size} - {index}:
@@ -84,7 +84,7 @@ def test_every_proof_verifies_in_its_place_only(size: int) -> None:
 @pytest.mark.parametrize("index", [-1, 3, 4])
 def test_a_proof_for_no_leaf_is_our_own_mistake(index: int) -> None:
     with pytest.raises(AssertionError):
-        merkle.inclusion_proof(LEAVES[:3], index)
+        merkle.inclusion_proof(merkle.levels(LEAVES[:3]), index)
 
 
 @given(st.integers(1, SIZE_MAX), st.data())
@@ -92,7 +92,11 @@ def test_a_proof_for_no_leaf_is_our_own_mistake(index: int) -> None:
 def test_a_changed_proof_is_refused(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
     leaves = LEAVES[:size]
-    parts = [merkle.leaf_hash(leaves[index]), *merkle.inclusion_proof(leaves, index), merkle.root(leaves)]
+    parts = [
+        merkle.leaf_hash(leaves[index]),
+        *merkle.inclusion_proof(merkle.levels(leaves), index),
+        merkle.root(leaves),
+    ]
     part = data.draw(st.integers(0, len(parts) - 1))
     changed = bytearray(parts[part])
     changed[data.draw(st.integers(0, 31))] ^= data.draw(st.integers(1, 255))
@@ -107,7 +111,7 @@ def test_a_proof_of_another_length_is_refused(size: int, data: st.DataObject) ->
     index = data.draw(st.integers(0, size - 1))
     leaves = LEAVES[:size]
     root, leaf = merkle.root(leaves), merkle.leaf_hash(leaves[index])
-    proof = list(merkle.inclusion_proof(leaves, index))
+    proof = list(merkle.inclusion_proof(merkle.levels(leaves), index))
     with pytest.raises(InvalidProof, match="shorter"):
         merkle.verify_inclusion(leaf, index, size, proof[:-1], root)
     with pytest.raises(InvalidProof, match="longer"):
@@ -126,7 +130,7 @@ def test_any_values_are_an_invalid_proof_and_no_other_error(
 def test_hashes_have_32_bytes() -> None:
     leaves = LEAVES[:2]
     leaf, root = merkle.leaf_hash(leaves[0]), merkle.root(leaves)
-    (sibling,) = merkle.inclusion_proof(leaves, 0)
+    (sibling,) = merkle.inclusion_proof(merkle.levels(leaves), 0)
     for wrong_leaf, wrong_sibling in ((leaf + sibling[:1], sibling[1:]), (leaf[:-1], leaf[-1:] + sibling)):
         with pytest.raises(InvalidProof, match="32 bytes"):
             merkle.verify_inclusion(wrong_leaf, 0, 2, [wrong_sibling], root)

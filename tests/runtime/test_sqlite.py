@@ -69,6 +69,18 @@ def test_a_store_opened_again_holds_the_same(tmp_path: Path) -> None:
         assert contents(store) == contents(replay(25))
 
 
+def test_reads_of_one_moment_see_nothing_of_a_later_write(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        store.write(batch_of(1))
+        with store.one_moment():
+            assert store.head() == 1
+            store.write(batch_of(2))
+            assert store.head() == 1 and store.block(2) is None
+            assert len(store.history(digest("nobody"), None, 5)) == 0
+            assert store.block(2) is None, "a transaction inside ends with the outer one"
+        assert store.head() == 2 and store.block(2) is not None
+
+
 def test_a_restart_without_a_checkpoint_finds_everything_in_the_wal(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         for height in range(1, 6):

@@ -124,14 +124,15 @@ def page_of(node: NodeReader, heights: Iterable[int]) -> list[FinalBlock]:
     """The blocks of these heights, one at least, until one is missing or the page has PAGE_BYTES_MAX."""
     blocks: list[FinalBlock] = []
     taken_bytes = 0
-    for height in heights:
-        found = node.block(height)
-        if found is None:
-            break
-        taken_bytes += len(found.raw)
-        if blocks and taken_bytes > PAGE_BYTES_MAX:
-            break
-        blocks.append(found)
+    with node.one_moment():
+        for height in heights:
+            found = node.block(height)
+            if found is None:
+                break
+            taken_bytes += len(found.raw)
+            if blocks and taken_bytes > PAGE_BYTES_MAX:
+                break
+            blocks.append(found)
     return blocks
 
 

@@ -48,8 +48,10 @@ async def get_history(
     """
     account = parse_address(address)
     before = None if cursor is None else _place_of(cursor)
-    places = node.history(account, before, limit + 1)
-    blocks = {block.height: block for block in page_of(node, dict.fromkeys(height for height, _ in places[:limit]))}
+    with node.one_moment():
+        places = node.history(account, before, limit + 1)
+        heights = dict.fromkeys(height for height, _ in places[:limit])
+        blocks = {block.height: block for block in page_of(node, heights)}
     shown = [place for place in places[:limit] if place[0] in blocks]
     is_there = (0 <= position < len(blocks[height].transaction_ids) for height, position in shown)
     if bool(shown) != bool(places) or not all(is_there):

@@ -8,36 +8,34 @@ from fastapi import APIRouter, Response
 
 from blockchain.api import render_proofs
 from blockchain.api.routes.parameters import AddressPath, TransactionIdPath, read_transaction_id
-from blockchain.api.routes.paths import NodeOf, add_path, answer_rendered
+from blockchain.api.routes.paths import NodeOf, RenderedOf, add_path, answer_rendered
 from blockchain.api.schemas_proofs import AccountProofAnswer, TransactionProofAnswer
 from blockchain.errors import Refusal, StoreError
-from blockchain.node.proofs import transaction_proof
 from blockchain.primitives.address import parse_address
-from blockchain.primitives.crypto import SIGNATURE_BYTES
 
 
-async def prove_transaction(node: NodeOf, transaction_id: TransactionIdPath) -> Response:
+async def prove_transaction(node: NodeOf, rendered: RenderedOf, transaction_id: TransactionIdPath) -> Response:
     """That a transaction is final: its audit path to a header.
 
     `path` leads from the transaction's id to the `transaction_root` of the header (RFC 6962), `certificate` shows that
     the header is final. The validators who signed it are those of `/validators/?height=`; their hash is in the header.
     """
     identifier = read_transaction_id(transaction_id)
-    view = node.outcome(identifier)
+    with node.one_moment():
+        view = node.outcome(identifier)
+        block = None if view.height is None else node.block(view.height)
     if view.state == "unknown":
         raise Refusal(HTTPStatus.NOT_FOUND, "transaction_not_found", "this node does not know this transaction")
     if view.height is None or view.position is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "transaction_not_final", f"this transaction is {view.state}, not final")
-    block, position = node.block(view.height), view.position
+    position = view.position
     if block is None or block.transaction_ids[position : position + 1] != (identifier,):
         raise StoreError(f"transaction {identifier.hex()} is not in block {view.height}, where it is said to be")
-    return await answer_rendered(
-        lambda: render_proofs.transaction_proof(transaction_proof(block, position)),
-        len(block.raw) + len(block.certificate),
-    )
+    known = rendered.of(block)
+    return await answer_rendered(lambda: render_proofs.transaction_proof(known, position), known.bytes_left_to_prove)
 
 
-async def prove_account(node: NodeOf, address: AddressPath) -> Response:
+async def prove_account(node: NodeOf, rendered: RenderedOf, address: AddressPath) -> Response:
     """What an account has, or that it has nothing, with the proof.
 
     A proof of the state tree (LIP-0039) for two records, the account's (balance, next nonce) and its stake's, under the
@@ -46,8 +44,8 @@ async def prove_account(node: NodeOf, address: AddressPath) -> Response:
     view = node.account_proof(parse_address(address))
     if view is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no_final_block", "there is no block yet whose header could prove anything")
-    size = len(view.block.certificate.precommits) * SIGNATURE_BYTES
-    return await answer_rendered(lambda: render_proofs.account_proof(view), size)
+    known, size = rendered.of(view.block), len(view.block.certificate)
+    return await answer_rendered(lambda: render_proofs.account_proof(view.address, view.proof, known), size)
 
 
 def proof_routes() -> APIRouter:
