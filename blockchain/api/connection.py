@@ -16,6 +16,7 @@ import asyncio
 import logging
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -199,10 +200,23 @@ class ApiConnection(H11Protocol):
 
 
 class _Parser(h11.Connection):
-    """Refuses a body in very many small pieces: a client that sends a byte a chunk would keep the loop for minutes."""
+    """Refuses a body in very many small pieces: a client that sends a byte a chunk would keep the loop for minutes.
+
+    The head of an answer waits for what follows it: they leave in one write, and small ones in one packet.
+    """
 
     _pieces = 0
     _piece_bytes = 0
+    _head: Sequence[bytes] = ()
+
+    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
+        pieces = super().send_with_data_passthrough(event)
+        if isinstance(event, h11.Response):
+            self._head = pieces or ()
+            return []
+        if self._head and pieces is not None:
+            pieces, self._head = [*self._head, *pieces], ()
+        return pieces
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         event = super().next_event()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 
+import h11
 import pytest
 
 from blockchain.api import connection
@@ -40,6 +41,26 @@ def _what_is_answered(*sent: bytes) -> bytes:
             return await read_all(reader)
 
     return asyncio.run(once())
+
+
+# ----------------------------------------------------------------------------------------------------- writes
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "length"), [(b"GET", 200, b"19"), (b"HEAD", 200, b"19"), (b"GET", 404, b"0")]
+)
+def test_head_and_body_of_an_answer_leave_in_one_write(asked: bytes, status: int, length: bytes) -> None:
+    written = []
+    parser = connection._Parser(h11.SERVER, HEAD_BYTES_MAX)
+    parser.receive_data(asked + b" / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    parser.next_event()
+    parser.next_event()
+    body = b"x" * int(length) if asked == b"GET" else b""
+    written.append(parser.send(h11.Response(status_code=status, headers=[(b"content-length", length)])))
+    written.append(parser.send(h11.Data(data=body)))
+    written.append(parser.send(h11.EndOfMessage()))
+    head = b"HTTP/1.1 %d \r\ncontent-length: %s\r\n\r\n" % (status, length)
+    assert [one for one in written if one] == [head + body]
 
 
 # ----------------------------------------------------------------------------------------------------- time
