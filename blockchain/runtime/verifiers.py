@@ -71,7 +71,8 @@ class Worker:
             cwd=_PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=sys.platform != "win32",  # Ctrl-C is for the node
+            # Ctrl-C is for the node. In its session: Linux may share processors out by session, whatever `nice` says.
+            process_group=None if sys.platform == "win32" else 0,
             creationflags=_ON_WINDOWS,
         )
         assert self._process.stdin is not None and self._process.stdout is not None

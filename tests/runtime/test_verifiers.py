@@ -142,7 +142,9 @@ def test_a_worker_finds_what_is_found_here_and_hears_no_signal_for_the_node(eage
     assert ask(verifiers) == FOUND
     before = verifiers.running
     if sys.platform != "win32":
-        assert os.getsid(before[0]) != os.getsid(0)
+        assert os.getpgid(before[0]) == before[0], "what is sent to the node's group does not reach it"
+        assert os.getsid(before[0]) == os.getsid(0), "its low priority counts beside the node"
+        assert os.getpriority(os.PRIO_PROCESS, before[0]) > os.getpriority(os.PRIO_PROCESS, 0)
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(before[0], number)
     assert ask(verifiers) == FOUND and verifiers.running == before
