@@ -1,8 +1,8 @@
 """The core of a node: one method, `handle(input, now) -> list[Effect]`.
 
 It drives the engine, the chain with its pool and the way into it, gossip, sync and what is known of peers (`rooms.py`).
-It does no I/O, reads no clock and draws no randomness; the runtime and the simulator drive the very same class. One
-task calls it, one input at a time, and performs the effects of one input before the next (docs/architecture.md).
+It does no I/O, reads no clock and draws no randomness; the runtime and the simulator drive the very same class. The
+driver calls it, one input at a time, and performs the effects of one input before the next (docs/architecture.md).
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ get a turn after `PASSED_MAX` others, so that neither can keep the other out.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from blockchain.node.inputs import Input, MessageReceived
@@ -46,18 +46,18 @@ class _Queue(Generic[T]):
 
 
 class Inbox(Generic[T]):
-    """Taken from by one task. `T` is an input with whatever belongs to it."""
+    """`T` is an input with whatever belongs to it. `wake` is called for each that comes in."""
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
         self._agreement: _Queue[T] = _Queue()
         self._transactions: _Queue[T] = _Queue()
         self._passed = 0
-        self._some = asyncio.Event()
 
     async def put(self, one: T, given: Input) -> None:
         """Returns when there is room for it. `given` is the input in it."""
         await self._queue_of(given).put(one)
-        self._some.set()
+        self._wake()
 
     def has_room(self) -> bool:
         """Whether there is room for one of either kind."""
@@ -66,15 +66,7 @@ class Inbox(Generic[T]):
     def put_now(self, one: T, given: Input) -> None:
         """`put` of who has seen that there is room."""
         self._queue_of(given).put_now(one)
-        self._some.set()
-
-    def wake(self) -> None:
-        """Whoever waits for an input looks at what else is due."""
-        self._some.set()
-
-    async def some(self) -> None:
-        """Returns when there is something to take, or to look at."""
-        await self._some.wait()
+        self._wake()
 
     def take(self) -> T | None:
         """The next; None where nothing waits."""
@@ -83,10 +75,7 @@ class Inbox(Generic[T]):
             self._passed = self._passed + 1 if others else 0
             return self._agreement.take()
         self._passed = 0
-        if others:
-            return self._transactions.take()
-        self._some.clear()
-        return None
+        return self._transactions.take() if others else None
 
     def _queue_of(self, given: Input) -> _Queue[T]:
         return self._transactions if is_of_transactions(given) else self._agreement

@@ -1,9 +1,9 @@
-"""A running node: one task consumes one inbox, calls the core, and performs its effects in order.
+"""A running node: one inbox, the core that handles what comes out of it, and its effects, performed in order.
 
-All of one input's effects are performed before the next input, and a `Write` is durable before the next effect runs:
-so a vote is on disk before it leaves the process. Durable writes and large verifications run in threads of their own,
-while this task waits for them; the event loop goes on serving peers and clients. Nothing waits for a signature: it is
-made in a thread too, and comes back as an input.
+All of one input's effects are performed before the next input (`steps.py`), and a `Write` is durable before the next
+effect runs: so a vote is on disk before it leaves the process. Durable writes and large verifications run in threads of
+their own; the event loop goes on serving peers and clients. Nothing waits for a signature: it is made in a thread too,
+and comes back as an input.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -50,7 +49,6 @@ from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import Transaction, VerifiedTransaction
 from blockchain.primitives.validators import ValidatorSet
-from blockchain.runtime.inbox import Inbox
 from blockchain.runtime.intake import Call, Intake
 from blockchain.runtime.logs import log_event
 from blockchain.runtime.p2p import P2P
@@ -59,6 +57,7 @@ from blockchain.runtime.remote_signer import RemoteSigner
 from blockchain.runtime.seldom import Seldom
 from blockchain.runtime.signing import Signing, answer_of
 from blockchain.runtime.sqlite import SqliteStore
+from blockchain.runtime.steps import Steps
 from blockchain.runtime.submissions import Submissions
 from blockchain.runtime.told_addresses import ToldAddresses
 from blockchain.runtime.verifiers import Verifiers
@@ -90,8 +89,6 @@ from blockchain.seams import (
 
 FRAMES_AT_ONCE: Final = SOURCES_MAX + 2  # large ones that workers verify; while all sources send blocks, others' go on
 
-Waiting = tuple[Input, Call, Call]  # what to call before it is handled, and after
-
 _LOG: Final = logging.getLogger("blockchain.node")
 
 
@@ -120,13 +117,12 @@ class NodeService:
             builders = self._verifiers.builders
             self._core = Core(spec, store, frozenset(self._signers), vouched, caution, builders)
             undone.pop_all()
-        self._inbox: Inbox[Waiting] = Inbox()
-        self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
+        self._steps = Steps(self._handle, self._perform, self._final.settle)
+        self._inbox = self._steps.inbox
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._submissions = Submissions(spec.hash, self._core.chain.pool.get, self._deliver, self._verifiers)
         self._waiters = Waiters()
         self._disk = WorkerThread("disk")
-        self._asked: asyncio.Queue[Sign | ProveVrf] = asyncio.Queue()  # one each of a step: as few as the engine takes
         self._keys = WorkerThread("keys")
         self._frames = ThreadPoolExecutor(FRAMES_AT_ONCE if verify_workers else 1, "verify")
         check_all = self._verifiers.check_all
@@ -154,12 +150,11 @@ class NodeService:
         records = tuple(signer.load() for signer in self._signers.values())
         for signer in self._signers.values():
             if isinstance(signer, RemoteSigner):
-                signer.begin(self._give)  # before anything is asked of it: no answer is lost
-        await self._handle(Started(records, secrets.randbits(63), secrets.randbits(64)))
+                signer.begin(self._steps.give)  # before anything is asked of it: no answer is lost
+        await self._steps.begin(Started(records, secrets.randbits(63), secrets.randbits(64)))
         self._tasks = [
-            asyncio.create_task(self._consume(), name="core"),
+            asyncio.create_task(self._steps.run(), name="core"),
             asyncio.create_task(self._intake.run(), name="peers"),
-            asyncio.create_task(self._sign(), name="keys"),
         ]
 
     async def wait(self) -> None:
@@ -183,32 +178,18 @@ class NodeService:
 
     # ------------------------------------------------------------------------------------------------ the one writer
 
-    async def _consume(self) -> None:
-        while True:
-            if self._due:
-                await self._handle(self._due.popleft())
-                continue
-            waiting = self._inbox.take()
-            if waiting is None:
-                await self._inbox.some()
-                continue
-            given, before, after = waiting
-            before()
-            await self._handle(given)
-            after()
-
-    async def _handle(self, given: Input) -> None:
+    def _handle(self, given: Input) -> list[Effect]:
         effects = self._core.handle(given, _wall_ms())
         self._final.expect(effects)
-        for effect in effects:
-            await self._perform(effect)
-        self._final.settle()
+        return effects
 
-    async def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Effect) -> bool:
+        """Whether it is done; a write is not, until it is on the disk."""
         match effect:
             case Write(batch=batch):
-                await self._disk.do(partial(self._store.write, batch))
-                self._waiters.on_left(batch.pending_removed)
+                write, written = partial(self._store.write, batch), partial(self._on_written, batch.pending_removed)
+                self._disk.ask(write, written, self._steps.fail)
+                return False
             case Send(peers=peers, frame=frame):
                 for peer in peers:
                     self._send(peer, frame)
@@ -234,6 +215,10 @@ class NodeService:
                 raise AssertionError("the engine's word is the core's to translate")
             case _:
                 assert_never(effect)
+        return True
+
+    def _on_written(self, left_pool: Sequence[Hash32], _: None) -> None:
+        self._steps.go_on(partial(self._waiters.on_left, left_pool))
 
     def _set_timer(self, key: TimerKey, delay_ms: int) -> None:
         before = self._timers.pop(key, None)
@@ -243,30 +228,20 @@ class NodeService:
 
     def _fire(self, key: TimerKey) -> None:
         self._timers.pop(key, None)
-        self._give(TimerFired(key))
-
-    def _give(self, given: Input) -> None:
-        """An input of this node's own, which comes before those that wait in the inbox."""
-        self._due.append(given)
-        self._inbox.wake()
+        self._steps.give(TimerFired(key))
 
     # ------------------------------------------------------------------------------------------------ signing
 
     def _ask(self, asked: Sign | ProveVrf) -> None:
-        """Its answer is an input of its own: a disk takes its time, and a signer elsewhere may be gone."""
+        """Its answer is an input of its own: a disk takes its time, and a signer elsewhere may be gone.
+
+        In the order in which they are asked for: a key signs upwards only.
+        """
         signer = self._signers[asked.key]
         if isinstance(signer, RemoteSigner):
             signer.ask(asked)
         else:
-            self._asked.put_nowait(asked)
-
-    async def _sign(self) -> None:
-        """In the order in which they were asked for: a key signs upwards only."""
-        while True:
-            asked = await self._asked.get()
-            signer = self._signers[asked.key]
-            assert not isinstance(signer, RemoteSigner), "it answers by itself"
-            self._give(await self._keys.do(partial(answer_of, signer, asked)))
+            self._keys.ask(partial(answer_of, signer, asked), self._steps.give, self._steps.fail)
 
     # ------------------------------------------------------------------------------------------------ peers
 

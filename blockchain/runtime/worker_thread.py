@@ -1,7 +1,7 @@
 """One thread that does what it is asked, one thing after the other, for an event loop that goes on meanwhile.
 
-What `loop.run_in_executor` does with a pool of one thread, in a third of the calls: no future of a second kind, no
-count of idle threads. A height takes half a dozen of these, so it shows.
+What `loop.run_in_executor` does with a pool of one thread, in a fraction of the calls: no future, no task that waits
+for it, no count of idle threads. A height takes half a dozen of these, so it shows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_Asked = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+_Asked = tuple[asyncio.AbstractEventLoop, Callable[[], Any], Callable[[Any], object], Callable[[BaseException], object]]
 
 
 class WorkerThread:
@@ -21,17 +21,17 @@ class WorkerThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._asked: SimpleQueue[_Asked | None] = SimpleQueue()  # bounded by who waits; None: the end
+        self._asked: SimpleQueue[_Asked | None] = SimpleQueue()  # bounded by who asks; None: the end
         self._thread: threading.Thread | None = None
 
-    async def do(self, work: Callable[[], T]) -> T:
-        """The result of `work`; raises what it raised. Who is cancelled does not stop it."""
+    def ask(
+        self, work: Callable[[], T], done: Callable[[T], object], failed: Callable[[BaseException], object]
+    ) -> None:
+        """Have it do `work`; the loop then calls `done` with the result, or `failed` with what was raised."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._asked.put((work, future))
-        return await future
+        self._asked.put((asyncio.get_running_loop(), work, done, failed))
 
     def stop(self) -> None:
         """Wait until all that was asked is done."""
@@ -42,20 +42,12 @@ class WorkerThread:
 
     def _run(self) -> None:
         while (asked := self._asked.get()) is not None:
-            work, future = asked
-            result, error = None, None
+            loop, work, done, failed = asked
             try:
                 result = work()
-            except BaseException as raised:  # whoever waits raises it
-                error = raised
-            future.get_loop().call_soon_threadsafe(_settle, future, result, error)
-            del asked, work, future, result, error  # nothing is kept while it waits
-
-
-def _settle(future: asyncio.Future[T], result: T, error: BaseException | None) -> None:
-    if future.cancelled():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+            except BaseException as error:  # whoever asked is told
+                loop.call_soon_threadsafe(failed, error)
+            else:
+                loop.call_soon_threadsafe(done, result)
+                del result
+            del asked, loop, work, done, failed  # nothing is kept while it waits

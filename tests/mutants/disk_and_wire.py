@@ -210,8 +210,8 @@ MUTANTS: Final = (
         (
             Change(
                 _SERVICE,
-                "                await self._disk.do(partial(self._store.write, batch))\n",
-                "                asyncio.ensure_future(self._disk.do(partial(self._store.write, batch)))\n",
+                "                self._disk.ask(write, written, self._steps.fail)\n                return False\n",
+                "                self._disk.ask(write, lambda _: None, self._steps.fail)\n",
             ),
         ),
     ),

@@ -232,11 +232,12 @@ def plant_in_signer(point: Point) -> None:
 def plant_in_node(point: Point) -> None:
     perform, stop = NodeService._perform, NodeService.stop
 
-    async def performed(node: NodeService, effect: Effect) -> None:
+    def performed(node: NodeService, effect: Effect) -> bool:
         is_reply = isinstance(effect, Reply)
         point.pass_by("client not answered" if is_reply else "")
-        await perform(node, effect)
+        is_done = perform(node, effect)
         point.pass_by("client answered" if is_reply else "")
+        return is_done
 
     async def stopped(node: NodeService) -> None:
         point.pass_by("node stopping")

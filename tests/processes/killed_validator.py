@@ -311,7 +311,7 @@ class Life:
     async def _let_time_pass(self) -> None:
         rules = self._core.engine.current.rules
         timer = _TIMERS[rules.step]
-        self._node._due.append(TimerFired(TimerKey(timer, self._core.chain.height, max(rules.round, 0))))
+        self._node._steps.give(TimerFired(TimerKey(timer, self._core.chain.height, max(rules.round, 0))))
         await self._rest()
 
 

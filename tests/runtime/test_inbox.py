@@ -9,6 +9,7 @@ import pytest
 from blockchain.node.inputs import Input, MessageReceived
 from blockchain.node.messages import GetPeers, Have, VerifiedTransactions, Want
 from blockchain.runtime.inbox import INBOX_MAX, PASSED_MAX, Inbox, is_of_transactions
+from blockchain.runtime.intake import nothing
 from blockchain.seams import PeerId, TimerFired, TimerKey, TimerKind, Token, TransactionsSubmitted
 from tests.runtime.scenarios import run
 
@@ -27,7 +28,7 @@ def test_which_inputs_are_of_transactions() -> None:
 
 def test_agreement_comes_first_and_each_kind_in_its_order() -> None:
     async def scenario() -> None:
-        inbox: Inbox[int] = Inbox()
+        inbox: Inbox[int] = Inbox(nothing)
         inputs: tuple[Input, ...] = (PAID, TOLD, PAID, TOLD)
         for number, given in enumerate(inputs):
             await inbox.put(number, given)
@@ -38,7 +39,7 @@ def test_agreement_comes_first_and_each_kind_in_its_order() -> None:
 
 def test_transactions_get_their_turn_however_much_else_there_is() -> None:
     async def scenario() -> None:
-        inbox: Inbox[int] = Inbox()
+        inbox: Inbox[int] = Inbox(nothing)
         await inbox.put(-1, PAID)
         await inbox.put(-2, PAID)
         for number in range(3 * PASSED_MAX):
@@ -52,7 +53,7 @@ def test_transactions_get_their_turn_however_much_else_there_is() -> None:
 
 def test_turns_are_not_saved_up_while_no_transaction_waits() -> None:
     async def scenario() -> None:
-        inbox: Inbox[int] = Inbox()
+        inbox: Inbox[int] = Inbox(nothing)
         for number in range(PASSED_MAX):
             await inbox.put(number, TOLD)
             assert inbox.take() == number
@@ -65,7 +66,7 @@ def test_turns_are_not_saved_up_while_no_transaction_waits() -> None:
 
 def test_whoever_fills_one_kind_waits_and_the_other_does_not() -> None:
     async def scenario() -> None:
-        inbox: Inbox[int] = Inbox()
+        inbox: Inbox[int] = Inbox(nothing)
         for number in range(INBOX_MAX):
             await inbox.put(number, PAID)
         late = asyncio.create_task(inbox.put(-1, PAID))
@@ -80,12 +81,10 @@ def test_whoever_fills_one_kind_waits_and_the_other_does_not() -> None:
 
 def test_who_cannot_wait_looks_for_room_first() -> None:
     async def scenario() -> None:
-        inbox: Inbox[int] = Inbox()
-        waiting = asyncio.ensure_future(inbox.some())
+        inbox: Inbox[int] = Inbox(nothing)
         for number in range(INBOX_MAX):
             assert inbox.has_room()
             inbox.put_now(number, TOLD)
-        await waiting
         assert not inbox.has_room()
         with pytest.raises(AssertionError):
             inbox.put_now(-1, TOLD)
@@ -95,18 +94,12 @@ def test_who_cannot_wait_looks_for_room_first() -> None:
     run(scenario())
 
 
-def test_whoever_waits_for_an_input_is_woken() -> None:
+def test_each_that_comes_in_wakes() -> None:
     async def scenario() -> None:
-        inbox: Inbox[int] = Inbox()
-        assert inbox.take() is None
-        waiting: asyncio.Future[None] = asyncio.ensure_future(inbox.some())
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        inbox.wake()
-        await waiting
-        assert inbox.take() is None
+        found: list[int | None] = []
+        inbox: Inbox[int] = Inbox(lambda: found.append(inbox.take()))
         await inbox.put(1, TOLD)
-        await inbox.some()
-        assert inbox.take() == 1
+        inbox.put_now(2, PAID)
+        assert found == [1, 2]
 
     run(scenario())
