@@ -12,6 +12,7 @@ import http
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from types import GeneratorType
 from typing import ClassVar, Final, TypedDict
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -19,13 +20,14 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.frames import CTRL_OPCODES, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import Event, State
+from websockets.protocol import CLIENT, SERVER, Event, Protocol, State
 
 from blockchain.node.reach import source_of
 from blockchain.primitives.host_port import HostPort, format_host_port
 from blockchain.runtime.handshake import HANDSHAKE_FRAME_BYTES_MAX
 from blockchain.runtime.listening import listen, stop_accepting
 from blockchain.runtime.peer_events import P2PLimits
+from blockchain.runtime.plain_frames import PLAIN_BYTES_MAX, frame_of, message_in
 from blockchain.runtime.secure_channel import HEADER_BYTES, OVERHEAD_BYTES
 
 _REFUSALS_MAX: Final = 32  # connections beyond inbound_max that get a reason; the others are reset
@@ -101,9 +103,13 @@ class PeerConnection(Connection):
 
     def write_now(self, messages: Iterable[bytes]) -> None:
         """Binary messages, each in a frame, and all in one piece, on a connection that has room."""
-        for message in messages:
-            self.protocol.send_binary(message)
-        self.transport.write(b"".join(self.protocol.data_to_send()))
+        self.transport.write(b"".join(map(self._frame_of, messages)))
+
+    def _frame_of(self, message: bytes) -> bytes:
+        if len(message) <= PLAIN_BYTES_MAX:
+            return frame_of(message, is_masked=self.protocol.side is CLIENT)
+        self.protocol.send_binary(message)
+        return b"".join(self.protocol.data_to_send())
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
@@ -112,9 +118,26 @@ class PeerConnection(Connection):
 
     def _look_at_rest(self) -> None:
         while self._rest and not self.recv_messages.paused and not self.transport.is_closing():
+            message = self._plain_message()
+            if message is not None:
+                self.process_event(Frame(Opcode.BINARY, message))
+                continue
             part = bytes(self._rest[:PART_BYTES])
             del self._rest[:PART_BYTES]
             super().data_received(part)
+
+    def _plain_message(self) -> bytes | None:
+        """Take the message that comes next, past the library, which is at the end of a frame; None: it is its own."""
+        protocol = self.protocol
+        if protocol.state is not State.OPEN or protocol.current_size is not None or not _is_between_frames(protocol):
+            return None
+        bytes_max = protocol.max_message_size or PLAIN_BYTES_MAX
+        found = message_in(self._rest, is_masked=protocol.side is SERVER, bytes_max=bytes_max)
+        if found is None:
+            return None
+        message, size = found
+        del self._rest[:size]
+        return message
 
     def _go_on(self) -> None:
         """The library's queue is empty: what came goes on in a turn of its own, and then the socket is read."""
@@ -131,6 +154,15 @@ class PeerConnection(Connection):
         super().connection_lost(exc)
         self.transport = _Lost()
         self._rest.clear()
+
+
+def _is_between_frames(protocol: Protocol) -> bool:
+    """Whether the library has taken apart all that it was given: its parser waits for the first byte of a frame."""
+    parser: object = protocol.parser
+    name = ""
+    while isinstance(parser, GeneratorType):
+        name, parser = parser.__name__, parser.gi_yieldfrom
+    return name == "at_eof"
 
 
 async def wait_silence(socket: PeerConnection, silence_s: float) -> None:
