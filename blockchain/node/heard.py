@@ -120,7 +120,7 @@ class Heard:
         effects: list[Effect] = []
         if told.height > peer.height and peer.note_came(Status, 1):
             peer.presume(told.height)
-            effects = self._rooms.sync.on_status(peer.id)
+            effects = self._rooms.sync.on_spoke(peer.id)
         if told.height == self._rooms.chain.height + 1 and not peer.early.keep(told.frame):
             self._rooms.whereabouts.owe(told.height)
         return effects

@@ -120,12 +120,17 @@ class Sync:
         return [*effects, *self._ask(behind_min=1)]
 
     def on_status(self, peer: PeerId) -> list[Effect]:
-        """A peer told its height: ask at once when that is more than the block that is just being decided.
+        """A peer told its height, which has lasted there for a moment: ask at once for the block before it too."""
+        return self._on_told(peer, behind_min=1)
 
-        Where it is not, nobody is looked at: each of many peers says so several times a second.
-        """
+    def on_spoke(self, peer: PeerId) -> list[Effect]:
+        """A peer spoke of a height: ask at once when that is more than the block that is just being decided."""
+        return self._on_told(peer, behind_min=2)
+
+    def _on_told(self, peer: PeerId, behind_min: int) -> list[Effect]:
+        """Where it is not ahead, nobody is looked at: each of many peers says so several times a second."""
         self._sources.on_told(peer)
-        return self._ask(behind_min=2) if self._is_ahead(self._gossip.peers[peer], 2) else []
+        return self._ask(behind_min) if self._is_ahead(self._gossip.peers[peer], behind_min) else []
 
     def on_arrived(self, peer: PeerId) -> None:
         """Blocks of this peer are here: its answer, it seems, which has to be verified yet."""
@@ -303,8 +308,11 @@ class Sync:
     def serve(self, peer: Peer, asked: GetBlocks) -> list[Effect]:
         """Consecutive final blocks from the store, with the certificate of the last.
 
-        A block that is damaged there ends the range: no peer's request may end a node whose head is sound.
+        A block that is damaged there ends the range: no peer's request may end a node whose head is sound. Who asks for
+        blocks from the newest one on was at its height, and lacked something of it: nothing is kept from it any more.
         """
+        if asked.first == self._chain.head.height:
+            peer.apart.forget_all()
         effects: list[Effect] = []
         raws: list[bytes] = []
         last = b""

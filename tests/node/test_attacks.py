@@ -310,11 +310,11 @@ def test_peers_that_say_they_are_far_ahead_and_never_answer_do_not_starve_sync()
     node.submit(wallet("a", spec.hash).transfer(address("b"), 1, 0))
     block = node.block_of(forger)
     seal = certificate_of(dict(enumerate(keys)), 1, block.id, genesis_hash=spec.hash)
-    node.receive(Status(2, 0, Step.PROPOSE, ()))
     for number in range(6):
         liar = PeerId(bytes([number]) * 32)
         node.feed(PeerConnected(liar, "", inbound=True))
         node.feed(MessageReceived(liar, Status(INTEGER_MAX, 0, Step.PROPOSE, ())))
+    node.receive(Status(2, 0, Step.PROPOSE, ()))
     asked: list[PeerId] = []
     for _ in range(60):
         before = len(node.effects)

@@ -112,6 +112,15 @@ def test_who_speaks_of_a_height_far_ahead_is_asked_for_blocks_and_kept_out_of_me
     assert node.peer.early.take() == []
 
 
+def test_who_speaks_of_the_next_height_is_about_to_send_this_one_and_who_tells_it_has_been_there() -> None:
+    node = Deciding()
+    before = len(node.effects)
+    node.receive(Votes((node.says(node.keys[0], 2, PREVOTE, None),)))
+    assert node.peer.height == 2 and not node.told(GetBlocks, before)
+    node.receive(Status(2, 0, Step.PROPOSE, ()))
+    assert node.told(GetBlocks, before) == [((PEER,), GetBlocks(1, 1))]
+
+
 def test_a_peer_that_counts_up_is_believed_as_often_as_it_may_tell_its_status() -> None:
     node = Deciding()
     for height in range(2, 2 * ALLOWANCES[Status]):

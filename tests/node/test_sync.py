@@ -51,12 +51,19 @@ def test_a_node_that_is_behind_asks_for_what_comes_next() -> None:
     assert bench.tick() == [], "one request a peer"
 
 
-def test_a_block_that_is_just_being_decided_is_not_asked_for_at_once() -> None:
+def test_who_tells_that_it_is_one_height_ahead_is_asked_at_once() -> None:
     bench = Bench(blocks=LENGTH - 1)
-    assert not bench.sync.is_syncing and bench.sync.on_status(ONE) == []
+    assert not bench.sync.is_syncing and asked(bench.sync.on_status(ONE)) == [(ONE, LENGTH)]
+    assert bench.sync.on_status(ONE) == [], "one request a peer"
+    assert Bench(blocks=LENGTH).sync.on_status(ONE) == []
+
+
+def test_who_only_speaks_of_the_next_height_is_not_asked_for_what_is_just_being_decided() -> None:
+    bench = Bench(blocks=LENGTH - 1)
+    assert bench.sync.on_spoke(ONE) == []
     assert asked(bench.tick()) == [(ONE, LENGTH)]
     bench = Bench(blocks=LENGTH - 2)
-    assert bench.sync.is_syncing and asked(bench.sync.on_status(ONE)) == [(ONE, LENGTH - 1)]
+    assert bench.sync.is_syncing and asked(bench.sync.on_spoke(ONE)) == [(ONE, LENGTH - 1)]
 
 
 def test_a_node_that_is_not_behind_or_alone_asks_nothing() -> None:
@@ -358,6 +365,16 @@ def test_final_blocks_are_served_with_the_last_ones_certificate(first: int, coun
     assert message.blocks == tuple(bench.blocks[height - 1].raw for height in heights)
     assert message.certificate == (bench.certificates[heights[-1] - 1] if heights else None)
     assert message.first == first
+
+
+@pytest.mark.parametrize("first, is_kept", [(LENGTH, False), (LENGTH - 1, True), (LENGTH + 1, True)])
+def test_from_who_has_to_ask_for_the_newest_block_nothing_is_kept_any_more(first: int, is_kept: bool) -> None:
+    """It was at that height, and what others were thought to send it did not come."""
+    bench = Bench(blocks=LENGTH)
+    peer = bench.gossip.peers[ONE]
+    peer.apart.note(0b101)
+    bench.sync.serve(peer, GetBlocks(first, 1))
+    assert peer.apart.voters == (0b101 if is_kept else 0)
 
 
 def test_a_damaged_block_ends_the_range_and_not_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
