@@ -191,8 +191,6 @@ class AccountLedger:
 
     def apply_all(self, state: State, transactions: Iterable[Transaction], height: int) -> None:
         fees = 0  # of all together: nothing asks for them before the end of the block
-        transactions = tuple(transactions)
-        self.foresee(state, transactions)
         for position, transaction in enumerate(transactions):
             try:
                 self.apply_but_fee(state, transaction, height)
@@ -200,12 +198,6 @@ class AccountLedger:
                 raise InvalidBlock("transactions", f"number {position} does not apply: {error}") from None
             fees += transaction.fee
         self.collect(state, fees)
-
-    def foresee(self, state: State, transactions: Sequence[Transaction]) -> None:
-        keys = {ACCOUNT_PREFIX + transaction.sender for transaction in transactions}
-        payloads = [transaction.payload for transaction in transactions]
-        keys.update([ACCOUNT_PREFIX + payload.recipient for payload in payloads if isinstance(payload, PAYMENTS)])
-        state.read_ahead(keys, Account)
 
     def collect(self, state: State, fees: int) -> None:
         if fees:

@@ -57,11 +57,6 @@ class FinalState:
     def get(self, key: bytes) -> bytes | None:
         return self._records.get(key)
 
-    def get_all(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """Those of these records that are there."""
-        records = self._records
-        return {key: raw for key in keys if (raw := records.get(key)) is not None}
-
     def since(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The records of this key and of those above it, in key order. Not to be gone on with after a commit."""
         keys, again = tee(self._keys.since(key))
@@ -129,7 +124,6 @@ class Overlay:
         self._parent = parent
         self._changes: dict[bytes, bytes | None] = {}
         self._values: dict[bytes, object] = {}  # changes too, not encoded yet
-        self._ahead: dict[bytes, object] = {}  # what the final state has, decoded before it is asked for
         self._speculation: Speculation | None = None  # dropped whenever something changes
 
     def get(self, key: bytes) -> bytes | None:
@@ -151,26 +145,15 @@ class Overlay:
         while (value := layer._values.get(key)) is None:
             if key in layer._changes:
                 raw = layer._changes[key]
-            elif layer._parent is not None:
+            elif layer._parent is None:
+                raw = layer._base.get(key)
+            else:
                 layer = layer._parent
                 continue
-            elif (value := layer._ahead.get(key)) is not None:
-                break
-            else:
-                raw = layer._base.get(key)
             # What is in the state was encoded here, or stands under a state root that was compared.
             return None if raw is None else codec.decode_again(raw, form)
         assert isinstance(value, form), "a record of another form than was written"
         return value
-
-    def read_ahead(self, keys: Iterable[bytes], form: type[object]) -> None:
-        """Decode together what is going to be read one by one: half the time for each.
-
-        For an overlay that is gone when the final state changes. What is above another one reads as before.
-        """
-        if self._parent is None:
-            found = self._base.get_all(keys)
-            self._ahead.update(zip(found, codec.decode_all_again(found.values(), form), strict=True))
 
     def write(self, key: bytes, value: object) -> None:
         """Set a record to a frozen value."""

@@ -29,9 +29,6 @@ class State(Protocol):
     def read(self, key: bytes, form: type[R]) -> R | None:
         """The record as a value of this form."""
 
-    def read_ahead(self, keys: Iterable[bytes], form: type[object]) -> None:
-        """These are going to be read as values of this form, before the final state changes."""
-
     def write(self, key: bytes, value: object) -> None:
         """Set the record to a frozen value; it is encoded once, when bytes are asked for."""
 
@@ -68,9 +65,6 @@ class Ledger(Protocol):
 
     def apply_but_fee(self, state: State, transaction: Transaction, height: int) -> None:
         """The same without the fee's way to the fees of the block: for who collects those of many, or needs none."""
-
-    def foresee(self, state: State, transactions: Sequence[Transaction]) -> None:
-        """Some of these are going to be applied to this state: what they touch is read together."""
 
     def collect(self, state: State, fees: int) -> None:
         """Add to the fees of the block in progress."""

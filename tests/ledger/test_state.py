@@ -161,35 +161,6 @@ def test_a_record_that_is_written_as_a_value_is_one_for_all() -> None:
         overlay.read(b"a1", Seat)
 
 
-def test_what_is_read_ahead_is_what_is_read() -> None:
-    one, two, more = (codec.encode(Account(number)) for number in (1, 2, 3))
-    base = state_of({b"a1": one, b"a2": two, b"a3": more})
-    overlay = Overlay(base)
-    overlay.set(b"a2", None)
-    overlay.write(b"a3", Account(4))
-    overlay.read_ahead([b"a1", b"a2", b"a3", b"a4"], Account)
-    child = overlay.child()
-    child.read_ahead([b"a1", b"a2"], Account)
-    for state in (overlay, child):
-        read = [state.read(key, Account) for key in (b"a1", b"a2", b"a3", b"a4")]
-        assert read == [Account(1), None, Account(4), None]
-    assert overlay.changes() == {b"a2": None, b"a3": codec.encode(Account(4))}
-    overlay.write(b"a1", Account(5))
-    assert overlay.read(b"a1", Account) == child.read(b"a1", Account) == Account(5)
-    overlay.drop(b"a1")
-    assert (overlay.read(b"a1", Account), overlay.get(b"a1")) == (Account(1), one)
-    with pytest.raises(AssertionError):
-        overlay.read(b"a1", Seat)
-
-
-def test_a_child_reads_nothing_ahead_since_what_is_below_it_may_change() -> None:
-    parent = Overlay(state_of({b"a1": codec.encode(Account(1))}))
-    child = parent.child()
-    child.read_ahead([b"a1"], Account)
-    parent.write(b"a1", Account(2))
-    assert child.read(b"a1", Account) == Account(2)
-
-
 def test_what_is_dropped_shows_what_is_below() -> None:
     base = state_of(RECORDS)
     overlay = put(Overlay(base), {b"a1": b"new", b"a2": None})
