@@ -35,6 +35,7 @@ class Entry(Struct, eq=False):
     recipient: Address | None  # of a payment to another account
     is_stake: bool  # of a kind that concerns stake
     is_transfer: bool
+    size: int  # in bytes
     place: int = WAITS  # the number in the order in which they became ready
     small_steps: int = 0
     waits_since: int = 0  # wall time in ms, while it waits
@@ -74,9 +75,20 @@ def entry_of(verified: VerifiedTransaction, arrival: int, story: Story, cost: in
         is_stake = False
         if payload.recipient != sender:
             recipient = payload.recipient
-    is_transfer = isinstance(payload, Transfer)
-    nonce, fee = transaction.nonce, transaction.fee
-    return Entry(verified, arrival, story, verified.id, sender, nonce, fee, cost, recipient, is_stake, is_transfer)
+    return Entry(
+        verified,
+        arrival,
+        story,
+        verified.id,
+        sender,
+        transaction.nonce,
+        transaction.fee,
+        cost,
+        recipient,
+        is_stake,
+        isinstance(payload, Transfer),
+        len(verified.raw),
+    )
 
 
 def replacement_fee(fee: int) -> int:

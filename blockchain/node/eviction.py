@@ -43,7 +43,7 @@ class Candidates:
         """
         if self._heap is None:
             self._length_max = STALE_FACTOR * len(held) + STALE_MIN
-            self._heap = [_ranked(entry) for entry in held]
+            self._heap = [(entry.place >= 0, entry.fee, -entry.arrival, entry) for entry in held]
             heapify(self._heap)
         chosen: list[Entry] = []
         passed: list[Ranked] = []
@@ -57,7 +57,7 @@ class Candidates:
                 break
             if entry.id not in protected and entry.sender != newcomer.sender:
                 chosen.append(entry)
-                size -= len(entry.verified.raw)
+                size -= entry.size
         for ranked in passed:
             heappush(self._heap, ranked)
         return chosen if len(chosen) >= count and size <= 0 else []

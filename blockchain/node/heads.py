@@ -1,17 +1,19 @@
 """What a block takes of the pool: the highest fee first, nonces in order (docs/protocol.md §10.1).
 
 Theory of operation. Of each sender only its first transaction can stand next in a block: its head. The heads that are
-ready are kept in a heap from block to block, and only a sender whose head is another one comes into it anew. A
-selection takes heads out and puts them back at its end, since it changes nothing; beside them, in a heap of its own,
-stand what follows one that was taken, and what can be paid now that somebody was paid. A head that has left, or waits
-again, is found at the top and dropped.
+ready are kept by fee, and those of one fee by arrival, from block to block. What comes or leaves changes one place and
+is compared with nothing; a selection puts in order what it comes to, where something came out of order since the last
+one, and looks no further than at what it takes. Beside the heads, in a heap of its own, stands what follows one that
+was taken, and what can be paid now that somebody was paid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
 from typing import Final
+
+from msgspec import Struct
 
 from blockchain.errors import InvalidTransaction
 from blockchain.node.entry import Entry
@@ -21,30 +23,84 @@ from blockchain.primitives.crypto import Address
 from blockchain.primitives.transaction import VerifiedTransaction
 from blockchain.seams import State
 
-STALE_FACTOR: Final = 2  # a heap with so many times the senders of the pool holds mostly what has left it
+STALE_FACTOR: Final = 2  # a list of so many times the fees that there are holds mostly what nobody pays any more
 STALE_MIN: Final = 1_000  # fewer are not worth making it anew
 
 Ranked = tuple[int, int, Entry]
 
 
+class Level(Struct, eq=False):
+    """The heads that pay one fee."""
+
+    rank: int  # the fee, negative: what comes first is less
+    heads: dict[int, Entry]  # by arrival
+    newest: int  # the highest arrival that there was
+    is_in_order: bool = True
+
+
 class Heads:
-    """The heads of all queues by their rank in a block."""
+    """The heads of all queues, those that are ready, by their rank in a block."""
 
     def __init__(self, scratch: Scratch, queues: Queues) -> None:
         self._scratch = scratch
         self._queues = queues
-        self._heap: list[Ranked] = []
+        self._levels: dict[int, Level] = {}  # by fee
+        self._fees: list[int] = []  # of the levels, and of some that are gone
 
     def add(self, head: Entry) -> None:
         """It is ready, and its sender's first."""
-        heappush(self._heap, _ranked(head))
-        if len(self._heap) > STALE_FACTOR * len(self._queues) + STALE_MIN:
-            heads = {entry.sender: entry for _, _, entry in self._heap if self._is_head(entry)}
-            self._heap = [_ranked(entry) for entry in heads.values()]
-            heapify(self._heap)
+        arrival = head.arrival
+        level = self._levels.get(head.fee)
+        if level is None:
+            self._levels[head.fee] = Level(-head.fee, {arrival: head}, arrival)
+            self._note_fee(head.fee)
+            return
+        level.heads[arrival] = head
+        if arrival > level.newest:
+            level.newest = arrival
+        else:
+            level.is_in_order = False
 
-    def _is_head(self, entry: Entry) -> bool:
-        return entry.place >= 0 and self._queues[entry.sender].final == entry.nonce
+    def discard(self, entry: Entry) -> None:
+        """It is not ready any more; its sender's first or not."""
+        level = self._levels.get(entry.fee)
+        if level is not None and level.heads.pop(entry.arrival, None) is not None and not level.heads:
+            del self._levels[entry.fee]
+
+    def clear(self) -> None:
+        """Nothing is ready."""
+        self._levels.clear()
+        self._fees.clear()
+
+    def __iter__(self) -> Iterator[Entry]:
+        """By their rank. Not to be gone on with after a change."""
+        for level in self._in_order():
+            yield from level.heads.values()
+
+    @property
+    def fees_kept(self) -> int:
+        """How many fees are kept, with those that nobody pays any more."""
+        return len(self._fees)
+
+    def _note_fee(self, fee: int) -> None:
+        """A level has come."""
+        self._fees.append(fee)
+        if len(self._fees) > STALE_FACTOR * len(self._levels) + STALE_MIN:
+            self._fees = list(self._levels)
+
+    def _in_order(self) -> Iterator[Level]:
+        """The highest fee first, and each in the order of arrival."""
+        self._fees.sort(reverse=True)
+        before: Level | None = None
+        for fee in self._fees:
+            level = self._levels.get(fee)
+            if level is None or level is before:  # it is gone, or it was gone and came again
+                continue
+            if not level.is_in_order:
+                level.heads = dict(sorted(level.heads.items()))
+                level.is_in_order = True
+            yield level
+            before = level
 
     def select(
         self, state: State, stakes: Iterable[Entry], count_max: int, bytes_max: int
@@ -54,58 +110,56 @@ class Heads:
         A payment that waits cannot apply before what is ready. One of the `stakes`, which wait, may: its fee may be
         the higher one.
         """
-        reached: set[Address] = set()  # whose head was come to
-        more: list[Ranked] = []  # a heap of what may be next and is not in the other one
+        waiting: set[Address] = set()  # whose head waits, and was come to
+        more: list[Ranked] = []  # a heap of what may be next and is not among the heads that are ready
         for sender in {entry.sender for entry in stakes}:
-            self._push_waiting(sender, more, reached)
+            self._push_waiting(sender, more, waiting)
         chosen: list[VerifiedTransaction] = []
-        taken: list[Ranked] = []  # out of the heap
         failed: dict[Address, Entry] = {}  # what would apply if its sender were paid
-        size = 0
+        size = fees = 0
         apply_to, queues = self._scratch.apply_to, self._queues
-        while len(chosen) < count_max and (entry := self._pop(more, taken, reached)) is not None:
-            verified, sender = entry.verified, entry.sender
-            if size + len(verified.raw) > bytes_max:
+        for entry in self._with_more(more):
+            if len(chosen) == count_max:
+                break
+            if size + entry.size > bytes_max:
                 continue
             try:
                 apply_to(state, entry)
             except InvalidTransaction:
-                failed[sender] = entry
+                failed[entry.sender] = entry
                 continue
-            chosen.append(verified)
-            size += len(verified.raw)
-            following = queues[sender].entries.get(entry.nonce + 1)
+            chosen.append(entry.verified)
+            size += entry.size
+            fees += entry.fee
+            following = queues[entry.sender].entries.get(entry.nonce + 1)
             if following is not None:
-                heappush(more, _ranked(following))
+                heappush(more, (-following.fee, following.arrival, following))
             if entry.recipient is None:
                 continue
             if failed and entry.recipient in failed:
                 heappush(more, _ranked(failed.pop(entry.recipient)))
             elif entry.place < 0:
-                self._push_waiting(entry.recipient, more, reached)
-        for ranked in taken:
-            heappush(self._heap, ranked)
-        self._scratch.collect(state, chosen)
+                self._push_waiting(entry.recipient, more, waiting)
+        self._scratch.collect(state, fees)
         return chosen
 
-    def _pop(self, more: list[Ranked], taken: list[Ranked], reached: set[Address]) -> Entry | None:
-        """The first of both heaps. Of the kept one it is noted, to be put back."""
-        heap = self._heap
-        while heap and not (more and more[0] < heap[0]):
-            ranked = heappop(heap)
-            entry = ranked[2]
-            if entry.place >= 0 and entry.sender not in reached:  # else it left, waits, or stood there twice
-                reached.add(entry.sender)
-                taken.append(ranked)
-                return entry
-        return heappop(more)[2] if more else None
+    def _with_more(self, more: list[Ranked]) -> Iterator[Entry]:
+        """The heads, and between them what comes into the heap `more` meanwhile, by rank."""
+        for level in self._in_order():
+            rank = level.rank
+            for arrival, head in level.heads.items():
+                while more and more[0][0] <= rank and more[0] < (rank, arrival):
+                    yield heappop(more)[2]
+                yield head
+        while more:
+            yield heappop(more)[2]
 
-    def _push_waiting(self, sender: Address, more: list[Ranked], reached: set[Address]) -> None:
+    def _push_waiting(self, sender: Address, more: list[Ranked], waiting: set[Address]) -> None:
         """The head of this sender, if it waits and was not come to yet."""
         queue = self._queues.get(sender)
-        head = None if queue is None or sender in reached else queue.entries.get(queue.final)
+        head = None if queue is None or sender in waiting else queue.entries.get(queue.final)
         if head is not None and head.place < 0:
-            reached.add(sender)
+            waiting.add(sender)
             heappush(more, _ranked(head))
 
 

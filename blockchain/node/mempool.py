@@ -13,6 +13,7 @@ from typing import Final
 from blockchain.errors import InvalidTransaction
 from blockchain.node.entry import WAITS, Entry, ended, entry_of, received, replacement_fee
 from blockchain.node.eviction import Candidates
+from blockchain.node.held import Held
 from blockchain.node.queues import Queue
 from blockchain.node.readiness import Readiness
 from blockchain.node.tried import Tried
@@ -38,16 +39,16 @@ class Mempool:
         self._ledger = ledger
         self._state = state
         self._height = height  # of the block that a transaction could stand in next
-        self._entries: dict[Hash32, Entry] = {}
-        self._expiring: dict[int, dict[Hash32, Entry]] = {}  # by the last height at which they may stand
+        self._held = Held()
+        self._entries = self._held.entries
         self._candidates = Candidates()
         self._readiness = Readiness(ledger, state, height, self._candidates)
+        self._trials = self._readiness.trials
         self._fresh: list[Entry] = []  # came in, and it was not noted yet whether they wait
         self._expects_many = False
         self._came: Story = ()
         self._came_at: tuple[int, bool] | None = None
         self._arrivals = 0
-        self._bytes = 0
         self._now = 0  # wall time of the newest change
         self._waits_checked = 0
         self._given_up: dict[Hash32, None] = {}
@@ -65,7 +66,7 @@ class Mempool:
 
     @property
     def bytes(self) -> int:
-        return self._bytes
+        return self._held.bytes
 
     @property
     def ready_count(self) -> int:
@@ -105,7 +106,7 @@ class Mempool:
         """
         sender, nonce = transaction.sender, transaction.nonce
         is_taken = self._at(sender, nonce) is not None
-        return self._readiness.state_before(sender, nonce) if is_taken else self._readiness.state_after_all()
+        return self._trials.state_before(sender, nonce) if is_taken else self._trials.state_after_all()
 
     def story(self, transaction_id: Hash32) -> Story:
         """What it went through; nothing for one that is not here. The reason for which it waits is today's."""
@@ -115,7 +116,7 @@ class Mempool:
         self._have_come()
         if entry.place >= 0:
             return entry.story
-        code, why = self._readiness.why_waiting(entry)
+        code, why = self._trials.why_waiting(entry)
         newest = max(number for number, stage in enumerate(entry.story) if stage.name == "waiting")
         waits = Stage("waiting", entry.story[newest].time_ms, code=code, why=why)
         return (*entry.story[:newest], waits, *entry.story[newest + 1 :])
@@ -156,19 +157,19 @@ class Mempool:
         self._ledger.check(transaction, self._height)
         story = story or self._received(now, from_client=must_apply)
         entry = entry_of(verified, self._arrivals, story, self._ledger.cost(transaction))
-        if self._is_first(entry) and self._readiness.add_first(entry):
-            self._enter(entry)
-            return []
-        queue = self._readiness.queue_of(entry.sender)
-        is_next = _check_nonce(entry, queue)
-        old = queue.entries.get(entry.nonce)
-        if old is not None:
-            gone = self._replace(old, entry, must_apply=must_apply, is_next=is_next)
-        elif self._is_crowded(entry, len(queue.entries)):
-            gone = self._squeeze_in(entry, queue, must_apply=must_apply, is_next=is_next)
-        else:
-            self._readiness.add(entry, queue, must_apply=must_apply)
-            gone = []
+        queue = self._readiness.queues.get(entry.sender)
+        is_crowded = self._is_crowded(entry, queue)
+        gone: list[TransactionStory] = []
+        if is_crowded or not self._readiness.add_next(entry, queue):
+            queue = queue or self._readiness.queue_of(entry.sender)
+            is_next = _check_nonce(entry, queue)
+            old = queue.entries.get(entry.nonce)
+            if old is not None:
+                gone = self._replace(old, entry, must_apply=must_apply, is_next=is_next)
+            elif is_crowded:
+                gone = self._squeeze_in(entry, queue, must_apply=must_apply, is_next=is_next)
+            else:
+                self._readiness.add(entry, queue, must_apply=must_apply)
         self._enter(entry)
         return gone
 
@@ -178,16 +179,12 @@ class Mempool:
             self._came_at, self._came = (now, from_client), (received(now, from_client=from_client),)
         return self._came
 
-    def _is_first(self, new: Entry) -> bool:
-        """Whether its sender has nothing here, and nothing but the ledger may refuse it."""
-        return new.sender not in self._readiness.queues and not self._is_crowded(new, 0)
-
-    def _is_crowded(self, new: Entry, of_sender: int) -> bool:
-        """Whether something but the ledger may refuse it, beside so many of its sender."""
+    def _is_crowded(self, new: Entry, queue: Queue | None) -> bool:
+        """Whether something but the ledger and its nonce may refuse it, beside what its sender has here."""
         return (
             len(self._entries) >= TRANSACTIONS_MAX
-            or self._bytes + len(new.verified.raw) > BYTES_MAX
-            or of_sender >= SENDER_TRANSACTIONS_MAX
+            or self._held.bytes + new.size > BYTES_MAX
+            or (queue is not None and len(queue.entries) >= SENDER_TRANSACTIONS_MAX)
             or new.id in self._given_up
         )
 
@@ -205,7 +202,7 @@ class Mempool:
 
     def _applies(self, entry: Entry, *, must_apply: bool) -> bool:
         try:
-            self._readiness.check(entry)
+            self._trials.check(entry)
         except InvalidTransaction:
             if must_apply:
                 raise
@@ -217,18 +214,18 @@ class Mempool:
     def _replace(self, old: Entry, new: Entry, *, must_apply: bool, is_next: bool) -> list[TransactionStory]:
         """Put `new` in the place of `old`; returns the story of that one."""
         if is_next and must_apply:
-            self._readiness.check(new)
+            self._trials.check(new)
         self._check_replacement(old, new, must_apply=must_apply)
         if self._readiness.exchange(old, new):
             self._tried.count(1, self._now)
         else:
             if old.place >= 0 and must_apply:
-                depending = self._readiness.depending_on(old)
+                depending = self._trials.depending_on(old)
                 self._tried.count(len(depending), self._now)  # whether or not it is taken
-                self._readiness.check_in_place_of(old, new, depending)
+                self._trials.check_in_place_of(old, new, depending)
             self._tried.count(self._readiness.remove([old]), self._now)
             self._readiness.add(new, self._readiness.queue_of(new.sender), must_apply=False)
-        self._leave(old)
+        self._held.leave(old)
         return [ended(old, "replaced", f"replaced by {new.id.hex()}", self._now)]
 
     def _check_replacement(self, old: Entry, new: Entry, *, must_apply: bool) -> None:
@@ -242,7 +239,7 @@ class Mempool:
             )
         if old.id in self.protected:
             raise InvalidTransaction("replacement_too_late", f"nonce {old.nonce} stands in a proposed block")
-        if self._bytes - len(old.verified.raw) + len(new.verified.raw) > BYTES_MAX:
+        if self._held.bytes - old.size + new.size > BYTES_MAX:
             raise self._full()
         if old.place >= 0:
             self._tried.check(self._now)
@@ -256,7 +253,7 @@ class Mempool:
         Waiting costs nobody anything: else accounts without money could fill the pool, and it would stay full.
         """
         count = len(self._entries) + 1 - TRANSACTIONS_MAX
-        size = self._bytes + len(new.verified.raw) - BYTES_MAX
+        size = self._held.bytes + new.size - BYTES_MAX
         if count <= 0 and size <= 0:
             return []
         held = self._entries.values()
@@ -269,7 +266,7 @@ class Mempool:
         ends = [why + ("pays more" if victim.place >= 0 else "does not have to wait") for victim in victims]
         self._tried.count(self._readiness.remove(victims), self._now)
         for victim in victims:
-            self._leave(victim)
+            self._held.leave(victim)
         return [ended(victim, "evicted", end, self._now) for victim, end in zip(victims, ends, strict=True)]
 
     def _full(self) -> InvalidTransaction:
@@ -280,25 +277,11 @@ class Mempool:
     def _enter(self, entry: Entry) -> None:
         """It is among the ready or the waiting by now."""
         self._arrivals += 1
-        self._entries[entry.id] = entry
-        self._bytes += len(entry.verified.raw)
-        expiry = entry.verified.transaction.expiry
-        if expiry is not None:
-            self._expiring.setdefault(expiry, {})[entry.id] = entry
+        self._held.enter(entry)
         if entry.place == WAITS:
             self._fresh.append(entry)
         if not self._expects_many and (self._fresh or self._readiness.has_lost):
             self._note_waiting()
-
-    def _leave(self, entry: Entry) -> None:
-        """It is neither ready nor waiting any more."""
-        del self._entries[entry.id]
-        self._bytes -= len(entry.verified.raw)
-        expiry = entry.verified.transaction.expiry
-        if expiry is not None:
-            del self._expiring[expiry][entry.id]
-            if not self._expiring[expiry]:
-                del self._expiring[expiry]
 
     def expect_many(self) -> None:
         """What comes now is looked at together, later: no story tells of a wait for what comes a moment later."""
@@ -314,10 +297,10 @@ class Mempool:
         """What came may wait now, and what was ready may be so no more."""
         for entry in self._fresh:
             if entry.place == WAITS:
-                entry.note_waiting(self._now, *self._readiness.why_waiting(entry))
+                entry.note_waiting(self._now, *self._trials.why_waiting(entry))
         self._fresh.clear()
         for entry in self._readiness.lost():
-            entry.note_waiting(self._now, *self._readiness.why_waiting(entry), was_ready=True)
+            entry.note_waiting(self._now, *self._trials.why_waiting(entry), was_ready=True)
 
     # ------------------------------------------------------------------------------------------------ a proposal
 
@@ -351,10 +334,10 @@ class Mempool:
             entry = self._entries.get(verified.id) or self._at(transaction.sender, transaction.nonce)
             if entry is None:
                 continue
-            self._leave(entry)
+            self._held.leave(entry)
             if entry.id != verified.id:
                 overtaken.append(entry)
-        expired = [entry for last in range(self._height, height) for entry in self._leave_expired(last)]
+        expired = [entry for last in range(self._height, height) for entry in self._held.leave_expired(last)]
         self._height = height
         self._readiness.on_block(state, height, included, [*overtaken, *expired], settlement)
         self.protected = frozenset()
@@ -364,13 +347,6 @@ class Mempool:
             *(ended(one, "nonce_used", f"{why} {one.nonce}", now) for one in overtaken),
             *(ended(one, "expired", f"it expired at height {one.verified.transaction.expiry}", now) for one in expired),
         ]
-
-    def _leave_expired(self, last: int) -> list[Entry]:
-        """All that may stand at this height at the latest."""
-        expired = list(self._expiring.get(last, {}).values())
-        for entry in expired:
-            self._leave(entry)
-        return expired
 
     # ------------------------------------------------------------------------------------------------ time
 
@@ -389,10 +365,10 @@ class Mempool:
         late = [e for e in waiting if now - e.waits_since >= WAIT_MAX_MS and e.id not in self.protected]
         gone = []
         for entry in late:
-            code, why = self._readiness.why_waiting(entry)
+            code, why = self._trials.why_waiting(entry)
             gone.append(ended(entry, "waited_too_long", f"it waited for {WAIT_MAX_MS // 1_000} s: {why} ({code})", now))
             self._given_up[entry.id] = None
-            self._leave(entry)
+            self._held.leave(entry)
         self._readiness.remove(late)
         for transaction_id in list(self._given_up)[:-GIVEN_UP_MAX]:
             del self._given_up[transaction_id]

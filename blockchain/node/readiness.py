@@ -39,6 +39,7 @@ from blockchain.node.heads import Heads
 from blockchain.node.queues import Queue, Queues, empty_queue
 from blockchain.node.received import Received
 from blockchain.node.scratch import Scratch
+from blockchain.node.trials import Trials
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.transaction import VerifiedTransaction, parties_of
 from blockchain.seams import Ledger, Settlement, State
@@ -63,6 +64,7 @@ class Readiness:
         self.waiting: dict[Hash32, Entry] = {}
         self._heads = Heads(self._scratch, self.queues)
         self._received = Received(self.ready)
+        self.trials = Trials(self._scratch, self.queues, self._stakes)
 
     # ------------------------------------------------------------------------------------------------ asking
 
@@ -74,48 +76,6 @@ class Readiness:
     def queue_of(self, sender: Address) -> Queue:
         """Of one who has nothing here an empty queue, which is not kept."""
         return self.queues.get(sender) or empty_queue(self._scratch.final_nonce(sender))
-
-    def state_after_all(self) -> State:
-        """A child of the final state with all that is ready."""
-        return self._scratch.child()
-
-    def state_before(self, sender: Address, nonce: int) -> State:
-        """A child of the final state with this sender's own transactions before this nonce, as far as they apply."""
-        state = self._scratch.final_child()
-        queue = self.queues[sender]
-        for earlier in range(queue.final, nonce):
-            entry = queue.entries.get(earlier)
-            if entry is None or not self._scratch.applies_to(state, entry):
-                break
-        return state
-
-    def check(self, entry: Entry) -> None:
-        """Raises InvalidTransaction if it does not apply after all that is ready."""
-        self._scratch.check(entry)
-
-    def depending_on(self, entry: Entry) -> list[Entry]:
-        """What may fail without this one, which is ready; itself among them, the newest first."""
-        return dependents(self.queues, self._scratch, self._stakes.values(), [(entry.sender, entry.nonce)])
-
-    def check_in_place_of(self, old: Entry, new: Entry, taken: Sequence[Entry]) -> None:
-        """Raises InvalidTransaction if `new` does not apply in the place of `old`, on which `taken` depend."""
-        state = self._scratch.without(taken, with_stakes=not any(entry.is_stake for entry in taken))
-        for entry in reversed(taken):
-            if entry.sender != old.sender or entry.nonce < old.nonce:
-                self._scratch.applies_to(state, entry)  # what lived from the old one's money may fail
-        self._scratch.apply_to(state, new)
-
-    def why_waiting(self, entry: Entry) -> tuple[str, str]:
-        """The code and the reason for which it waits at this moment."""
-        queue = self.queues[entry.sender]
-        if entry.nonce > queue.next:
-            is_here = queue.following is not None
-            return "nonce_gap", f"nonce {queue.next} {'waits too, and comes first' if is_here else 'is missing'}"
-        try:
-            self.check(entry)
-        except InvalidTransaction as error:
-            return error.code, error.why
-        return "nonce_gap", "others that came with it are looked at first"
 
     @property
     def oldest(self) -> Entry | None:
@@ -144,12 +104,19 @@ class Readiness:
         else:
             self._note_waiting(entry)
 
-    def add_first(self, entry: Entry) -> bool:
-        """One whose sender has nothing here, if it applies, as nearly all do: its account is read once for that."""
+    def add_next(self, entry: Entry, queue: Queue | None) -> bool:
+        """One that comes next of its sender, if it applies, as nearly all do; `queue`: what that one has here.
+
+        Of one who has nothing here the account is read once for that.
+        """
+        nonce = entry.nonce
+        if queue is not None and (nonce != queue.next or nonce in queue.entries):
+            return False
         if not self._scratch.applies(entry):
             return False
-        queue = self.queues[entry.sender] = empty_queue(entry.nonce)
-        queue.entries[entry.nonce] = entry
+        if queue is None:
+            queue = self.queues[entry.sender] = empty_queue(nonce)
+        queue.entries[nonce] = entry
         self._join(queue, entry)
         return True
 
@@ -309,6 +276,7 @@ class Readiness:
         for entry in self.ready.values():
             self._note_waiting(entry)
         self.ready.clear()
+        self._heads.clear()
         self._scratch.clear()
         self._paid.clear()
         self._stakes.clear()
@@ -378,6 +346,7 @@ class Readiness:
 
     def _uncount(self, queue: Queue, entry: Entry) -> None:
         """It is ready no more."""
+        self._heads.discard(entry)
         queue.spent -= entry.cost
         if entry.is_stake:
             self._stakes.pop(entry.id, None)
@@ -408,12 +377,13 @@ class Readiness:
     def select_ready(self, state: State, count_max: int, bytes_max: int) -> list[VerifiedTransaction]:
         """The same, in the order in which they became ready: as many as the trigger counts, where there is room."""
         chosen: list[VerifiedTransaction] = []
-        size = 0
+        size = fees = 0
         for entry in self.ready.values():
-            size += len(entry.verified.raw)
+            size += entry.size
             if len(chosen) == count_max or size > bytes_max:
                 break
             self._scratch.apply_to(state, entry)
             chosen.append(entry.verified)
-        self._scratch.collect(state, chosen)
+            fees += entry.fee
+        self._scratch.collect(state, fees)
         return chosen

@@ -24,18 +24,17 @@ class Received:
 
     def __init__(self, ready: Mapping[int, Entry]) -> None:
         self._ready = ready
-        self._line = deque[Ranked]()
+        self._line = deque[Entry]()
         self._heap: list[Ranked] = []
 
     def add(self, entry: Entry) -> None:
         line, heap = self._line, self._heap
-        ranked = _ranked(entry)
-        if not line or line[-1] < ranked:
-            line.append(ranked)
+        if not line or _comes_before(line[-1], entry):
+            line.append(entry)
         else:
-            heappush(heap, ranked)
+            heappush(heap, _ranked(entry))
         if len(line) + len(heap) > STALE_FACTOR * len(self._ready) + STALE_MIN:
-            self._line = deque(sorted(map(_ranked, self._ready.values())))
+            self._line = deque(entry for _, _, entry in sorted(map(_ranked, self._ready.values())))
             self._heap = []
 
     @property
@@ -45,13 +44,19 @@ class Received:
 
     @property
     def oldest(self) -> Entry | None:
-        while self._line and self._line[0][2].place < 0:
-            self._line.popleft()
-        while self._heap and self._heap[0][2].place < 0:
-            heappop(self._heap)
-        if self._line and not (self._heap and self._heap[0] < self._line[0]):
-            return self._line[0][2]
-        return self._heap[0][2] if self._heap else None
+        line, heap = self._line, self._heap
+        while line and line[0].place < 0:
+            line.popleft()
+        while heap and heap[0][2].place < 0:
+            heappop(heap)
+        if line and not (heap and heap[0] < _ranked(line[0])):
+            return line[0]
+        return heap[0][2] if heap else None
+
+
+def _comes_before(one: Entry, other: Entry) -> bool:
+    times = one.story[0].time_ms, other.story[0].time_ms
+    return times[0] < times[1] or (times[0] == times[1] and one.arrival < other.arrival)
 
 
 def _ranked(entry: Entry) -> Ranked:

@@ -13,7 +13,7 @@ from blockchain.errors import InvalidTransaction
 from blockchain.node.entry import Entry
 from blockchain.primitives.crypto import Address
 from blockchain.primitives.records import account_key
-from blockchain.primitives.transaction import Transaction, VerifiedTransaction
+from blockchain.primitives.transaction import Transaction
 from blockchain.seams import Ledger, Settlement, State
 
 
@@ -69,9 +69,9 @@ class Scratch:
             return False
         return True
 
-    def collect(self, state: State, chosen: Iterable[VerifiedTransaction]) -> None:
-        """What `apply_to` left out: their fees go to the fees of the block."""
-        self._ledger.collect(state, sum(one.transaction.fee for one in chosen))
+    def collect(self, state: State, fees: int) -> None:
+        """What `apply_to` left out goes to the fees of the block."""
+        self._ledger.collect(state, fees)
 
     # ------------------------------------------------------------------------------------------------ changing
 

@@ -167,6 +167,22 @@ def test_the_pool_says_what_the_model_says(kinds: tuple[str, ...], monkeypatch: 
     assert kinds != PAYMENTS or seen >= CODES, CODES - seen
 
 
+@pytest.mark.parametrize("kinds", [PAYMENTS, STAKES, RIVALS], ids=["payments", "stakes", "rivals"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_selection_of_many_is_the_models(seed: int, kinds: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all that comes has room: several with one fee, long queues, and what can be paid by what a block takes."""
+    monkeypatch.setattr(tried, "SEARCHED_MAX", 10**9)
+    full = Play(f"{seed} of many", kinds, reward_per_block=40, supply_max=2_400, unbonding_blocks=1, unbonding_ms=1)
+    for _ in range(4):
+        for _ in range(30):
+            full.add()
+        assert len(full.model.held) > 9
+        for count in (1, 3, 7, 100):
+            assert full.bench.select(count, 10**6) == full.model.select(count, 10**6)
+        full.final(full.bench.select(5))
+        full.check()
+
+
 def play(seed: str, kinds: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, steps: int = STEPS) -> Play:
     monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 9)
     monkeypatch.setattr(mempool, "SENDER_TRANSACTIONS_MAX", 3)
