@@ -137,7 +137,7 @@ class Core(Rooms):
                 self._drive(given, now)
             case _:
                 assert_never(given)
-        self._out.extend(self._heard.take_early(now))
+        self._out.extend(self._heard.begin_height(now))
         self._follow_up(now)
         return self.admission.unwritten.settle(self._out)
 
@@ -231,6 +231,8 @@ class Core(Rooms):
                 self.lookout.advance()
             case TimerKind.SYNC:
                 self._out.extend(self._heard.follow(self.sync.advance(now), now))
+            case TimerKind.EARLY:
+                self._out.extend(self._heard.take_early(now))
             case TimerKind.BLOCK_WAIT | TimerKind.HEARTBEAT:
                 self._block_timers.on_fired(key)
                 self._drive(PoolChanged(), now)

@@ -2,7 +2,9 @@
 
 Who is done with a height a moment before its peers goes on to the next, and does not wait for their word that they are
 there too. What it says then cannot be verified here: the validators of a height are known when the one before is final.
-So a few small frames of each peer are kept as they came, and handled when the height begins.
+So a few small frames of each peer are kept as they came, and handled when the height begins. All that the peers of a
+node may have said by then can be two seconds of signatures: it is handled some at a time, and who has said little is
+heard first.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Final
 EARLY_FRAMES_MAX: Final = 16  # of a peer: a proposal, a few votes, and what it passes on of others
 EARLY_FRAME_BYTES_MAX: Final = 4_096  # a small block, or some twenty votes
 EARLY_BYTES_MAX: Final = 16_384  # of a peer: 2 MiB of 128
+EARLY_BYTES_AT_ONCE: Final = 16_384  # of all that is handled; then other inputs have their turn: some hundred votes
 
 
 class EarlyFrames:
@@ -20,6 +23,11 @@ class EarlyFrames:
     def __init__(self) -> None:
         self._frames: list[bytes] = []
         self._bytes = 0
+
+    @property
+    def size(self) -> int:
+        """In bytes, of all the frames that are kept."""
+        return self._bytes
 
     def keep(self, frame: bytes) -> bool:
         """Keep a frame until it is taken; False: it is too large, or there is no room for it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from blockchain.errors import PeerFault
 from blockchain.node.agreement import Agreement
 from blockchain.node.context import context_of
+from blockchain.node.early import EARLY_BYTES_AT_ONCE
 from blockchain.node.messages import (
     Ahead,
     Announce,
@@ -33,7 +35,7 @@ from blockchain.node.peers import Peer
 from blockchain.node.rooms import Rooms
 from blockchain.node.verify import verify_frame
 from blockchain.primitives.vote import Announcement, Vote
-from blockchain.seams import Effect, HeadMoved, PeerId, Penalize, VoteReceived
+from blockchain.seams import Effect, HeadMoved, PeerId, Penalize, SetTimer, TimerKey, TimerKind, VoteReceived
 
 
 class Heard:
@@ -42,7 +44,8 @@ class Heard:
     def __init__(self, rooms: Rooms, agreement: Agreement) -> None:
         self._rooms = rooms
         self._agreement = agreement
-        self._begun = rooms.chain.height  # the height of which what came early was handled
+        self._begun = rooms.chain.height  # the height of which what came early is handled
+        self._early: deque[PeerId] = deque()  # whose frames of it wait
 
     def on_message(self, peer: Peer, message: Verified, now: int) -> list[Effect]:
         """Count it, and handle it if it is within what the peer may send."""
@@ -125,20 +128,37 @@ class Heard:
             self._rooms.whereabouts.owe(told.height)
         return effects
 
-    def take_early(self, now: int) -> list[Effect]:
-        """After each input: what peers said of this height before it was begun. It was counted when it came."""
+    def begin_height(self, now: int) -> list[Effect]:
+        """After each input: what peers said of this height before it was begun, as much as is handled at once."""
         if self._begun == self._rooms.chain.height:
             return []
         self._begun = self._rooms.chain.height
+        early = [peer for peer in self._rooms.gossip.peers.values() if peer.early.size]
+        self._early = deque(peer.id for peer in sorted(early, key=lambda peer: peer.early.size))
+        return self.take_early(now)
+
+    def take_early(self, now: int) -> list[Effect]:
+        """Some of it, each peer's frames at a time; a timer for the rest. It was counted when it came."""
         effects: list[Effect] = []
-        for peer in self._rooms.gossip.peers.values():
-            for frame in peer.early.take():
-                try:
-                    message = verify_frame(frame, context_of(self._rooms, peer.id))
-                except PeerFault as fault:
-                    effects.extend(self.on_fault(peer.id, fault))
-                    break
-                effects.extend(self._on_allowed(peer, message, now))
+        taken = 0
+        while self._early:
+            peer = self._rooms.gossip.peers.get(self._early[0])
+            taken += 0 if peer is None else peer.early.size
+            if taken > EARLY_BYTES_AT_ONCE:
+                return [*effects, SetTimer(TimerKey(TimerKind.EARLY), 0)]
+            self._early.popleft()
+            if peer is not None:
+                effects.extend(self._take_of(peer, now))
+        return effects
+
+    def _take_of(self, peer: Peer, now: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for frame in peer.early.take():
+            try:
+                message = verify_frame(frame, context_of(self._rooms, peer.id))
+            except PeerFault as fault:
+                return [*effects, *self.on_fault(peer.id, fault)]
+            effects.extend(self._on_allowed(peer, message, now))
         return effects
 
     # ------------------------------------------------------------------------------------------------ agreement

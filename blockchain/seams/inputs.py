@@ -37,6 +37,7 @@ class TimerKind(Enum):
     LAG = "lag"  # send what was kept from those who get it elsewhere
     OFFER = "offer"  # the same of ids of transactions
     STEP = "step"  # tell peers the step, where it has not changed again
+    EARLY = "early"  # go on with what peers said of a height before it began, after other inputs had their turn
     SYNC = "sync"  # go on taking over blocks, after other inputs had their turn
 
 

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from blockchain.node.early import EARLY_BYTES_MAX, EARLY_FRAME_BYTES_MAX, EARLY_FRAMES_MAX, EarlyFrames
+from blockchain.node import heard
+from blockchain.node.early import (
+    EARLY_BYTES_AT_ONCE,
+    EARLY_BYTES_MAX,
+    EARLY_FRAME_BYTES_MAX,
+    EARLY_FRAMES_MAX,
+    EarlyFrames,
+)
 from blockchain.node.inputs import MessageReceived
-from blockchain.node.messages import Blocks, GetBlocks, Holdings, Message, ProposedBlock, Status, Votes
+from blockchain.node.messages import Blocks, GetBlocks, Holdings, Message, ProposedBlock, Status, Votes, encode_frame
 from blockchain.node.peers import ALLOWANCES, Peer
+from blockchain.node.verify import verify_frame
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
 from blockchain.primitives.vote import Proposal, Step, Vote, VoteStep
-from blockchain.seams import PeerConnected, PeerId, Penalize, TimerFired, TimerKey, TimerKind
+from blockchain.seams import (
+    PeerConnected,
+    PeerDisconnected,
+    PeerId,
+    Penalize,
+    SetTimer,
+    TimerFired,
+    TimerKey,
+    TimerKind,
+)
 from tests.node.test_attacks import PEER, Bench, chain_of, forger_first
 from tests.node.test_gossip import sent
 from tests.samples import BLOCK_A, PRECOMMIT, PREVOTE, address, certificate_of, signed, vote, wallet
@@ -68,6 +85,41 @@ def test_what_was_wrong_in_it_is_found_then() -> None:
     node.decide()
     faults = [effect for effect in node.effects[before:] if isinstance(effect, Penalize)]
     assert [(fault.peer, fault.reason) for fault in faults] == [(PEER, "bad_signature")]
+
+
+def test_it_is_handled_some_at_a_time_and_who_has_said_least_is_heard_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What 128 peers may have said takes two seconds to verify, and the other inputs wait for it."""
+    assert EARLY_BYTES_AT_ONCE >= EARLY_BYTES_MAX, "each peer has its turn"
+    node = Deciding()
+    node.feed(PeerConnected(OTHER, "", inbound=True))
+    much, little, last = (Votes((node.says(key, 2, PREVOTE, None),)) for key in node.keys[:3])
+    node.receive(much)
+    node.receive(last)
+    node.feed(MessageReceived(OTHER, verify_frame(encode_frame(node.spec.hash, little), node.core.context(OTHER))))
+    monkeypatch.setattr(heard, "EARLY_BYTES_AT_ONCE", node.peer.early.size)
+    timer = TimerKey(TimerKind.EARLY)
+    before = len(node.effects)
+    node.decide()
+    assert node.counts(*little.votes) and not node.counts(*much.votes)
+    assert SetTimer(timer, 0) in node.effects[before:]
+    before = len(node.effects)
+    node.feed(TimerFired(timer))
+    assert node.counts(*much.votes) and node.counts(*last.votes)
+    assert SetTimer(timer, 0) not in node.effects[before:]
+
+
+def test_who_left_meanwhile_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Deciding()
+    node.feed(PeerConnected(OTHER, "", inbound=True))
+    early = Votes((node.says(node.keys[0], 2, PREVOTE, None),))
+    node.receive(early)
+    node.feed(MessageReceived(OTHER, verify_frame(encode_frame(node.spec.hash, early), node.core.context(OTHER))))
+    monkeypatch.setattr(heard, "EARLY_BYTES_AT_ONCE", node.peer.early.size)
+    node.decide()
+    node.feed(PeerDisconnected(OTHER))
+    before = len(node.effects)
+    node.feed(TimerFired(TimerKey(TimerKind.EARLY)))
+    assert node.effects[before:] == []
 
 
 def test_who_is_at_the_height_that_is_decided_is_sent_what_is_new_of_the_next_without_a_word() -> None:
