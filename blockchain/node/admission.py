@@ -182,7 +182,7 @@ class Admission:
         transaction = verified.transaction
         if transaction.nonce >= self._chain.next_nonce(transaction.sender):
             return False
-        if self._chain.is_newly_final(verified.id):
+        if verified.id in self._chain.newly_final:
             return True
         if not of_client:
             return False  # as far as the pool has to know: it refuses a used nonce

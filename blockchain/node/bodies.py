@@ -7,6 +7,7 @@ evicts: until the height is final, and of the final block until the next one is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
@@ -31,9 +32,14 @@ class Bodies:
         self._outlines: tuple[Hash32, dict[int, bytes]] = (Hash32(b""), {})  # of the newest block, by `news_ms`
 
     def get(self, transaction_id: Hash32) -> VerifiedTransaction | None:
-        pending = self._chain.pool.get(transaction_id)
-        if pending is not None:
-            return pending
+        return self._chain.pool.get(transaction_id) or self._in_blocks(transaction_id)
+
+    def raws(self, ids: Iterable[Hash32]) -> list[bytes]:
+        """The bytes of those that are here."""
+        pending, in_blocks = self._chain.pool.get, self._in_blocks
+        return [one.raw for each in ids if (one := pending(each) or in_blocks(each)) is not None]
+
+    def _in_blocks(self, transaction_id: Hash32) -> VerifiedTransaction | None:
         blocks = self._of_blocks.values()
         return next((held[transaction_id] for held in blocks if transaction_id in held), None)
 

@@ -7,7 +7,7 @@ good; and turns a decided block into one atomic write. Checking uses neither clo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from typing import Final
 
@@ -57,6 +57,7 @@ from blockchain.seams import (
     Settlement,
     Stage,
     Store,
+    Story,
     Write,
 )
 
@@ -340,7 +341,7 @@ class Chain:
         self.is_wait_over = False
         self.is_heartbeat_due = False
         decided = Stage("final", now, header.height, certificate.round)
-        told = [self.pool.story(transaction_id) for transaction_id in ids] if len(self.pool) else []
+        told = list(map(self.pool.story, ids)) if len(self.pool) else []
         held = [transaction_id for transaction_id, story in zip(ids, told, strict=False) if story]
         ended = self.pool.on_block(self.state(), self.height, block.transactions, trial.settlement, now)
         final = FinalBlock(header.height, block.id, block.raw, codec.encode(certificate), ids)
@@ -352,16 +353,17 @@ class Chain:
             state=trial.state.changes(),
             slice=self._slices.next(self._final, trial.state.changes()),
             clear_round=True,
-            block_stories=tuple((*story, decided) if story else () for story in told) if held else (),
+            block_stories=_ended_with(decided, told) if held else (),
             pending_removed=(*held, *(story.id for story in ended)),
             ended=tuple(ended),
         )
         event = _final_event(final, header, certificate.round, round, now, is_synced=is_synced)
         return [Write(batch), event, *(refusal_event(story) for story in ended), *seen]
 
-    def is_newly_final(self, transaction_id: Hash32) -> bool:
-        """Whether one of the newest blocks has it, since this node runs; no look-up in the store."""
-        return transaction_id in self._newly_final
+    @property
+    def newly_final(self) -> Set[Hash32]:
+        """The transactions of the newest blocks, since this node runs; no look-up in the store."""
+        return self._newly_final
 
     def _note_final(self, ids: tuple[Hash32, ...]) -> None:
         self._newest.append(ids)
@@ -371,6 +373,12 @@ class Chain:
 
     def next_nonce(self, address: Address) -> int:
         return self.ledger.next_nonce(self._present, address)
+
+
+def _ended_with(stage: Stage, stories: Sequence[Story]) -> tuple[Story, ...]:
+    """Each that says something with this stage at its end; those that are one and the same stay so."""
+    longer = {id(story): (*story, stage) for story in {id(one): one for one in stories if one}.values()}
+    return tuple([longer.get(id(story), ()) for story in stories])
 
 
 def _final_event(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from msgspec import Struct
@@ -45,19 +46,7 @@ class Entry(Struct, eq=False):
         return self.story[0].time_ms
 
     def note(self, stage: Stage) -> None:
-        """Add a stage; of those with one name the newest are kept."""
-        if len(self.story) >= STAGES_KEPT_MAX:
-            same = [number for number, other in enumerate(self.story) if other.name == stage.name]
-            if len(same) >= STAGES_KEPT_MAX:
-                self.story = (*self.story[: same[0]], *self.story[same[0] + 1 :])
-        self.story = (*self.story, stage)
-
-    def note_proposed(self, stage: Stage) -> None:
-        """Once a proposal, however often it is heard."""
-        for other in self.story:
-            if other.height == stage.height and other.round == stage.round:
-                return
-        self.note(stage)
+        self.story = _longer(self.story, stage)
 
     def note_waiting(self, now: int, code: str, why: str, *, was_ready: bool = False) -> None:
         """From now on it waits; one that was written down waiting, and is not ready since, has waited since then."""
@@ -89,6 +78,29 @@ def entry_of(verified: VerifiedTransaction, arrival: int, story: Story, cost: in
         isinstance(payload, Transfer),
         len(verified.raw),
     )
+
+
+def note_proposed(entries: Collection[Entry], stage: Stage) -> None:
+    """One proposal has them all. Those that shared a story, as all do that came in together, share the next one."""
+    stories = {id(entry.story): entry.story for entry in entries}
+    proposed = {same: _proposed(story, stage) for same, story in stories.items()}
+    for entry in entries:
+        entry.story = proposed[id(entry.story)]
+
+
+def _proposed(story: Story, stage: Stage) -> Story:
+    """Once a proposal, however often it is heard."""
+    is_known = any(other.height == stage.height and other.round == stage.round for other in story)
+    return story if is_known else _longer(story, stage)
+
+
+def _longer(story: Story, stage: Stage) -> Story:
+    """With a stage more; of those with one name the newest are kept."""
+    if len(story) >= STAGES_KEPT_MAX:
+        same = [number for number, other in enumerate(story) if other.name == stage.name]
+        if len(same) >= STAGES_KEPT_MAX:
+            story = (*story[: same[0]], *story[same[0] + 1 :])
+    return (*story, stage)
 
 
 def replacement_fee(fee: int) -> int:

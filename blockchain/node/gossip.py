@@ -301,20 +301,9 @@ class Gossip:
 
     def on_want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
         """Send the bodies asked for that are still here, in frames of bounded size."""
-        effects: list[Effect] = []
-        raws: list[bytes] = []
-        size = 0
-        for transaction_id in dict.fromkeys(ids):
-            verified = self.bodies.get(transaction_id)
-            if verified is None:
-                continue
-            if size + len(verified.raw) > FRAME_TRANSACTIONS_BYTES:
-                effects.append(self.send(peer, Transactions(tuple(raws))))
-                raws, size = [], 0
-            raws.append(verified.raw)
-            size += len(verified.raw)
         peer.note_known(ids)
-        return [*effects, self.send(peer, Transactions(tuple(raws)))] if raws else effects
+        raws = self.bodies.raws(dict.fromkeys(ids))
+        return [self.send(peer, Transactions(part)) for part in _parts(raws)]
 
     def on_arrived(self, ids: Iterable[Hash32]) -> None:
         self._wanted.let_go(ids)
@@ -379,9 +368,8 @@ class Gossip:
 
     def _want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
         """Ask for what is news, now or when others have come."""
-        new = (transaction_id for transaction_id in ids if self._is_news(transaction_id))  # as far as there is room
-        self._wanted.offer(peer.id, new, len(self.peers))
-        return self.want_more(peer)
+        new = self._wanted.want(peer.id, self._news(ids), len(self.peers))
+        return self._ask_for(peer, new, WANT_IDS)
 
     def want_more(self, peer: Peer) -> list[Effect]:
         """Ask for the next of what a peer offered, as far as there is room."""
@@ -398,11 +386,23 @@ class Gossip:
     def _ask_for(self, peer: Peer, ids: Sequence[Hash32], at_once: int) -> list[Effect]:
         return [self.send(peer, Want(tuple(ids[start : start + at_once]))) for start in range(0, len(ids), at_once)]
 
-    def _is_news(self, transaction_id: Hash32) -> bool:
+    def _news(self, ids: Iterable[Hash32]) -> Iterator[Hash32]:
         """What became final long ago counts as news: to look for it takes longer than to verify and refuse it."""
-        if transaction_id in self._wanted or self._is_held(transaction_id):
-            return False
-        return not (self._declined_at == self._chain.height and transaction_id in self._declined)
+        pending, final, wanted = self._chain.pool.get, self._chain.newly_final, self._wanted
+        declined = self._declined if self._declined_at == self._chain.height else ()
+        return (i for i in ids if pending(i) is None and i not in final and i not in wanted and i not in declined)
 
     def _is_held(self, transaction_id: Hash32) -> bool:
-        return self._chain.pool.get(transaction_id) is not None or self._chain.is_newly_final(transaction_id)
+        return self._chain.pool.get(transaction_id) is not None or transaction_id in self._chain.newly_final
+
+
+def _parts(raws: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
+    """In parts for a frame each."""
+    start = size = 0
+    for at, raw in enumerate(raws):
+        if size + len(raw) > FRAME_TRANSACTIONS_BYTES:
+            yield tuple(raws[start:at])
+            start, size = at, 0
+        size += len(raw)
+    if raws:
+        yield tuple(raws[start:])

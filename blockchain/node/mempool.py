@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from blockchain.errors import InvalidTransaction
-from blockchain.node.entry import WAITS, Entry, ended, entry_of, received, replacement_fee
+from blockchain.node.entry import WAITS, Entry, ended, entry_of, note_proposed, received, replacement_fee
 from blockchain.node.eviction import Candidates
 from blockchain.node.held import Held
 from blockchain.node.queues import Queue
@@ -307,8 +307,8 @@ class Mempool:
     def note_proposed(self, transactions: Iterable[VerifiedTransaction], height: int, round: int, now: int) -> None:
         """A block with these was proposed: until this height is final nothing touches them."""
         stage = Stage("proposed", now, height, round)
-        for transaction_id in self.protect(transactions) & self._entries.keys():
-            self._entries[transaction_id].note_proposed(stage)
+        entries = self._entries
+        note_proposed([entries[each] for each in self.protect(transactions) if each in entries], stage)
 
     def protect(self, transactions: Iterable[VerifiedTransaction]) -> frozenset[Hash32]:
         """Until this height is final nothing touches these; returns their ids."""

@@ -48,8 +48,12 @@ class _Half:
 
     def look_in(self, get: Callable[[Hash32], VerifiedTransaction | None]) -> None:
         """Put in whatever is there."""
-        self._found.update((each, held) for each in self.missing if (held := get(each)) is not None)
-        self.missing = {each: None for each in self.missing if each not in self._found}
+        found = {each: held for each in self.missing if (held := get(each)) is not None}
+        self._found.update(found)
+        if len(found) == len(self.missing):
+            self.missing = {}
+        elif found:
+            self.missing = {each: None for each in self.missing if each not in found}
 
     def block(self) -> VerifiedBlock:
         """Where nothing is missing any more."""
@@ -106,9 +110,11 @@ class Outlines:
             self._whole.append(ProposalReceived(proposal, block, peer.id))
             return []
         half = self._half_of(told, peer.id)
-        half.look_in({verified.id: verified for verified in told.bodies}.get)
+        if told.bodies:
+            half.look_in({verified.id: verified for verified in told.bodies}.get)
         half.look_in(self._chain.pool.get)
-        half.look_in(self._gossip.bodies.get)
+        if half.missing:
+            half.look_in(self._gossip.bodies.get)
         return self._ask(peer, half) if half.missing else self._complete(half)
 
     def on_bodies(self, came: Iterable[VerifiedTransaction]) -> list[Effect]:

@@ -5,13 +5,14 @@ Everything here is bounded: a peer can make this node remember only so much (doc
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from blockchain.errors import PeerFault
 from blockchain.node.apart import Apart
 from blockchain.node.early import EarlyFrames
+from blockchain.node.known_ids import KnownIds
 from blockchain.node.messages import (
     Accuse,
     Announce,
@@ -38,7 +39,7 @@ from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Step, Vote, VoteStep
 from blockchain.seams import DialOutcome, PeerId
 
-KNOWN_IDS_MAX: Final = 20_000  # pending transactions that a peer is known to hold
+KNOWN_IDS_MIN: Final = 20_000  # pending transactions that a peer is known to hold; less than twice as many are kept
 UNBOUNDED: Final = 2**63
 # What a peer may send between two status ticks, about a second: entries of lists, else messages. Far above what an
 # honest one needs; what is beyond is left undone, and nothing depends on it: all is said again.
@@ -129,7 +130,7 @@ class Peer:
         self.early = EarlyFrames()
         self.clock = ClockState()
         self.dialled = DialledState()
-        self._known: OrderedDict[Hash32, None] = OrderedDict()  # a dict is slow to find its first again and again
+        self._known = KnownIds(KNOWN_IDS_MIN)
 
     @property
     def height(self) -> int:
@@ -337,18 +338,14 @@ class Peer:
 
     def unknown_of(self, ids: Iterable[Hash32]) -> tuple[Hash32, ...]:
         """Those of them that it is not known to hold."""
-        known = self._known
-        return tuple([one for one in ids if one not in known])
+        return self._known.missing(ids)
 
     def note_known(self, ids: Iterable[Hash32]) -> None:
-        for transaction_id in ids:
-            self._known[transaction_id] = None
-        while len(self._known) > KNOWN_IDS_MAX:
-            self._known.popitem(last=False)
+        self._known.note(ids)
 
     def forget(self, transaction_id: Hash32) -> None:
         """It did not send this one when asked."""
-        self._known.pop(transaction_id, None)
+        self._known.forget(transaction_id)
         self.unanswered += 1
 
 

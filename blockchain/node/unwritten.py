@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
+from msgspec.structs import replace
+
 from blockchain.node.mempool import Mempool
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.transaction import VerifiedTransaction
@@ -51,16 +53,26 @@ class Unwritten:
             return effects
         settled: list[Effect] = []
         for effect in effects:
-            if isinstance(effect, Write):
-                for transaction_id in effect.batch.pending_removed:
-                    self._waiting.pop(transaction_id, None)
-            elif isinstance(effect, Reply):
+            if isinstance(effect, Write) and effect.batch.pending_removed:
+                settled.append(Write(self._without_waiting(effect.batch)))
+                continue
+            if isinstance(effect, Reply):
                 told = dict.fromkeys(result.id for result in effect.results)
                 settled += self._written([one for one in told if one in self._waiting])
             settled.append(effect)
         if len(self._waiting) > UNWRITTEN_MAX:
             settled += self._written(list(islice(self._waiting, AT_ONCE)))
         return settled
+
+    def _without_waiting(self, batch: Batch) -> Batch:
+        """What leaves the pool now and was not written yet is not to be removed; most of what peers brought is so."""
+        waiting = self._waiting
+        left = tuple([each for each in batch.pending_removed if waiting.pop(each, None) is not None])
+        if not left:
+            return batch
+        unwritten = frozenset(left)
+        removed = tuple([each for each in batch.pending_removed if each not in unwritten])
+        return replace(batch, pending_removed=removed, left_unwritten=left)
 
     def _written(self, ids: Iterable[Hash32]) -> list[Effect]:
         """A write of those of these that are still in the pool; none waits any more."""

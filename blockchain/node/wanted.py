@@ -8,7 +8,8 @@ a flood waits as ids where it entered, not as signatures at everybody.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from blockchain.primitives.crypto import Hash32
@@ -38,6 +39,18 @@ class Wanted:
     def __len__(self) -> int:
         return len(self._asked)
 
+    def want(self, peer: PeerId, ids: Iterator[Hash32], peers: int) -> list[Hash32]:
+        """Of what one of so many peers told, and is not held or asked for: what to ask it for now. The rest waits.
+
+        No more of `ids` is drawn than there is room for.
+        """
+        taken: list[Hash32] = []
+        if peer not in self._offered:  # as nearly always: nothing stands before it
+            taken = list(dict.fromkeys(islice(ids, max(self._room(peer, peers), 0))))
+            self._note_asked(peer, taken)
+        self.offer(peer, ids, peers)
+        return taken + self.take(peer, peers)
+
     def offer(self, peer: PeerId, ids: Iterable[Hash32], peers: int) -> None:
         """Of one of so many peers, the newest last."""
         waiting = self._offered.setdefault(peer, OrderedDict())
@@ -52,21 +65,27 @@ class Wanted:
         if waiting is None:
             return []
         taken: list[Hash32] = []
-        room = max(AT_ONCE // peers, OF_ONE_MIN) - self._counts[peer]
+        room = self._room(peer, peers)
         while waiting and len(taken) < room:
             transaction_id, _ = waiting.popitem(last=False)
             if transaction_id not in self._asked and not self._is_held(transaction_id):
-                self._asked[transaction_id] = (self._tick, peer)
                 taken.append(transaction_id)
         if not waiting:
             del self._offered[peer]
-        self._count(peer, len(taken))
+        self._note_asked(peer, taken)
         return taken
+
+    def _room(self, peer: PeerId, peers: int) -> int:
+        """How many more one of so many peers may be asked for."""
+        return max(AT_ONCE // peers, OF_ONE_MIN) - self._counts[peer]
 
     def ask(self, peer: PeerId, ids: Sequence[Hash32]) -> None:
         """They are asked of this peer now, whoever else was asked, and however many these are."""
         for transaction_id in ids:
             self.release(transaction_id)
+        self._note_asked(peer, ids)
+
+    def _note_asked(self, peer: PeerId, ids: Sequence[Hash32]) -> None:
         self._asked.update(dict.fromkeys(ids, (self._tick, peer)))
         self._count(peer, len(ids))
 
@@ -78,10 +97,10 @@ class Wanted:
 
     def let_go(self, ids: Iterable[Hash32]) -> None:
         """Of each of them: it is waited for no longer."""
-        for transaction_id in ids:
-            asked = self._asked.pop(transaction_id, None)
-            if asked is not None:
-                self._count(asked[1], -1)
+        forget = self._asked.pop
+        asked = Counter([asked[1] for each in ids if (asked := forget(each, None)) is not None])
+        for peer, count in asked.items():
+            self._count(peer, -count)
 
     def on_tick(self) -> list[Hash32]:
         """Let go of what came by another way; what was asked for and did not come."""

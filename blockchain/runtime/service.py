@@ -12,10 +12,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from itertools import chain
 from typing import Final, assert_never
 
 from msgspec.structs import replace
@@ -187,7 +188,8 @@ class NodeService:
         """Whether it is done; a write is not, until it is on the disk."""
         match effect:
             case Write(batch=batch):
-                write, written = partial(self._store.write, batch), partial(self._on_written, batch.pending_removed)
+                left = chain(batch.pending_removed, batch.left_unwritten)
+                write, written = partial(self._store.write, batch), partial(self._on_written, left)
                 self._disk.ask(write, written, self._steps.fail)
                 return False
             case Send(peers=peers, frame=frame):
@@ -217,7 +219,7 @@ class NodeService:
                 assert_never(effect)
         return True
 
-    def _on_written(self, left_pool: Sequence[Hash32], _: None) -> None:
+    def _on_written(self, left_pool: Iterable[Hash32], _: None) -> None:
         self._steps.go_on(partial(self._waiters.on_left, left_pool))
 
     def _set_timer(self, key: TimerKey, delay_ms: int) -> None:

@@ -110,10 +110,9 @@ def read_round_block(connection: apsw.Connection, block_id: bytes) -> bytes | No
 
 def add_pending(connection: apsw.Connection, added: Sequence[PendingTransaction]) -> None:
     """One that is there already keeps its place."""
-    rows = []
-    for one in added:
-        story = codec.encode(one.story) if one.story else b""
-        rows.append((one.id, one.raw, crc32(one.raw + story), story))
+    told = {id(one.story): one.story for one in added}  # what came in together has one story
+    encoded = {same: codec.encode(story) if story else b"" for same, story in told.items()}
+    rows = [(one.id, one.raw, crc32(encoded[id(one.story)], crc32(one.raw)), encoded[id(one.story)]) for one in added]
     connection.executemany("INSERT OR IGNORE INTO pending (id, raw, crc, story) VALUES (?, ?, ?, ?)", rows)
 
 

@@ -36,17 +36,14 @@ class Packed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
 def pack(stories: Sequence[Story]) -> bytes:
     """Told apart by identity, which costs a twentieth of a hash: the core shares what is the same."""
-    kinds: dict[tuple[int, ...], tuple[int, Story]] = {}
-    of_positions = []
-    for story in stories:
-        kind = tuple(map(id, story))
-        if kind not in kinds:
-            kinds[kind] = (len(kinds), story)
-        of_positions.append(kinds[kind][0])
-    stages = {id(stage): stage for _, story in kinds.values() for stage in story}
-    numbers = {same: number for number, same in enumerate(stages)}
-    packed = tuple(tuple(numbers[same] for same in kind) for kind in kinds)
-    return codec.encode(Packed(tuple(stages.values()), packed, tuple(of_positions)))
+    distinct = {id(story): story for story in stories}
+    stages = {id(stage): stage for story in distinct.values() for stage in story}
+    places = {same: number for number, same in enumerate(stages)}
+    kinds = {same: tuple(places[id(stage)] for stage in story) for same, story in distinct.items()}
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds.values()))}
+    number_of = {same: numbers[kind] for same, kind in kinds.items()}
+    of_positions = tuple([number_of[id(story)] for story in stories])
+    return codec.encode(Packed(tuple(stages.values()), tuple(numbers), of_positions))
 
 
 def add_block_stories(connection: apsw.Connection, height: int, stories: Sequence[Story]) -> None:

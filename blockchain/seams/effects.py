@@ -65,6 +65,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     round_blocks: tuple[tuple[Hash32, bytes], ...] = ()  # bodies that the record refers to
     pending_added: tuple[PendingTransaction, ...] = ()
     pending_removed: tuple[Hash32, ...] = ()
+    left_unwritten: tuple[Hash32, ...] = ()  # left the pool too, and were never written: nothing is to be removed
     ended: tuple[TransactionStory, ...] = ()  # of transactions that left the pool and are not final
     refused: tuple[TransactionStory, ...] = ()  # of a client's that never came in
     evidence: tuple[bytes, ...] = ()

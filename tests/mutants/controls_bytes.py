@@ -304,7 +304,7 @@ CONTROLS: Final = (
         "evicted_bodies",
         "only the pool is looked into",
         "tests/node/test_outlines.py::test_whom_it_told_of_a_block_it_serves_whatever_the_pool_has_evicted",
-        (Change("blockchain/node/bodies.py", "if pending is not None:", "if True:"),),
+        (Change("blockchain/node/bodies.py", "pending(each) or in_blocks(each)", "pending(each)"),),
     ),
     Mutant(
         "blame_for_bodies",

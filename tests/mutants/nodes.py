@@ -316,8 +316,8 @@ MUTANTS: Final = (
         (
             Change(
                 "blockchain/node/wanted.py",
-                "room = max(AT_ONCE // peers, OF_ONE_MIN) - self._counts[peer]",
-                "room = OFFERED_MAX",
+                "return max(AT_ONCE // peers, OF_ONE_MIN) - self._counts[peer]",
+                "return OFFERED_MAX",
             ),
         ),
     ),
@@ -412,8 +412,8 @@ MUTANTS: Final = (
         (
             Change(
                 "blockchain/node/unwritten.py",
-                "            elif isinstance(effect, Reply):\n",
-                "            elif isinstance(effect, Reply) and not effect.results:\n",
+                "            if isinstance(effect, Reply):\n",
+                "            if isinstance(effect, Reply) and not effect.results:\n",
             ),
         ),
     ),

@@ -104,6 +104,16 @@ def test_only_what_was_in_the_pool_leaves_the_store_with_a_block() -> None:
     assert removed == [((paid[1].id,), [False, True]), ((), [])]
 
 
+def test_what_has_one_story_in_the_pool_has_one_in_its_block() -> None:
+    node = Node(spec_with())
+    for nonce in range(3):
+        node.chain.pool.add(node.pay("a", nonce), NOW + nonce // 2, must_apply=True)
+    [write] = [effect for effect in node.finalize(node.build()) if isinstance(effect, Write)]
+    first, same, other = write.batch.block_stories
+    assert first is same and other is not same
+    assert [[stage.time_ms for stage in story] for story in (first, other)] == [[NOW, NOW], [NOW + 1, NOW]]
+
+
 def test_what_can_never_apply_now_leaves_the_pool_with_its_reason_in_the_same_write() -> None:
     node, other = Node(spec_with()), Node(spec_with())
     node.add(node.pay("a", 0))

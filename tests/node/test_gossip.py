@@ -285,17 +285,13 @@ def test_what_a_peer_does_not_know_of_is_offered_once() -> None:
 
 
 def test_of_a_flood_of_ids_no_more_is_looked_at_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wanted_module, "OFFERED_MAX", 10)
+    for bound in ("OFFERED_MAX", "AT_ONCE", "OF_ONE_MIN"):
+        monkeypatch.setattr(wanted_module, bound, 10)
     bench = Bench(ONE)
     looked: list[Hash32] = []
-
-    def is_newly_final(transaction_id: Hash32) -> bool:
-        looked.append(transaction_id)
-        return False
-
-    monkeypatch.setattr(bench.node.chain, "is_newly_final", is_newly_final)
+    monkeypatch.setattr(bench.node.chain.pool, "get", looked.append)
     bench.gossip.on_have(bench.gossip.peers[ONE], tuple(Hash32(number.to_bytes(32, "big")) for number in range(1_000)))
-    assert len(looked) <= 11 + 10, "one more than there is room for, and once more before they are asked for"
+    assert len(looked) <= 10 + 11, "those that are asked for now, those that wait, and one more"
 
 
 def test_an_offer_is_bounded() -> None:

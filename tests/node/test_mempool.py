@@ -232,6 +232,18 @@ def test_the_newest_proposals_are_told_each_once() -> None:
     assert bench.pool.protected == {pay("a", 0).id, pay("b", 0).id}
 
 
+def test_what_came_in_together_has_one_story_as_long_as_the_same_happens_to_it() -> None:
+    """The store tells stories apart by identity, and writes each once."""
+    bench = Bench()
+    together, apart = (pay("a", 0), pay("b", 0)), pay("c", 0)
+    bench.add(*together)
+    bench.add(apart, now=NOW + 1)
+    bench.pool.note_proposed([*together, apart], 1, 0, NOW)
+    stories = [bench.pool.story(one.id) for one in (*together, apart)]
+    assert stories[0] is stories[1] and [stage.name for stage in stories[0]] == ["received", "proposed"]
+    assert stories[2][0].time_ms == NOW + 1
+
+
 def test_the_end_is_told_with_all_that_was_before() -> None:
     bench = Bench()
     bench.add(pay("a", 1, 5))

@@ -25,7 +25,7 @@ from blockchain.node.messages import (
 from blockchain.node.peers import (
     ALLOWANCES,
     FLOOD_FACTOR,
-    KNOWN_IDS_MAX,
+    KNOWN_IDS_MIN,
     OVER_FACTOR,
     OWED_MAX,
     TICK_MS,
@@ -128,10 +128,14 @@ def test_votes_and_proposals_without_end_are_forgotten() -> None:
 
 def test_known_ids_are_bounded_and_the_oldest_are_forgotten() -> None:
     one = peer()
-    one.note_known(hash_of(number) for number in range(KNOWN_IDS_MAX + 5))
-    assert not one.knows(hash_of(4)) and one.knows(hash_of(5)) and one.knows(hash_of(KNOWN_IDS_MAX + 4))
-    assert one.unknown_of(map(hash_of, (4, 5, KNOWN_IDS_MAX + 5))) == (hash_of(4), hash_of(KNOWN_IDS_MAX + 5))
-    assert len(one._known) == KNOWN_IDS_MAX
+    for number in range(3 * KNOWN_IDS_MIN):
+        one.note_known((hash_of(number),))
+        assert KNOWN_IDS_MIN <= len(one._known) < 2 * KNOWN_IDS_MIN or number < KNOWN_IDS_MIN
+    last = 3 * KNOWN_IDS_MIN - 1
+    kept = (hash_of(last - KNOWN_IDS_MIN + 1), hash_of(last))
+    assert one.unknown_of((hash_of(0), *kept, hash_of(last + 1))) == (hash_of(0), hash_of(last + 1))
+    one.forget(kept[0])
+    assert not one.knows(hash_of(0)) and not one.knows(kept[0]) and one.knows(kept[1])
 
 
 # ------------------------------------------------------------------------------------------------ too much

@@ -119,6 +119,19 @@ def test_what_has_left_the_pool_is_not_written() -> None:
     assert added(bench.tick(unwritten.WAIT_MS)) == []
 
 
+def test_what_was_never_written_is_not_removed() -> None:
+    bench = Bench()
+    written, unwritten_yet = bench.node.pay("a", 0), bench.node.pay("b", 0)
+    bench.submit(written)
+    bench.bring(unwritten_yet)
+    batches = []
+    for sender in "ab":
+        effects = bench.bring(bench.node.pay(sender, 0, fee=50))
+        batches += [effect.batch for effect in effects if isinstance(effect, Write)]
+    assert [batch.pending_removed for batch in batches] == [(written.id,), ()]
+    assert [batch.left_unwritten for batch in batches] == [(), (unwritten_yet.id,)]
+
+
 def test_the_oldest_of_too_many_are_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unwritten, "UNWRITTEN_MAX", 2)
     monkeypatch.setattr(unwritten, "AT_ONCE", 2)

@@ -89,3 +89,13 @@ def test_nothing_is_kept_of_who_is_gone() -> None:
     asked = bench.wanted.take(ANN, 1)
     assert bench.wanted.on_disconnected(ANN) == asked
     assert len(bench.wanted) == 0 and not bench.wanted._counts and not bench.wanted._offered
+
+
+def test_what_is_told_is_asked_for_at_once_as_far_as_there_is_room_and_waits_its_turn_beyond() -> None:
+    bench = Bench()
+    assert bench.wanted.want(ANN, iter([IDS[0], IDS[1], IDS[1]]), 1) == IDS[:2]
+    assert bench.wanted.want(ANN, iter(IDS[2 : AT_ONCE + 5]), 1) == IDS[2:AT_ONCE]
+    bench.come(IDS[:3])
+    assert bench.wanted.want(ANN, iter(IDS[-1:]), 1) == IDS[AT_ONCE : AT_ONCE + 3], "what waits comes first"
+    bench.come(IDS[3:7])
+    assert bench.wanted.take(ANN, 1) == [*IDS[AT_ONCE + 3 : AT_ONCE + 5], IDS[-1]]

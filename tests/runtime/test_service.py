@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from blockchain.node.checkpoint import Vouched
-from blockchain.node.messages import Have, Message, Status, Want, decode_frame, encode_frame
+from blockchain.node.messages import Have, Message, Status, Transactions, Want, decode_frame, encode_frame
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import SigningKey
 from blockchain.runtime.service import NodeService
@@ -92,6 +92,34 @@ def test_what_came_on_a_connection_that_is_over_is_not_answered_on_the_next_one(
             await after.send(encode_frame(SPEC.hash, Have((heard.id,))))
             assert (await read(after, Want))[-1] == Want((heard.id,))
         after.vanish()
+        await node.stop()
+        await node.p2p.stop()
+        store.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_for_what_a_peer_brought_is_told_when_it_leaves_though_it_was_never_written(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = SqliteStore.open(tmp_path, SPEC.hash)
+        node = NodeService(SPEC, store, (), MAKE_P2P, PeerId(OWN.public_key), Vouched(genesis=True))
+        await node.start()
+        await node.p2p.start()
+        brought, better = (wallet("a", SPEC.hash).transfer(address("b"), 1, 0, fee) for fee in (0, 50))
+        async with asyncio.timeout(SECONDS):
+            peer = await dial_raw(f"127.0.0.1:{node.p2p.port}", PEER, SPEC.hash)
+            await peer.send(encode_frame(SPEC.hash, Have((brought.id,))))
+            await read(peer, Want)
+            await peer.send(encode_frame(SPEC.hash, Transactions((brought.raw,))))
+            while not node.pending():
+                await asyncio.sleep(0)
+            assert store.pending() == []
+            waiting = asyncio.create_task(node.wait_ended([brought.id], 2 * SECONDS))
+            await asyncio.sleep(0)
+            await node.submit([better.raw])
+            await waiting
+        assert node.pending() == [better]
+        peer.vanish()
         await node.stop()
         await node.p2p.stop()
         store.close()
