@@ -40,7 +40,10 @@ else:
 PRIVATE: Final = 0o600
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO  # what a private file grants nobody
 _PRIVATE_FOLDER: Final = 0o700
-_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_PLAIN: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_READ: Final = os.O_RDONLY | _PLAIN
+_WRITE: Final = os.O_WRONLY | _PLAIN
+_CREATE: Final = _WRITE | os.O_CREAT | os.O_EXCL
 _OVERWRITE: Final = (_CREATE & ~os.O_EXCL) | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.blockchain\.tmp")  # nobody else's
 _COPY: Final = "-copy"  # what a temporary file's own copy is called more
@@ -94,11 +97,30 @@ def overwrite(path: Path, offset: int, content: bytes) -> None:
     For who holds a lock that keeps all other writers out, and can tell a piece that was left half written. Nothing is
     renamed and nothing grows: one wait for the disk, where `replace_file` has three.
     """
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(content)
-        file.flush()
-        sync_content(file.fileno())
+    descriptor = os.open(path, _WRITE)
+    try:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        written = 0
+        while written < len(content):
+            written += os.write(descriptor, content[written:])
+        sync_content(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_file(path: Path, bytes_max: int) -> bytes:
+    """The beginning of a file, `bytes_max` at most. Raises OSError.
+
+    As `Path.open` and `read`, in a fraction of the calls.
+    """
+    descriptor = os.open(path, _READ)
+    try:
+        content = b""
+        while part := os.read(descriptor, bytes_max - len(content)):
+            content += part
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(folder: Path) -> None:

@@ -35,7 +35,7 @@ from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32, PublicKey
 from blockchain.primitives.scalars import HashField, PublicKeyField, RoundOrNone
 from blockchain.primitives.vote import Proposal, Vote, verify_message
-from blockchain.runtime.atomic_file import PRIVATE, make_folder, overwrite, replace_file
+from blockchain.runtime.atomic_file import PRIVATE, make_folder, overwrite, read_file, replace_file
 from blockchain.runtime.record_slots import (
     CHECKSUM_BYTES,
     FILE_BYTES,
@@ -54,6 +54,7 @@ else:
     import fcntl
 
 RECORD_BYTES_MAX: Final = 1_024  # the largest record takes about 350; a longer file is none of the old form
+_OPEN_LOCK: Final = os.O_RDWR | os.O_CREAT
 MOVES_MAX: Final = 2**32 - 1  # nobody moves a validator that often
 
 Moves = Annotated[int, Meta(ge=0, le=MOVES_MAX)]
@@ -101,6 +102,7 @@ class RecordFile:
 
     def __init__(self, path: Path, key: PublicKey, genesis_hash: Hash32) -> None:
         self.path = path
+        self._lock_path = path.with_name(path.name + ".lock")
         self.key = key
         self.genesis_hash = genesis_hash
         self._kept = Kept(SigningRecord(self.key))
@@ -183,8 +185,7 @@ class RecordFile:
     def exclusive(self) -> Iterator[None]:
         """One at a time, over all threads and processes that use this record. Raises SigningRefused."""
         try:
-            make_folder(self.path.parent)
-            lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT, PRIVATE)
+            lock = self._open_lock()
         except OSError as error:
             raise self.refused(f"cannot be locked: {error.strerror}") from None
         try:
@@ -192,6 +193,13 @@ class RecordFile:
             yield
         finally:
             os.close(lock)  # which gives it up, as the end of the process does
+
+    def _open_lock(self) -> int:
+        try:
+            return os.open(self._lock_path, _OPEN_LOCK, PRIVATE)
+        except FileNotFoundError:  # the folder is still to be made
+            make_folder(self.path.parent)
+            return os.open(self._lock_path, _OPEN_LOCK, PRIVATE)
 
     def _wait_for(self, lock: int) -> None:
         try:
@@ -204,8 +212,7 @@ class RecordFile:
 
     def _read(self) -> bytes | None:
         try:
-            with self.path.open("rb") as file:
-                return file.read(FILE_BYTES + 1)
+            return read_file(self.path, FILE_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -60,7 +60,7 @@ MUTANTS: Final = (
         "signature_not_forced_to_the_disk",
         "the signature leaves while its record is in the cache; the power goes, and the key signs against itself",
         "tests/runtime/test_record_file.py::test_what_has_left_is_on_the_disk_whatever_fails",
-        (Change(_ATOMIC, "        file.flush()\n        sync_content(file.fileno())\n", ""),),
+        (Change(_ATOMIC, "        sync_content(descriptor)\n", ""),),
     ),
     Mutant(
         "newest_slot_written_over",

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from blockchain.runtime import atomic_file
-from blockchain.runtime.atomic_file import create_file, overwrite, remove_leftovers, replace_file, temporary_for
+from blockchain.runtime.atomic_file import (
+    create_file,
+    overwrite,
+    read_file,
+    remove_leftovers,
+    replace_file,
+    temporary_for,
+)
 
 
 def no_space(*_: object) -> None:
@@ -81,6 +88,24 @@ def test_writes_over_a_piece_of_a_file_and_forces_it_to_the_disk(
     assert forced == [b"012xyz6789"] and path.read_bytes() == forced[0]
     assert (path.stat().st_ino, path.stat().st_mode) == (before.st_ino, before.st_mode)
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_writes_over_a_piece_whose_writing_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, write = tmp_path / "file", os.write
+    create_file(path, b"0123456789")
+    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:2]))
+    overwrite(path, 3, b"abcde")
+    assert path.read_bytes() == b"012abcde89"
+
+
+def test_reads_the_beginning_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = tmp_path / "file", os.read
+    create_file(path, b"0123456789")
+    for _ in range(2):
+        assert [read_file(path, size) for size in (4, 10, 11)] == [b"0123", b"0123456789", b"0123456789"]
+        monkeypatch.setattr(os, "read", lambda descriptor, size: read(descriptor, min(size, 3)))
+    with pytest.raises(FileNotFoundError):
+        read_file(tmp_path / "none", 1)
 
 
 def test_writes_over_nothing_that_is_not_there(tmp_path: Path) -> None:
