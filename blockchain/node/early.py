@@ -17,6 +17,11 @@ EARLY_BYTES_MAX: Final = 16_384  # of a peer: 2 MiB of 128
 EARLY_BYTES_AT_ONCE: Final = 16_384  # of all that is handled; then other inputs have their turn: some hundred votes
 
 
+def may_be_kept(frame: bytes) -> bool:
+    """Whether it is small enough."""
+    return len(frame) <= EARLY_FRAME_BYTES_MAX
+
+
 class EarlyFrames:
     """What one peer has said of the next height. No peer takes the room of another."""
 
@@ -29,17 +34,12 @@ class EarlyFrames:
         """In bytes, of all the frames that are kept."""
         return self._bytes
 
-    def keep(self, frame: bytes) -> bool:
-        """Keep a frame until it is taken; False: it is too large, or there is no room for it."""
-        size = len(frame)
-        if (
-            size > EARLY_FRAME_BYTES_MAX
-            or len(self._frames) >= EARLY_FRAMES_MAX
-            or self._bytes + size > EARLY_BYTES_MAX
-        ):
+    def keep(self, frame: bytes | None) -> bool:
+        """Keep a frame, where it is one that may be kept, until it is taken; False: it is none, or there is no room."""
+        if frame is None or len(self._frames) >= EARLY_FRAMES_MAX or self._bytes + len(frame) > EARLY_BYTES_MAX:
             return False
         self._frames.append(frame)
-        self._bytes += size
+        self._bytes += len(frame)
         return True
 
     def take(self) -> list[bytes]:

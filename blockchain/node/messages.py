@@ -207,13 +207,14 @@ _OF_TRANSACTIONS: Final = tuple(
 class Ahead(Struct, frozen=True):
     """A message of a height that is not begun here; nothing in its bytes was verified.
 
-    `kind` and `cost` are the message's, as far as nothing else of it was of use.
+    `kind` and `cost` are the message's, as far as nothing else of it was of use. `frame` is None where it is too large
+    to be kept until its height begins: a block of megabytes does not wait for the core in vain.
     """
 
     kind: type[Message]
     cost: int
     height: int
-    frame: bytes
+    frame: bytes | None
 
 
 class VerifiedVotes(Struct, frozen=True):

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from blockchain.consensus.evidence import accused, author_of, contradicts, is_well_formed, messages_of
 from blockchain.errors import MalformedMessage, PeerFault
+from blockchain.node.early import may_be_kept
 from blockchain.node.messages import (
     Accuse,
     Ahead,
@@ -124,7 +125,7 @@ def verify_frame(frame: bytes, context: VerifyContext, check_all: CheckAll = che
         case Votes():
             return _verify_votes(message, frame, context)
         case ProposedBlock(proposal=proposal) if proposal.height > context.height:
-            return Ahead(ProposedBlock, 1, proposal.height, frame)
+            return Ahead(ProposedBlock, 1, proposal.height, frame if may_be_kept(frame) else None)
         case ProposedBlock():
             return _verify_proposal(message, context, check_all)
         case Transactions(transactions=raws):
@@ -213,7 +214,7 @@ def _verify_transactions(
 def _verify_votes(message: Votes, frame: bytes, context: VerifyContext) -> Verified:
     votes, held = [], []
     later = [vote.height for vote in message.votes if vote.height > context.height]
-    ahead = Ahead(Votes, len(later), max(later), frame) if later else None
+    ahead = Ahead(Votes, len(later), max(later), frame if may_be_kept(frame) else None) if later else None
     for vote in message.votes:
         if vote.height not in context.sets:
             continue

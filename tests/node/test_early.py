@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from blockchain.node import heard
 from blockchain.node.early import (
@@ -13,7 +14,17 @@ from blockchain.node.early import (
     EarlyFrames,
 )
 from blockchain.node.inputs import MessageReceived
-from blockchain.node.messages import Blocks, GetBlocks, Holdings, Message, ProposedBlock, Status, Votes, encode_frame
+from blockchain.node.messages import (
+    Ahead,
+    Blocks,
+    GetBlocks,
+    Holdings,
+    Message,
+    ProposedBlock,
+    Status,
+    Votes,
+    encode_frame,
+)
 from blockchain.node.peers import ALLOWANCES, Peer
 from blockchain.node.verify import verify_frame
 from blockchain.primitives.crypto import Address, Hash32, SigningKey
@@ -191,7 +202,6 @@ def test_frames_are_kept_in_their_order_and_taken_once() -> None:
     [
         (1, EARLY_FRAMES_MAX),
         (EARLY_FRAME_BYTES_MAX, EARLY_BYTES_MAX // EARLY_FRAME_BYTES_MAX),
-        (EARLY_FRAME_BYTES_MAX + 1, 0),
     ],
 )
 def test_few_frames_and_few_bytes_are_kept(size: int, fit: int) -> None:
@@ -199,6 +209,21 @@ def test_few_frames_and_few_bytes_are_kept(size: int, fit: int) -> None:
     assert [early.keep(bytes(size)) for _ in range(fit + 2)] == [True] * fit + [False] * 2
     early.take()
     assert early.keep(b"again")
+
+
+def test_one_that_is_too_large_is_let_go_of_where_it_is_verified() -> None:
+    """Any peer may send blocks of megabytes that nobody signed: they must not wait for the core."""
+    node = Deciding()
+    assert not EarlyFrames().keep(None)
+    for size, is_kept in ((EARLY_FRAME_BYTES_MAX, True), (EARLY_FRAME_BYTES_MAX + 1, False)):
+        told = ProposedBlock(Proposal(2, 0, -1, BLOCK_A, Address(node.forger.public_key)), b"")
+        room = size - len(encode_frame(node.spec.hash, told)) - 1  # its length takes a byte more
+        frame = encode_frame(node.spec.hash, replace(told, block=bytes(room)))
+        ahead = verify_frame(frame, node.core.context(PEER))
+        assert len(frame) == size and isinstance(ahead, Ahead) and (ahead.frame is not None) is is_kept
+    votes = (node.says(node.keys[0], 2, PREVOTE, None),) * (EARLY_FRAME_BYTES_MAX // 100)
+    ahead = verify_frame(encode_frame(node.spec.hash, Votes(votes)), node.core.context(PEER))
+    assert isinstance(ahead, Ahead) and ahead.frame is None
 
 
 # ------------------------------------------------------------------------------------------ what is presumed of a peer
