@@ -148,6 +148,7 @@ class BftEngine:
                 self.current.note_vrf_proof(height, proof)
             case SignRefused(message=Proposal() | Vote() as message, why=why):
                 self._emit(SignatureRefused(message.height, message.round, step_of(message), why))
+                self.voice.on_answered(self.current, message)
                 self._out.extend(self.voice.on_refused(self.current, message))
             case VrfRefused():
                 self._on_vrf_refused(given)
@@ -311,7 +312,7 @@ class BftEngine:
         if key.kind is TimerKind.COMMIT_WAIT:
             self.current.is_commit_wait_over = True
         elif key.kind is TimerKind.SIGN_AGAIN:
-            self._out.extend(self.voice.ask_for_refused(self.current, key.round))
+            self.voice.ask_for_refused(self.current, key.round)
         step = STEP_OF.get(key.kind)
         if step is None:
             return
@@ -333,13 +334,14 @@ class BftEngine:
         if self.current.is_beyond(record):
             self.voice.silence(record.height)
             return
-        self._out.extend(self.voice.ask_again(self.current, record))
+        self.voice.ask_again(self.current, record)
         if record.message is not None and record.key == self.key:
             self._on_signed(record.message, now)
 
     def _on_signed(self, message: Proposal | Vote, now: int) -> None:
         """The vote counts now; others may have decided without it meanwhile. Any other late answer is dropped."""
         current = self.current
+        self.voice.on_answered(current, message)
         if isinstance(message, Vote) and self._late.was_asked_for(message) and not self.voice.is_mute:
             self._on_vote(message, now)
         if self.voice.is_mute or unsigned(message) not in current.asked or message in current.signed:

@@ -34,6 +34,8 @@ class HeightInProgress:
         self.asked: list[Proposal | Vote] = []  # unsigned, in the order in which signatures were asked for
         self.signed: list[Proposal | Vote] = []
         self.kept_back: list[Proposal | Vote] = []  # while the engine is mute: signed, asked for, or still to be
+        self.awaited: Proposal | Vote | None = None  # the precommit that the signer was asked for and has not answered
+        self.put_off: list[Proposal | Vote] = []  # asked for since; the signer hears of it after that answer
         self.recorded_blocks: set[Hash32] = set()
         self.vrf_proof: bytes | None = None
         self.is_vrf_asked = False

@@ -3,17 +3,19 @@
 What a precommit binds to, and all behind it, is on the disk before its signature is asked for. A proposal and a prevote
 bind to nothing new: they are signed while their record is written, and leave when both are done. But not after a
 precommit at the height: the signer keeps its last message alone, and would write over a precommit that no record holds
-yet. Others may need that one to end its round. A mute node keeps back what it would say of the round in progress; one
-that speaks again asks for that, and publishes what was signed before.
+yet. Others may need that one to end its round. For the same reason nothing more is asked of the signer until it has
+answered a precommit, and what it gave is in the record. A mute node keeps back what it would say of the round in
+progress; one that speaks again asks for that, and publishes what was signed before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from blockchain.consensus.height import HeightInProgress
 from blockchain.consensus.record import encode_record
-from blockchain.consensus.signing import is_precommit
+from blockchain.consensus.signing import is_precommit, unsigned
 from blockchain.consensus.tendermint import CastVote
 from blockchain.primitives.vote import Proposal, Vote
 from blockchain.seams import Batch, Broadcast, Effect, SetTimer, Sign, SigningRecord, TimerKey, TimerKind, Write
@@ -65,11 +67,41 @@ class Voice:
         """Write down all that this message depends on, and ask for its signature; from a precommit on, only then."""
         assert current.key is not None, "a node that is not in the set signs nothing"
         current.asked.append(message)
+        written, signs = self._write_down(current), self._ask_signer(current, [message])
+        return [written, *signs] if any(map(is_precommit, current.asked)) else [*signs, written]
+
+    def _write_down(self, current: HeightInProgress) -> Write:
         record = current.record()
         bodies = current.unrecorded_bodies(record)
-        written = Write(Batch(round_record=encode_record(record), round_blocks=bodies))
-        sign = Sign(message, current.key)
-        return [written, sign] if any(map(is_precommit, current.asked)) else [sign, written]
+        return Write(Batch(round_record=encode_record(record), round_blocks=bodies))
+
+    def _ask_signer(self, current: HeightInProgress, messages: Iterable[Proposal | Vote]) -> list[Effect]:
+        """For signatures of these, in their order; what comes after a precommit waits for the answer to that."""
+        assert current.key is not None, "a node that is not in the set signs nothing"
+        signs: list[Effect] = []
+        for message in messages:
+            if current.awaited is None and not current.put_off:
+                signs.append(Sign(message, current.key))
+                current.awaited = message if is_precommit(message) else None
+            else:
+                self._put_off(current, message)
+        return signs
+
+    def _put_off(self, current: HeightInProgress, *messages: Proposal | Vote) -> None:
+        """Ask for these when the signer has answered a precommit, and the record holds what it gave."""
+        current.put_off.extend(message for message in messages if message not in current.put_off)
+
+    def on_answered(self, current: HeightInProgress, message: Proposal | Vote) -> None:
+        """The signer has signed or refused it."""
+        if current.awaited == unsigned(message):
+            current.awaited = None
+
+    def _go_on(self, current: HeightInProgress) -> list[Effect]:
+        """Ask for what was put off."""
+        if current.awaited is not None or not current.put_off:
+            return []
+        put_off, current.put_off = current.put_off, []
+        return [self._write_down(current), *self._ask_signer(current, put_off)] if self.may_sign(current) else []
 
     def on_refused(self, current: HeightInProgress, message: Proposal | Vote) -> list[Effect]:
         """Ask once more in a while: a disk that is full, or a lock that another holds, are reasons that pass."""
@@ -79,20 +111,19 @@ class Voice:
         current.refusals += 1
         return [SetTimer(TimerKey(TimerKind.SIGN_AGAIN, current.height, current.rules.round), delay)]
 
-    def ask_for_refused(self, current: HeightInProgress, round: int) -> list[Effect]:
+    def ask_for_refused(self, current: HeightInProgress, round: int) -> None:
         """What the signer refused in the round in progress; others wait for no vote of a round that is past."""
-        if current.key is None or round != current.rules.round or not self.may_sign(current):
-            return []
-        return [Sign(message, current.key) for message in current.refused_in(round)]
+        if current.key is not None and round == current.rules.round and self.may_sign(current):
+            self._put_off(current, *current.refused_in(round))
 
-    def ask_again(self, current: HeightInProgress, record: SigningRecord) -> list[Effect]:
+    def ask_again(self, current: HeightInProgress, record: SigningRecord) -> None:
         """What the signer that is back, with this record, was asked for and has not signed."""
-        if record.key != current.key or not self.may_sign(current):
-            return []
-        return [Sign(message, record.key) for message in current.unsigned_yet([record])[-ASKED_AGAIN_MAX:]]
+        if record.key == current.key and self.may_sign(current):
+            current.awaited = None  # what it was asked for before it was lost it does not answer
+            current.put_off = current.unsigned_yet([record])[-ASKED_AGAIN_MAX:]
 
     def speak_up(self, current: HeightInProgress) -> list[Effect]:
-        """Publish and ask for what was kept back while mute; a late signature is as any slow one."""
+        """Publish and ask for what was kept back while mute, and put off; a late signature is as any slow one."""
         if self.is_mute:
             return []
         kept, current.kept_back = current.kept_back, []
@@ -104,7 +135,7 @@ class Voice:
             elif current.key is None or not self.may_sign(current):
                 continue
             elif message in current.asked:
-                said.append(Sign(message, current.key))
+                self._put_off(current, message)
             else:
                 said.extend(self.ask(current, message))
-        return said
+        return [*said, *self._go_on(current)]

@@ -112,8 +112,7 @@ def test_a_forger_whose_time_is_over_proposes_nothing() -> None:
 
 def test_a_forger_proposes_its_valid_value_again_without_a_trigger_or_a_proof() -> None:
     bench = started(me=1)
-    bench.propose(BLOCK)
-    bench.prevotes(V, who=[0, 2, 3])
+    bench.sign([*bench.propose(BLOCK), *bench.prevotes(V, who=[0, 2, 3])])
     effects = bench.to_round(1)
     assert asked(effects) == [Proposal(HEIGHT, 1, 0, V, WHO[1])]
     assert bench.app.built == [] and of(ProveVrf, effects) == []

@@ -20,7 +20,9 @@ from blockchain.seams import (
     ProveVrf,
     Sign,
     Signed,
+    SignerRegained,
     SigningRecord,
+    SignRefused,
     Started,
     Write,
 )
@@ -96,10 +98,75 @@ def test_a_precommit_is_on_the_disk_before_the_signer_writes_over_it() -> None:
     bench.to_round(1)
     effects = bench.timeout(Step.PROPOSE, 1)
     nil = vote_of(ME, PREVOTE, None, round=1)
-    kinds = [type(effect) for effect in effects if isinstance(effect, Sign | Write)]
-    assert kinds == [Write, Sign] and [signed(message) for message in asked(effects)] == [nil]
+    assert kinds(effects) == [Write, Sign] and [signed(message) for message in asked(effects)] == [nil]
     _, started_again = restart(bench, effects, remembers(asked(effects)[0]))
     assert [Broadcast(vote) in started_again for vote in (vote_of(ME, PRECOMMIT, V), nil)] == [True, True]
+
+
+def kinds(effects: list[Any]) -> list[type]:
+    return [type(effect) for effect in effects if isinstance(effect, Sign | Write)]
+
+
+def in_the_next_round_without_an_answer() -> tuple[Bench, Vote, Vote]:
+    """Others go on while the signer is slow: the precommit and the next prevote, both asked for and written down."""
+    bench, effects = locked()
+    bench.to_round(1)
+    effects = bench.timeout(Step.PROPOSE, 1)
+    _, precommit, nil = record_of(effects).asked
+    assert isinstance(precommit, Vote) and isinstance(nil, Vote) and kinds(effects) == [Write]
+    return bench, precommit, nil
+
+
+def test_nothing_is_asked_of_the_signer_until_the_record_holds_the_precommit_that_it_gives() -> None:
+    bench, precommit, nil = in_the_next_round_without_an_answer()
+    effects = bench.give(Signed(signed(precommit)))
+    assert Broadcast(signed(precommit)) in effects and kinds(effects) == [Write, Sign] and asked(effects) == [nil]
+    _, started_again = restart(bench, effects, remembers(nil))
+    assert Broadcast(signed(precommit)) in started_again
+
+
+def test_a_precommit_that_is_refused_holds_nothing_up() -> None:
+    bench, precommit, nil = in_the_next_round_without_an_answer()
+    assert asked(bench.give(SignRefused(precommit, "the disk is full"))) == [nil]
+    bench, precommit, _ = in_the_next_round_without_an_answer()
+    bench.engine.voice.silence(HEIGHT)
+    assert asked(bench.give(SignRefused(precommit, "the disk is full"))) == []
+
+
+def test_a_signer_that_is_back_is_asked_for_one_precommit_at_a_time() -> None:
+    """Its answers may be lost with the next connection, and its record holds the last of them alone."""
+    bench, precommit, nil = in_the_next_round_without_an_answer()
+    record = remembers(replace(precommit, step=PREVOTE))
+    for _ in range(2):
+        assert asked(bench.give(SignerRegained(record))) == [precommit]
+    assert asked(bench.give(PoolChanged())) == []
+    assert asked(bench.give(Signed(signed(precommit)))) == [nil]
+
+
+def test_a_node_that_starts_again_asks_for_one_precommit_at_a_time() -> None:
+    bench, effects = locked()
+    bench.to_round(1)
+    effects = bench.timeout(Step.PROPOSE, 1)
+    prevote, precommit, nil = record_of(effects).asked
+    again, started_again = restart(bench, effects, remembers(prevote))
+    assert asked(started_again) == [precommit]
+    effects = again.give(Signed(signed(precommit)))
+    assert kinds(effects) == [Write, Sign] and asked(effects) == [nil]
+    assert signed(precommit) in record_of(effects).signed
+
+
+def test_a_precommit_that_the_signer_alone_holds_is_written_down_before_it_is_asked_for_more() -> None:
+    """Its answer was lost with the connection, or with the process before."""
+    bench, precommit, nil = in_the_next_round_without_an_answer()
+    bench.give(SignRefused(precommit, "lost"))
+    effects = bench.give(SignerRegained(remembers(precommit)))
+    assert kinds(effects) == [Write, Sign] and asked(effects) == [nil]
+    assert signed(precommit) in record_of(effects).signed
+    bench, effects = locked()
+    bench.to_round(1)
+    _, started_again = restart(bench, bench.timeout(Step.PROPOSE, 1), remembers(precommit))
+    assert kinds(started_again) == [Write, Sign] and asked(started_again) == [nil]
+    assert signed(precommit) in record_of(started_again).signed
 
 
 def test_what_the_signer_alone_remembers_counts_as_just_received() -> None:

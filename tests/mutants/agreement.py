@@ -301,8 +301,8 @@ MUTANTS: Final = (
         (
             Change(
                 _VOICE,
-                "return [written, sign] if any(map(is_precommit, current.asked)) else [sign, written]",
-                "return [sign, written]",
+                "return [written, *signs] if any(map(is_precommit, current.asked)) else [*signs, written]",
+                "return [*signs, written]",
             ),
         ),
     ),
@@ -313,14 +313,23 @@ MUTANTS: Final = (
         (Change(_VOICE, "if any(map(is_precommit, current.asked)) else", "if is_precommit(message) else"),),
     ),
     Mutant(
+        "vote_asked_for_before_a_precommit_is_answered",
+        "a slow signer writes over a precommit that no record holds: lost with its answer, or with this node",
+        "tests/consensus/test_restart.py::"
+        "test_nothing_is_asked_of_the_signer_until_the_record_holds_the_precommit_that_it_gives",
+        (Change(_VOICE, "if current.awaited is None and not current.put_off:", "if True:"),),
+    ),
+    Mutant(
         "record_without_what_is_asked_for",
         "the record is there, but does not hold what its signature was asked for",
         "tests/consensus/test_restart.py::test_a_forger_whose_proposal_was_not_signed_asks_for_the_same_one",
         (
             Change(
                 _VOICE,
-                "        current.asked.append(message)\n        record = current.record()\n",
-                "        record = current.record()\n        current.asked.append(message)\n",
+                "        current.asked.append(message)\n        written, signs = self._write_down(current), "
+                "self._ask_signer(current, [message])\n",
+                "        written, signs = self._write_down(current), self._ask_signer(current, [message])\n"
+                "        current.asked.append(message)\n",
             ),
         ),
     ),
