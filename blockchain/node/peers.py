@@ -126,7 +126,7 @@ class Peer:
         self.unanswered = 0  # transactions that it offered and did not send
         self.apart = Apart()
         self.has_just_come = True  # to the height that it told last
-        self._is_presumed = False  # at its height: it has not told that
+        self.is_presumed = False  # at its height: it has not told that
         self.early = EarlyFrames()
         self.clock = ClockState()
         self.dialled = DialledState()
@@ -151,22 +151,22 @@ class Peer:
 
     def on_status(self, status: Status) -> None:
         """It told where it is. One height below what is presumed, it told that before it came here, or soon comes."""
-        if self._is_presumed and status.height == self.height - 1:
+        if self.is_presumed and status.height == self.height - 1:
             return
-        self.has_just_come = status.height != self.height or self._is_presumed
+        self.has_just_come = status.height != self.height or self.is_presumed
         if status.height != self.height:
             self._keep_late(status.height)
         if self.has_just_come:  # it may have dropped what it was sent before it was there
             self._sent, self._sent_before, self._told = RoundsHeld(), RoundsHeld(), RoundsHeld()
         self._take(status)
-        self._is_presumed = False
+        self.is_presumed = False
 
     def presume(self, height: int) -> None:
         """It is at another height by now, or soon, and has not said so; what it holds there is not known."""
         self._keep_late(height)
         self._sent, self._sent_before, self._told = RoundsHeld(), RoundsHeld(), RoundsHeld()
         self._take(Status(height, 0, Step.PROPOSE, ()))
-        self._is_presumed = True
+        self.is_presumed = True
 
     def note_spoke(self, height: int) -> None:
         """It sent a message of a height: who speaks of one is there."""
@@ -271,7 +271,7 @@ class Peer:
 
         A peer that has told nothing of its height holds what it has shown since.
         """
-        return self._is_presumed or round in self._listed or round > self.round
+        return self.is_presumed or round in self._listed or round > self.round
 
     def lacks(self, vote: Vote, index: int) -> bool:
         """Whether the peer may lack this vote of the validator with that index, and was not sent it lately."""
@@ -289,7 +289,7 @@ class Peer:
             if lacked:
                 self.note_votes_sent(place, lacked)
             return lacked
-        is_late = self.height == height + 1 and (place[1] is VoteStep.PRECOMMIT or self._is_presumed)
+        is_late = self.height == height + 1 and (place[1] is VoteStep.PRECOMMIT or self.is_presumed)
         return self.take_late(place, voters) if is_late else 0
 
     def take_late(self, place: VotePlace, voters: int) -> int:

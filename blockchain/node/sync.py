@@ -291,8 +291,12 @@ class Sync:
         return peer.height >= self._chain.height + behind_min or self._must_show(peer)
 
     def _must_show(self, peer: Peer) -> bool:
-        """Whether it has failed, and so has to show that it has what it says, though others have served it since."""
-        return 0 < self._chain.head.height < peer.height and not self._sources.is_believed(peer)
+        """Whether it has failed, and so has to show that it has what it says, though others have served it since.
+
+        Where it is only taken to be, it has not said.
+        """
+        is_said = not peer.is_presumed and 0 < self._chain.head.height < peer.height
+        return is_said and not self._sources.is_believed(peer)
 
     def _request_of(self, peer: Peer, count_max: int) -> Request | None:
         """The first gap in what this peer says it has; where there is none, a failed one has to show the head."""

@@ -366,3 +366,23 @@ def play_until_synced(play: Play, rng: Random) -> None:
         play.second()
     assert play.bench.height == LENGTH
     assert play.bench.node.chain.head == play.bench.source.chain.head
+
+
+def test_who_is_only_taken_to_have_gone_on_does_not_have_to_show_it() -> None:
+    """A slow peer that was late once would be banned for a block of which it never said that it has it."""
+    bench = bench_of(ONE, TWO, blocks=LENGTH - 1)
+    bench.tell(TWO, 1)
+    effects = bench.tick(1 + ANSWER_TICKS)
+    assert asked(effects) == [(ONE, LENGTH)], "it does not answer in time"
+    bench.tell(TWO, LENGTH + 1)
+    bench.tick()
+    bench.answer(LENGTH, LENGTH, peer=TWO)
+    assert bench.height == LENGTH
+    slow = bench.gossip.peers[ONE]
+    bench.tell(ONE, LENGTH)
+    slow.presume(LENGTH + 1)
+    for _ in range(REST_TICKS + 1):
+        bench.tell(ONE, LENGTH)
+        assert asked([*bench.sync.on_status(ONE), *bench.tick()]) == []
+    bench.tell(ONE, LENGTH + 1)
+    assert asked(bench.tick()) == [(ONE, LENGTH)], "now it has said so"
