@@ -18,6 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
+from time import monotonic
 from typing import Final, cast
 
 import h11
@@ -128,7 +129,7 @@ class ApiConnection(H11Protocol):
         if self._is_answering():
             self._forget_the_time()
         elif self._deadline is None:
-            self._waits_since = self.loop.time()
+            self._waits_since = monotonic()  # uvloop's clock has whole milliseconds, and stands still within a turn
             self._deadline = self.loop.call_later(IDLE_SECONDS_MAX, self._on_deadline)
 
     def _forget_the_time(self) -> None:
