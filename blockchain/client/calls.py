@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
+from threading import Lock
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -24,6 +25,9 @@ ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024  # the largest block, as JSON, stays 
 SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # what a node takes in one request
 VALIDATORS_PAGE: Final = 1_000  # the most that a node gives at once
 _PREFIX: Final = "/api/v1"
+# Held while a decoder is made. Two threads that look at one type first at the same moment end the process: msgspec lets
+# the second use what the first has half written (`codec.prepare`).
+_TYPES_LOCK: Final = Lock()
 
 
 class Answer(Struct, frozen=True):
@@ -77,14 +81,20 @@ def _read_or_none(kind: type[T]) -> Callable[[Answer], T | None]:
 
 def _decode(answer: Answer, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(answer.body, type=kind)
+        return _decoder(kind).decode(answer.body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise NodeUnreachable(answer.url, f"answered {answer.status} with something unreadable: {error}") from None
 
 
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """Clients may be used in several threads."""
+    with _TYPES_LOCK:
+        return msgspec.json.Decoder(kind)
+
+
 def _problem(answer: Answer) -> _Problem:
     try:
-        return msgspec.json.decode(answer.body, type=_Problem)
+        return _decoder(_Problem).decode(answer.body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise NodeUnreachable(answer.url, f"answered {answer.status} without saying why") from None
 

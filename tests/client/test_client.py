@@ -384,3 +384,18 @@ def test_both_clients_over_a_real_port() -> None:
                 await client.status()
 
     asyncio.run(once())
+
+
+def test_a_type_is_looked_at_by_one_thread_at_a_time() -> None:
+    """Two threads that do so together crash: msgspec gives the second what the first has half written."""
+    looked = []
+
+    def kind() -> type[int]:
+        looked.append(calls._TYPES_LOCK.locked())
+        return int
+
+    globals()["_kind_of_lazy"] = kind
+    lazy = msgspec.defstruct("Lazy", [("number", "_kind_of_lazy()")], module=__name__)
+    for _ in range(2):
+        assert calls._decode(calls.Answer("", 200, b'{"number":1}'), lazy) == lazy(1)
+    assert looked == [True]
