@@ -47,17 +47,17 @@ def test_the_pool_keeps_its_books_where_blocks_pay(steps: list[Any], supply_max:
 def test_an_empty_pool_follows_blocks_without_looking_at_what_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a sync. What it held before has left nothing behind that a later block would have to be added to."""
     bench = Bench(supply_max=5_000)
-    bench.add(pay("a", 0, fee=3))
+    bench.add(pay("a", 0, fee=3), verified("mint", 0, Exchange(ADDRESSES["b"], 100)))
     bench.block(*bench.select())
     with monkeypatch.context() as patched:
         patched.delattr(type(bench.ledger), "repay")
-        bench.block(verified("mint", 0, Exchange(ADDRESSES["new"], 700)))
-    again = verified("mint", 1, Exchange(ADDRESSES["new"], 5_000 - 700 - SUPPLY))
+        bench.block(verified("mint", 1, Exchange(ADDRESSES["new"], 700)))
+    again = verified("mint", 2, Exchange(ADDRESSES["new"], 5_000 - 800 - SUPPLY))
     state = bench.pool.trial_state(again.transaction)
-    assert (account_of(state, ADDRESSES["new"]).balance, totals_of(state).minted) == (700, SUPPLY + 700)
+    assert (account_of(state, ADDRESSES["new"]).balance, totals_of(state).minted) == (700, SUPPLY + 800)
     bench.add(pay("new", 0, 700), again, must_apply=True)
     assert bench.select() == [pay("new", 0, 700), again]
-    assert bench.refuses(verified("mint", 2, Exchange(ADDRESSES["new"], 1)), must_apply=True) == "supply_exceeded"
+    assert bench.refuses(verified("mint", 3, Exchange(ADDRESSES["new"], 1)), must_apply=True) == "supply_exceeded"
 
 
 def keep_books(bench: Bench, steps: list[Any]) -> None:
