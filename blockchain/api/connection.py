@@ -50,7 +50,7 @@ class ApiConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.conn = _Parser(h11.SERVER, HEAD_BYTES_MAX)
+        self.conn = _Parser(h11.SERVER, HEAD_BYTES_MAX)  # in the place of the one that uvicorn has made
         self.logger = cast("logging.Logger", _ClientFaults(self.logger))
         self._client_key = source_of(self.client[0] if self.client else "")
         self._mind_the_time()

@@ -12,7 +12,7 @@ import uvicorn
 from anyio import to_thread
 from fastapi import FastAPI
 
-from blockchain.api.connection import HEAD_BYTES_MAX, ApiConnection
+from blockchain.api.connection import ApiConnection
 from blockchain.runtime.listening import BACKLOG, listen, stop_accepting
 
 KEEP_ALIVE_SECONDS: Final = 15
@@ -42,7 +42,6 @@ class ApiServer:
                 access_log=False,
                 proxy_headers=False,  # the client's address is the connection's, not what a header says
                 server_header=False,
-                h11_max_incomplete_event_size=HEAD_BYTES_MAX,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 backlog=BACKLOG,
             )

@@ -169,9 +169,9 @@ CONTROLS: Final = (
         "tests/api/test_connection.py::test_what_is_refused_before_any_path_gets_a_problem_document",
         (
             Change(
-                "blockchain/api/server.py",
-                "h11_max_incomplete_event_size=HEAD_BYTES_MAX,",
-                "h11_max_incomplete_event_size=1024 * 1024,",
+                "blockchain/api/connection.py",
+                "_Parser(h11.SERVER, HEAD_BYTES_MAX)",
+                "_Parser(h11.SERVER, 1024 * 1024)",
             ),
         ),
     ),
