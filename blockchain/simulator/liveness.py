@@ -7,8 +7,9 @@ from deciding. It is then a Violation if that height was decided in a later roun
 - in which *voters* of more than two thirds of the stake of that height take part, the forger among them, that are free
   to vote for the proposal. A voter is an honest validator whose peers all know that it is at that height, and to which
   links as they are after healing (they lose nothing, and no message takes longer than `delay_ms` says) bring the
-  proposal before it has waited for one for its time-out, and to all voters its votes within theirs. It is free unless
-  it has *locked* in an earlier round, later than the proposal's valid round, on another block.
+  proposal before it has waited for one for its time-out, and to all voters its votes within theirs; who lacks some of
+  its transactions, as after a start, has them two messages later. It is free unless it has *locked* in an earlier
+  round, later than the proposal's valid round, on another block.
 
 What all others do cannot matter, as they have less than a third: hostile ones, those who came later, members that no
 node runs. So it is asked in all runs, whatever happened before healing. A validator that has lost writes or a record,
@@ -79,16 +80,24 @@ class Made(NamedTuple):
 
 
 class Turns:
-    """Which honest forgers had something to propose while it was their turn: looked at then, in their cores."""
+    """Which honest forgers had something to propose while it was their turn: looked at then, in their cores.
+
+    And who waited in vain for a proposal of which it had all but some transactions.
+    """
 
     def __init__(self) -> None:
         self.due: dict[tuple[int, int, int], int] = {}  # by height, round and node: since when, in ms
+        self.lacked: set[tuple[int, int, int]] = set()  # height, round, node
         self._forging: dict[int, Place] = {}  # by node: its newest turn
 
     def note(self, time_ms: int, node: Node, event: NodeEvent) -> None:
-        """A node has come into a round, or taken in a transaction."""
+        """A node has come into a round, or taken in a transaction, or waits for a proposal no longer."""
         core = node.core
         if core is None or not node.is_honest:
+            return
+        if isinstance(event, RoundTimedOut):
+            if event.step is Step.PROPOSE and core.outlines.of(event.round) is not None:
+                self.lacked.add((event.height, event.round, node.number))
             return
         current = core.engine.current
         if isinstance(event, ForgerDrawn) and event.forger == current.validator:
@@ -117,7 +126,7 @@ def check_liveness(scenario: Scenario, world: World, turns: Turns, healed: int) 
             continue
         members = world.nodes[made.node].store.validators(height)
         assert members is not None, "a decided height without its set"
-        voters, forger = _voters(world, seen, place, members), world.nodes[made.node]
+        voters, forger = _voters(world, seen, turns, place, members), world.nodes[made.node]
         if forger not in voters or not _are_enough(voters, members):
             continue
         if seen.is_locked_against(forger, place) and not forger.is_spoilt:
@@ -226,7 +235,7 @@ class _Seen:
         return bool(locks) and locks[-1].round > made.valid_round and locks[-1].block_id != made.block_id
 
 
-def _voters(world: World, seen: _Seen, place: Place, members: ValidatorSet) -> list[Node]:
+def _voters(world: World, seen: _Seen, turns: Turns, place: Place, members: ValidatorSet) -> list[Node]:
     """Who is on line, known to be at this height, and in time for the proposal with all others here."""
     made_ms = seen.made[place].time_ms
     trip_ms = world.network.links.delay_ms[1] + hold_ms(len(members), is_own=True)
@@ -234,6 +243,11 @@ def _voters(world: World, seen: _Seen, place: Place, members: ValidatorSet) -> l
         return []
     entered = seen.entries.get(place, {})
     timeouts = _timeouts_ms(world.spec.parameters, place[1])
+
+    def trips(node: Node) -> int:
+        """Until it has the whole proposal: with what it lacks it takes two more, to ask for that and to get it."""
+        return 3 if (*place, node.number) in turns.lacked else 1
+
     return [
         node
         for node in world.honest
@@ -241,7 +255,7 @@ def _voters(world: World, seen: _Seen, place: Place, members: ValidatorSet) -> l
         and seen.arrived.get((place[0], node.number), made_ms) + trip_ms <= made_ms
         and seen.is_near(node, place)
         and _is_in_time(entered[node.number] - made_ms, trip_ms, timeouts)
-        and not seen.has_waited(node, place, timeouts[0], made_ms + trip_ms)
+        and not seen.has_waited(node, place, timeouts[0], made_ms + trip_ms * trips(node))
         and _is_on_line(world, seen, node, place)
     ]
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from blockchain.seams import ForgerDrawn, NodeEvent, TransactionAccepted, TransactionsAccepted
+from blockchain.seams import ForgerDrawn, NodeEvent, RoundTimedOut, TransactionAccepted, TransactionsAccepted
 from blockchain.simulator.byzantine.cast import turn
 from blockchain.simulator.drawing import draw
 from blockchain.simulator.faults import Fault
@@ -79,7 +79,7 @@ def _play(scenario: Scenario, world: World) -> Outcome:
 def _watch(world: World, turns: Turns, node: Node, event: NodeEvent) -> None:
     """Judge what a node says when it says it."""
     check_word(world, node, event)
-    if isinstance(event, ForgerDrawn | TransactionAccepted | TransactionsAccepted):
+    if isinstance(event, ForgerDrawn | RoundTimedOut | TransactionAccepted | TransactionsAccepted):
         turns.note(world.time_ms, node, event)
 
 

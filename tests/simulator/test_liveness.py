@@ -74,6 +74,12 @@ def test_what_was_lost_at_healing_excuses_a_block_that_is_proposed_again() -> No
     assert play(scenario, world_of(scenario)).good_rounds >= 1
 
 
+def test_what_a_voter_lacks_of_a_proposal_excuses_it_for_as_long_as_that_takes() -> None:
+    """It had started again a second before, and came into the round 106 ms before the proposal was made."""
+    scenario = draw(693719508, Wishes(heights=20))
+    assert play(scenario, world_of(scenario)).good_rounds >= 1
+
+
 def asked(world: World, more: dict[int, NodeEvent]) -> Asked:
     """What the rule says of a run in which some nodes said one thing more, before all else."""
     world.events[:0] = list(more.items())
