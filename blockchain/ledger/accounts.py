@@ -125,14 +125,16 @@ class AccountLedger:
             absent=absent,
         )
 
-    def repay(
-        self, state: State, final: State, settlement: Settlement | None, unforeseen: Sequence[Transaction] = ()
-    ) -> bool:
+    def forget_stakes(self, state: State, final: State) -> None:
+        ahead = totals_of(state)
+        left = replace(totals_of(final), minted=ahead.minted)
+        if left != ahead:  # else it may be that of below, where what a block minted is counted
+            put_totals(state, left)
+
+    def repay(self, state: State, final: State, settlement: Settlement, unforeseen: Sequence[Transaction] = ()) -> bool:
         came = [move for transaction in unforeseen for move in _moves(transaction)]
-        minted = sum(_minted(transaction) for transaction in unforeseen)
-        if settlement is not None:
-            came += (Move(address, amount, 0) for address, amount in settlement.paid)
-            minted += settlement.minted
+        came += (Move(address, amount, 0) for address, amount in settlement.paid)
+        minted = settlement.minted + sum(_minted(transaction) for transaction in unforeseen)
         for move in came:
             if state.has_changed(account_key(move.address)):  # any other is read from below, where it has been paid
                 _move(state, move)

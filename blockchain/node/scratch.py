@@ -54,7 +54,7 @@ class Scratch:
         if not with_stakes:
             for key in self._stake_keys:
                 state.set(key, self._final.get(key))
-            self._ledger.repay(state, self._final, None)
+            self._ledger.forget_stakes(state, self._final)
         return state
 
     def apply_to(self, state: State, entry: Entry) -> None:
@@ -107,7 +107,7 @@ class Scratch:
             for key in self._stake_keys:
                 self._state.drop(key)
             self._stake_keys.clear()
-            self._ledger.repay(self._state, self._final, None)
+            self._ledger.forget_stakes(self._state, self._final)
 
     def drop(self, addresses: Iterable[Address]) -> None:
         """None of the ready touches these accounts."""

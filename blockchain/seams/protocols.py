@@ -102,14 +102,17 @@ class Ledger(Protocol):
     def take_back(self, state: State, transaction: Transaction) -> None:
         """The opposite, with what was minted. Of stake and of fees nothing is taken back."""
 
-    def repay(
-        self, state: State, final: State, settlement: Settlement | None, unforeseen: Sequence[Transaction] = ()
-    ) -> bool:
+    def forget_stakes(self, state: State, final: State) -> None:
+        """The sums that concern stake are the final ones, in a state above or a child of one; its records of stake are
+        the caller's to drop. What was minted ahead stays; nobody reads the fees ahead.
+        """
+
+    def repay(self, state: State, final: State, settlement: Settlement, unforeseen: Sequence[Transaction] = ()) -> bool:
         """Bring a state above the final one up to what a block paid, minted and changed in `final`.
 
         `state` holds the block's transactions but for the `unforeseen`, and others; its records of stake are the
-        caller's to drop. None: there was no block. False: some of what is ahead may not apply any more. Nobody reads
-        the fees ahead: they are none afterwards.
+        caller's to drop. False: some of what is ahead may not apply any more. Nobody reads the fees ahead: they are
+        none afterwards.
         """
 
     def validators(self, state: State, height: int, previous: ValidatorSet | None) -> ValidatorSet:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from blockchain.errors import InvalidTransaction
 from blockchain.node import mempool, tried
 from blockchain.node.mempool import SMALL_STEPS_MAX
-from blockchain.primitives.transaction import VerifiedTransaction
+from blockchain.primitives.transaction import Unstake, VerifiedTransaction
 from tests.ledger.one_ledger import staking
 from tests.node.pool_bench import ADDRESSES, NOW, Bench, applied_by, end_of, pay, verified
 from tests.samples import deterministic
@@ -173,6 +173,15 @@ def test_when_a_stake_is_replaced_its_key_is_free_again() -> None:
     assert bench.refuses(verified("b", 0, staking(2, "key"), fee=1), must_apply=True) == "validator_key_used"
     bench.add(pay("a", 0, fee=1), must_apply=True)
     assert bench.select_ready() == [rival, pay("a", 0, fee=1)]
+
+
+def test_what_is_replaced_counts_no_more_among_those_who_left() -> None:
+    """Of two validators one may leave, for a higher fee too: the other one is not the last but one before it."""
+    bench = Bench()
+    bench.block(verified("b", 0, staking(50, "key")))
+    bench.add(verified("b", 1, Unstake(50)), must_apply=True)
+    bench.add(verified("b", 1, Unstake(50), fee=1), must_apply=True)
+    assert bench.select() == [verified("b", 1, Unstake(50), fee=1)]
 
 
 # ------------------------------------------------------------------------------------------------ eviction
