@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
@@ -16,10 +15,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 180
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("blockchain.commands.node") is None, reason="there is no node to start yet"
-)
 
 
 def three_free_ports(besides: range) -> range:

@@ -15,9 +15,10 @@ from typing import Final
 from blockchain.commands.checks_disk import check_room
 from blockchain.commands.checks_signer import check_signers
 from blockchain.commands.finding import Finding, fail, ok, skip, warn
-from blockchain.commands.node import api_settings, open_signers
+from blockchain.commands.node_settings import api_settings
 from blockchain.commands.processes import check_ports_free
 from blockchain.commands.text import size_text, time_text
+from blockchain.commands.validator_keys import open_signers
 from blockchain.config import NodeConfig, is_wildcard
 from blockchain.errors import BlockchainError, PortInUse
 from blockchain.node.reach import Reach, reach_of_host

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from blockchain.client import Client, RequestRefused
-from blockchain.commands.node import record_path
 from blockchain.commands.processes import NodeProcesses, clean_environment, last_line, python_command
+from blockchain.commands.validator_keys import record_path
 from blockchain.errors import BlockchainError, ConfigError, NodeUnreachable
 from blockchain.genesis import dump_genesis
 from blockchain.primitives.chain import ChainSpec, GenesisAccount, GenesisValidator, Parameters

@@ -88,7 +88,7 @@ def import_(arguments: argparse.Namespace) -> int:
 
 def record_files(config: NodeConfig, spec: ChainSpec) -> list[RecordFile]:
     """The records of the configured keys, which need no password. Raises ConfigError, KeyFileError."""
-    from blockchain.commands.node import record_of
+    from blockchain.commands.validator_keys import record_of
     from blockchain.errors import ConfigError
     from blockchain.runtime.keystore import check_owner, public_key_of
     from blockchain.runtime.record_file import RecordFile

@@ -8,40 +8,31 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
-from blockchain.api.admin import read_admin_token
-from blockchain.api.app import ApiSettings, create_app
-from blockchain.api.hosts import HostRule
+from blockchain.api.app import create_app
 from blockchain.api.server import ApiServer
+from blockchain.commands.checks import check_at_start
 from blockchain.commands.ending import ToldToEnd
-from blockchain.commands.passwords import open_key
+from blockchain.commands.node_settings import api_settings, caution_of, vouched_by
+from blockchain.commands.validator_keys import open_remote_signers, open_signers
 from blockchain.config import NodeConfig
-from blockchain.errors import ConfigError
-from blockchain.node.checkpoint import Checkpoint, Vouched
-from blockchain.node.lookout import Caution
 from blockchain.node.messages import FRAME_BYTES_MAX
 from blockchain.primitives.chain import ChainSpec
-from blockchain.primitives.crypto import Hash32, PublicKey, SigningKey, check_library
+from blockchain.primitives.crypto import SigningKey, check_library
 from blockchain.runtime.admitted import read_admitted
 from blockchain.runtime.collector import rest_collector
-from blockchain.runtime.keystore import check_folder, check_mode, check_secret, node_key
+from blockchain.runtime.keystore import node_key
 from blockchain.runtime.logs import configure_logging
 from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import P2PLimits, PeerEvents
-from blockchain.runtime.remote_signer import RemoteSigner, SignerPlace
+from blockchain.runtime.remote_signer import RemoteSigner
 from blockchain.runtime.service import NodeService
-from blockchain.runtime.signer import Signer
 from blockchain.runtime.signing import Signing
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.verifiers import default_workers
 from blockchain.seams import PeerId
 
-RECORD_FILE: Final = "signing_record"
-
-LOOK_S: Final = 10  # two announcements of another process, so that one may be lost
-SIGNER_FOUND_S: Final = 10.0  # for a remote signer to be there when the node starts: both may start with the machine
 T = TypeVar("T")
 
 _LOG: Final = logging.getLogger("blockchain.process")
@@ -121,27 +112,6 @@ async def running_node(
         yield node
 
 
-def api_settings(config: NodeConfig) -> ApiSettings:
-    """What the API is told of the settings. Raises ConfigError or KeyFileError for a token that cannot be used."""
-    token = None if config.admin_token_file is None else read_admin_token(config.admin_token_file)
-    hosts = HostRule.of(config.api_host, config.api_hosts)
-    return ApiSettings(hosts=hosts, requests_per_second=config.api_rate, admin_token=token)
-
-
-def vouched_by(config: NodeConfig) -> Vouched:
-    """What the settings say of the chain that is to be trusted."""
-    given = config.checkpoint
-    checkpoint = None if given is None else Checkpoint(given[0], Hash32(given[1]))
-    return Vouched(checkpoint, config.trust_genesis)
-
-
-def caution_of(config: NodeConfig, spec: ChainSpec) -> Caution:
-    """How long a validator listens before it signs, and whether a person says that nobody else does."""
-    default_s = 0 if spec.demo else LOOK_S
-    look_s = default_s if config.look_s is None else config.look_s
-    return Caution(look_ms=look_s * 1_000, sign_anew=config.sign_anew)
-
-
 def open_p2p(
     config: NodeConfig, spec: ChainSpec, key: SigningKey, admitted: frozenset[bytes] | None, events: PeerEvents
 ) -> P2P:
@@ -159,57 +129,6 @@ def open_p2p(
     )
 
 
-def open_signers(config: NodeConfig, spec: ChainSpec) -> list[Signing]:
-    """The signers of the configured keys; none for a node that follows without voting. Nothing is written yet.
-
-    Raises KeyFileError, ConfigError, and SigningRefused for a record that cannot be used.
-    """
-    if config.signer and (config.key_file or config.next_key_file):
-        raise ConfigError("signer stands in place of key_file and next_key_file: give a signer, or key files")
-    if config.key_file is None:
-        if config.next_key_file is not None:
-            raise ConfigError("next_key_file is the key that comes after key_file, and no key_file is given: give both")
-        return []
-    signers = [_open_signer(config.key_file, config, spec)]
-    if config.next_key_file is not None:
-        signers.append(_open_signer(config.next_key_file, config, spec))
-        if signers[0].public_key == signers[1].public_key:
-            raise ConfigError(f"{config.next_key_file} holds the same key as {config.key_file}: name the one after it")
-    return signers
-
-
-def _open_signer(key_file: Path, config: NodeConfig, spec: ChainSpec) -> Signing:
-    key = read_validator_key(key_file, config.password_file, spec)
-    signer = Signer(key, spec.hash, record_of(key_file, key.public_key, config, spec))
-    signer.check()
-    return signer
-
-
-def record_of(key_file: Path, key: PublicKey, config: NodeConfig, spec: ChainSpec) -> Path:
-    """Where the record of one of the configured keys is, or will be."""
-    record = record_path(key_file, config.data_dir, spec)
-    if not spec.demo:
-        return record
-    of_next = record.with_name(f"{RECORD_FILE}.{key.hex()[:8]}")  # found when it is the first one, too
-    return of_next if key_file == config.next_key_file or of_next.exists() else record
-
-
-async def open_remote_signers(
-    config: NodeConfig, spec: ChainSpec, node_key: SigningKey, stack: contextlib.AsyncExitStack
-) -> list[RemoteSigner]:
-    """Those in other processes, once each has told its key. Raises SignerUnreachable, or ConfigError for one key twice.
-
-    They end with the stack.
-    """
-    signers = [RemoteSigner(SignerPlace(*place), node_key, spec.hash) for place in config.signer]
-    for signer in signers:
-        stack.push_async_callback(signer.stop)
-        await signer.open(SIGNER_FOUND_S)
-    if len({signer.public_key for signer in signers}) < len(signers):
-        raise ConfigError("both signers hold the same key: name the one after it")
-    return signers
-
-
 async def _unless(told: Callable[[], Coroutine[None, None, None]], work: Coroutine[None, None, T]) -> T:
     """The result of `work`; raises KeyboardInterrupt, and stops the work, when `told` ends first."""
     tasks = working, ending = asyncio.create_task(work), asyncio.create_task(told())
@@ -224,30 +143,8 @@ async def _unless(told: Callable[[], Coroutine[None, None, None]], work: Corouti
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def read_validator_key(key_file: Path, password_file: Path | None, spec: ChainSpec) -> SigningKey:
-    """A key that may sign on this chain. Raises KeyFileError."""
-    key = open_key(key_file, password_file)
-    check_mode(key_file, public_ok=spec.demo)
-    if not spec.demo:
-        check_secret(key_file, key.public_key)
-        check_folder(key_file.parent)
-    return key
-
-
-def record_path(key_file: Path, data_dir: Path, spec: ChainSpec) -> Path:
-    """Where the signer keeps what this key has signed on this chain: beside the key, so that both move together.
-
-    On a demo chain in the data folder: its keys are everybody's, and the record goes with the chain when it is reset.
-    """
-    if spec.demo:
-        return data_dir / RECORD_FILE
-    return key_file.with_name(f"{key_file.stem}.{spec.chain_id}-{spec.hash.hex()[:8]}.{RECORD_FILE}")
-
-
 def _warn_at_start(config: NodeConfig, spec: ChainSpec) -> None:
     """Of what `doctor` warns of too, as far as it costs nothing to look at."""
-    from blockchain.commands.checks import check_at_start  # which needs this module
-
     for finding in check_at_start(config, spec):
         if finding.level in ("warn", "fail"):
             facts = {"evt.name": "not_fit", "what": finding.what, "fix": finding.fix}

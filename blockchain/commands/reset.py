@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def chain_files(folder: Path, *, is_demo: bool) -> list[Path]:
     """What a node keeps of its chain in its data folder: never a key, nor anything that is not a node's."""
-    from blockchain.commands.node import RECORD_FILE
+    from blockchain.commands.validator_keys import RECORD_FILE
     from blockchain.runtime.sqlite_file import STORE_FILE
 
     patterns = [STORE_FILE, f"{STORE_FILE}-*", *([RECORD_FILE, f"{RECORD_FILE}.*"] if is_demo else [])]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from blockchain.commands.ending import ToldToEnd
-from blockchain.commands.node import read_validator_key, record_path
+from blockchain.commands.validator_keys import read_validator_key, record_path
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import check_library
 from blockchain.primitives.host_port import HostPort, format_host_port

@@ -204,7 +204,7 @@ def _targets(
     path: Path, config: NodeConfig, spec: ChainSpec, keys: tuple[MovedKey, ...]
 ) -> list[tuple[RecordFile, Path, MovedKey]]:
     """Each key with its record and the name of its file here. Raises ConfigError, KeyFileError, HistoryRefused."""
-    from blockchain.commands.node import record_of
+    from blockchain.commands.validator_keys import record_of
     from blockchain.errors import ConfigError, KeyFileError
     from blockchain.runtime.keystore import check_owner, check_private, public_key_of
     from blockchain.runtime.record_file import RecordFile

@@ -26,7 +26,7 @@ from blockchain import cli
 from blockchain.commands import ending
 from blockchain.commands.ending import ToldToEnd
 from blockchain.commands.keyring import PROJECT
-from blockchain.commands.node import record_path
+from blockchain.commands.validator_keys import record_path
 from blockchain.demo_chain import demo_spec
 from blockchain.genesis import dump_genesis
 from blockchain.runtime.keystore import write_key_file

@@ -140,14 +140,13 @@ def own_signals_fixture() -> Iterator[None]:
 
 @pytest.mark.usefixtures("own_signals")
 def test_a_node_gets_its_settings_and_its_chain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    node = pytest.importorskip("blockchain.commands.node")
     given: list[tuple[object, ChainSpec]] = []
 
     async def run_node(config: object, spec: ChainSpec) -> int:
         given.append((config, spec))
         return 7
 
-    monkeypatch.setattr(node, "run_node", run_node)
+    monkeypatch.setattr("blockchain.commands.node.run_node", run_node)
     monkeypatch.chdir(tmp_path)
     assert main(["run", "--node_port=8011"]) == 7
     ((config, spec),) = given

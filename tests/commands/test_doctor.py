@@ -18,7 +18,7 @@ from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
 from blockchain.client import Client
 from blockchain.commands import checks, checks_disk, checks_peers, clock
 from blockchain.commands.keyring import keys_folder
-from blockchain.commands.node import record_of
+from blockchain.commands.validator_keys import record_of
 from blockchain.config import NodeConfig, load_config
 from blockchain.demo_chain import demo_spec
 from blockchain.errors import UnsafeLibrary

@@ -10,7 +10,7 @@ import pytest
 
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
 from blockchain.commands.keyring import keys_folder
-from blockchain.commands.node import RECORD_FILE
+from blockchain.commands.validator_keys import RECORD_FILE
 from blockchain.demo_chain import (
     EXCHANGE_ADDRESS,
     GENESIS_ADDRESS,

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, main
-from blockchain.commands import checks_signer, node
+from blockchain.commands import checks_signer, validator_keys
 from blockchain.commands.checks_signer import check_signers
 from blockchain.commands.keyring import keys_folder
-from blockchain.commands.node import open_signers, record_path, running_node
+from blockchain.commands.node import running_node
 from blockchain.commands.signer_process import SignerConfig, running_signer
+from blockchain.commands.validator_keys import open_signers, record_path
 from blockchain.config import NodeConfig
 from blockchain.demo_chain import demo_spec
 from blockchain.errors import ConfigError, SignerUnreachable
@@ -95,7 +96,7 @@ def test_a_node_makes_a_block_with_a_signer_and_its_record_lies_beside_the_key(f
 def test_a_signer_that_is_not_there_keeps_a_node_from_starting_with_one_line(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node, "SIGNER_FOUND_S", 0.01)
+    monkeypatch.setattr(validator_keys, "SIGNER_FOUND_S", 0.01)
 
     async def scenario() -> None:
         with pytest.raises(SignerUnreachable, match=r"^the signer at 127\.0\.0\.1:1 cannot be reached: "):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from blockchain.cli import EXIT_FAILED, EXIT_USAGE, build_parser, main
-from blockchain.commands.node import record_path
+from blockchain.commands.validator_keys import record_path
 from blockchain.errors import BlockchainError, SigningRefused
 from blockchain.genesis import dump_genesis
 from blockchain.primitives.vote import Proposal, Signable, Vote

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from blockchain.commands.arguments import CommandParser, add_settings, read_settings
-from blockchain.commands.node import running_node, vouched_by
+from blockchain.commands.node import running_node
+from blockchain.commands.node_settings import vouched_by
 from blockchain.config import NodeConfig
 from blockchain.errors import ConfigError
 from blockchain.node.checkpoint import Checkpoint, Vouched
