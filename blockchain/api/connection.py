@@ -22,8 +22,10 @@ from time import monotonic
 from typing import Final, cast
 
 import h11
+from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from blockchain.api.plain_requests import PlainCycle, plain_get, scope_of
 from blockchain.api.problems import RETRY_SECONDS, refusal_answer
 from blockchain.errors import Refusal
 from blockchain.node.reach import source_of
@@ -47,6 +49,7 @@ class ApiConnection(H11Protocol):
     _is_ending = False
     _waits_since = 0.0
     _client_key = ""
+    _held = b""  # what came while a plain request is answered: one read, then none until it is
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -59,11 +62,22 @@ class ApiConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_ending:
             return
-        super().data_received(data)
+        if isinstance(self.cycle, PlainCycle) and self._is_answering():
+            self._held += data  # h11 does not know that there is an answer to wait for
+            self.flow.pause_reading()
+            return
+        plain = plain_get(data) if self._is_between_requests() else None
+        if plain is None:
+            super().data_received(data)
+        else:
+            self._begin_plain(data, scope_of(self, *plain))
         self._mind_the_time()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        held, self._held = self._held, b""
+        if held and not self._is_ending and not self.transport.is_closing():
+            super().data_received(held)
         self._mind_the_time()
 
     def pause_writing(self) -> None:
@@ -179,6 +193,17 @@ class ApiConnection(H11Protocol):
         return sum(isinstance(one, ApiConnection) and one._is_ending for one in self.connections)
 
     # ------------------------------------------------------------------------------------------------ requests
+
+    def _is_between_requests(self) -> bool:
+        return not self._is_answering() and self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+
+    def _begin_plain(self, request: bytes, scope: Scope) -> None:
+        """As uvicorn begins with any other."""
+        self._unset_keepalive_if_required()
+        self.cycle = PlainCycle(self, request, scope)
+        task = self.loop.create_task(self.cycle.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
