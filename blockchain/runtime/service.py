@@ -171,10 +171,10 @@ class NodeService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._verifiers.stop()  # first: what follows waits for threads, which may wait for a worker that stands still
         self._submissions.stop()
         self._disk.stop()
         self._keys.stop()
-        self._verifiers.stop()
         self._frames.shutdown(cancel_futures=True)
 
     # ------------------------------------------------------------------------------------------------ the one writer

@@ -5,8 +5,8 @@ share the interpreter with the core for all the rest; processes share nothing. A
 (`node/stateless.py`), each of which goes through a pipe to one of a few workers and comes back as ids and flaws. Small
 amounts are done where they are. A worker is started when there is work for it, as a program of its own: nothing of the
 node is copied, and it holds no end of another's pipe, so it ends with the node, however that ends
-(`runtime/verifier.py`). One that dies, as where memory is short, costs a line in the log: what it was asked is done
-here.
+(`runtime/verifier.py`). One that dies, as where memory is short, or that somebody stopped, costs a line in the log:
+what it was asked is done here.
 
 The bytes that wait here are bounded by who asks: `Intake` for peers, the API for clients.
 """
@@ -35,6 +35,8 @@ from blockchain.runtime.verifier import Question, Work, answer, receive, send
 FAR_BYTES_MIN: Final = 16 * 1024  # at once, some 80 transfers; of fewer, each would wait for a worker's low priority
 FAR_LEAVES_MIN: Final = 100_000  # of a tree, half a second of work: to start a process takes a fifth of one
 WORKERS_DEFAULT_MAX: Final = 4  # the core applies no more than three or four of them verify
+ANSWER_S_MAX: Final = 60.0  # longer than any work takes: it stands still, and whoever waits for it does
+LATE_CHECK_S: Final = 5.0  # between two looks at who does not answer
 REST_S: Final = 10.0  # after a worker was lost or could not be started, until the next is tried
 _PROGRAM: Final = (sys.executable, "-m", "blockchain.runtime.verifier")
 _PROJECT: Final = Path(__file__).parents[2]  # where the package is found
@@ -77,6 +79,8 @@ class Worker:
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._questions, self._answers = self._process.stdin, self._process.stdout
+        self._asked_at: float | None = None  # by the monotonic clock; None: nobody waits for it
+        self._was_late = False
 
     @property
     def pid(self) -> int:
@@ -84,14 +88,24 @@ class Worker:
 
     def ask(self, asked: Work, kind: type[T]) -> T:
         """Blocks until it has answered. One thread at a time. Raises WorkerLost."""
+        self._asked_at = time.monotonic()
         try:
             send(self._questions, Question(asked))
             raw = receive(self._answers)
         except OSError:
             raw = b""
+        self._asked_at = None
         if not raw:
-            raise WorkerLost(f"it ended with code {self.end()}")
+            code = self.end()
+            raise WorkerLost("it did not answer" if self._was_late else f"it ended with code {code}")
         return codec.decode_again(raw, kind)
+
+    def kill_if_late(self) -> None:
+        """Where it has not answered for `ANSWER_S_MAX`. Any thread."""
+        asked_at = self._asked_at
+        if asked_at is not None and time.monotonic() - asked_at > ANSWER_S_MAX:
+            self._was_late = True
+            self.kill()
 
     def kill(self) -> None:
         """Whoever waits for its answer gets WorkerLost."""
@@ -123,6 +137,8 @@ class Verifiers:
         self._small_bytes = 0
         self._rests_until = 0.0
         self._is_stopped = False
+        self._ended = threading.Event()
+        self._watch: threading.Thread | None = None  # begins with the first worker
 
     def check_all(self, checks: Sequence[Check]) -> Iterator[Found]:
         """What is found, in the order of the checks; implements `stateless.CheckAll`. Far away where there is much."""
@@ -156,6 +172,9 @@ class Verifiers:
         """End all workers; who waits for one gets CancelledError."""
         with self._lock:
             self._is_stopped = True
+        self._ended.set()
+        if self._watch is not None:
+            self._watch.join()
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in list(self._started.values()):
             worker.kill()
@@ -211,7 +230,18 @@ class Verifiers:
             self._rest(f"a worker cannot be started: {error}")
             return None
         self._started[worker.pid] = worker
+        if self._watch is None:
+            self._watch = threading.Thread(target=self._kill_late, name="late workers", daemon=True)
+            self._watch.start()
         return worker
+
+    def _kill_late(self) -> None:
+        """Until the end. In a thread of its own: all others may wait for a worker."""
+        while not self._ended.wait(LATE_CHECK_S):
+            with self._lock:
+                workers = list(self._started.values())
+            for worker in workers:
+                worker.kill_if_late()
 
     def _forget(self, worker: Worker, why: str) -> None:
         self._own.worker = None

@@ -6,22 +6,27 @@ since machines of tests are loaded; on an idle one it takes less than three seco
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from blockchain.client import Client
 from blockchain.errors import NodeUnreachable, RequestRefused
+from blockchain.primitives.crypto import Hash32
 from tests.processes.filling_disk import on_a_filling_disk
 from tests.processes.findings import check_logs
 from tests.processes.network import all_closed, free_ports, network
 from tests.processes.node_process import HOST, NodeProcess
 from tests.processes.waiting import wait_until
+from tests.samples import wallet
 
 GENEROUS_SECONDS: Final = 20.0
 CONNECTIONS: Final = 50
@@ -74,6 +79,36 @@ def test_fifty_clients_of_every_kind_do_not_hold_it_up(node: NodeProcess) -> Non
         node.process.terminate()
         wait_until("its end", tell_again, GENEROUS_SECONDS)
         check_ends(node)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs to find the node's own processes")
+def test_a_worker_that_stands_still_does_not_hold_it_up(node: NodeProcess) -> None:
+    """As one that somebody stopped: what waits for it is not waited for."""
+    node.environment["BLOCKCHAIN_VERIFY_WORKERS"] = "1"
+    node.start()
+    wait_until("an answer", node.status)
+    poor = wallet("poor", Hash32(bytes.fromhex(node.client.status().genesis_hash)))
+    first, second = ([poor.transfer(poor.address, 1, nonce) for nonce in range(at, at + 200)] for at in (0, 200))
+    node.client.submit_each(first)
+    (worker,) = children_of(node.process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(Client(node.client.url, GENEROUS_SECONDS).submit_each, second)
+        for _ in range(10):
+            node.client.ping()
+        node.process.terminate()
+        check_ends(node)
+        assert isinstance(waiting.exception(), NodeUnreachable | RequestRefused)
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended since
+            _, parent, *_ = path.read_text("utf-8", "replace").rpartition(")")[2].split()
+            if int(parent) == pid:
+                found.append(int(path.parent.name))
+    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs to see which signals a process handles")

@@ -199,6 +199,27 @@ def test_who_waits_when_it_is_stopped_is_let_go(eager: None, monkeypatch: pytest
     assert not is_there(pid)
 
 
+def test_one_that_does_not_answer_is_lost_as_any_other(
+    eager: None, verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that somebody stopped. Else all clients would wait for it, and all large messages of peers."""
+    monkeypatch.setattr(module, "_PROGRAM", HANGS)
+    monkeypatch.setattr(module, "ANSWER_S_MAX", 0.0)
+    monkeypatch.setattr(module, "LATE_CHECK_S", 0.01)
+    assert ask(verifiers) == FOUND and verifiers.running == []
+    [line] = caplog.records
+    assert line.getMessage().startswith("a worker was lost: it did not answer; ")
+
+
+def test_one_that_nobody_asks_is_never_late(eager: None, verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(verifiers)
+    before = verifiers.running
+    monkeypatch.setattr(module, "ANSWER_S_MAX", 0.0)
+    for worker in verifiers._started.values():
+        worker.kill_if_late()
+    assert ask(verifiers) == FOUND and verifiers.running == before
+
+
 def test_an_answer_cut_off_is_none() -> None:
     worker = Worker()
     assert worker.ask(CHECKS[0], Found) == FOUND[0]
