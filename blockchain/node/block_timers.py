@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from blockchain.node.chain import Chain
 from blockchain.seams import Effect, SetTimer, TimerKey, TimerKind
-
-HEIGHT_TIMERS_MAX: Final = 128  # of one kind; more than the heights that one input can pass
 
 
 class BlockTimers:
@@ -41,5 +37,4 @@ class BlockTimers:
         return effects
 
     def _key(self, kind: TimerKind) -> TimerKey:
-        """A timer of this height. Old ones are replaced in time, or a long wait would leave one for each block."""
-        return TimerKey(kind, self._chain.height % HEIGHT_TIMERS_MAX)
+        return TimerKey(kind, self._chain.height)

@@ -18,7 +18,7 @@ from blockchain.consensus.height import HeightInProgress
 from blockchain.node.apart import Lag, crossed_with_several, has_said, have_same_places, is_shown_all
 from blockchain.node.bodies import OUTLINED_MIN, Bodies
 from blockchain.node.chain import Chain
-from blockchain.node.disputes import show_disputed
+from blockchain.node.disputes import disputed, show_disputed
 from blockchain.node.held_votes import Bundle, HeldVotes, hold_ms
 from blockchain.node.messages import (
     IDS_MAX,
@@ -208,10 +208,24 @@ class Gossip:
         delay_ms = hold_ms(len(self._engine.current.validators), is_own=is_own)
         if delay_ms == 0:
             return self._spread(self._bundle((vote,)))
+        if not is_own and not self._is_awaited_now(vote):
+            return self._lag.begin(vote.height) if vote.height == self._engine.current.height else []
         is_first = self._held.add(vote)
         if self._held.is_full:
             return self.spread_votes()
         return [SetTimer(TimerKey(TimerKind.VOTES), delay_ms)] if is_first else []
+
+    def _is_awaited_now(self, vote: Vote) -> bool:
+        """Whether a peer may lack this vote of another and does not get it elsewhere, or a dispute is to be shown."""
+        current, members = self._engine.current, self._engine.current.validators
+        if disputed(current) or not have_same_places(members, self._chain.parent_validators):
+            return True
+        place, bit, near = place_of(vote), 1 << members.index[vote.validator], self._near()
+        return any(
+            not self._kept_from(peer, near) & bit
+            for peer in self.peers.values()
+            if peer.votes_awaited(vote.height, place, bit)
+        )
 
     def on_timer(self, key: TimerKey, now: int) -> list[Effect]:
         """What was held back may go now."""

@@ -284,19 +284,21 @@ class Peer:
 
     def take_votes(self, height: int, place: VotePlace, voters: int) -> int:
         """Of whom among these validators, as bits, the vote of a height is to be sent to it; it counts as told now."""
-        if self.height == height:
-            lacked = self.lacked(place, voters)
-            if lacked:
-                self.note_votes_sent(place, lacked)
-            return lacked
-        is_late = self.height == height + 1 and (place[1] is VoteStep.PRECOMMIT or self.is_presumed)
-        return self.take_late(place, voters) if is_late else 0
+        awaited = self.votes_awaited(height, place, voters)
+        if awaited and self.height == height:
+            self.note_votes_sent(place, awaited)
+        elif awaited:
+            self._late[1].add_votes(place, awaited)
+        return awaited
 
-    def take_late(self, place: VotePlace, voters: int) -> int:
-        """Of whom among these validators, as bits, it may lack the vote of the height before its own; it has it now."""
+    def votes_awaited(self, height: int, place: VotePlace, voters: int) -> int:
+        """Of whom among these validators, as bits, the vote of a height is of use to it, and it may lack it."""
+        if self.height == height:
+            return self.lacked(place, voters)
+        if self.height != height + 1 or not (place[1] is VoteStep.PRECOMMIT or self.is_presumed):
+            return 0
         for held in self._late:
             voters &= ~held.voters(place)
-        self._late[1].add_votes(place, voters)
         return voters
 
     def note_late(self, place: VotePlace, voters: int) -> int:

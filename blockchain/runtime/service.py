@@ -85,6 +85,7 @@ from blockchain.seams import (
     SubmissionResult,
     TimerFired,
     TimerKey,
+    TimerKind,
     Write,
 )
 
@@ -120,7 +121,7 @@ class NodeService:
             undone.pop_all()
         self._steps = Steps(self._handle, self._perform, self._final.settle)
         self._inbox = self._steps.inbox
-        self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
+        self._timers: dict[TimerKind, asyncio.TimerHandle] = {}
         self._submissions = Submissions(spec.hash, self._core.chain.pool.get, self._deliver, self._verifiers)
         self._waiters = Waiters()
         self._disk = WorkerThread("disk")
@@ -223,13 +224,13 @@ class NodeService:
         self._steps.go_on(partial(self._waiters.on_left, left_pool))
 
     def _set_timer(self, key: TimerKey, delay_ms: int) -> None:
-        before = self._timers.pop(key, None)
+        before = self._timers.get(key.kind)
         if before is not None:
             before.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(delay_ms / 1000, self._fire, key)
+        self._timers[key.kind] = asyncio.get_running_loop().call_later(delay_ms / 1000, self._fire, key)
 
     def _fire(self, key: TimerKey) -> None:
-        self._timers.pop(key, None)
+        del self._timers[key.kind]
         self._steps.give(TimerFired(key))
 
     # ------------------------------------------------------------------------------------------------ signing

@@ -33,7 +33,7 @@ class Steps:
         self._handle = handle
         self._perform = perform
         self._settle = settle
-        self._due: deque[Input] = deque()  # timers and signatures; at most one a timer key and request
+        self._due: deque[Input] = deque()  # timers and signatures; at most one a kind of timer and request
         self._effects: Iterator[Effect] = iter(())  # of the input in hand, those that are left
         self._after: Call = nothing  # called when it is done
         self._is_resting = False  # nothing waits; not so before `begin`

@@ -42,7 +42,11 @@ class TimerKind(Enum):
 
 
 class TimerKey(Struct, frozen=True):
-    """A timer's name. Setting one that is set already replaces it; an old one that fires is recognised and dropped."""
+    """A timer: what it is for, and the height and round that it is of, where it is of one.
+
+    There is one of a kind at a time: setting it replaces the one before, whatever that was of, since what is over needs
+    none. One that fires too late all the same is recognised and dropped.
+    """
 
     kind: TimerKind
     height: int = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from blockchain.node.core import Core
 from blockchain.node.lookout import CAREFUL
 from blockchain.primitives.crypto import PublicKey, SigningKey
-from blockchain.seams import Effect, PeerId, SigningRecord, TimerKey
+from blockchain.seams import Effect, PeerId, SigningRecord, TimerKind
 from blockchain.simulator.bans import Scores
 from blockchain.simulator.clock import Clock
 from blockchain.simulator.conduct import HONEST, Conduct
@@ -37,7 +37,7 @@ class Node:
         self.scores = Scores()  # of its peers; a new start forgives everybody
         self.is_absent = False  # for good: nobody starts it
         self.life = 0  # counts starts: events of an earlier life are void
-        self.timers: dict[TimerKey, int] = {}  # the newest setting of each
+        self.timers: dict[TimerKind, int] = {}  # the newest setting of each
         self.dies_before: Callable[[Effect], bool] | None = None  # holds for the effect that it does not come to
 
     @property

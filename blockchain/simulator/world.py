@@ -302,11 +302,11 @@ class World:
     def _set_timer(self, node: Node, key: TimerKey, delay_ms: int) -> None:
         setting = self._sequence
         life = node.life
-        node.timers[key] = setting
+        node.timers[key.kind] = setting
 
         def fire() -> None:
-            if node.life == life and node.timers.get(key) == setting:
-                del node.timers[key]
+            if node.life == life and node.timers.get(key.kind) == setting:
+                del node.timers[key.kind]
                 self.feed(node, TimerFired(key))
 
         self.at(self.time_ms + node.clock.lasts_ms(delay_ms), fire)

@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from blockchain.node.apart import APART_TICKS, LAG_MS, SHOWN_ONE_IN, is_shown_all
+from blockchain.node.held_votes import RELAY_MS
 from blockchain.node.messages import Holdings, ProposedBlock, Tally, Votes
 from blockchain.node.peers import TICK_MS
 from blockchain.primitives.crypto import Hash32
@@ -18,6 +19,7 @@ from tests.node.test_gossip import ONE, THREE, TWO, Bench, sent
 from tests.samples import BLOCK_A, PRECOMMIT, PREVOTE
 
 LAG = SetTimer(TimerKey(TimerKind.LAG, 1), LAG_MS)
+RELAY = SetTimer(TimerKey(TimerKind.VOTES), RELAY_MS)
 
 
 class Crossed(Bench):
@@ -116,6 +118,42 @@ def test_who_lacked_it_after_that_while_is_told_at_once_from_then_on(is_over: bo
     later = bench.vote(1, PRECOMMIT, BLOCK_A)
     bench.hold(later)
     assert bench.to_one(bench.spread(later)) == ([later] if is_over else [])
+
+
+def test_a_vote_that_is_kept_from_all_is_not_held_for_the_relay_before_that() -> None:
+    bench = Crossed(1)
+    kept = bench.next(1)
+    assert bench.gossip.broadcast(Broadcast(kept), NOW) == [RELAY], "TWO has it from nobody else"
+    del bench.gossip.peers[TWO]
+    bench.gossip.spread_votes()
+    later = bench.vote(1, PRECOMMIT, BLOCK_A)
+    bench.hold(later)
+    assert bench.gossip.broadcast(Broadcast(later), NOW) == [], "the lag of this height has begun with the first"
+    assert bench.gossip.spread_votes() == []
+    assert bench.to_one(bench.gossip.on_lag_over(1, NOW)) == [kept, later]
+    unlike = bench.vote(2, PRECOMMIT, BLOCK_A)
+    assert bench.gossip.broadcast(Broadcast(unlike), NOW) == [RELAY], "this validator's votes did not cross"
+
+
+def test_a_late_precommit_that_is_kept_from_all_needs_no_timer() -> None:
+    node = Node(spec_with())
+    bench = Crossed(1, node=node)
+    del bench.gossip.peers[TWO]
+    node.grow(node.pay("a", 0))
+    bench.engine.current.height = 2
+    for peer in (ONE, THREE):
+        bench.tell(peer, height=2)
+    assert bench.gossip.broadcast(Broadcast(bench.vote(1, PRECOMMIT, node.chain.head.id, height=1)), NOW) == []
+    unlike = bench.vote(2, PRECOMMIT, node.chain.head.id, height=1)
+    assert bench.gossip.broadcast(Broadcast(unlike), NOW) == [RELAY]
+
+
+def test_while_a_proposal_is_disputed_the_timer_that_shows_it_is_set() -> None:
+    bench = Crossed(0, 1, 2)
+    del bench.gossip.peers[TWO]
+    bench.propose()
+    assert bench.gossip.broadcast(Broadcast(bench.next(0)), NOW) == [LAG]
+    assert bench.gossip.broadcast(Broadcast(bench.next(1)), NOW) == [RELAY], "more than a third for another block"
 
 
 def test_ones_own_votes_are_kept_from_nobody() -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from blockchain.node.checkpoint import Vouched
+from blockchain.node.inputs import Input
 from blockchain.node.messages import Have, Message, Status, Transactions, Want, decode_frame, encode_frame
 from blockchain.primitives import codec
 from blockchain.primitives.crypto import SigningKey
 from blockchain.runtime.service import NodeService
 from blockchain.runtime.sqlite import SqliteStore
-from blockchain.seams import Batch, PeerId
+from blockchain.seams import Batch, Effect, PeerId, SetTimer, TimerFired, TimerKey, TimerKind
 from tests.runtime.live_nodes import p2p_on_a_free_port
 from tests.runtime.raw_peer import RawPeer, dial_raw
 from tests.samples import address, spec_of, wallet
@@ -133,6 +134,35 @@ async def read(peer: RawPeer, kind: type[Message]) -> list[Message]:
     while not told or not isinstance(told[-1], kind):
         told.append(decode_frame(await peer.receive()).message)
     return told
+
+
+def test_a_timer_replaces_the_one_of_its_kind_whatever_height_that_was_of(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = SqliteStore.open(tmp_path, SPEC.hash)
+        node = NodeService(SPEC, store, (), MAKE_P2P, PeerId(OWN.public_key), Vouched(genesis=True))
+        await node.start()
+        over, current, last = (
+            TimerKey(kind, height)
+            for kind, height in ((TimerKind.PROPOSE, 1), (TimerKind.PROPOSE, 2), (TimerKind.LAG, 2))
+        )
+        fired, is_over = list[Input](), asyncio.Event()
+
+        def handled(given: Input) -> list[Effect]:
+            fired.append(given)
+            if given == TimerFired(last):
+                is_over.set()
+            return []
+
+        node._steps._handle = handled
+        for key in (over, current, last):
+            node._perform(SetTimer(key, 0))
+        async with asyncio.timeout(SECONDS):
+            await is_over.wait()
+        assert sorted(fired, key=repr) == sorted((TimerFired(current), TimerFired(last)), key=repr)
+        await node.stop()
+        store.close()
+
+    asyncio.run(scenario())
 
 
 def test_message_types_are_prepared_before_the_first_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

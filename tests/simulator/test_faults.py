@@ -12,7 +12,7 @@ import pytest
 from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX
 from blockchain.primitives.vote import Certificate
-from blockchain.seams import SigningBegun, SigningStopped
+from blockchain.seams import SigningBegun, SigningStopped, TimerFired, TimerKey, TimerKind
 from blockchain.simulator.clock import Clock
 from blockchain.simulator.disk import Disk
 from blockchain.simulator.draw_faults import draw_condition, draw_crash, draw_faults, draw_loss, draw_partition
@@ -154,6 +154,18 @@ def test_timers_of_who_stands_still_are_late() -> None:
     assert stage.world.frames.hexdigest() == sent, "no status left while all stood still"
     stage.world.run_until(END_MS + 1)
     assert stage.world.frames.hexdigest() != sent
+
+
+def test_a_timer_replaces_the_one_of_its_kind_whatever_height_that_was_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    stage.start(0)
+    fired = []
+    monkeypatch.setattr(stage.world, "feed", lambda _, given: fired.append(given))
+    over, current = (TimerKey(TimerKind.PROPOSE, height) for height in (1, 2))
+    for key in (over, current):
+        stage.world._set_timer(stage.world.nodes[0], key, 5)
+    stage.world.run_until(stage.world.time_ms + 5)
+    assert [given for given in fired if given in map(TimerFired, (over, current))] == [TimerFired(current)]
 
 
 def test_who_is_down_while_it_stands_still_forgets_what_came() -> None:
