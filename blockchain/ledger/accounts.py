@@ -25,7 +25,6 @@ from blockchain.ledger.records import (
     account_of,
     add_to_totals,
     collect_fee,
-    credit,
     put_account,
     put_owner,
     put_stakeholder,
@@ -206,12 +205,11 @@ class AccountLedger:
             collect_fee(state, fees)
 
     def apply_but_fee(self, state: State, transaction: Transaction, height: int) -> None:
-        # Each transaction comes here once or more on every node: what a transfer needs is written out.
+        # Each transaction comes here once or more on every node, and nearly all are transfers: they call little.
         payload = transaction.payload
         if transaction.expiry is not None or not isinstance(payload, Transfer):
             self.check(transaction, height)
-        address = transaction.sender
-        key = ACCOUNT_PREFIX + address
+        key = ACCOUNT_PREFIX + transaction.sender
         sender = state.read(key, Account) or UNUSED
         nonce = transaction.nonce
         if nonce != sender.nonce:
@@ -219,18 +217,21 @@ class AccountLedger:
         cost = transaction.fee + payload.amount if isinstance(payload, Transfer) else _cost(transaction)
         if cost > sender.balance:
             raise InvalidTransaction("insufficient_balance", f"it needs {cost}; the balance is {sender.balance}")
-        if not isinstance(payload, PAYMENTS):
-            self._apply_to_stake(state, address, payload, height)
-        elif not isinstance(payload, Transfer):
-            self._mint(state, payload.amount)
+        if not isinstance(payload, Transfer):
+            self._apply_other(state, transaction.sender, payload, height)
         state.write(key, Account(sender.balance - cost, nonce + 1))
         if isinstance(payload, PAYMENTS):
-            credit(state, payload.recipient, payload.amount)
+            key = ACCOUNT_PREFIX + payload.recipient
+            recipient = state.read(key, Account) or UNUSED
+            state.write(key, Account(recipient.balance + payload.amount, recipient.nonce))
 
-    def _apply_to_stake(
-        self, state: State, sender: Address, payload: Stake | Unstake | Rotate | Pause | Resume, height: int
+    def _apply_other(
+        self, state: State, sender: Address, payload: Exchange | Stake | Unstake | Rotate | Pause | Resume, height: int
     ) -> None:
+        """What it does beside taking from its sender and giving to who is paid."""
         match payload:
+            case Exchange():
+                self._mint(state, payload.amount)
             case Stake():
                 stake.stake(state, self._parameters, sender, payload, height)
             case Unstake():

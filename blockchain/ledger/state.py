@@ -141,19 +141,22 @@ class Overlay:
 
     def read(self, key: bytes, form: type[R]) -> R | None:
         """The record as a value; decoded only where it was not written as one."""
-        layer = self
-        while (value := layer._values.get(key)) is None:
-            if key in layer._changes:
-                raw = layer._changes[key]
-            elif layer._parent is None:
-                raw = layer._base.get(key)
-            else:
-                layer = layer._parent
-                continue
-            # What is in the state was encoded here, or stands under a state root that was compared.
-            return None if raw is None else codec.decode_again(raw, form)
+        value = self._values.get(key)
+        if value is None:
+            return self._read_below(key, form)
         assert isinstance(value, form), "a record of another form than was written"
         return value
+
+    def _read_below(self, key: bytes, form: type[R]) -> R | None:
+        """What is no value here."""
+        if key in self._changes:
+            raw = self._changes[key]
+        elif self._parent is None:
+            raw = self._base.get(key)
+        else:
+            return self._parent.read(key, form)
+        # What is in the state was encoded here, or stands under a state root that was compared.
+        return None if raw is None else codec.decode_again(raw, form)
 
     def write(self, key: bytes, value: object) -> None:
         """Set a record to a frozen value."""

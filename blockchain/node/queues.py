@@ -17,6 +17,11 @@ class Queue(Struct, eq=False):
     spent: int = 0  # what all that is ready takes from the sender's balance
 
     @property
+    def head(self) -> Entry | None:
+        """What could stand next in a block, ready or not."""
+        return self.entries.get(self.final)
+
+    @property
     def following(self) -> Entry | None:
         """What could become ready next."""
         return self.entries.get(self.next)

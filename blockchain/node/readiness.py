@@ -215,9 +215,9 @@ class Readiness:
     def _advance_final(self, queue: Queue) -> None:
         """Some of its sender became final."""
         queue.next = max(queue.next, queue.final)
-        head = queue.entries.get(queue.final)
+        head = queue.head
         if head is not None and head.place >= 0:
-            self._heads.add(head)
+            self._heads.add(head, queue)
 
     # ------------------------------------------------------------------------------------------------ taking back
 
@@ -340,7 +340,7 @@ class Readiness:
         if entry.is_stake:
             self._stakes[entry.id] = entry
         if entry.nonce == queue.final:
-            self._heads.add(entry)
+            self._heads.add(entry, queue)
         self._candidates.note(entry)
         self._received.add(entry)
 
