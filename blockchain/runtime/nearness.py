@@ -11,11 +11,13 @@ import socket
 
 from blockchain.node.reach import is_exchanged
 from blockchain.primitives.host_port import HostPort, format_host_port
+from blockchain.runtime.lookups import told_by_a_peer
 
 
 async def targets_behind(named: HostPort, remote: str) -> list[HostPort]:
     """Of what is behind a name, the first IPv4 and the first IPv6 address no nearer than `remote`. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(named.host, named.port, type=socket.SOCK_STREAM)
+    with told_by_a_peer():
+        found = await asyncio.get_running_loop().getaddrinfo(named.host, named.port, type=socket.SOCK_STREAM)
     targets: dict[int, HostPort] = {}
     for family, *_, (host, *_) in found:
         if is_exchanged(format_host_port(str(host), named.port), remote):

@@ -8,6 +8,7 @@ handshakes in progress, bytes of a frame before the peer is known, pings and pon
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import logging
 from collections import Counter
@@ -20,7 +21,7 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.frames import CTRL_OPCODES, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import CLIENT, SERVER, Event, Protocol, State
+from websockets.protocol import CLIENT, SEND_EOF, SERVER, Event, Protocol, State
 
 from blockchain.node.reach import source_of
 from blockchain.primitives.host_port import HostPort, format_host_port
@@ -110,6 +111,17 @@ class PeerConnection(Connection):
             return frame_of(message, is_masked=self.protocol.side is CLIENT)
         self.protocol.send_binary(message)
         return b"".join(self.protocol.data_to_send())
+
+    def send_data(self) -> None:
+        """As the library's, but in one piece: a part may have a thousand pings, and asyncio warns of each answer to
+        who is gone.
+        """
+        pieces = self.protocol.data_to_send()
+        if data := b"".join(pieces):
+            self.transport.write(data)
+        if SEND_EOF in pieces:
+            with contextlib.suppress(OSError, RuntimeError):  # the connection is gone; the second is uvloop's
+                self.transport.write_eof()
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)

@@ -37,16 +37,19 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = bytearray()
-        self.is_paused = self.is_closed = False
+        self.writes = 0  # each a call of the system
+        self.is_paused = self.is_closed = self.is_ended = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.is_ended
+        self.writes += 1
         self.written += data
 
     def can_write_eof(self) -> bool:
         return True
 
     def write_eof(self) -> None:
-        """The end of what is written stands in the state of the protocol."""
+        self.is_ended = True
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Nothing waits to be written."""
@@ -240,5 +243,22 @@ def test_a_stream_means_the_same(side: Side) -> None:
             drawn = Drawn(seed, side)
             expected = await of_the_library(side, drawn)
             assert await of_a_peers(side, drawn) == expected, seed
+
+    run(scenario())
+
+
+def test_what_came_together_is_answered_in_one_write() -> None:
+    """Of a thousand pings of who was gone, asyncio warned a thousand times."""
+
+    async def scenario() -> None:
+        connection, transport = PeerConnection(Protocol(SERVER), max_queue=QUEUE), Transport()
+        connection.connection_made(transport)
+        ping, close = (Frame(opcode, b"").serialize(mask=True) for opcode in (Opcode.PING, Opcode.CLOSE))
+        connection.data_received(ping * CONTROL_FRAMES_MAX)
+        assert (transport.written.count(b"\x8a\x00"), transport.writes) == (CONTROL_FRAMES_MAX, 1)
+        assert not transport.is_ended
+        connection.data_received(close)
+        assert transport.written.endswith(b"\x88\x00") and transport.is_ended
+        connection.connection_lost(None)
 
     run(scenario())

@@ -19,7 +19,7 @@ from blockchain.runtime.peer_events import (
 )
 from blockchain.seams import PeerId
 from tests.runtime.live_nodes import GENESIS, KEYS, LOG, QUICK, Node, pair, raw_connect, raw_dial, started
-from tests.runtime.scenarios import run
+from tests.runtime.scenarios import run, until
 
 pytestmark = pytest.mark.usefixtures("each_loop")
 
@@ -235,7 +235,9 @@ def test_handshakes_in_progress_are_bounded() -> None:
             async with raw_connect(node):  # silent
                 with pytest.raises(InvalidStatus):
                     await raw_connect(node)
+            await until(lambda: not node.p2p._listener.gate.connections())
             peer = await raw_dial(node, KEYS[1])
+            await node.up()
             await (await raw_dial(node, KEYS[2])).socket.close()  # one that is up is in no handshake
             await peer.socket.close()
 
