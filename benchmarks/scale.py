@@ -111,7 +111,7 @@ def measure(validators: int, seed: int) -> dict[str, object]:
     world = world_of(validators, seed)
     world.run_until(STARTING_MS + SETTLING_MS)
     ready = process_time()
-    peers = [len(node.core.gossip.peers) for node in world.nodes if node.core is not None]
+    peers = [len(node.core.peers) for node in world.nodes if node.core is not None]
     wallet = Wallet(key(0), world.spec.hash)
     for counts in (world.messages, world.bytes):
         counts.clear()

@@ -15,9 +15,9 @@ from msgspec import Struct
 from blockchain.errors import InvalidTransaction, MalformedMessage, StoreError
 from blockchain.node.chain import Chain
 from blockchain.node.entry import ending, received, refusal_event
-from blockchain.node.fresh import PassingOn, hand_out
-from blockchain.node.gossip import Gossip
+from blockchain.node.fresh import PassingOn
 from blockchain.node.peers import Peer
+from blockchain.node.relay import Relay
 from blockchain.node.unwritten import Unwritten
 from blockchain.primitives.transaction import VerifiedTransaction, decode_transaction
 from blockchain.seams import (
@@ -63,14 +63,14 @@ class Entered(Struct, frozen=True):
 
 
 class Admission:
-    """The way into the pool of one chain. Peers are told of what is new through `gossip`."""
+    """The way into the pool of one chain. Peers are told of what is new through `relay`."""
 
-    def __init__(self, chain: Chain, gossip: Gossip, store: Store) -> None:
+    def __init__(self, chain: Chain, relay: Relay, passing_on: PassingOn, store: Store) -> None:
         self._chain = chain
-        self._gossip = gossip
+        self._relay = relay
         self._store = store
         self.unwritten = Unwritten(chain.pool)
-        self.passing_on = PassingOn(gossip)
+        self._passing_on = passing_on
         self._declined: Counter[str] = Counter()  # of peers, by code, since the last tick
         self._ticked_ms: int | None = None
         self._looks = 0  # into the store since the last tick
@@ -82,7 +82,7 @@ class Admission:
             self._chain.pool.on_clock_set(passed_ms)
         self._ticked_ms = now
         self._looks = 0
-        self.passing_on.on_tick()
+        self._passing_on.on_tick()
         effects = _ended(self._chain.pool.give_up(now)) or self.unwritten.flush(now)
         if self._declined:  # they may send thousands
             effects.append(Emit(TransactionsDeclined(self._declined.total(), tuple(sorted(self._declined.items())))))
@@ -128,7 +128,7 @@ class Admission:
                 entered.effects.append(refusal_event(refused))
                 results.append(SubmissionResult(verified.id, error.code, error.why))
         reply = Reply(given.token, tuple(results))
-        told = hand_out(self._gossip, [one for one in entered.added if self._chain.pool.get(one.id) is not None])
+        told = self._passing_on.hand_out([one for one in entered.added if self._chain.pool.get(one.id) is not None])
         return [*_accepted(entered.added), *entered.effects, *told, *self._kept(entered), reply]
 
     def receive(
@@ -140,19 +140,19 @@ class Admission:
         """
         ids = tuple(verified.id for verified in transactions)
         peer.note_known(ids)
-        self._gossip.on_arrived(ids)
+        self._relay.on_arrived(ids)
         entered = Entered([], [], [], [])
         for verified in transactions:
             try:
                 self._add(verified, entered, now, must_apply=False)
             except InvalidTransaction as error:
-                self._gossip.on_declined(verified.id)
+                self._relay.on_declined(verified.id)
                 self._declined[error.code] += 1
                 is_behind = error.code == "nonce_used" and peer.height < self._chain.height
                 if error.code not in BY_WHAT_IS_HERE and not is_behind:
                     peer.note_useless()
         effects = [
-            *self._gossip.want_more(peer),
+            *self._relay.want_more(peer),
             *_accepted(entered.added),
             *self._announced(peer, entered, is_fresh=is_fresh),
         ]
@@ -210,7 +210,7 @@ class Admission:
 
     def _announced(self, peer: Peer, entered: Entered, *, is_fresh: bool) -> list[Effect]:
         ids = [verified.id for verified in entered.added]
-        return self.passing_on.take(peer, ids) if is_fresh else self._gossip.announce(ids)
+        return self._passing_on.take(peer, ids) if is_fresh else self._relay.announce(ids)
 
 
 def _accepted(added: list[VerifiedTransaction]) -> list[Effect]:

@@ -73,5 +73,5 @@ class Agreement:
         return [
             Emit(EvidenceFound(type(evidence).__name__, height, validator)),
             Write(Batch(evidence=(codec.encode(evidence),))),
-            *self._rooms.gossip.send_all(Accuse(evidence), but=sender),
+            *self._rooms.peers.send_all(Accuse(evidence), but=sender),
         ]

@@ -12,7 +12,7 @@ from blockchain.seams import PeerId
 def context_of(rooms: Rooms, peer: PeerId | None) -> VerifyContext:
     """The picture at this moment; `peer` is who sent the message."""
     chain, current = rooms.chain, rooms.engine.current
-    sender = None if peer is None else rooms.gossip.peers.get(peer) or Peer(peer, "", inbound=True)
+    sender = None if peer is None else rooms.peers.get(peer) or Peer(peer, "", inbound=True)
     seed, height, validators = chain.seed, chain.height, chain.validators
     return VerifyContext(
         genesis_hash=chain.genesis_hash,

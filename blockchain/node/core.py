@@ -103,7 +103,7 @@ class Core(Rooms):
             case Started():
                 self._on_started(given, now)
             case MessageReceived(peer=peer_id, message=message):
-                peer = self.gossip.peers.get(peer_id)
+                peer = self.peers.get(peer_id)
                 if peer is not None:
                     self._out.extend(self._heard.on_message(peer, message, now))
             case BlocksArrived(peer=peer_id):
@@ -181,21 +181,21 @@ class Core(Rooms):
 
     def _on_connected(self, given: PeerConnected, now: int) -> None:
         peer = Peer(given.peer, given.address, inbound=given.inbound, remote=given.remote, agent=given.agent)
-        self.gossip.peers[given.peer] = peer
+        self.peers[given.peer] = peer
         self._out.append(Emit(PeerJoined(given.peer, given.address, given.inbound)))
-        self._out.append(self.gossip.send(peer, self.gossip.status()))
-        self._out.extend(self.gossip.offer(peer, (verified.id for verified in self.chain.pool)))
-        self._out.append(self.gossip.send(peer, GetPeers()))
+        self._out.append(self.peers.send(peer, self.gossip.status()))
+        self._out.extend(self.relay.offer(peer, (verified.id for verified in self.chain.pool)))
+        self._out.append(self.peers.send(peer, GetPeers()))
         self._out.extend(self.exchange.try_own(peer))
         self._out.extend(self.surroundings.on_connected(peer, now))
         self._out.extend(self.gossip.tell_evidence(peer))
         for announcement in islice(self.announcements, ANNOUNCED_MAX):
-            self._out.append(self.gossip.send(peer, Announce(announcement)))
+            self._out.append(self.peers.send(peer, Announce(announcement)))
 
     def _on_disconnected(self, peer_id: PeerId) -> None:
-        if self.gossip.peers.pop(peer_id, None) is not None:
+        if self.peers.pop(peer_id, None) is not None:
             self.sync.on_disconnected(peer_id)
-            self._out.extend(self.gossip.on_disconnected(peer_id))
+            self._out.extend(self.relay.on_disconnected(peer_id))
             self._out.append(Emit(PeerLeft(peer_id)))
 
     # ------------------------------------------------------------------------------------------------ time
@@ -207,6 +207,7 @@ class Core(Rooms):
                 self.announcements.on_tick(now)
                 self._out.extend(self.admission.on_tick(now))
                 self._out.extend(self.gossip.on_tick())
+                self._out.extend(self.relay.on_tick())
                 self._out.extend(self.sync.on_tick(now))
                 self._out.extend(self.surroundings.on_tick(now))
                 is_awaited = self.engine.is_block_awaited and not self.sync.is_syncing
@@ -218,13 +219,13 @@ class Core(Rooms):
                 self._announce(now)
                 self._set_timer(TimerKind.ANNOUNCE, ANNOUNCE_MS)
             case TimerKind.PEERS:
-                self._out.extend(self.gossip.send_all(GetPeers()))
+                self._out.extend(self.peers.send_all(GetPeers()))
                 self._out.extend(self.surroundings.on_peers_tick(now))
                 self._set_timer(TimerKind.PEERS, PEERS_MS)
             case TimerKind.VOTES | TimerKind.LAG:
                 self._out.extend(self.gossip.on_timer(key, now))
             case TimerKind.OFFER:
-                self._out.extend(self.admission.passing_on.on_timer())
+                self._out.extend(self.passing_on.on_timer())
             case TimerKind.STEP:
                 self._out.extend(self.whereabouts.on_timer())
             case TimerKind.LOOK:
@@ -247,7 +248,7 @@ class Core(Rooms):
     def _settle_accounts(self, now: int) -> None:
         """What each peer sent too much of; a node that stood still meanwhile has got more at once."""
         passed_ms, self._ticked_ms = now - self._ticked_ms, now
-        for peer in self.gossip.peers.values():
+        for peer in self.peers.values():
             fault = peer.on_tick(passed_ms)
             if fault is not None:
                 self._out.append(Penalize(peer.id, fault.reason, fault.why))

@@ -2,68 +2,51 @@
 
 Proposals and votes go out at once to every peer that may lack them and does not get them elsewhere (`apart.py`).
 Nothing of the height in progress may be lost, so peers also tell each other what they hold, on connecting, on change
-and each second, and each sends what the other lacks. Transactions travel by have and want, in lists; a want that stays
-unanswered is asked of another peer, and the pool is offered again bit by bit, since a have may be lost: a transaction
-that only one node holds would wait for ever.
+and each second, and each sends what the other lacks. Transactions that wait for a block travel otherwise (`relay.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from typing import Final, assert_never
 
 from blockchain.consensus.bft import BftEngine
 from blockchain.consensus.height import HeightInProgress
 from blockchain.node.apart import Lag, crossed_with_several, has_said, have_same_places, is_shown_all
-from blockchain.node.bodies import OUTLINED_MIN, Bodies
+from blockchain.node.bodies import Bodies
 from blockchain.node.chain import Chain
-from blockchain.node.disputes import disputed, show_disputed
+from blockchain.node.connected import Connected
+from blockchain.node.disputes import disputed, disputed_for
 from blockchain.node.held_votes import Bundle, HeldVotes, hold_ms
 from blockchain.node.messages import (
-    IDS_MAX,
     ROUNDS_MAX,
-    TRANSACTIONS_MAX,
     VOTES_MAX,
     Accuse,
-    Have,
-    Message,
     ProposedBlock,
     Status,
-    Transactions,
     Votes,
-    Want,
     encode_frame,
 )
 from blockchain.node.peers import ALLOWANCES, Peer
 from blockchain.node.rounds_held import VotePlace, holdings_of, place_of
-from blockchain.node.wanted import Wanted
 from blockchain.primitives.block import BLOCK_EVIDENCE_MAX, VerifiedBlock
 from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
 from blockchain.seams import Broadcast, Effect, PeerId, Send, SetTimer, TimerKey, TimerKind
 
-OFFER_TICKS: Final = 2  # each so many status ticks, some of the pool is offered again
-OFFER_IDS: Final = 500  # so many of it: 16 KB a peer
+ACCUSE_TICKS: Final = 2  # each so many status ticks, some of the evidence is told again
 TOLD_EVIDENCE: Final = ALLOWANCES[Accuse] // 2  # pieces at once: the tick of a peer may begin in between
-DECLINED_MAX: Final = 20_000
-FRAME_TRANSACTIONS_BYTES: Final = 512 * 1024
-WANT_IDS: Final = 250  # of a pool in one want: what comes is a turn of the core, and votes wait for it
 
 
 class Gossip:
-    """The peers and what to tell them. Knows the engine and the chain to read from; changes neither."""
+    """What to tell the peers. Knows the engine and the chain to read from; changes neither."""
 
-    def __init__(self, chain: Chain, engine: BftEngine, outlined_min: int = OUTLINED_MIN) -> None:
-        """`outlined_min`: a block of fewer transactions goes whole."""
+    def __init__(self, chain: Chain, engine: BftEngine, peers: Connected, bodies: Bodies) -> None:
         self._chain = chain
         self._engine = engine
-        self.bodies = Bodies(chain, engine, outlined_min)
-        self._wanted = Wanted(self._is_held)
-        self._declined: dict[Hash32, None] = {}  # did not enter the pool at this height: not wanted again
-        self._declined_at = 0
+        self._peers = peers
+        self._bodies = bodies
         self._accused = 0  # how far into the evidence it was told again
-        self._offered = 0  # how far into the pool it was offered again
         self._tick = 0
         self._older = 0  # where the rotating window over older rounds stands
         self._held = HeldVotes()
@@ -71,19 +54,6 @@ class Gossip:
         self._members = engine.current.validators  # whose bits stand in `Peer.apart`
         self._height = engine.current.height
         self.secret = 0  # given at the start
-        self.peers: dict[PeerId, Peer] = {}
-
-    def send(self, peer: Peer, message: Message) -> Send:
-        peer.note_sent(message)
-        return Send((peer.id,), encode_frame(self._chain.genesis_hash, message))
-
-    def send_all(self, message: Message, but: PeerId | None = None) -> list[Effect]:
-        ids = tuple(peer_id for peer_id in self.peers if peer_id != but)
-        for peer_id in ids:
-            self.peers[peer_id].note_sent(message)
-        return [Send(ids, encode_frame(self._chain.genesis_hash, message))] if ids else []
-
-    # ------------------------------------------------------------------------------------------------ agreement
 
     def status(self) -> Status:
         """Where this node is, and what it holds of the rounds that matter now."""
@@ -97,7 +67,7 @@ class Gossip:
         """The height was decided here: who was at it with this node is taken to go on with it."""
         before, self._height = self._height, self._engine.current.height
         if is_decided and self._height == before + 1:
-            for peer in self.peers.values():
+            for peer in self._peers.values():
                 if peer.height == before:
                     peer.presume(self._height)
 
@@ -126,7 +96,7 @@ class Gossip:
 
     def tell_evidence(self, peer: Peer) -> list[Effect]:
         """What waits for a block, to a new peer: no more than it takes in a second."""
-        return [self.send(peer, Accuse(each)) for each in self._chain.evidence.pieces()[:TOLD_EVIDENCE]]
+        return [self._peers.send(peer, Accuse(each)) for each in self._chain.evidence.pieces()[:TOLD_EVIDENCE]]
 
     def catch_up(self, peer: Peer, now: int) -> list[Effect]:
         """Send a peer at this height what it lacks of it: all where it has been there for a while."""
@@ -146,19 +116,19 @@ class Gossip:
                 continue
             lacks = peer.may_lack(round) and peer.lacks_proposal(round) and round <= peer.round + 1
             if lacks and peer.may_be_sent_block():
-                effects.append(self.send_proposal(peer, proposal, now))
+                effects.append(self._send_proposal(peer, proposal, now))
         votes = list(self._missing_votes(peer, current, ~kept))
         for start in range(0, len(votes), VOTES_MAX):
-            effects.append(self.send(peer, Votes(tuple(votes[start : start + VOTES_MAX]))))
+            effects.append(self._peers.send(peer, Votes(tuple(votes[start : start + VOTES_MAX]))))
         return effects
 
-    def send_proposal(self, peer: Peer, proposal: Proposal, now: int) -> Send:
+    def _send_proposal(self, peer: Peer, proposal: Proposal, now: int) -> Send:
         """One of the height in progress that this node holds; with its whole block where it goes to it again."""
         block = self._engine.current.blocks[Hash32(proposal.block_id)]
         is_again = peer.was_sent_proposal(proposal.round)
         peer.note_proposal_sent(proposal.round)
-        raw = block.raw if is_again else self.bodies.outline(block, peer.news_ms, now)
-        return self.send(peer, ProposedBlock(proposal, raw))
+        raw = block.raw if is_again else self._bodies.outline(block, peer.news_ms, now)
+        return self._peers.send(peer, ProposedBlock(proposal, raw))
 
     def _missing_votes(self, peer: Peer, current: HeightInProgress, among: int) -> Iterator[Vote]:
         index = current.validators.index
@@ -182,7 +152,7 @@ class Gossip:
         """What was kept from peers that have not shown meanwhile that they have it, where the height still lasts."""
         if height != self._engine.current.height:
             return []
-        effects = [effect for peer in self.peers.values() for effect in self._send_missing(peer, 0, now)]
+        effects = [effect for peer in self._peers.values() for effect in self._send_missing(peer, 0, now)]
         self._lag.end(height)
         return effects
 
@@ -191,10 +161,10 @@ class Gossip:
         members = self._engine.current.validators
         if not have_same_places(members, self._members):
             self._members = members
-            for each in self.peers.values():
+            for each in self._peers.values():
                 each.apart.forget_all()
         own = self._engine.validator
-        near = crossed_with_several(each.apart for each in self.peers.values())
+        near = crossed_with_several(each.apart for each in self._peers.values())
         return near if own is None else near & ~(1 << members.index[own])
 
     def _kept_from(self, peer: Peer, near: int) -> int:
@@ -223,7 +193,7 @@ class Gossip:
         place, bit, near = place_of(vote), 1 << members.index[vote.validator], self._near()
         return any(
             not self._kept_from(peer, near) & bit
-            for peer in self.peers.values()
+            for peer in self._peers.values()
             if peer.votes_awaited(vote.height, place, bit)
         )
 
@@ -231,7 +201,11 @@ class Gossip:
         """What was held back may go now."""
         if key.kind is TimerKind.LAG:
             return self.on_lag_over(key.height, now)
-        return [*self.spread_votes(), *show_disputed(self, self._engine.current, now)]
+        return [*self.spread_votes(), *self._show_disputed(now)]
+
+    def _show_disputed(self, now: int) -> list[Effect]:
+        shown = disputed_for(self._peers.values(), self._engine.current)
+        return [self._send_proposal(peer, proposal, now) for peer, proposal in shown]
 
     def spread_votes(self) -> list[Effect]:
         """What is held back, to all who may lack some of it."""
@@ -246,7 +220,7 @@ class Gossip:
         targets: dict[tuple[tuple[int, VotePlace, int], ...], list[PeerId]] = {}
         effects: list[Effect] = []
         near = self._near()
-        for peer in self.peers.values():
+        for peer in self._peers.values():
             kept = self._kept_from(peer, near)
             at = self._engine.current.height
             if any(height == at and voters & kept for (height, _), voters in votes.voters.items()):
@@ -268,12 +242,12 @@ class Gossip:
         targets: dict[bytes, list[PeerId]] = {}
         effects: list[Effect] = []
         author = self._near() & 1 << self._engine.current.validators.index[proposal.forger]
-        for peer in self.peers.values():
+        for peer in self._peers.values():
             if self._kept_from(peer, author):
                 effects.extend(self._lag.begin(proposal.height))
             elif peer.height == proposal.height and peer.lacks_proposal(proposal.round):
                 peer.note_proposal_sent(proposal.round)
-                targets.setdefault(self.bodies.outline(block, peer.news_ms, now), []).append(peer.id)
+                targets.setdefault(self._bodies.outline(block, peer.news_ms, now), []).append(peer.id)
         effects.extend(
             Send(tuple(peers), encode_frame(self._chain.genesis_hash, ProposedBlock(proposal, outline)))
             for outline, peers in targets.items()
@@ -294,52 +268,15 @@ class Gossip:
         older = [(self._older + step) % round for step in range(window)] if round else []
         return sorted({*rounds, *older})
 
-    # ------------------------------------------------------------------------------------------------ transactions
-
-    def announce(self, ids: Iterable[Hash32]) -> list[Effect]:
-        """Tell each peer of the pending transactions that it is not known to hold."""
-        offered = [transaction_id for transaction_id in ids if self._chain.pool.get(transaction_id) is not None]
-        effects: list[Effect] = []
-        for peer in self.peers.values():
-            effects.extend(self.offer(peer, offered))
-        return effects
-
-    def offer(self, peer: Peer, ids: Iterable[Hash32]) -> list[Effect]:
-        new = peer.unknown_of(ids)[:IDS_MAX]
-        peer.note_known(new)
-        return [self.send(peer, Have(new))] if new else []
-
-    def on_have(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
-        peer.note_known(ids)
-        return self._want(peer, ids)
-
-    def on_want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
-        """Send the bodies asked for that are still here, in frames of bounded size."""
-        peer.note_known(ids)
-        raws = self.bodies.raws(dict.fromkeys(ids))
-        return [self.send(peer, Transactions(part)) for part in _parts(raws)]
-
-    def on_arrived(self, ids: Iterable[Hash32]) -> None:
-        self._wanted.let_go(ids)
-
-    def on_declined(self, transaction_id: Hash32) -> None:
-        """A peer's transaction that cannot enter the pool; at the next height it may."""
-        if self._declined_at != self._chain.height:
-            self._declined_at = self._chain.height
-            self._declined = {}
-        if len(self._declined) < DECLINED_MAX:
-            self._declined[transaction_id] = None
+    # ------------------------------------------------------------------------------------------------ each second
 
     def on_tick(self) -> list[Effect]:
-        """Each second: the status to all, and wants that nobody answered to somebody else."""
+        """The status to all, and now and then some of the evidence that waits."""
         self._tick += 1
         self._older += ROUNDS_MAX // 2
-        effects = self.send_all(self.status())
-        effects.extend(self._want_of_others())
-        effects.extend(effect for peer in self.peers.values() for effect in self.want_more(peer))
-        self.bodies.let_go()
-        if self._tick % OFFER_TICKS == 0:
-            effects.extend(self._offer_again())
+        effects = self._peers.send_all(self.status())
+        self._bodies.let_go()
+        if self._tick % ACCUSE_TICKS == 0:
             effects.extend(self._accuse_again())
         return effects
 
@@ -350,73 +287,4 @@ class Gossip:
             self._accused = 0
         part = pieces[self._accused : self._accused + BLOCK_EVIDENCE_MAX]
         self._accused += len(part)
-        return [effect for evidence in part for effect in self.send_all(Accuse(evidence))]
-
-    def _offer_again(self) -> list[Effect]:
-        """The next part of the pool to everybody, whatever they are thought to hold."""
-        if self._offered >= len(self._chain.pool):
-            self._offered = 0
-        part = islice(self._chain.pool, self._offered, self._offered + OFFER_IDS)
-        ids = tuple(verified.id for verified in part)
-        self._offered += len(ids)
-        return self.send_all(Have(ids)) if ids else []
-
-    def on_disconnected(self, gone: PeerId) -> list[Effect]:
-        """What that peer was asked for, to others; it knows of no question when it is back."""
-        return self._ask_others(self._wanted.on_disconnected(gone))
-
-    def _want_of_others(self) -> list[Effect]:
-        """What was asked for and did not come. Who did not send it is not thought to hold it any more."""
-        overdue = self._wanted.on_tick()
-        for transaction_id in overdue:
-            silent = self.peers.get(self._wanted.release(transaction_id))
-            if silent is not None:
-                silent.forget(transaction_id)
-        return self._ask_others(overdue)
-
-    def _ask_others(self, ids: list[Hash32]) -> list[Effect]:
-        effects: list[Effect] = []
-        for peer in sorted(self.peers.values(), key=lambda peer: peer.unanswered):  # else two could take turns for ever
-            effects.extend(self._want(peer, tuple(i for i in ids if peer.knows(i))))
-        return effects
-
-    def _want(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
-        """Ask for what is news, now or when others have come."""
-        new = self._wanted.want(peer.id, self._news(ids), len(self.peers))
-        return self._ask_for(peer, new, WANT_IDS)
-
-    def want_more(self, peer: Peer) -> list[Effect]:
-        """Ask for the next of what a peer offered, as far as there is room."""
-        ids = self._wanted.take(peer.id, len(self.peers))
-        return self._ask_for(peer, ids, WANT_IDS)
-
-    def fetch(self, peer: Peer, ids: tuple[Hash32, ...]) -> list[Effect]:
-        """Ask a peer for what its block has, whoever else was asked for it, whether or not the pool would take it."""
-        peer.note_known(ids)
-        peer.excuse(len(ids))
-        self._wanted.ask(peer.id, ids)
-        return self._ask_for(peer, ids, TRANSACTIONS_MAX)
-
-    def _ask_for(self, peer: Peer, ids: Sequence[Hash32], at_once: int) -> list[Effect]:
-        return [self.send(peer, Want(tuple(ids[start : start + at_once]))) for start in range(0, len(ids), at_once)]
-
-    def _news(self, ids: Iterable[Hash32]) -> Iterator[Hash32]:
-        """What became final long ago counts as news: to look for it takes longer than to verify and refuse it."""
-        pending, final, wanted = self._chain.pool.get, self._chain.newly_final, self._wanted
-        declined = self._declined if self._declined_at == self._chain.height else ()
-        return (i for i in ids if pending(i) is None and i not in final and i not in wanted and i not in declined)
-
-    def _is_held(self, transaction_id: Hash32) -> bool:
-        return self._chain.pool.get(transaction_id) is not None or transaction_id in self._chain.newly_final
-
-
-def _parts(raws: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
-    """In parts for a frame each."""
-    start = size = 0
-    for at, raw in enumerate(raws):
-        if size + len(raw) > FRAME_TRANSACTIONS_BYTES:
-            yield tuple(raws[start:at])
-            start, size = at, 0
-        size += len(raw)
-    if raws:
-        yield tuple(raws[start:])
+        return [effect for evidence in part for effect in self._peers.send_all(Accuse(evidence))]

@@ -79,17 +79,17 @@ class Heard:
                 rooms.lookout.on_evidence(evidence)
                 return self._agreement.on_evidence(evidence, peer.id)
             case Have(ids=ids):
-                rooms.admission.passing_on.on_have(peer, ids)
-                return rooms.gossip.on_have(peer, ids)
+                rooms.passing_on.on_have(peer, ids)
+                return rooms.relay.on_have(peer, ids)
             case Want(ids=ids):
-                rooms.admission.passing_on.on_want(ids)
-                return rooms.gossip.on_want(peer, ids)
+                rooms.passing_on.on_want(ids)
+                return rooms.relay.on_want(peer, ids)
             case GetBlocks():
                 return rooms.sync.serve(peer, message)
             case GetPeers():
-                return [rooms.gossip.send(peer, rooms.exchange.answer(peer, rooms.gossip.peers))]
+                return [rooms.peers.send(peer, rooms.exchange.answer(peer, rooms.peers))]
             case Peers(addresses=addresses):
-                return rooms.exchange.try_told(peer, addresses, rooms.gossip.peers)
+                return rooms.exchange.try_told(peer, addresses, rooms.peers)
             case Nothing():
                 return []  # of another height: the status of its sender tells where it is
             case _:
@@ -106,7 +106,7 @@ class Heard:
         if not rooms.announcements.take(announcement, rooms.chain.validators, now):
             return []
         rooms.liveness.on_heard(announcement.validator)
-        return rooms.gossip.send_all(Announce(announcement), but=sender)
+        return rooms.peers.send_all(Announce(announcement), but=sender)
 
     def follow(self, effects: list[Effect], now: int) -> list[Effect]:
         """What sync did; the engine learns of the head that it did not decide."""
@@ -133,7 +133,7 @@ class Heard:
         if self._begun == self._rooms.chain.height:
             return []
         self._begun = self._rooms.chain.height
-        early = [peer for peer in self._rooms.gossip.peers.values() if peer.early.size]
+        early = [peer for peer in self._rooms.peers.values() if peer.early.size]
         self._early = deque(peer.id for peer in sorted(early, key=lambda peer: peer.early.size))
         return self.take_early(now)
 
@@ -142,7 +142,7 @@ class Heard:
         effects: list[Effect] = []
         taken = 0
         while self._early:
-            peer = self._rooms.gossip.peers.get(self._early[0])
+            peer = self._rooms.peers.get(self._early[0])
             taken += 0 if peer is None else peer.early.size
             if taken > EARLY_BYTES_AT_ONCE:
                 return [*effects, SetTimer(TimerKey(TimerKind.EARLY), 0)]

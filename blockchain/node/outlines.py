@@ -15,10 +15,11 @@ from typing import Final
 
 from blockchain.consensus.bft import PROPOSALS_AHEAD_MAX, BftEngine
 from blockchain.consensus.evidence import contradicts
+from blockchain.node.bodies import Bodies
 from blockchain.node.chain import Chain
-from blockchain.node.gossip import Gossip
 from blockchain.node.messages import VerifiedOutline, VerifiedProposal
 from blockchain.node.peers import Peer
+from blockchain.node.relay import Relay
 from blockchain.primitives import codec
 from blockchain.primitives.block import BLOCK_BYTES_MAX, VerifiedBlock
 from blockchain.primitives.crypto import Hash32
@@ -65,10 +66,11 @@ class _Half:
 class Outlines:
     """The halves of the height in progress, by round: at most HALVES_MAX, of some 15 MB each."""
 
-    def __init__(self, chain: Chain, engine: BftEngine, gossip: Gossip) -> None:
+    def __init__(self, chain: Chain, engine: BftEngine, relay: Relay, bodies: Bodies) -> None:
         self._chain = chain
         self._engine = engine
-        self._gossip = gossip
+        self._relay = relay
+        self._bodies = bodies
         self._halves: dict[int, _Half] = {}
         self._whole: list[ProposalReceived] = []
 
@@ -114,7 +116,7 @@ class Outlines:
             half.look_in({verified.id: verified for verified in told.bodies}.get)
         half.look_in(self._chain.pool.get)
         if half.missing:
-            half.look_in(self._gossip.bodies.get)
+            half.look_in(self._bodies.get)
         return self._ask(peer, half) if half.missing else self._complete(half)
 
     def on_bodies(self, came: Iterable[VerifiedTransaction]) -> list[Effect]:
@@ -144,7 +146,7 @@ class Outlines:
         if len(half.asked) >= ASKED_MAX or peer.id in half.asked:
             return []
         half.asked.add(peer.id)
-        return self._gossip.fetch(peer, tuple(half.missing))
+        return self._relay.fetch(peer, tuple(half.missing))
 
     def _complete(self, half: _Half) -> list[Effect]:
         """It is whole. One that is too long is none: who told of it had never checked it."""

@@ -47,7 +47,7 @@ def status_of(core: Core) -> StatusView:
         validator=core.engine.validator,
         is_active=core.engine.validator is not None,
         keys=tuple(sorted(core.keys)),
-        peers=len(core.gossip.peers),
+        peers=len(core.peers),
         pool=pool_of(core),
         consensus=consensus_of(core),
         stalled_ms=core.liveness.stalled_ms(core.chain.height),
@@ -141,7 +141,7 @@ def peers_of(core: Core) -> list[PeerView]:
             clock_error_ms=peer.clock.error_ms,
             dialled_back=peer.dialled.outcome,
         )
-        for peer in core.gossip.peers.values()
+        for peer in core.peers.values()
     ]
 
 

@@ -10,14 +10,17 @@ from blockchain.genesis import ENGINES
 from blockchain.ledger.smt_build import HERE, Builders
 from blockchain.node.admission import Admission
 from blockchain.node.announcements import Announcements
-from blockchain.node.bodies import OUTLINED_MIN
+from blockchain.node.bodies import OUTLINED_MIN, Bodies
 from blockchain.node.chain import Chain
 from blockchain.node.checkpoint import UNVOUCHED, Vouched
+from blockchain.node.connected import Connected
 from blockchain.node.exchange import Exchange
+from blockchain.node.fresh import PassingOn
 from blockchain.node.gossip import Gossip
 from blockchain.node.liveness import Liveness
 from blockchain.node.lookout import CAREFUL, Caution, Lookout
 from blockchain.node.outlines import Outlines
+from blockchain.node.relay import Relay
 from blockchain.node.surroundings import Surroundings
 from blockchain.node.sync import Sync
 from blockchain.node.timeline import Timeline
@@ -48,14 +51,18 @@ class Rooms:
         self.engine = BftEngine(
             self.chain, selection.forgers, self.chain.genesis_hash, spec.parameters, keys, self.liveness.is_offline
         )
-        self.gossip = Gossip(self.chain, self.engine, outlined_min)
-        self.outlines = Outlines(self.chain, self.engine, self.gossip)
-        self.sync = Sync(self.chain, self.engine, self.gossip, store)
-        self.admission = Admission(self.chain, self.gossip, store)
+        self.peers = Connected(self.chain.genesis_hash)
+        self.bodies = Bodies(self.chain, self.engine, outlined_min)
+        self.gossip = Gossip(self.chain, self.engine, self.peers, self.bodies)
+        self.relay = Relay(self.chain, self.peers, self.bodies)
+        self.outlines = Outlines(self.chain, self.engine, self.relay, self.bodies)
+        self.sync = Sync(self.chain, self.engine, self.peers, store)
+        self.passing_on = PassingOn(self.relay, self.peers)
+        self.admission = Admission(self.chain, self.relay, self.passing_on, store)
         self.lookout = Lookout(self.chain, self.engine, self.sync, store, keys, caution)
         self.exchange = Exchange()
-        self.surroundings = Surroundings(self.gossip, spec.parameters.clock_drift_ms)
+        self.surroundings = Surroundings(self.peers, spec.parameters.clock_drift_ms)
         self.announcements = Announcements(spec.parameters.clock_drift_ms)
         self.timeline = Timeline(lambda: self.chain.validators, self.liveness.is_offline)
-        self.whereabouts = Whereabouts(self.gossip, self.engine)
+        self.whereabouts = Whereabouts(self.gossip, self.peers, self.engine)
         self.keys = keys

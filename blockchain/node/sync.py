@@ -15,7 +15,7 @@ from typing import Final
 from blockchain.consensus.bft import BftEngine
 from blockchain.errors import ForkFound, InvalidBlock, InvalidCertificate, StoreError
 from blockchain.node.chain import Chain
-from blockchain.node.gossip import Gossip
+from blockchain.node.connected import Connected
 from blockchain.node.messages import Blocks, GetBlocks, VerifiedBlocks
 from blockchain.node.peers import Peer
 from blockchain.node.progress import Progress
@@ -51,10 +51,10 @@ APPLIED_TRANSACTIONS: Final = 500  # the same, for blocks that are full: some 20
 class Sync:
     """Ticks are those of the status timer, about a second each."""
 
-    def __init__(self, chain: Chain, engine: BftEngine, gossip: Gossip, store: Store) -> None:
+    def __init__(self, chain: Chain, engine: BftEngine, peers: Connected, store: Store) -> None:
         self._chain = chain
         self._engine = engine
-        self._gossip = gossip
+        self._peers = peers
         self._store = store
         self._tick = 0
         self._ranges = Ranges()
@@ -87,7 +87,7 @@ class Sync:
         return self._sources.of(peer).has_served
 
     def _believed(self) -> list[Peer]:
-        peers = list(self._gossip.peers.values())
+        peers = list(self._peers.values())
         return [peer for peer in peers if self._sources.is_believed(peer)] or peers
 
     @property
@@ -130,7 +130,7 @@ class Sync:
     def _on_told(self, peer: PeerId, behind_min: int) -> list[Effect]:
         """Where it is not ahead, nobody is looked at: each of many peers says so several times a second."""
         self._sources.on_told(peer)
-        return self._ask(behind_min) if self._is_ahead(self._gossip.peers[peer], behind_min) else []
+        return self._ask(behind_min) if self._is_ahead(self._peers[peer], behind_min) else []
 
     def on_arrived(self, peer: PeerId) -> None:
         """Blocks of this peer are here: its answer, it seems, which has to be verified yet."""
@@ -244,7 +244,7 @@ class Sync:
 
     def _distrust(self, peer: PeerId, why: str) -> None:
         self._ranges.drop_from(peer)
-        if peer in self._gossip.peers:  # what it served may be found wrong after it has left
+        if peer in self._peers:  # what it served may be found wrong after it has left
             self._sources.on_failed(peer, self._tick, why)
 
     def _fail(self, peer: PeerId, why: str) -> list[Effect]:
@@ -272,7 +272,7 @@ class Sync:
             if request is not None:
                 self._ranges.ask(request)
                 self._sources.on_asked(peer.id, self._tick)
-                effects.append(self._gossip.send(peer, GetBlocks(request.first, request.count)))
+                effects.append(self._peers.send(peer, GetBlocks(request.first, request.count)))
         return effects
 
     def _free(self, behind_min: int) -> list[Peer]:
@@ -280,7 +280,7 @@ class Sync:
             return []
         return self._sources.ranked(
             peer
-            for peer in self._gossip.peers.values()
+            for peer in self._peers.values()
             if self._is_ahead(peer, behind_min)
             and peer.id not in self._ranges.requests
             and self._sources.may_be_asked(peer, self._tick)
@@ -333,7 +333,7 @@ class Sync:
             size += len(block.raw)
             last = block.certificate
         certificate = codec.decode(last, Certificate, bytes_max=BLOCK_BYTES_MAX) if raws else None
-        effects.append(self._gossip.send(peer, Blocks(asked.first, tuple(raws), certificate)))
+        effects.append(self._peers.send(peer, Blocks(asked.first, tuple(raws), certificate)))
         return effects
 
     # ------------------------------------------------------------------------------------------------ progress
@@ -352,7 +352,7 @@ class Sync:
 
     def _holders(self) -> list[Peer]:
         """The peers that say they have the next block."""
-        return [peer for peer in self._gossip.peers.values() if peer.height > self._chain.height]
+        return [peer for peer in self._peers.values() if peer.height > self._chain.height]
 
     def _waiting_for(self) -> str:
         """Why no block is being taken over, in words; empty while it goes on."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from blockchain.consensus.bft import BftEngine
+from blockchain.node.connected import Connected
 from blockchain.node.gossip import Gossip
 from blockchain.seams import Effect, SetTimer, TimerKey, TimerKind
 
@@ -19,8 +20,9 @@ STEP_MS: Final = 100  # a height takes less where all are near each other, and a
 class Whereabouts:
     """`follow` after each input, `on_timer` with the timer that it asks for."""
 
-    def __init__(self, gossip: Gossip, engine: BftEngine) -> None:
+    def __init__(self, gossip: Gossip, peers: Connected, engine: BftEngine) -> None:
         self._gossip = gossip
+        self._peers = peers
         self._engine = engine
         self._told = (0, -1, -1)
         self._seen = (0, 0)  # the height and the round at the last look
@@ -52,7 +54,7 @@ class Whereabouts:
 
     def _tell(self, place: tuple[int, int, int]) -> list[Effect]:
         self._told, self._owed = place, 0
-        return self._gossip.send_all(self._gossip.status())
+        return self._peers.send_all(self._gossip.status())
 
     def _place(self) -> tuple[int, int, int]:
         current = self._engine.current

@@ -84,7 +84,7 @@ class Discovery:
         """Connect to it, or see that it is there if that is done already."""
         if other is node or node.core is None or not talk(node, other):
             return
-        if other.id in node.core.gossip.peers:
+        if other.id in node.core.peers:
             world.feed_later(node, PeerMet(other.id, address_of(other)), HANDSHAKE_MS)
             return
         dialled = self._dialled.setdefault(node.number, {})
@@ -97,7 +97,7 @@ class Discovery:
             return
         inbound = self._inbound.setdefault(other.number, {})
         is_there = other.core is not None and talk(node, other) and len(inbound) < INBOUND_MAX
-        if not is_there or other.id in node.core.gossip.peers:
+        if not is_there or other.id in node.core.peers:
             del self._dialled[node.number][other.number]
             return
         inbound[node.number] = None
@@ -123,5 +123,5 @@ def _number_of(address: str) -> int:
 def _part(world: World, node: Node, others: Iterable[Node]) -> None:
     """Tell others that their connection to a node has ended."""
     for other in others:
-        if other.core is not None and node.id in other.core.gossip.peers:
+        if other.core is not None and node.id in other.core.peers:
             world.feed(other, PeerDisconnected(node.id))

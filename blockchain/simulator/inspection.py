@@ -71,7 +71,7 @@ class Inspection:
 def _check_asked(message: Verified, core: Core, sender: PeerId) -> None:
     """As in `verify_frame`: it is the sender's fault if this node has not asked for so much, though another had."""
     kind, cost = kind_of(message), cost_of(message)
-    peer = core.gossip.peers.get(sender) or Peer(sender, "", inbound=True)
+    peer = core.peers.get(sender) or Peer(sender, "", inbound=True)
     if cost > peer.owed(kind):
         raise PeerFault("unasked", f"{kind.__name__} of {cost} where {peer.owed(kind)} was asked for")
 

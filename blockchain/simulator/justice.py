@@ -50,7 +50,7 @@ class Docket:
         core = node.core
         if not node.is_honest or core is None or not isinstance(given, MessageReceived):
             return []
-        if given.peer not in core.gossip.peers:
+        if given.peer not in core.peers:
             return []
         signed = _signed_in(given.message)
         return [each for each in signed if author_of(each) in self.suspects and _is_kept(core, each)]

@@ -264,7 +264,7 @@ CONTROLS: Final = (
         "tests/node/test_attacks.py::test_a_peer_that_offers_and_never_sends_keeps_no_transaction_away",
         (
             Change(
-                "blockchain/node/gossip.py",
+                "blockchain/node/relay.py",
                 "        return self._ask_others(overdue)\n",
                 "        return []\n",
             ),

@@ -58,7 +58,7 @@ MUTANTS: Final = (
         (
             Change(
                 _GOSSIP,
-                "return [*self.spread_votes(), *show_disputed(self, self._engine.current, now)]",
+                "return [*self.spread_votes(), *self._show_disputed(now)]",
                 "return self.spread_votes()",
             ),
         ),

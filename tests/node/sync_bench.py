@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from blockchain.consensus.bft import BftEngine
-from blockchain.node.gossip import Gossip
+from blockchain.node.connected import Connected
 from blockchain.node.messages import GetBlocks, Status, VerifiedBlocks, decode_frame
 from blockchain.node.peers import Peer
 from blockchain.node.sync import Sync
@@ -36,8 +36,8 @@ class Bench:
             self.node.perform(self.node.chain.import_block(block, certificate, NOW))
         own = self.node.chain
         engine = BftEngine(own, own.selection.forgers, own.genesis_hash, own.spec.parameters, frozenset())
-        self.gossip = Gossip(own, engine)
-        self.sync = Sync(own, engine, self.gossip, self.node.store)
+        self.peers = Connected(own.genesis_hash)
+        self.sync = Sync(own, engine, self.peers, self.node.store)
         for peer in peers:
             self.tell(peer, length + 1)
         self.now = NOW
@@ -48,7 +48,7 @@ class Bench:
 
     def tell(self, peer: PeerId, height: int) -> None:
         """A peer's status, as the core notes it."""
-        known = self.gossip.peers.setdefault(peer, Peer(peer, "", inbound=True))
+        known = self.peers.setdefault(peer, Peer(peer, "", inbound=True))
         known.on_status(Status(height, 0, Step.PROPOSE, ()))
 
     def tick(self, times: int = 1) -> list[Effect]:

@@ -14,8 +14,8 @@ from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Step, Vote
 from blockchain.seams import Broadcast, Effect, SetTimer, TimerKey, TimerKind
+from tests.node.gossip_bench import ONE, THREE, TWO, Bench, sent
 from tests.node.one_chain import NOW, Node, spec_with
-from tests.node.test_gossip import ONE, THREE, TWO, Bench, sent
 from tests.samples import BLOCK_A, PRECOMMIT, PREVOTE
 
 LAG = SetTimer(TimerKey(TimerKind.LAG, 1), LAG_MS)
@@ -39,7 +39,7 @@ class Crossed(Bench):
     def cross(self, cast: Vote) -> None:
         self.spread(cast)
         for peer in (ONE, THREE):
-            self.gossip.note_votes_of(self.gossip.peers[peer], (cast,))
+            self.gossip.note_votes_of(self.peers[peer], (cast,))
 
     def next(self, who: int, value: Hash32 | None = BLOCK_A) -> Vote:
         """One that the engine counts."""
@@ -71,7 +71,7 @@ def test_what_the_peer_has_shown_meanwhile_is_not_sent_at_all() -> None:
     bench = Crossed(1)
     kept = bench.next(1)
     bench.spread(kept)
-    bench.gossip.note_votes_of(bench.gossip.peers[ONE], (kept,))
+    bench.gossip.note_votes_of(bench.peers[ONE], (kept,))
     assert bench.to_one(bench.gossip.on_lag_over(1, NOW)) == []
 
 
@@ -85,7 +85,7 @@ def test_the_timer_of_a_height_that_is_over_sends_nothing() -> None:
 def test_votes_that_only_one_side_sent_did_not_cross() -> None:
     bench = Crossed()
     for peer in (ONE, THREE):
-        bench.gossip.note_votes_of(bench.gossip.peers[peer], (bench.vote(1, PREVOTE, None),))
+        bench.gossip.note_votes_of(bench.peers[peer], (bench.vote(1, PREVOTE, None),))
     bench.spread(bench.vote(1, PREVOTE, None), bench.vote(2, PREVOTE, None))
     votes = [bench.next(1), bench.next(2)]
     assert bench.to_one(bench.spread(*votes)) == votes
@@ -124,7 +124,7 @@ def test_a_vote_that_is_kept_from_all_is_not_held_for_the_relay_before_that() ->
     bench = Crossed(1)
     kept = bench.next(1)
     assert bench.gossip.broadcast(Broadcast(kept), NOW) == [RELAY], "TWO has it from nobody else"
-    del bench.gossip.peers[TWO]
+    del bench.peers[TWO]
     bench.gossip.spread_votes()
     later = bench.vote(1, PRECOMMIT, BLOCK_A)
     bench.hold(later)
@@ -138,7 +138,7 @@ def test_a_vote_that_is_kept_from_all_is_not_held_for_the_relay_before_that() ->
 def test_a_late_precommit_that_is_kept_from_all_needs_no_timer() -> None:
     node = Node(spec_with())
     bench = Crossed(1, node=node)
-    del bench.gossip.peers[TWO]
+    del bench.peers[TWO]
     node.grow(node.pay("a", 0))
     bench.engine.current.height = 2
     for peer in (ONE, THREE):
@@ -150,7 +150,7 @@ def test_a_late_precommit_that_is_kept_from_all_needs_no_timer() -> None:
 
 def test_while_a_proposal_is_disputed_the_timer_that_shows_it_is_set() -> None:
     bench = Crossed(0, 1, 2)
-    del bench.gossip.peers[TWO]
+    del bench.peers[TWO]
     bench.propose()
     assert bench.gossip.broadcast(Broadcast(bench.next(0)), NOW) == [LAG]
     assert bench.gossip.broadcast(Broadcast(bench.next(1)), NOW) == [RELAY], "more than a third for another block"
@@ -167,7 +167,7 @@ def test_it_is_found_out_again_from_time_to_time() -> None:
     bench = Crossed(1)
     for _ in range(APART_TICKS):
         assert bench.to_one(bench.spread(bench.next(1))) == []
-        bench.gossip.peers[ONE].on_tick(TICK_MS)
+        bench.peers[ONE].on_tick(TICK_MS)
     assert len(bench.to_one(bench.spread(bench.next(1)))) == 1
 
 
@@ -175,9 +175,9 @@ def test_another_set_begins_anew() -> None:
     bench = Crossed(1)
     members = bench.engine.current.validators.validators
     bench.engine.current.validators = ValidatorSet(members[1:])
-    assert bench.gossip.peers[ONE].apart.voters != 0
+    assert bench.peers[ONE].apart.voters != 0
     bench.spread()
-    assert bench.gossip.peers[ONE].apart.voters == 0
+    assert bench.peers[ONE].apart.voters == 0
 
 
 def test_a_proposal_of_a_validator_whose_votes_crossed_comes_later_too() -> None:
@@ -241,11 +241,9 @@ def test_in_some_heights_that_nobody_foresees_nothing_is_kept_from_a_peer() -> N
     proposal, block = bench.propose()
     effects = bench.gossip.broadcast(Broadcast(proposal, block), NOW)
     assert [to for to, _ in sent(effects, ProposedBlock)] == [(shown,)]
-    bench.gossip.peers[shown].has_just_come = True
+    bench.peers[shown].has_just_come = True
     later = bench.next(2)
-    assert [votes for _, votes in sent(bench.gossip.catch_up(bench.gossip.peers[shown], NOW), Votes)] == [
-        Votes((later,))
-    ]
+    assert [votes for _, votes in sent(bench.gossip.catch_up(bench.peers[shown], NOW), Votes)] == [Votes((later,))]
 
 
 def test_which_heights_these_are_differs_by_node_and_peer() -> None:

@@ -216,7 +216,7 @@ def test_who_stakes_with_the_same_key_cannot_make_a_forger_build_too_small_a_blo
         return staker.stake(1, 0, fee=fee, validator_key=key("shared").public_key, proof=proof)
 
     bid = with_shared_key(b, fee=5)
-    node.core.gossip.peers[PEER].note_sent(Want(tuple(Hash32(bytes([n]) * 32) for n in range(3))))
+    node.core.peers[PEER].note_sent(Want(tuple(Hash32(bytes([n]) * 32) for n in range(3))))
     node.receive(Transactions((with_shared_key(a, fee=0).raw, bid.raw, a.transfer(address("b"), 1, 1).raw)))
     assert node.core.chain.is_block_due()
 

@@ -207,7 +207,7 @@ def test_no_input_goes_through_the_whole_pool(monkeypatch: pytest.MonkeyPatch) -
 def test_nothing_is_kept_of_peers_that_come_and_go() -> None:
     """A node id costs nothing: what each of them leaves behind would add up."""
     node = Bench(SPEC, None)
-    gossip = node.core.gossip
+    relay = node.core.relay
     node.submit(pay("a", 0))
     for number in range(5):
         peer = PeerId(bytes([number]) * 32)
@@ -217,4 +217,4 @@ def test_nothing_is_kept_of_peers_that_come_and_go() -> None:
         node.feed(PeerDisconnected(peer))
     for _ in range(2 * WANT_TICKS):
         node.feed(TICK)
-    assert not gossip._wanted._asked and not gossip._wanted._offered and set(gossip._wanted._counts) <= {PEER}
+    assert not relay._wanted._asked and not relay._wanted._offered and set(relay._wanted._counts) <= {PEER}

@@ -39,8 +39,8 @@ from blockchain.seams import (
     TimerKey,
     TimerKind,
 )
+from tests.node.gossip_bench import sent
 from tests.node.test_attacks import PEER, Bench, chain_of, forger_first
-from tests.node.test_gossip import sent
 from tests.samples import BLOCK_A, PRECOMMIT, PREVOTE, address, certificate_of, signed, vote, wallet
 
 OTHER = PeerId(b"q" * 32)
@@ -73,7 +73,7 @@ class Deciding(Bench):
 
     @property
     def peer(self) -> Peer:
-        return self.core.gossip.peers[PEER]
+        return self.core.peers[PEER]
 
     def counts(self, early: Vote) -> bool:
         return self.core.engine.current.rules.book.holds(early)
@@ -139,7 +139,7 @@ def test_who_is_at_the_height_that_is_decided_is_sent_what_is_new_of_the_next_wi
     node.decide()
     before = len(node.effects)
     assert not node.told(Status, before) and node.peer.height == 2
-    assert node.core.gossip.peers[OTHER].height == 0, "of this one nothing is known"
+    assert node.core.peers[OTHER].height == 0, "of this one nothing is known"
     cast = node.says(node.keys[0], 2, PREVOTE, None)
     [votes] = sent(node.core.gossip._spread(node.core.gossip._bundle((cast,))), Votes)
     assert votes == ((PEER,), Votes((cast,)))
@@ -269,7 +269,7 @@ def test_who_takes_over_a_block_presumes_nothing_and_tells_where_it_is_at_once()
     before = len(node.effects)
     signers = dict(enumerate(node.keys))
     node.receive(Blocks(1, (node.block.raw,), certificate_of(signers, 1, node.block.id, genesis_hash=node.spec.hash)))
-    assert node.core.chain.height == 2 and node.core.gossip.peers[OTHER].height == 1
+    assert node.core.chain.height == 2 and node.core.peers[OTHER].height == 1
     [(_, status)] = node.told(Status, before)
     assert isinstance(status, Status) and status.height == 2
 

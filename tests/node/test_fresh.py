@@ -254,5 +254,5 @@ def test_it_counts_as_fresh() -> None:
     verified = verify_frame(encode_frame(bench.node.spec.hash, fresh(*payments)), context)
     assert verified == VerifiedFresh(tuple(payments))
     bench.core.handle(MessageReceived(ONE, verified), NOW)
-    peer = bench.core.gossip.peers[ONE]
+    peer = bench.core.peers[ONE]
     assert (peer.left(Fresh), peer.left(Transactions)) == (ALLOWANCES[Fresh] - 3, ALLOWANCES[Transactions])

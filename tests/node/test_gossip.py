@@ -2,113 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
-
 import pytest
 
-from blockchain.consensus.bft import BftEngine
 from blockchain.node import gossip as gossip_module
 from blockchain.node import held_votes
-from blockchain.node import wanted as wanted_module
-from blockchain.node.chain import NEWLY_FINAL_BLOCKS
 from blockchain.node.core import Core
-from blockchain.node.gossip import Gossip
 from blockchain.node.inputs import MessageReceived
 from blockchain.node.messages import (
-    IDS_MAX,
     ROUNDS_MAX,
     Accuse,
-    Have,
     Holdings,
-    Message,
     ProposedBlock,
     Status,
     Tally,
-    Transactions,
     VerifiedVotes,
     Votes,
-    Want,
-    decode_frame,
 )
-from blockchain.node.peers import TICK_MS, Peer
+from blockchain.node.peers import TICK_MS
 from blockchain.node.store import MemoryStore
-from blockchain.node.wanted import WANT_TICKS
-from blockchain.primitives.block import VerifiedBlock
-from blockchain.primitives.crypto import Address, Hash32
-from blockchain.primitives.vote import ConflictingVotes, Proposal, Step, Vote
+from blockchain.primitives.vote import ConflictingVotes, Step
 from blockchain.seams import (
     Broadcast,
-    Effect,
     PeerConnected,
-    PeerId,
-    ProposalReceived,
     Send,
     SetTimer,
     Started,
     TimerFired,
     TimerKey,
     TimerKind,
-    VoteReceived,
 )
+from tests.node.gossip_bench import ONE, THREE, TWO, Bench, sent
 from tests.node.one_chain import KEYS, NOW, Node, spec_with
-from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE, signed, vote
-
-ONE, TWO, THREE = (PeerId(bytes([number]) * 32) for number in (1, 2, 3))
-M = TypeVar("M", bound=Message)
-
-
-class Bench:
-    """A node at height 1 of three validators, that follows without voting, and peers at its height."""
-
-    def __init__(self, *peers: PeerId, node: Node | None = None) -> None:
-        self.node = Node(spec_with()) if node is None else node
-        chain = self.node.chain
-        self.engine = BftEngine(chain, chain.selection.forgers, chain.genesis_hash, chain.spec.parameters, frozenset())
-        self.engine.handle(Started(), NOW)
-        self.gossip = Gossip(chain, self.engine)
-        for peer in peers:
-            self.tell(peer)
-
-    def tell(self, peer: PeerId, *holdings: Holdings, height: int = 1, round: int = 0) -> Peer:
-        known = self.gossip.peers.setdefault(peer, Peer(peer, "", inbound=True))
-        known.on_status(Status(height, round, Step.PROPOSE, holdings))
-        return known
-
-    def vote(self, who: int, step: object, value: Hash32 | None, round: int = 0, height: int = 1) -> Vote:
-        assert step in (PREVOTE, PRECOMMIT)
-        kind = PREVOTE if step is PREVOTE else PRECOMMIT
-        return vote(KEYS[who], height, kind, value, round=round, genesis_hash=self.node.spec.hash)
-
-    def hold(self, *votes: Vote) -> None:
-        for each in votes:
-            self.engine.handle(VoteReceived(each), NOW)
-
-    def spread(self, *votes: Vote) -> list[Effect]:
-        """What leaves of them, now or when the timer fires."""
-        now = [effect for each in votes for effect in self.gossip.broadcast(Broadcast(each), NOW)]
-        return [*now, *self.gossip.spread_votes()]
-
-    def propose(self) -> tuple[Proposal, VerifiedBlock]:
-        """The proposal of round 0, held by the engine."""
-        self.node.add(self.node.pay("a", 0))
-        block = self.node.build()
-        unsigned = Proposal(1, 0, -1, block.id, Address(self.node.forger().public_key))
-        proposal = signed(unsigned, self.node.forger(), self.node.spec.hash)
-        self.engine.handle(ProposalReceived(proposal, block), NOW)
-        return proposal, block
-
-    def to_round(self, round: int) -> None:
-        for number in range(self.engine.current.rules.round, round):
-            self.engine.handle(TimerFired(TimerKey(TimerKind.PRECOMMIT, 1, number)), NOW)
-
-
-def sent(effects: Iterable[Effect], kind: type[M]) -> list[tuple[tuple[PeerId, ...], M]]:
-    """To whom each message of this kind went."""
-    sends = [effect for effect in effects if isinstance(effect, Send)]
-    messages = [(send.peers, decode_frame(send.frame).message) for send in sends]
-    return [(peers, message) for peers, message in messages if isinstance(message, kind)]
-
+from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE, vote
 
 # ------------------------------------------------------------------------------------------------ what is held
 
@@ -168,7 +93,7 @@ def test_ones_own_vote_goes_at_once_and_others_a_moment_later_to_who_has_not_sen
     assert [bench.gossip.broadcast(Broadcast(each), NOW) for each in others] == [[timer], []]
     assert sent(bench.gossip.broadcast(Broadcast(own), NOW), Votes) == [((ONE, TWO), Votes((own,)))]
     for peer, vote_of_it in zip((ONE, TWO), others, strict=True):
-        bench.gossip.note_votes_of(bench.gossip.peers[peer], (vote_of_it,))
+        bench.gossip.note_votes_of(bench.peers[peer], (vote_of_it,))
     assert sent(bench.gossip.spread_votes(), Votes) == [((ONE,), Votes((others[1],))), ((TWO,), Votes((others[0],)))]
 
 
@@ -203,12 +128,12 @@ def test_evidence_goes_to_all() -> None:
     bench = Bench(ONE)
     bench.tell(TWO, height=50)
     evidence = ConflictingVotes(bench.vote(0, PREVOTE, BLOCK_A), bench.vote(0, PREVOTE, BLOCK_B))
-    assert sent(bench.gossip.send_all(Accuse(evidence)), Accuse) == [((ONE, TWO), Accuse(evidence))]
-    assert bench.gossip.send_all(Accuse(evidence), but=ONE)[0] == Send((TWO,), frame_of(bench, evidence))
+    assert sent(bench.peers.send_all(Accuse(evidence)), Accuse) == [((ONE, TWO), Accuse(evidence))]
+    assert bench.peers.send_all(Accuse(evidence), but=ONE)[0] == Send((TWO,), frame_of(bench, evidence))
 
 
 def frame_of(bench: Bench, evidence: ConflictingVotes) -> bytes:
-    [send] = bench.gossip.send_all(Accuse(evidence))
+    [send] = bench.peers.send_all(Accuse(evidence))
     assert isinstance(send, Send)
     return send.frame
 
@@ -267,104 +192,6 @@ def test_votes_are_sent_in_lists_of_bounded_length(monkeypatch: pytest.MonkeyPat
     assert [len(message.votes) for _, message in sent(effects, Votes)] == [2, 1]
 
 
-# ------------------------------------------------------------------------------------------------ transactions
-
-
-def ids_of(bench: Bench, *nonces: int) -> tuple[Hash32, ...]:
-    return tuple(bench.node.pay("a", nonce).id for nonce in nonces)
-
-
-def test_what_a_peer_does_not_know_of_is_offered_once() -> None:
-    bench = Bench(ONE, TWO)
-    bench.node.add(bench.node.pay("a", 0), bench.node.pay("a", 1))
-    zero, one = ids_of(bench, 0, 1)
-    bench.gossip.on_have(bench.gossip.peers[TWO], (zero,))
-    effects = bench.gossip.announce((zero, one))
-    assert sent(effects, Have) == [((ONE,), Have((zero, one))), ((TWO,), Have((one,)))]
-    assert bench.gossip.announce((zero, one)) == []
-
-
-def test_of_a_flood_of_ids_no_more_is_looked_at_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    for bound in ("OFFERED_MAX", "AT_ONCE", "OF_ONE_MIN"):
-        monkeypatch.setattr(wanted_module, bound, 10)
-    bench = Bench(ONE)
-    looked: list[Hash32] = []
-    monkeypatch.setattr(bench.node.chain.pool, "get", looked.append)
-    bench.gossip.on_have(bench.gossip.peers[ONE], tuple(Hash32(number.to_bytes(32, "big")) for number in range(1_000)))
-    assert len(looked) <= 10 + 11, "those that are asked for now, those that wait, and one more"
-
-
-def test_an_offer_is_bounded() -> None:
-    bench = Bench(ONE)
-    ids = [Hash32(number.to_bytes(32, "big")) for number in range(IDS_MAX + 5)]
-    [(_, offered)] = sent(bench.gossip.offer(bench.gossip.peers[ONE], ids), Have)
-    assert len(offered.ids) == IDS_MAX
-
-
-def test_what_is_news_is_wanted_once_and_what_is_here_is_not() -> None:
-    bench = Bench(ONE, TWO)
-    bench.node.add(bench.node.pay("a", 0))
-    here, news = ids_of(bench, 0, 1)
-    effects = bench.gossip.on_have(bench.gossip.peers[ONE], (here, news, news))
-    assert sent(effects, Want) == [((ONE,), Want((news,)))]
-    assert bench.gossip.on_have(bench.gossip.peers[TWO], (news,)) == []
-
-
-def test_what_is_final_is_not_wanted() -> None:
-    node = Node(spec_with())
-    block = node.grow(node.pay("a", 0))
-    bench = Bench(node=node)
-    assert bench.gossip.on_have(bench.tell(ONE), (block.transactions[0].id,)) == []
-    for nonce in range(1, NEWLY_FINAL_BLOCKS):
-        node.grow(node.pay("a", nonce))
-        assert bench.gossip.on_have(bench.tell(ONE), (block.transactions[0].id,)) == []
-
-
-def test_what_became_final_long_ago_is_taken_for_news() -> None:
-    """It does not come in, having a used nonce: to look for every id in a long chain costs more."""
-    node = Node(spec_with())
-    old = node.grow(node.pay("a", 0)).transactions[0].id
-    for nonce in range(1, NEWLY_FINAL_BLOCKS + 1):
-        node.grow(node.pay("a", nonce))
-    bench = Bench(node=node)
-    assert sent(bench.gossip.on_have(bench.tell(ONE), (old,)), Want) == [((ONE,), Want((old,)))]
-
-
-def test_a_want_that_nobody_answered_is_asked_of_somebody_else() -> None:
-    bench = Bench(ONE, TWO)
-    [news] = ids_of(bench, 1)
-    for peer in (ONE, TWO):
-        bench.gossip.on_have(bench.gossip.peers[peer], (news,))
-    effects = [effect for _ in range(WANT_TICKS) for effect in bench.gossip.on_tick()]
-    assert sent(effects, Want) == [((TWO,), Want((news,)))]
-    bench.gossip.on_arrived((news,))
-    assert sent([e for _ in range(9) for e in bench.gossip.on_tick()], Want) == []
-
-
-def test_what_a_peer_that_is_gone_was_asked_for_is_asked_of_others_at_once() -> None:
-    bench = Bench(ONE, TWO)
-    here, elsewhere = ids_of(bench, 1, 2)
-    for peer, ids in ((ONE, (here, elsewhere)), (TWO, (here,))):
-        bench.gossip.on_have(bench.gossip.peers[peer], ids)
-    del bench.gossip.peers[ONE]
-    assert sent(bench.gossip.on_disconnected(ONE), Want) == [((TWO,), Want((here,)))]
-    back = bench.tell(ONE)
-    assert sent(bench.gossip.on_have(back, (here, elsewhere)), Want) == [((ONE,), Want((elsewhere,)))]
-
-
-def test_bodies_are_sent_that_are_here_in_frames_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(ONE)
-    chosen = [bench.node.pay("a", nonce) for nonce in range(3)]
-    bench.node.add(*chosen)
-    monkeypatch.setattr(gossip_module, "FRAME_TRANSACTIONS_BYTES", 2 * len(chosen[0].raw))
-    wanted = (*(each.id for each in chosen), chosen[0].id, Hash32(bytes(32)))
-    effects = bench.gossip.on_want(bench.gossip.peers[ONE], wanted)
-    bodies = [message.transactions for _, message in sent(effects, Transactions)]
-    assert bodies == [(chosen[0].raw, chosen[1].raw), (chosen[2].raw,)]
-    assert bench.gossip.on_want(bench.gossip.peers[ONE], (Hash32(bytes(32)),)) == []
-    assert bench.gossip.announce(each.id for each in chosen) == [], "who asked for it has it now"
-
-
 # ------------------------------------------------------------------------------------------------ votes put together
 
 
@@ -391,7 +218,7 @@ def test_what_a_peer_has_sent_meanwhile_is_not_sent_to_it(monkeypatch: pytest.Mo
     one, other = bench.vote(0, PREVOTE, BLOCK_A), bench.vote(1, PREVOTE, BLOCK_A)
     for each in (one, other):
         bench.gossip.broadcast(Broadcast(each), NOW)
-    bench.gossip.note_votes_of(bench.gossip.peers[ONE], (one,))
+    bench.gossip.note_votes_of(bench.peers[ONE], (one,))
     assert sent(bench.gossip.spread_votes(), Votes) == [((ONE,), Votes((other,))), ((TWO,), Votes((one, other)))]
 
 

@@ -86,7 +86,7 @@ class Node(Bench):
 
     def start(self) -> None:
         super().start()
-        self.core.gossip.bodies._outlined_min = 1
+        self.core.bodies._outlined_min = 1
         for peer in (OTHER, THIRD):
             self.feed(PeerConnected(peer, "", inbound=True))
         for peer in (PEER, OTHER, THIRD):
@@ -163,7 +163,7 @@ def test_what_comes_along_is_not_asked_for() -> None:
 def test_what_another_peer_brings_by_chance_is_put_in_too() -> None:
     node = Node(SPEC, None)
     node.hear(told(BLOCK))
-    node.core.gossip.peers[OTHER].note_sent(Want(tuple(each.id for each in PAYS)))
+    node.core.peers[OTHER].note_sent(Want(tuple(each.id for each in PAYS)))
     node.hear(Transactions(tuple(each.raw for each in PAYS)), OTHER)
     assert node.holds(BLOCK)
 
@@ -221,7 +221,7 @@ def test_a_block_goes_by_its_ids_at_first_and_whole_to_who_still_lacks_it() -> N
     names = told(BLOCK)
     assert node.sent(ProposedBlock) == [(OTHER, names), (THIRD, names)]
     for _ in range(2):
-        node.core.gossip.peers[OTHER].on_tick(TICK_MS)
+        node.core.peers[OTHER].on_tick(TICK_MS)
     node.hear(Status(1, 0, Step.PROPOSE, (Holdings(0, False, ()),)), OTHER)
     assert node.sent(ProposedBlock) == [(OTHER, ProposedBlock(proposed(BLOCK), BLOCK.raw))]
     node.hear(Status(2, 0, Step.PROPOSE, ()), OTHER)
@@ -241,7 +241,7 @@ def test_what_came_a_moment_ago_goes_along_to_who_is_far_away(monkeypatch: pytes
     """Else each block of a chain under load would take a round trip more."""
     monkeypatch.undo()
     node = Node(SPEC, None)
-    peers = node.core.gossip.peers
+    peers = node.core.peers
     assert peers[OTHER].news_ms == NEWS_MS, "nobody knows how far it is"
     peers[OTHER].clock.error_ms, peers[THIRD].clock.error_ms = 2, 150
     node.submit(PAYS[0])
@@ -260,12 +260,12 @@ def test_what_came_a_moment_ago_goes_along_to_who_is_far_away(monkeypatch: pytes
 
 def test_a_small_block_goes_whole() -> None:
     node = Node(SPEC, None)
-    node.core.gossip.bodies._outlined_min = len(PAYS) + 1
+    node.core.bodies._outlined_min = len(PAYS) + 1
     node.submit(*PAYS)
     node.effects.clear()
     node.hear(told(BLOCK))
     assert node.sent(ProposedBlock)[0] == (OTHER, ProposedBlock(proposed(BLOCK), BLOCK.raw))
-    assert Bench(SPEC, None).core.gossip.bodies._outlined_min == OUTLINED_MIN > 1, "a payment alone needs no request"
+    assert Bench(SPEC, None).core.bodies._outlined_min == OUTLINED_MIN > 1, "a payment alone needs no request"
 
 
 def test_whom_it_told_of_a_block_it_serves_whatever_the_pool_has_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,11 +282,11 @@ def test_whom_it_told_of_a_block_it_serves_whatever_the_pool_has_evicted(monkeyp
     certificate = certificate_of(dict(enumerate(KEYS)), 1, BLOCK.id, genesis_hash=SPEC.hash)
     node.core._heard.follow(node.core.chain.import_block(BLOCK, certificate, 0), 0)
     assert node.core.chain.height == node.core.engine.current.height == 2
-    node.core.gossip.bodies.let_go()
+    node.core.bodies.let_go()
     node.hear(wanted, OTHER)
     assert node.sent(Transactions) == [(OTHER, bodies)]
     node.core.chain.head = replace(node.core.chain.head, id=Hash32(bytes(32)))
-    node.core.gossip.bodies.let_go()
+    node.core.bodies.let_go()
     node.hear(wanted, OTHER)
     assert node.sent(Transactions) == []
 
@@ -349,12 +349,12 @@ def test_what_was_asked_for_a_block_is_no_fault_of_who_sent_it() -> None:
         node.hear(told(block), peer)
     for peer in (PEER, OTHER):
         node.hear(bodies, peer)
-        assert node.core.gossip.peers[peer]._useless == 0
+        assert node.core.peers[peer]._useless == 0
     assert node.holds(block)
     assert [each.id for each in node.core.chain.pool] == [PAYS[0].id], "what does apply is for the pool too"
-    node.core.gossip.peers[PEER].note_sent(Want((spent[0].id, spent[1].id)))
+    node.core.peers[PEER].note_sent(Want((spent[0].id, spent[1].id)))
     node.hear(Transactions((spent[0].raw, spent[1].raw)))
-    assert node.core.gossip.peers[PEER]._useless == 1, "it was excused for four, and three of them did not apply"
+    assert node.core.peers[PEER]._useless == 1, "it was excused for four, and three of them did not apply"
 
 
 def test_ids_that_nobody_has_take_one_place_a_round_and_few_rounds_at_once() -> None:

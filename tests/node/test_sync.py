@@ -252,7 +252,7 @@ def test_to_leave_and_come_back_is_no_new_beginning() -> None:
     """A link that says nothing is cut, and dialled again."""
     bench = Bench()
     fail_once(bench, ONE, is_silent=True)
-    del bench.gossip.peers[ONE]
+    del bench.peers[ONE]
     bench.sync.on_disconnected(ONE)
     bench.tell(ONE, LENGTH + 1)
     bench.sync.on_status(ONE)
@@ -311,7 +311,7 @@ def test_the_request_of_a_peer_that_left_is_asked_of_another() -> None:
     other = TWO if first == ONE else ONE
     bench.sync.on_disconnected(other)
     assert bench.tick() == []
-    del bench.gossip.peers[first]
+    del bench.peers[first]
     bench.sync.on_disconnected(first)
     assert asked(bench.tick()) == [(other, 1)]
 
@@ -348,7 +348,7 @@ def test_a_node_that_stopped_asks_for_nothing_more() -> None:
 
 
 def served(bench: Bench, first: int, count: int) -> Blocks:
-    (effect,) = bench.sync.serve(bench.gossip.peers[ONE], GetBlocks(first, count))
+    (effect,) = bench.sync.serve(bench.peers[ONE], GetBlocks(first, count))
     assert isinstance(effect, Send) and effect.peers == (ONE,)
     message = decode_frame(effect.frame).message
     assert isinstance(message, Blocks)
@@ -371,7 +371,7 @@ def test_final_blocks_are_served_with_the_last_ones_certificate(first: int, coun
 def test_from_who_has_to_ask_for_the_newest_block_nothing_is_kept_any_more(first: int, is_kept: bool) -> None:
     """It was at that height, and what others were thought to send it did not come."""
     bench = Bench(blocks=LENGTH)
-    peer = bench.gossip.peers[ONE]
+    peer = bench.peers[ONE]
     peer.apart.note(0b101)
     bench.sync.serve(peer, GetBlocks(first, 1))
     assert peer.apart.voters == (0b101 if is_kept else 0)
@@ -388,7 +388,7 @@ def test_a_damaged_block_ends_the_range_and_not_the_node(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(bench.node.store, "block", block)
     assert served(bench, 4, 1).blocks == (bench.blocks[3].raw,)
-    told, effect = bench.sync.serve(bench.gossip.peers[ONE], GetBlocks(1, 5))
+    told, effect = bench.sync.serve(bench.peers[ONE], GetBlocks(1, 5))
     assert told == Emit(StoreDamaged("block 3 is damaged"))
     assert isinstance(effect, Send)
     message = decode_frame(effect.frame).message

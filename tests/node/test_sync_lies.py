@@ -170,7 +170,7 @@ class Joining:
                     pass
 
     def receive(self, peer: PeerId, frame: bytes) -> None:
-        if peer not in self.node.gossip.peers:
+        if peer not in self.node.peers:
             return
         try:
             message = verify_frame(frame, self.node.context(peer))

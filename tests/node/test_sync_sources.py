@@ -198,7 +198,7 @@ def test_what_a_peer_served_before_it_left_is_used_or_held_against_it() -> None:
         of = by_first(bench.tick())
         left = of[5]
         bench.answer(5, 8, peer=left, certificate=garbled(bench.certificates[7]) if seal else None)
-        del bench.gossip.peers[left]
+        del bench.peers[left]
         bench.sync.on_disconnected(left)
         effects = bench.answer(1, 4, peer=of[1])
         assert (bench.height, blamed(effects)) == ((7, [left]) if seal else (8, []))
@@ -260,7 +260,7 @@ def test_why_it_waits_is_told_in_words() -> None:
     assert "2 peers rest after failing: it has no block" in bench.sync.view().waiting_for
     assert bench.sync.view().target == LENGTH, "nobody is left to be believed rather"
     bench.sync.on_disconnected(ONE)
-    del bench.gossip.peers[ONE]
+    del bench.peers[ONE]
     assert "1 peer rests after failing: it has no block" in bench.sync.view().waiting_for
     bench.sync.stop()
     assert bench.sync.view().waiting_for == "nothing: this node stopped"
@@ -293,7 +293,7 @@ class Play:
 
     def leave(self, peer: PeerId) -> None:
         self.open = [request for request in self.open if request[0] != peer]
-        if self.bench.gossip.peers.pop(peer, None) is not None:
+        if self.bench.peers.pop(peer, None) is not None:
             self.bench.sync.on_disconnected(peer)
 
     def second(self) -> None:
@@ -378,7 +378,7 @@ def test_who_is_only_taken_to_have_gone_on_does_not_have_to_show_it() -> None:
     bench.tick()
     bench.answer(LENGTH, LENGTH, peer=TWO)
     assert bench.height == LENGTH
-    slow = bench.gossip.peers[ONE]
+    slow = bench.peers[ONE]
     bench.tell(ONE, LENGTH)
     slow.presume(LENGTH + 1)
     for _ in range(REST_TICKS + 1):

@@ -175,7 +175,7 @@ def test_who_serves_another_block_than_the_checkpoints_is_a_liar_and_nothing_is_
     [penalty] = [effect for effect in bench.effects if isinstance(effect, Penalize)]
     assert (penalty.peer, penalty.reason) == (PEER, "wrong_checkpoint")
     assert bench.core.chain.head.height == 1
-    bench.core.gossip.peers.clear()
+    bench.core.peers.clear()
     assert "1 answer held another block than the checkpoint's" in status_of(bench.core).sync.waiting_for
 
 

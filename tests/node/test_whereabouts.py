@@ -6,7 +6,7 @@ from blockchain.node.messages import Status
 from blockchain.node.whereabouts import STEP_MS, Whereabouts
 from blockchain.primitives.vote import Step
 from blockchain.seams import Effect, SetTimer, TimerKey, TimerKind
-from tests.node.test_gossip import ONE, Bench, sent
+from tests.node.gossip_bench import ONE, Bench, sent
 
 WAIT = [SetTimer(TimerKey(TimerKind.STEP), STEP_MS)]
 
@@ -17,7 +17,7 @@ def places(effects: list[Effect]) -> list[tuple[int, int, Step]]:
 
 def test_a_round_is_told_at_once() -> None:
     bench = Bench(ONE)
-    where = Whereabouts(bench.gossip, bench.engine)
+    where = Whereabouts(bench.gossip, bench.peers, bench.engine)
     assert places(where.follow()) == [(1, 0, Step.PROPOSE)]
     assert where.follow() == []
     bench.to_round(1)
@@ -26,7 +26,7 @@ def test_a_round_is_told_at_once() -> None:
 
 def test_a_step_is_told_once_it_has_lasted() -> None:
     bench = Bench(ONE)
-    where = Whereabouts(bench.gossip, bench.engine)
+    where = Whereabouts(bench.gossip, bench.peers, bench.engine)
     where.follow()
     rules = bench.engine.current.rules
     rules.step = Step.PREVOTE
@@ -40,7 +40,7 @@ def test_a_step_is_told_once_it_has_lasted() -> None:
 
 def test_a_step_that_was_passed_is_not_told_any_more() -> None:
     bench = Bench(ONE)
-    where = Whereabouts(bench.gossip, bench.engine)
+    where = Whereabouts(bench.gossip, bench.peers, bench.engine)
     where.follow()
     bench.engine.current.rules.step = Step.PREVOTE
     assert where.follow() == WAIT

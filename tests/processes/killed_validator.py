@@ -232,7 +232,7 @@ class Life:
     async def _be_where_it_is(self) -> None:
         """A peer of another height would be sent nothing."""
         height = self._core.chain.height
-        if self._core.gossip.peers[PEER].height != height:
+        if self._core.peers[PEER].height != height:
             await self._give(MessageReceived(PEER, Status(height, 0, Step.PROPOSE, ())))
 
     async def _have_something_to_do(self) -> None:

@@ -31,7 +31,7 @@ def test_an_answer_to_one_node_is_not_asked_for_by_another() -> None:
     assert asking is not None and other is not None
     frame = encode_frame(stage.world.spec.hash, Peers(()))
     inspection = Inspection()
-    asking.gossip.send(asking.gossip.peers[sender], GetPeers())
+    asking.peers.send(asking.peers[sender], GetPeers())
     assert inspection.verify(frame, asking, sender) == Peers(())
     with pytest.raises(PeerFault) as fault:
         inspection.verify(frame, other, sender)

@@ -20,7 +20,7 @@ def test_nodes_find_each_other_by_peer_exchange_and_keep_to_few_peers() -> None:
     world = world_of(NODES, 1)
     world.connections = Discovery(outbound=3)
     world.run_until(38_000)
-    peers = [node.core.gossip.peers for node in world.nodes if node.core is not None]
+    peers = [node.core.peers for node in world.nodes if node.core is not None]
     dialled = [sum(not peer.inbound for peer in known.values()) for known in peers]
     assert max(dialled) == 3 and sum(dialled) * 2 == sum(map(len, peers)) < NODES * (NODES - 1)
     assert sum(dialled) > 3 * NODES * 3 // 4, "nearly all have found as many as they want"
@@ -35,7 +35,7 @@ def test_a_large_network_decides_and_one_that_left_comes_back() -> None:
     world.submit(0, (wallet.transfer(Address(key(1).public_key), 1, 0),))
     world.run_until(43_000, lambda: sum(node.store.head() for node in world.nodes) == NODES - 1)
     gone = world.nodes[5].id
-    assert not any(gone in node.core.gossip.peers for node in world.nodes if node.core is not None)
+    assert not any(gone in node.core.peers for node in world.nodes if node.core is not None)
     world.start(5)
     assert world.run_until(53_000, lambda: world.nodes[5].store.head() == 1)
     assert world.messages["votes"] > 0 and world.bytes["votes"] > 100 * world.messages["votes"]

@@ -307,4 +307,4 @@ def test_the_node_whose_clock_is_off_is_the_one_that_tells_it() -> None:
     assert stage.events(ClockOff) == stage.events(ClockOff, 2) == [ClockOff(-3_000, 2_500, 3)]
     core = stage.world.nodes[0].core
     assert core is not None and core.surroundings.view().clock_offset_ms == 0
-    assert {peer.clock.offset_ms for peer in core.gossip.peers.values()} == {0, 3_000}
+    assert {peer.clock.offset_ms for peer in core.peers.values()} == {0, 3_000}

@@ -52,7 +52,7 @@ class Puppet:
 
     @property
     def peers(self) -> list[Node]:
-        return [self.world.by_id[peer] for peer in self.core.gossip.peers]
+        return [self.world.by_id[peer] for peer in self.core.peers]
 
     def sign(self, message: Signable, key: PublicKey | None = None) -> Signable:
         """With the key of the height in progress, unless another of the node's is named; whatever it is."""
