@@ -86,6 +86,8 @@ class Outlines:
 
     def on_told(self, peer: Peer, told: VerifiedProposal | VerifiedOutline) -> list[Effect]:
         """A peer told of a proposal, with its whole block or an outline of it."""
+        if told.proposal.height != self._engine.current.height:
+            return []  # it ended while this was verified: held against what is here, it would accuse somebody honest
         self._let_go()
         effects = self._accuse(told.proposal)
         if isinstance(told, VerifiedProposal):

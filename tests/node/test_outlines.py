@@ -22,6 +22,7 @@ from blockchain.node.messages import (
     Status,
     Transactions,
     VerifiedOutline,
+    Votes,
     Want,
     decode_frame,
     encode_frame,
@@ -34,10 +35,10 @@ from blockchain.primitives.block import VerifiedBlock, block_id, transaction_roo
 from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.outline import decode_outline, is_id, outline_of
 from blockchain.primitives.transaction import VerifiedTransaction, transaction_id
-from blockchain.primitives.vote import ConflictingProposals, Proposal, Step
+from blockchain.primitives.vote import ConflictingProposals, Proposal, Step, VoteStep
 from blockchain.seams import BlockRejected, Emit, EvidenceFound, PeerConnected, PeerDisconnected, PeerId, Penalize, Send
 from tests.node.test_attacks import NOW, PEER, Bench, chain_of, forger_first
-from tests.samples import address, certificate_of, signed, wallet
+from tests.samples import address, certificate_of, signed, vote, wallet
 
 OTHER = PeerId(b"q" * 32)
 THIRD = PeerId(b"r" * 32)
@@ -386,6 +387,28 @@ def test_two_blocks_of_one_round_are_an_offence_though_one_is_known_by_its_ids()
         [piece] = node.core.chain.evidence.pieces()
         assert piece == ConflictingProposals(proposed(BLOCK), proposed(other))
         assert node.holds(other) == (message.block == other.raw), "the one that is whole counts"
+
+
+def test_what_is_verified_while_its_height_ends_is_no_offence_of_who_forges_the_next_one() -> None:
+    """Else this node would accuse somebody honest of it, and forge blocks with that, which all others refuse."""
+    node, there = Node(SPEC, None), Node(SPEC, None)
+    there.submit(STRANGE)
+    precommits = tuple(vote(one, 1, VoteStep.PRECOMMIT, BLOCK.id, genesis_hash=SPEC.hash) for one in KEYS)
+    late = verify_frame(encode_frame(SPEC.hash, told(BLOCK)), node.core.context(OTHER))
+    for each in (node, there):
+        each.submit(*PAYS)
+        each.hear(told(BLOCK))
+        each.hear(Votes(precommits))
+    drawn = there.core.engine.current.forgers.forger(0)
+    forger = next(one for one in KEYS if Address(one.public_key) == drawn)
+    block = there.block_of(forger)
+    proposal = signed(Proposal(2, 0, -1, block.id, drawn), forger, SPEC.hash)
+    node.hear(ProposedBlock(proposal, outline_of(block, every)))
+    assert node.core.outlines.of(0) is not None, "half of it is here"
+    node.feed(MessageReceived(OTHER, late))
+    assert node.core.chain.evidence.pieces() == ()
+    node.hear(Transactions((STRANGE.raw,)))
+    assert node.holds(block)
 
 
 def test_another_outline_of_a_round_takes_the_place_of_the_first() -> None:
