@@ -44,3 +44,8 @@ class ProofOfStake:
         except InvalidProof as error:
             raise InvalidBlock("vrf_proof", str(error)) from None
         return next_seed(self._genesis_hash, header.seed, output)
+
+    def seed_after_own(self, header: Header) -> Hash32:
+        """The same for a block that this node makes: its own key has just proved it, here or at a signer whose proof
+        was verified when it came."""
+        return next_seed(self._genesis_hash, header.seed, vrf.output(header.vrf_proof))

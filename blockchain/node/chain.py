@@ -212,7 +212,7 @@ class Chain:
         header = replace(draft, state_root=state.root(), next_validators_hash=following.hash(self.genesis_hash))
         block = Block(header, tuple(transaction.raw for transaction in chosen), evidence, certificate)
         verified = VerifiedBlock(block_id(header, self.genesis_hash), codec.encode(block), block, chosen)
-        next_seed = self.selection.seed_after(header, self._validators)
+        next_seed = self.selection.seed_after_own(header)
         self._remember(verified.id, Trial(state, settlement, following, next_seed))
         return verified
 

@@ -32,6 +32,7 @@ Proof = NewType("Proof", bytes)  # 80 bytes
 
 PROOF_BYTES: Final = 80
 _CHECKED_MAX: Final = 256  # proofs that are remembered as valid, some hundred bytes each: a block is checked twice
+_KEYS_MAX: Final = 1_024  # keys of which it is remembered whether they can prove
 
 _GROUP_ORDER: Final = 2**252 + 27742317777372353535851937790883648493  # L, RFC 8032 §5.1
 _NEUTRAL: Final = bytes([1]) + bytes(31)
@@ -62,6 +63,7 @@ def prove(signing_key_seed: bytes, alpha: bytes) -> Proof:
     return Proof(gamma + challenge + response.to_bytes(32, "little"))
 
 
+@lru_cache(maxsize=_KEYS_MAX)  # pure: a validator's is asked for with each of its blocks
 def is_key(public_key: bytes) -> bool:
     """Whether proofs of this key can verify: a point of prime order, 32 bytes. Takes any bytes.
 

@@ -37,6 +37,12 @@ def test_the_next_seed_is_of_the_output() -> None:
     assert POS.seed_after(HEADER, SET) == next_seed(GENESIS_HASH, SEED, vrf.output(PROOF)) != SEED
 
 
+def test_a_proof_of_this_nodes_own_is_not_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    after = POS.seed_after(HEADER, SET)
+    monkeypatch.setattr(vrf, "verify", lambda *_: pytest.fail("it was made a moment ago"))
+    assert POS.seed_after_own(HEADER) == after
+
+
 def test_it_is_the_validator_key_that_proves() -> None:
     other = ValidatorSet(
         replace(member, key=key("votes").public_key) if member.address == WHO[0] else member
