@@ -2,11 +2,12 @@
 
 Theory of operation. Verifying signatures is most of what a node computes. Threads do it side by side in libsodium, but
 share the interpreter with the core for all the rest; processes share nothing. A large amount of work is cut into checks
-(`node/stateless.py`), each of which goes through a pipe to one of a few workers and comes back as ids and flaws. Small
-amounts are done where they are. A worker is started when there is work for it, as a program of its own: nothing of the
-node is copied, and it holds no end of another's pipe, so it ends with the node, however that ends
-(`runtime/verifier.py`). One that dies, as where memory is short, or that somebody stopped, costs a line in the log:
-what it was asked is done here.
+(`node/stateless.py`), each of which goes through a pipe to one of a few workers and comes back as ids and flaws. A
+worker that has answered finds its next check in the pipe: the thread that sends it waits in the system then, not for
+the interpreter. Small amounts are done where they are. A worker is started when there is work for it, as a program of
+its own: nothing of the node is copied, and it holds no end of another's pipe, so it ends with the node, however that
+ends (`runtime/verifier.py`). One that dies, as where memory is short, or that somebody stopped, costs a line in the
+log: what it was asked is done here.
 
 The bytes that wait here are bounded by who asks: `Intake` for peers, the API for clients.
 """
@@ -34,6 +35,7 @@ from blockchain.runtime.verifier import Question, Work, answer, receive, send
 
 FAR_BYTES_MIN: Final = 16 * 1024  # at once, some 80 transfers; of fewer, each would wait for a worker's low priority
 FAR_LEAVES_MIN: Final = 100_000  # of a tree, half a second of work: to start a process takes a fifth of one
+ASKED_MAX: Final = 2  # questions to one worker: the next is being sent while it works, whoever holds the interpreter
 WORKERS_DEFAULT_MAX: Final = 4  # the core applies no more than three or four of them verify
 ANSWER_S_MAX: Final = 60.0  # longer than any work takes: it stands still, and whoever waits for it does
 LATE_CHECK_S: Final = 5.0  # between two looks at who does not answer
@@ -79,7 +81,9 @@ class Worker:
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._questions, self._answers = self._process.stdin, self._process.stdout
-        self._asked_at: float | None = None  # by the monotonic clock; None: nobody waits for it
+        self._asking, self._hearing = threading.Lock(), threading.Lock()
+        self.asked = 0  # questions that are not answered; kept by who hands them out
+        self._heard_at = 0.0  # by the monotonic clock: when it was asked last, or has answered
         self._was_late = False
 
     @property
@@ -87,14 +91,19 @@ class Worker:
         return self._process.pid
 
     def ask(self, asked: Work, kind: type[T]) -> T:
-        """Blocks until it has answered. One thread at a time. Raises WorkerLost."""
-        self._asked_at = time.monotonic()
+        """Blocks until it has answered. Any thread may ask meanwhile: answers come in order. Raises WorkerLost."""
+        self._heard_at = time.monotonic()  # before it looks asked
         try:
-            send(self._questions, Question(asked))
-            raw = receive(self._answers)
-        except OSError:
+            with self._asking:
+                send(self._questions, Question(asked))
+                self._hearing.acquire()
+            try:
+                raw = receive(self._answers)
+            finally:
+                self._heard_at = time.monotonic()
+                self._hearing.release()
+        except (OSError, ValueError):  # ValueError: who waited beside has found it dead, and closed the pipes
             raw = b""
-        self._asked_at = None
         if not raw:
             code = self.end()
             raise WorkerLost("it did not answer" if self._was_late else f"it ended with code {code}")
@@ -102,8 +111,8 @@ class Worker:
 
     def kill_if_late(self) -> None:
         """Where it has not answered for `ANSWER_S_MAX`. Any thread."""
-        asked_at = self._asked_at
-        if asked_at is not None and time.monotonic() - asked_at > ANSWER_S_MAX:
+        is_asked = self._asking.locked() or self._hearing.locked()
+        if is_asked and time.monotonic() - self._heard_at > ANSWER_S_MAX:
             self._was_late = True
             self.kill()
 
@@ -130,8 +139,7 @@ class Verifiers:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self._threads = ThreadPoolExecutor(max(workers, 1), "workers")  # each speaks with a worker of its own
-        self._own = threading.local()
+        self._threads = ThreadPoolExecutor(max(ASKED_MAX * workers, 1), "workers")  # each waits for one answer
         self._lock = threading.Lock()  # of what follows
         self._started: dict[int, Worker] = {}  # by process id
         self._small_bytes = 0
@@ -212,15 +220,25 @@ class Verifiers:
             return worker.ask(asked, kind)
         except WorkerLost as lost:
             self._forget(worker, str(lost))
+        finally:
+            with self._lock:
+                worker.asked -= 1
         return _here(asked, kind)
 
     def _worker(self) -> Worker | None:
-        """This thread's own, started when it is needed; None for a while after one was lost."""
+        """The one with the fewest questions, to be given one more; another is started where all have some.
+
+        None where all there are have ASKED_MAX: for a while after one was lost.
+        """
         with self._lock:
             self._check_going_on()
-            worker: Worker | None = getattr(self._own, "worker", None)
-            if worker is None and time.monotonic() >= self._rests_until:
-                worker = self._own.worker = self._start()
+            worker = min(self._started.values(), key=lambda each: each.asked, default=None)
+            may_start = len(self._started) < self.workers and time.monotonic() >= self._rests_until
+            if may_start and (worker is None or worker.asked):
+                worker = self._start() or worker
+            if worker is None or worker.asked >= ASKED_MAX:
+                return None
+            worker.asked += 1
             return worker
 
     def _start(self) -> Worker | None:
@@ -244,11 +262,10 @@ class Verifiers:
                 worker.kill_if_late()
 
     def _forget(self, worker: Worker, why: str) -> None:
-        self._own.worker = None
         with self._lock:
             self._check_going_on()
-            del self._started[worker.pid]
-            self._rest(f"a worker was lost: {why}")
+            if self._started.pop(worker.pid, None) is not None:  # else who waited beside has said so
+                self._rest(f"a worker was lost: {why}")
 
     def _rest(self, why: str) -> None:
         self._rests_until = time.monotonic() + REST_S

@@ -28,7 +28,7 @@ from blockchain.node.stateless import (
 from blockchain.primitives import codec
 from blockchain.runtime import verifiers as module
 from blockchain.runtime.verifier import Question, receive, send
-from blockchain.runtime.verifiers import FAR_BYTES_MIN, Verifiers, Worker, WorkerLost, default_workers
+from blockchain.runtime.verifiers import ASKED_MAX, FAR_BYTES_MIN, Verifiers, Worker, WorkerLost, default_workers
 from tests.node.test_verify import BLOCK
 from tests.samples import GENESIS_HASH, address, wallet
 
@@ -44,6 +44,13 @@ HASHED = list(HERE.hash_all(RECORDS))
 LEAVES = shared_out(HASHED)
 BUILT = list(HERE.build_all(LEAVES))
 ENDS = (sys.executable, "-c", "import sys; sys.stdin.buffer.read(4)")  # when it is asked
+BOTH_FIRST = (  # heard, then both answered
+    sys.executable,
+    "-c",
+    "import sys; from blockchain.primitives import codec; from blockchain.runtime.verifier import *\n"
+    "heard = [codec.decode_again(receive(sys.stdin.buffer), Question).asked for _ in range(2)]\n"
+    "[send(sys.stdout.buffer, answer(asked)) for asked in heard]; sys.stdin.buffer.read()",
+)
 HANGS = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")  # until it is ended
 
 
@@ -114,6 +121,52 @@ def test_what_is_little_does_not_wait_behind_what_is_much(
         assert ask(verifiers) == FOUND and not much.done()
         verifiers.stop()
         assert isinstance(much.exception(SECONDS), CancelledError)
+
+
+def test_a_worker_is_sent_the_next_question_while_it_works(
+    eager: None, verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PROGRAM", BOTH_FIRST)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(ask, verifiers)
+        try:
+            assert asked.result(SECONDS) == FOUND
+        finally:
+            verifiers.stop()
+
+
+def test_what_is_asked_at_once_is_shared_out(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PROGRAM", HANGS)
+    verifiers = Verifiers(2)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(ask, verifiers)
+        while len(verifiers.running) < 2:
+            assert not asked.done()
+        verifiers.stop()
+        assert isinstance(asked.exception(SECONDS), CancelledError)
+
+
+def test_what_the_workers_that_are_left_have_no_room_for_is_done_here(
+    eager: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = threading.Semaphore(0)
+
+    def ask_and_say(worker: Worker, one: Check, kind: type[Found]) -> Found:
+        begun.release()
+        return ask_one(worker, one, kind)
+
+    ask_one = Worker.ask
+    monkeypatch.setattr(module, "_PROGRAM", HANGS)
+    monkeypatch.setattr(Worker, "ask", ask_and_say)
+    verifiers = Verifiers(2)
+    with ThreadPoolExecutor(ASKED_MAX) as threads:
+        for _ in range(ASKED_MAX):
+            threads.submit(ask, verifiers)
+        assert all(begun.acquire(timeout=SECONDS) for _ in range(2 * ASKED_MAX)), "as many as both take"
+        os.kill(verifiers.running[0], signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+        assert ask(verifiers) == FOUND and len(verifiers.running) == 1
+        assert len(caplog.records) == 1, "the others that waited for it need not say so again"
+        verifiers.stop()
 
 
 def test_without_workers_everything_is_done_here(eager: None) -> None:
