@@ -1,9 +1,9 @@
 """Plain requests go straight to their endpoint; the framework answers all others, and documents every path.
 
 FastAPI tries one route after the other, twice for those that were included, and works out for each request anew what an
-endpoint wants: two thirds of what a small answer cost (decision 0013). A request without a query, for a path whose
-parts are text, needs none of that. What is not found here goes on to the framework, which alone says what is wrong with
-a path, a method or a parameter.
+endpoint wants: two thirds of what a small answer cost (decision 0013). A request for a path whose parts are text needs
+none of that. What is not found here, or has a query that is not good, goes on to the framework, which alone says what
+is wrong with a path, a method or a parameter.
 
 A route is taken only where nothing is lost: it depends on nothing but the check of query parameters, and each argument
 is the request, something taken from it (`Depends`), a part of the path as text, or a query parameter with its default.
@@ -13,28 +13,57 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, cast, get_args, get_type_hints
+from functools import lru_cache
+from typing import Any, Final, cast, get_args, get_type_hints
+from urllib.parse import parse_qsl
 
 from fastapi import Request, Response, params
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blockchain.api.problems import EXPECTED, problem_of
 from blockchain.api.routes.parameters import KnownParameters
 
 FromRequest = Callable[[Request], Awaitable[object]]
+QUERIES_MAX: Final = 64  # of each endpoint of which it is remembered what they say
+QUERY_BYTES_MAX: Final = 256  # of one that is looked at here
 
 
 class _Endpoint:
-    """What answers, and where its arguments come from: by name from the request, and from the path in their order."""
+    """What answers, and where its arguments come from: by name from the request, and from the path in their order.
 
-    def __init__(self, call: Callable[..., Awaitable[Response]], sources: dict[str, FromRequest], parts: list[str]):
+    `asked` are those of the query: by the name that it has there, the argument's and what reads its value.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., Awaitable[Response]],
+        sources: dict[str, FromRequest],
+        parts: list[str],
+        asked: dict[str, tuple[str, TypeAdapter[Any]]],
+    ) -> None:
         self._call = call
         self._sources = tuple(sources.items())
         self._parts = parts
+        self._asked = asked
+        self.asked_in = lru_cache(QUERIES_MAX)(self._asked_in)
 
-    async def answer(self, request: Request, given: list[str]) -> Response:
-        arguments: dict[str, object] = dict(zip(self._parts, given, strict=True))
+    def _asked_in(self, query: bytes) -> dict[str, object] | None:
+        """The arguments that a query gives; None where it is not good, as the framework is to tell."""
+        arguments: dict[str, object] = {}
+        try:
+            for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+                argument, reader = self._asked[name]
+                if argument in arguments or not text:
+                    return None
+                arguments[argument] = reader.validate_python(text)
+        except (KeyError, ValueError):
+            return None
+        return arguments
+
+    async def answer(self, request: Request, given: list[str], asked: dict[str, object]) -> Response:
+        arguments: dict[str, object] = {**asked, **dict(zip(self._parts, given, strict=True))}
         for name, source in self._sources:
             arguments[name] = await source(request)
         return await self._call(**arguments)
@@ -100,14 +129,15 @@ class Direct:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_plain = scope["type"] == "http" and not scope["query_string"] and not scope.get("root_path")
-        found = self._routes.find(scope["method"], scope["path"]) if is_plain else None
-        if found is None:
+        is_plain = scope["type"] == "http" and len(scope["query_string"]) <= QUERY_BYTES_MAX
+        found = self._routes.find(scope["method"], scope["path"]) if is_plain and not scope.get("root_path") else None
+        asked = None if found is None else found[0].asked_in(scope["query_string"])
+        if found is None or asked is None:
             await self._app(scope, receive, send)
             return
         endpoint, given = found
         try:
-            response = await endpoint.answer(Request(scope, receive), given)
+            response = await endpoint.answer(Request(scope, receive), given, asked)
         except EXPECTED as error:
             response = problem_of(error)
         await response(scope, receive, send)
@@ -122,6 +152,7 @@ def _endpoint_of(route: APIRoute) -> _Endpoint | None:
     if not all(isinstance(one.dependency, KnownParameters) for one in route.dependencies):
         return None
     sources: dict[str, FromRequest] = {}
+    asked: dict[str, tuple[str, TypeAdapter[Any]]] = {}
     hints = get_type_hints(route.endpoint, include_extras=True)
     in_path = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     for name, parameter in inspect.signature(route.endpoint).parameters.items():
@@ -129,11 +160,14 @@ def _endpoint_of(route: APIRoute) -> _Endpoint | None:
         if name in in_path and _is_text(wanted):
             continue
         source = _source_of(wanted)
+        query = _query_of(wanted, parameter)
         if source is not None:
             sources[name] = source
-        elif not _may_be_left_out(wanted, parameter):
+        elif query is not None:
+            asked[query.alias or name] = name, TypeAdapter(wanted)
+        else:
             return None
-    return _Endpoint(route.endpoint, sources, in_path)
+    return _Endpoint(route.endpoint, sources, in_path, asked)
 
 
 def _is_text(wanted: Any) -> bool:
@@ -153,6 +187,7 @@ def _source_of(wanted: Any) -> FromRequest | None:
     return None
 
 
-def _may_be_left_out(wanted: Any, parameter: inspect.Parameter) -> bool:
+def _query_of(wanted: Any, parameter: inspect.Parameter) -> params.Query | None:
+    """What is said of a parameter of the query that may be left out; None: it is none."""
     has_default = parameter.default is not inspect.Parameter.empty
-    return has_default and any(isinstance(one, params.Query) for one in get_args(wanted)[1:])
+    return next((one for one in get_args(wanted)[1:] if isinstance(one, params.Query)), None) if has_default else None

@@ -74,15 +74,22 @@ WaitsOf = Annotated[Waits, Depends(waits_of)]
 
 async def wait_ended(request: Request, node: NodeReader, ids: Sequence[Hash32], seconds: int) -> None:
     """Until none of these is pending any more, or the time is over, or the client has left."""
-    tasks = [asyncio.create_task(node.wait_ended(ids, seconds)), asyncio.create_task(_wait_for_leaving(request))]
+    loop, leaving = asyncio.get_running_loop(), asyncio.create_task(_wait_for_leaving(request))
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()  # raises what it failed of
+        async with asyncio.timeout(None) as stay:
+
+            def leave(_: object) -> None:
+                stay.reschedule(loop.time())
+
+            leaving.add_done_callback(leave)
+            try:
+                await node.wait_ended(ids, seconds)  # in this task: whoever waits is told a turn after it ended
+            finally:
+                leaving.remove_done_callback(leave)
+    except TimeoutError:
+        leaving.result()  # raises what it failed of
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        leaving.cancel()
 
 
 async def _wait_for_leaving(request: Request) -> None:

@@ -6,12 +6,15 @@ import asyncio
 
 import httpx
 import pytest
+from fastapi import Request
+from starlette.types import Message
 
 from blockchain.api import schemas, waiting
 from blockchain.api.app import create_app
 from blockchain.api.routes import transactions
 from blockchain.api.server import ApiServer
 from blockchain.primitives import codec
+from blockchain.primitives.crypto import Hash32
 from tests.api.asking import app_for, ask, check_problem, get_json
 from tests.api.fake_node import ALICE, BOB, FakeNode
 
@@ -143,6 +146,35 @@ def test_handing_in_and_waiting_is_one_request() -> None:
     refused = ask(node, path, "POST", content=made[1].raw, headers=MSGPACK)
     check_problem(refused, 422, "nonce_used")
     assert len(node.waited) == 2
+
+
+@pytest.mark.parametrize("who", ["the transaction", "the client"])
+def test_whoever_waits_is_told_of_the_end_within_two_turns_of_the_loop(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn of a busy loop takes milliseconds."""
+
+    async def told() -> None:
+        node, ended, left = FakeNode(), asyncio.Event(), asyncio.Event()
+
+        async def wait(_: object, __: object) -> None:
+            await ended.wait()
+
+        async def receive() -> Message:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        monkeypatch.setattr(node, "wait_ended", wait)
+        request = Request({"type": "http"}, receive)
+        waiting_for_it = asyncio.create_task(waiting.wait_ended(request, node, [Hash32(bytes(32))], 60))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        (ended if who == "the transaction" else left).set()
+        for _ in range(2 if who == "the transaction" else 5):
+            await asyncio.sleep(0)
+        assert waiting_for_it.done() and waiting_for_it.exception() is None
+
+    asyncio.run(told())
 
 
 def test_a_client_that_leaves_waits_no_longer() -> None:

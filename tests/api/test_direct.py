@@ -37,6 +37,22 @@ PATHS = (
     f"{V1}/accounts/pos1nobody/",
     f"{V1}/transactions/{'00' * 32}/proof/",
     f"{V1}/transaction/transaction_pool/",
+    f"{V1}/transaction/transaction_pool/?limit=1",
+    f"{V1}/blockchain/?limit=2&to=3",
+    f"{V1}/blocks/?limit=1&before=3",
+    f"{SOMEBODY}/transactions/?count=1",
+)
+BAD_QUERIES = (
+    "lmit=1",
+    "limit=",
+    "limit",
+    "limit=x",
+    "limit=0",
+    "limit=+1",
+    "limit=1_0",
+    "limit=1&limit=1",
+    "limit=99999",
+    "limit=1" + "0" * 300,
 )
 
 
@@ -47,7 +63,7 @@ def test_the_framework_gives_the_same_answer(path: str, monkeypatch: pytest.Monk
     found: list[str] = []
     monkeypatch.setattr(DirectRoutes, "find", lambda _self, _method, asked: found.append(asked))
     by_framework = ask_app(app, path)
-    assert found == [path]
+    assert found == [path.split("?")[0]]
     assert (directly.status_code, directly.headers, directly.content) == (
         by_framework.status_code,
         by_framework.headers,
@@ -104,8 +120,27 @@ def test_what_is_not_plain_is_the_frameworks(method: str, path: str) -> None:
     assert routes().find(method, path) is None
 
 
-def test_a_query_is_the_frameworks() -> None:
-    assert ask_app(create_app(FakeNode()), f"{V1}/status/?lmit=1").json()["code"] == "unknown_parameter"
+@pytest.mark.parametrize(
+    ("path", "query", "arguments"),
+    [
+        ("/transaction/create/", b"", {}),
+        ("/transaction/create/", b"wait=final&timeout=60", {"wait": "final", "seconds": 60}),
+        ("/transaction/create/", b"timeout=%37", {"seconds": 7}),
+        ("/transaction/create/", b"timeout=61", None),
+        ("/transaction/create/", b"wait=forever", None),
+    ],
+)
+def test_a_query_that_is_good_is_read(path: str, query: bytes, arguments: object) -> None:
+    found = routes().find("POST", f"{V1}{path}")
+    assert found is not None and found[0].asked_in(query) == arguments
+
+
+@pytest.mark.parametrize("query", BAD_QUERIES)
+def test_what_is_wrong_with_a_query_is_said_by_the_framework(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, path = create_app(FakeNode()), f"{V1}/transaction/transaction_pool/?{query}"
+    answer = ask_app(app, path)
+    monkeypatch.setattr(DirectRoutes, "find", lambda *_: None)
+    assert answer.status_code == 422 and answer.content == ask_app(app, path).content
 
 
 async def _refuse() -> None:
