@@ -22,6 +22,7 @@ from blockchain.node.bodies import OUTLINED_MIN
 from blockchain.node.checkpoint import Vouched
 from blockchain.node.core import Core
 from blockchain.node.inputs import Input, MessageFaulty, MessageReceived
+from blockchain.node.messages import VerifiedOutline, VerifiedProposal, VerifiedTransactions
 from blockchain.node.verify import verify_frame
 from blockchain.primitives.chain import ChainSpec
 from blockchain.primitives.crypto import SigningKey
@@ -90,6 +91,8 @@ class World:
         self.docket = Docket()
         self.watch: Callable[[Node, NodeEvent], None] = lambda *_: None  # whoever judges what nodes say
         self.outlined_min = OUTLINED_MIN  # at all nodes
+        self.verify_ms_max = 0  # that a node takes for a block, or for transactions; what that peer sends next waits
+        self._verified_at: dict[tuple[int, int, int, bool], int] = {}  # by receiver, its life, sender; blocks apart
         self.may_fork = False  # a third and more is hostile: a fork is to be accounted for (protocol §5.9)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._inspection = Inspection()
@@ -294,10 +297,23 @@ class World:
                 message = verify_frame(frame, receiver.core.context(sender.id))
             else:
                 message = self._inspection.verify(frame, receiver.core, sender.id)
+            given: MessageReceived | MessageFaulty = MessageReceived(sender.id, message)
         except PeerFault as fault:
-            self.feed(receiver, MessageFaulty(sender.id, fault))
-            return
-        self.feed(receiver, MessageReceived(sender.id, message))
+            given = MessageFaulty(sender.id, fault)
+        if self.verify_ms_max:
+            self._feed_verified(sender, receiver, given)
+        else:
+            self.feed(receiver, given)
+
+    def _feed_verified(self, sender: Node, receiver: Node, given: MessageReceived | MessageFaulty) -> None:
+        """As a thread does it, with what the node knew when the message came: the height may have ended meanwhile."""
+        message = given.message if isinstance(given, MessageReceived) else None
+        is_beside = isinstance(message, VerifiedTransactions)
+        is_large = is_beside or isinstance(message, VerifiedProposal | VerifiedOutline)
+        lane = receiver.number, receiver.life, sender.number, is_beside
+        due = self.time_ms + (self.rng.randint(0, self.verify_ms_max) if is_large else 0)
+        due = self._verified_at[lane] = max(due, self._verified_at.get(lane, 0))
+        self.feed_later(receiver, given, due - self.time_ms)
 
     def _set_timer(self, node: Node, key: TimerKey, delay_ms: int) -> None:
         setting = self._sequence

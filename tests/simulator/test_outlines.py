@@ -9,11 +9,12 @@ import pytest
 from blockchain.node.messages import Message, ProposedBlock, Transactions, Want
 from blockchain.node.peers import Peer
 from blockchain.primitives.outline import decode_outline, is_id
-from blockchain.seams import ForgerDrawn
+from blockchain.seams import EvidenceFound, ForgerDrawn
 from blockchain.simulator.byzantine.actor import Puppet
 from blockchain.simulator.byzantine.cast import ACTORS
 from blockchain.simulator.byzantine.telling import NamesOnly
 from blockchain.simulator.node import Node
+from tests.simulator.plays import ALL
 from tests.simulator.stage import Stage
 from tests.simulator.villain import VillainStage
 
@@ -41,6 +42,19 @@ def test_a_chain_goes_on_by_ids_alone() -> None:
         stage.pay(stage.forger(0))
         assert stage.run(SOON_MS, lambda height=height: stage.heads() == [height] * 5)  # type: ignore[misc]
     assert set(stage.rounds()) == {0}
+
+
+def test_a_height_that_ends_while_its_block_is_verified_accuses_nobody() -> None:
+    """A busy node hears of the next block by its ids, and then what it took so long for."""
+    stage = by_ids()
+    stage.world.verify_ms_max = 600
+    stage.start(*ALL)
+    stage.run(2_000)
+    for number in range(40):
+        stage.pay(number % 4)
+        stage.run(200)
+    assert min(stage.heads()) > 5
+    assert stage.events(EvidenceFound) == []
 
 
 def test_who_comes_late_to_a_round_and_to_a_height_puts_the_block_together_too() -> None:
