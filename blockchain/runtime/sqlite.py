@@ -36,6 +36,7 @@ from blockchain.runtime.sqlite_file import (
     open_writer,
     transaction,
 )
+from blockchain.runtime.sqlite_pending import PendingRows, read_pending
 from blockchain.runtime.sqlite_upgrade import bring_up_to_date
 from blockchain.seams import Batch, FinalBlock, PendingTransaction, SliceEnd, Story, Turn
 
@@ -49,6 +50,7 @@ class SqliteStore:
         self.path = path
         self._vfs = vfs
         self._writer = writer
+        self._pending_rows: PendingRows | None = None  # from the first write on
         self._reader = reader
         self._blocks = BlocksRead(reader)
         self._sets = validators.SetsRead(reader)
@@ -140,7 +142,7 @@ class SqliteStore:
 
     def pending(self) -> list[PendingTransaction]:
         with self._reading:
-            return rows.read_pending(self._reader)
+            return read_pending(self._reader)
 
     def evidence(self) -> list[bytes]:
         with self._reading:
@@ -168,13 +170,15 @@ class SqliteStore:
             raise StoreError(f"nothing is written after a write that failed: {self._failure}")
         try:
             with InWords(self.path, "cannot write"), transaction(self._writer):
-                _apply(self._writer, batch)
+                pending, self._pending_rows = self._pending_rows or PendingRows(self._writer), None
+                _apply(self._writer, pending, batch)
         except StoreError as error:
             self._failure = str(error)
             raise
+        self._pending_rows = pending  # of a write that was undone it knows what is not so: then it is read again
 
 
-def _apply(writer: apsw.Connection, batch: Batch) -> None:
+def _apply(writer: apsw.Connection, pending: PendingRows, batch: Batch) -> None:
     """In the order of the batch's fields; a table that the batch does not name is not touched."""
     if batch.block is not None:
         rows.append_block(writer, batch.block)
@@ -194,9 +198,9 @@ def _apply(writer: apsw.Connection, batch: Batch) -> None:
     if batch.round_blocks:
         rows.add_round_blocks(writer, batch.round_blocks)
     if batch.pending_added:
-        rows.add_pending(writer, batch.pending_added)
+        pending.add(batch.pending_added)
     if batch.pending_removed:
-        rows.remove_pending(writer, batch.pending_removed)
+        pending.remove(batch.pending_removed)
     if batch.ended:
         stories.add_ended(writer, batch.ended)
     if batch.refused:

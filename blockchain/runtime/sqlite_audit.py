@@ -34,13 +34,13 @@ from blockchain.runtime.sqlite_check import check_head, check_pages
 from blockchain.runtime.sqlite_file import SCHEMA_VERSION, damaged
 from blockchain.runtime.sqlite_index import entries_of, height_of
 from blockchain.runtime.sqlite_look import Snapshot
+from blockchain.runtime.sqlite_pending import read_pending
 from blockchain.runtime.sqlite_rows import (
     check_prevotes,
     read_block,
     read_evidence,
     read_halted,
     read_height,
-    read_pending,
     read_round_block,
     read_round_record,
     read_untrusted,

@@ -17,8 +17,10 @@ from blockchain.runtime.sqlite_rows import read_block
 
 QUICK_CHECK_BYTES_MAX: Final = 64 * 1024 * 1024  # all of a store up to here is walked by SQLite: about 0.2 s
 SMALL_TABLES: Final = (
-    "meta", "head", "index_runs", "round_record", "round_blocks", "pending", "stories", "refusals", "evidence"
+    "meta", "head", "index_runs", "round_record", "round_blocks", "pending", "pending_gone", "stories", "refusals",
+    "evidence"
 )  # fmt: skip
+INDEX_VERSION: Final = 4  # of the store, since which the index is as it is now
 CHECKED_BLOCKS: Final = 16  # the newest: what a crash or a torn page would have hit
 
 
@@ -48,7 +50,7 @@ def check_pages(path: Path, answer: object) -> None:
 def check_head(connection: apsw.Connection, path: Path, version: int = SCHEMA_VERSION) -> None:
     """Head, newest blocks and the index of the newest one's transactions agree, or StoreError.
 
-    An index of an earlier version is not looked at: the upgrade makes it anew from the blocks.
+    An index of a version before 4 is not looked at: the upgrade makes it anew from the blocks.
     """
     head: tuple[int, bytes] | None = connection.execute("SELECT height, id FROM head").fetchone()
     bounds: tuple[int | None, int | None] | None = connection.execute(
@@ -63,7 +65,7 @@ def check_head(connection: apsw.Connection, path: Path, version: int = SCHEMA_VE
             raise damaged(path, f"without block {checked}")
         if checked == height and block.id != head_id:
             raise damaged(path, "its head is not its newest block")
-        if checked == height and version == SCHEMA_VERSION:
+        if checked == height and version >= INDEX_VERSION:
             _check_index(connection, path, height, block.transaction_ids)
 
 

@@ -18,7 +18,7 @@ from blockchain.errors import StoreError
 
 STORE_FILE: Final = "chain.db"
 APPLICATION_ID: Final = 0x706F7362  # "posb" in the file's header: a database of another program is told apart
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 PAGE_BYTES_MIN: Final = 512  # SQLite's smallest page
 BUSY_MS: Final = 5_000  # an outside reader (a backup, a shell) blocks a writer for moments only
 CACHE_KIB: Final = 32 * 1024  # the upper pages of the trees of some millions of rows
@@ -43,8 +43,8 @@ TABLES: Final = {
     "state_log": "(seq INTEGER PRIMARY KEY, lap INTEGER, key BLOB, crc INTEGER NOT NULL, raw BLOB NOT NULL)",
     "round_record": "(one INTEGER PRIMARY KEY CHECK (one = 1), raw BLOB NOT NULL, crc INTEGER NOT NULL)",
     "round_blocks": "(id BLOB PRIMARY KEY, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
-    "pending": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, crc INTEGER NOT NULL, "
-    "story BLOB NOT NULL DEFAULT x'')",
+    "pending": "(seq INTEGER PRIMARY KEY, raw BLOB NOT NULL, crc INTEGER NOT NULL)",
+    "pending_gone": "(seq INTEGER PRIMARY KEY, bits BLOB NOT NULL, crc INTEGER NOT NULL)",
     "block_stories": "(height INTEGER PRIMARY KEY, total INTEGER NOT NULL, packed BLOB NOT NULL)",
     "stories": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, stages BLOB NOT NULL)",
     "refusals": "(seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, stages BLOB NOT NULL)",
@@ -59,6 +59,7 @@ ADDED_BY: Final = {
     2: frozenset({"block_stories", "stories", "refusals"}),
     3: frozenset({"validator_sets", "turns", "prevotes"}),
     4: frozenset({"index_runs", "index_pages", "state_log"}),
+    5: frozenset({"pending_gone"}),
 }
 
 

@@ -18,6 +18,7 @@ from blockchain.primitives.block import decode_block
 from blockchain.primitives.crypto import HASH_BYTES
 from blockchain.runtime.folder_lock import is_locked
 from blockchain.runtime.sqlite_file import (
+    SCHEMA_VERSION,
     STORE_FILE,
     InWords,
     check_owner,
@@ -27,6 +28,7 @@ from blockchain.runtime.sqlite_file import (
     is_empty,
     open_reader,
 )
+from blockchain.runtime.sqlite_pending import read_pending
 from blockchain.runtime.sqlite_rows import read_block, read_halted
 
 GROWTH_BLOCKS: Final = 10_000  # the newest, of which it is told how fast a store grows
@@ -91,7 +93,6 @@ def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
             case _:
                 raise damaged(path, "without its head")
         (ids_bytes,) = connection.execute("SELECT sum(length(transaction_ids)) FROM blocks").fetchone() or (0,)
-        (pending,) = connection.execute("SELECT count(*) FROM pending").fetchone() or (0,)
         return StoreFacts(
             path=path,
             format=found.format,
@@ -99,7 +100,7 @@ def read_facts(folder: Path, genesis_hash: bytes) -> StoreFacts:
             head=head,
             head_time_ms=_time_of(connection, path, height),
             transactions=(ids_bytes or 0) // HASH_BYTES,
-            pending=pending,
+            pending=_count_pending(found),
             state_records=records,
             file_bytes=path.stat().st_size,
             wal_bytes=_size(path.with_name(f"{path.name}-wal")),
@@ -124,6 +125,13 @@ def read_growth(folder: Path, genesis_hash: bytes) -> int:
             return 0
         grown = found.path.stat().st_size * (height - first) // height
         return grown * _DAY_MS // (newest - oldest)
+
+
+def _count_pending(found: Snapshot) -> int:
+    if found.format == SCHEMA_VERSION:
+        return len(read_pending(found.connection))
+    (count,) = found.connection.execute("SELECT count(*) FROM pending").fetchone() or (0,)
+    return int(count)  # up to format 4 they had a row each
 
 
 def _time_of(connection: apsw.Connection, path: Path, height: int) -> int | None:

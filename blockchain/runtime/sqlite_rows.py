@@ -1,26 +1,21 @@
-"""What the store's tables hold, a few small functions a table: blocks, the round in progress, the pool, and more.
+"""What the store's tables hold, a few small functions a table: blocks, the round in progress, and more.
 
-The state is in `sqlite_state`, the index in `sqlite_index`. What is read into memory as it is carries its own check
-sum: SQLite notices a page that makes no sense, not a byte that changed inside a value.
+The state is in `sqlite_state`, the index in `sqlite_index`, the pool in `sqlite_pending`. What is read into memory as
+it is carries its own check sum: SQLite notices a page that makes no sense, not a byte that changed inside a value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final
 from zlib import crc32
 
 import apsw
 
-from blockchain.errors import MalformedMessage
 from blockchain.node.store import EVIDENCE_MAX, PREVOTES_BYTES_MAX
-from blockchain.primitives import codec
 from blockchain.primitives.crypto import Hash32, hashes_in
 from blockchain.runtime.sqlite_file import damaged
-from blockchain.seams import FinalBlock, HeightVotes, PendingTransaction, Story
-
-STORY_BYTES_MAX: Final = 64 * 1024  # a few stages of a few hundred bytes
+from blockchain.seams import FinalBlock, HeightVotes
 
 # ---------------------------------------------------------------------------------------------------- blocks
 
@@ -103,34 +98,6 @@ def add_round_blocks(connection: apsw.Connection, blocks: Sequence[tuple[Hash32,
 def read_round_block(connection: apsw.Connection, block_id: bytes) -> bytes | None:
     row = connection.execute("SELECT raw, crc FROM round_blocks WHERE id = ?", (block_id,)).fetchone()
     return _sound(connection, "a block of the round in progress", *row) if row else None
-
-
-# ---------------------------------------------------------------------------------------------------- the pool
-
-
-def add_pending(connection: apsw.Connection, added: Sequence[PendingTransaction]) -> None:
-    """One that is there already keeps its place."""
-    told = {id(one.story): one.story for one in added}  # what came in together has one story
-    encoded = {same: codec.encode(story) if story else b"" for same, story in told.items()}
-    rows = [(one.id, one.raw, crc32(encoded[id(one.story)], crc32(one.raw)), encoded[id(one.story)]) for one in added]
-    connection.executemany("INSERT OR IGNORE INTO pending (id, raw, crc, story) VALUES (?, ?, ?, ?)", rows)
-
-
-def remove_pending(connection: apsw.Connection, removed: Sequence[Hash32]) -> None:
-    connection.executemany("DELETE FROM pending WHERE id = ?", [(transaction_id,) for transaction_id in removed])
-
-
-def read_pending(connection: apsw.Connection) -> list[PendingTransaction]:
-    pending = []
-    for transaction_id, raw, crc, story in connection.execute("SELECT id, raw, crc, story FROM pending ORDER BY seq"):
-        is_whole = all(isinstance(value, bytes) for value in (transaction_id, raw, story))
-        _sound(connection, "a pending transaction", raw + story if is_whole else None, crc)
-        try:
-            stages = codec.decode(story, Story, bytes_max=STORY_BYTES_MAX) if story else ()
-        except MalformedMessage:
-            raise damaged(connection.filename, "the story of a pending transaction") from None
-        pending.append(PendingTransaction(transaction_id, raw, stages))
-    return pending
 
 
 # ---------------------------------------------------------------------------------------------------- evidence

@@ -11,20 +11,24 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 import apsw
 
+from blockchain.errors import MalformedMessage
 from blockchain.node.entry import ending
+from blockchain.primitives import codec
 from blockchain.primitives.block import decode_block
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import HASH_BYTES, Hash32
 from blockchain.primitives.transaction import decode_transaction, parties_of
 from blockchain.runtime import sorted_runs
 from blockchain.runtime import sqlite_rows as rows
 from blockchain.runtime.sqlite_file import SCHEMA_VERSION, TABLES, added_since, check_shape, damaged, transaction
 from blockchain.runtime.sqlite_index import entries_of
+from blockchain.runtime.sqlite_pending import STORY_BYTES_MAX, PendingRows
 from blockchain.runtime.sqlite_state import ROW_RECORDS, change_state
 from blockchain.runtime.sqlite_stories import add_ended
-from blockchain.seams import SliceEnd, StateSlice, TransactionStory
+from blockchain.seams import PendingTransaction, SliceEnd, StateSlice, Story, TransactionStory
 
 _LOG: Final = logging.getLogger("blockchain.store")
 _ENTRIES_AT_ONCE: Final = 100_000  # of the index, sorted in memory: some 20 MB
@@ -46,11 +50,13 @@ def bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
             connection.execute(f"CREATE TABLE {name} {TABLES[name]}")
         if found < 2:
             _from_version_1(connection)
-        blocks = _from_version_3(connection, path)
+        if found < 4:
+            _from_version_3(connection, path)
+        _from_version_4(connection, path)
         version = SCHEMA_VERSION.to_bytes(4, "big")
         connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (version,))
         check_shape(connection, path)
-    _LOG.info("store %s: upgraded to format %d, the index of %d blocks made anew", path, SCHEMA_VERSION, blocks)
+    _LOG.info("store %s: upgraded from format %d to format %d", path, found, SCHEMA_VERSION)
 
 
 @contextmanager
@@ -75,15 +81,14 @@ def _move_refusals(connection: apsw.Connection) -> None:
     connection.execute("DROP TABLE refused")
 
 
-def _from_version_3(connection: apsw.Connection, path: Path) -> int:
-    """Up to it, state and index were a row for each record and place. Returns how many blocks there are."""
+def _from_version_3(connection: apsw.Connection, path: Path) -> None:
+    """Up to it, state and index were a row for each record and place."""
     connection.execute("ALTER TABLE head ADD COLUMN state_first INTEGER NOT NULL DEFAULT 1")
     connection.execute("ALTER TABLE head ADD COLUMN state_last INTEGER NOT NULL DEFAULT 0")
     _move_state(connection, path)
-    blocks = _rebuild_index(connection, path)
+    _rebuild_index(connection, path)
     for old in ("state", "transactions", "history"):
         connection.execute(f"DROP TABLE IF EXISTS {old}")  # version 1 had no history
-    return blocks
 
 
 def _move_state(connection: apsw.Connection, path: Path) -> None:
@@ -101,8 +106,8 @@ def _move_state(connection: apsw.Connection, path: Path) -> None:
         raise damaged(path, f"{count} records of state instead of {expected}")
 
 
-def _rebuild_index(connection: apsw.Connection, path: Path) -> int:
-    """From the blocks, which have check sums; returns how many there are."""
+def _rebuild_index(connection: apsw.Connection, path: Path) -> None:
+    """From the blocks, which have check sums."""
     entries: list[bytes] = []
     head = rows.read_height(connection)
     for height in range(1, head + 1):
@@ -112,7 +117,6 @@ def _rebuild_index(connection: apsw.Connection, path: Path) -> int:
             entries.clear()
         if height % _TOLD_BLOCKS == 0:
             _LOG.info("store %s: %d of %d blocks are in the new index", path, height, head)
-    return head
 
 
 def _entries_of_block(connection: apsw.Connection, path: Path, height: int) -> list[bytes]:
@@ -121,3 +125,26 @@ def _entries_of_block(connection: apsw.Connection, path: Path, height: int) -> l
         raise damaged(path, f"without block {height}")
     raws = decode_block(stored.raw).transactions
     return entries_of(height, stored.transaction_ids, [parties_of(decode_transaction(raw)) for raw in raws])
+
+
+def _from_version_4(connection: apsw.Connection, path: Path) -> None:
+    """Up to it, a pending transaction had a row of its own."""
+    pending = [
+        _pending_of_row(path, *row)
+        for row in connection.execute("SELECT id, raw, crc, story FROM pending ORDER BY seq")
+    ]
+    connection.execute("DROP TABLE pending")
+    connection.execute(f"CREATE TABLE pending {TABLES['pending']}")
+    PendingRows(connection).add(pending)
+
+
+def _pending_of_row(path: Path, transaction_id: object, raw: object, crc: object, story: object) -> PendingTransaction:
+    if not (isinstance(transaction_id, bytes) and isinstance(raw, bytes) and isinstance(story, bytes)):
+        raise damaged(path, "a pending transaction that is not bytes")
+    if crc32(raw + story) != crc or len(transaction_id) != HASH_BYTES:
+        raise damaged(path, "a pending transaction")
+    try:
+        stages = codec.decode(story, Story, bytes_max=STORY_BYTES_MAX) if story else ()
+    except MalformedMessage:
+        raise damaged(path, "the story of a pending transaction") from None
+    return PendingTransaction(Hash32(transaction_id), raw, stages)

@@ -29,8 +29,10 @@ from blockchain.commands.keyring import PROJECT
 from blockchain.commands.validator_keys import record_path
 from blockchain.demo_chain import demo_spec
 from blockchain.genesis import dump_genesis
+from blockchain.primitives import codec
 from blockchain.runtime.keystore import write_key_file
 from blockchain.runtime.record_file import RecordFile
+from blockchain.runtime.sqlite_pending import PackedRow
 from tests.commands.stored_chain import SPEC, make_chain, sql
 from tests.node.one_chain import KEYS
 from tests.samples import key, spec_of
@@ -39,6 +41,7 @@ Harm = Callable[[Path], list[str]]  # does it in a folder, and returns the flags
 
 LOCKS: Final = ("lock.db", ".lock")
 DEMO_KEY: Final = PROJECT / "keys" / "staker_private_key.pem"
+NO_TRANSACTION: Final = codec.encode(PackedRow(bytes(32), (b"\0",), ((),), (0,)))  # a row of the pool
 as_a_user = pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() == 0, reason="needs a user to whom a mode forbids something"
 )
@@ -398,7 +401,11 @@ def test_is_one_clear_line_and_changes_nothing(
 @pytest.mark.parametrize(
     "harm, words",
     [
-        (f"UPDATE pending SET raw = x'00', story = x'', crc = {crc32(bytes(1))}", "a pending transaction is damaged"),
+        (
+            f"UPDATE pending SET raw = x'{NO_TRANSACTION.hex()}', crc = {crc32(NO_TRANSACTION)}",
+            "transaction is damaged",
+        ),
+        ("UPDATE pending SET raw = x'00'", "is damaged (a row of pending transactions)"),
         ("INSERT INTO meta VALUES ('halted', 7)", "is damaged (why it halted)"),
     ],
 )

@@ -19,8 +19,9 @@ from blockchain.primitives.crypto import Hash32
 from blockchain.primitives.validators import Validator
 from blockchain.primitives.vote import Certificate
 from blockchain.runtime import atomic_file
+from blockchain.runtime.sqlite_pending import PackedRow
 from blockchain.runtime.sqlite_validators import StoredChange
-from blockchain.seams import Batch
+from blockchain.seams import Batch, PendingTransaction
 from tests.commands.stored_chain import (
     HEIGHT,
     SPEC,
@@ -186,18 +187,20 @@ def turns_of_another(file: Path, folder: Path) -> None:
     sql(file, "UPDATE turns SET raw = ?, crc = ? WHERE height = 2", raw, crc32(raw))
 
 
-def pending_of(change: Callable[[bytes], bytes], name: str = "raw") -> Callable[[Path, Path], None]:
+def pending_of(change: Callable[[PendingTransaction], PackedRow]) -> Callable[[Path, Path], None]:
     """Another value in the pool's only row, with the check sum that fits it."""
 
     def harm(file: Path, folder: Path) -> None:
         with open_chain(folder) as node:
             (waiting,) = node.store.pending()
-        values = {"raw": waiting.raw, "story": b""}
-        values[name] = change(values[name])
-        crc = crc32(values["raw"] + values["story"])
-        sql(file, "UPDATE pending SET raw = ?, story = ?, crc = ?", values["raw"], values["story"], crc)
+        raw = codec.encode(change(waiting))
+        sql(file, "UPDATE pending SET raw = ?, crc = ?", raw, crc32(raw))
 
     return harm
+
+
+def another_signature(one: PendingTransaction) -> PackedRow:
+    return PackedRow(one.id, (one.raw[:-1] + bytes([one.raw[-1] ^ 1]),), ((),), (0,))
 
 
 def round_block_of_another_id(file: Path, folder: Path) -> None:
@@ -231,11 +234,10 @@ def trigger(file: Path, _: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
-        (pending_of(lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])), "the round in progress, or the pool: the signature"),
-        (pending_of(lambda raw: b"none"), "the round in progress, or the pool: malformed"),
-        (pending_of(lambda story: b"\xff", "story"), "the story of a pending transaction"),
-        (lambda file, _: sql(file, "UPDATE pending SET id = zeroblob(32)"), "another id than its row says"),
-        (lambda file, _: sql(file, "UPDATE pending SET id = 'text'"), "a pending transaction"),
+        (pending_of(another_signature), "the round in progress, or the pool: the signature"),
+        (pending_of(lambda one: PackedRow(one.id, (b"none",), ((),), (0,))), "in progress, or the pool: malformed"),
+        (pending_of(lambda one: PackedRow(one.id, (one.raw,), (), (0,))), "the contents of a row of pending"),
+        (pending_of(lambda one: PackedRow(bytes(32), (one.raw,), ((),), (0,))), "another id than its row says"),
         (lambda file, _: sql(file, "INSERT INTO prevotes VALUES (3, 1, x'00', 5)"), "the prevotes of height 3"),
         (lambda file, _: sql(file, "INSERT INTO stories VALUES (1, zeroblob(32), x'ff')"), "the story of a"),
         (lambda file, _: sql(file, "INSERT INTO refusals VALUES (1, zeroblob(32), 'text')"), "the story of a"),
@@ -262,7 +264,7 @@ def trigger(file: Path, _: Path) -> None:
         (lambda file, _: sql(file, "UPDATE validator_sets SET raw = x'c0', crc = ?", crc32(b"\xc0")), "set of"),
         (lambda file, _: sql(file, "DELETE FROM turns WHERE height = 5"), "or turns, are missing"),
         (lambda file, _: sql(file, "ALTER TABLE blocks RENAME COLUMN raw TO bytes"), "table blocks has other columns"),
-        (lambda file, _: sql(file, "ALTER TABLE pending DROP COLUMN story"), "table pending has other columns"),
+        (lambda file, _: sql(file, "ALTER TABLE pending ADD COLUMN story"), "table pending has other columns"),
         (lambda file, _: sql(file, "CREATE VIEW more AS SELECT * FROM pending"), "views or triggers"),
         (trigger, "views or triggers"),
     ],
@@ -281,6 +283,7 @@ def test_what_no_accident_would_do_is_found_too(
     [
         ("UPDATE head SET id = 'text'", "without its head"),
         ("INSERT INTO meta VALUES ('halted', 1.5)", "why it halted"),
+        ("UPDATE pending SET raw = 'text'", "a row of pending transactions"),
         ("ALTER TABLE blocks RENAME COLUMN raw TO bytes", "other columns"),
     ],
 )
@@ -310,7 +313,7 @@ def test_info_of_what_is_no_text_or_number_is_a_line(
         (lambda file, _: sql(file, "UPDATE head SET state_count = 7"), "records of state, where its head has 7"),
         (lambda file, _: sql(file, "DELETE FROM state_log"), "without row 5 of its state"),
         (lambda file, _: sql(file, "DELETE FROM state_log WHERE seq = 5"), "without row 5 of its state"),
-        (lambda file, _: sql(file, "UPDATE pending SET raw = x'00'"), "a pending transaction"),
+        (lambda file, _: sql(file, "UPDATE pending SET raw = x'00'"), "a row of pending transactions"),
         (lambda file, _: sql(file, "UPDATE head SET height = 4"), "its head is not its newest block"),
         (another_id, "block 2 has another id"),
         (other_transactions, "block 2 has other transactions"),

@@ -34,6 +34,7 @@ from tests.powercuts.recorder import Recorder
 from tests.processes.killed_validator import Kept, Life, Line, Said, chain, read_said
 from tests.runtime import store_batches
 from tests.runtime.store_v1 import write_store_1
+from tests.runtime.store_v4 import take_back_to_4
 from tests.samples import address
 
 SAID: Final = ("said", "sent", "puppets")  # what the world remembers, whatever becomes of the disk
@@ -90,7 +91,7 @@ def batches(folder: Path, chance: Random, end: Callable[[str], None]) -> None:
 
 
 def upgrade(folder: Path, chance: Random, end: Callable[[str], None]) -> None:
-    """A store of version 1 is opened, and written on."""
+    """A store of version 1 or 4 is opened, and written on."""
     with closing(SqliteStore.open(folder / "data", spec_with().hash)) as store:
         node = Node(spec_with(), store=store)
         for _ in range(chance.randint(1, 3)):
@@ -130,8 +131,13 @@ def prepare(play: str, folder: Path, chance: Random) -> None:
         node = Node(spec_with())
         for nonce in range(chance.randint(1, 8)):
             node.grow(node.pay("a", nonce), node.pay("b", nonce))
+        payments = [node.pay("b", nonce) for nonce in range(100, 100 + chance.randint(0, 5))]
+        waiting = tuple((one.id, one.raw) for one in payments)
         (folder / "data").mkdir()
-        write_store_1(folder / "data", node.store, node.spec.hash)
+        path = write_store_1(folder / "data", node.store, node.spec.hash, waiting)
+        if chance.random() < 0.5:
+            SqliteStore.open(folder / "data", node.spec.hash).close()
+            take_back_to_4(path)
 
 
 # ------------------------------------------------------------------------------------------------------- recording

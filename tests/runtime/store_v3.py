@@ -1,6 +1,6 @@
 """A store as version 3 of the format had it, for the tests of its upgrade: a row a record, a transaction, a party.
 
-All other tables are the same in version 4. So it is made from a store of today, by taking back what 4 has changed.
+All other tables are the same in version 4. So it is made from a store of today, by taking back what 5 and 4 changed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import apsw
 
 from blockchain.runtime.sorted_runs import read_all
 from blockchain.runtime.sqlite_state import read_state
+from tests.runtime.store_v4 import take_back_pending
 
 TABLES_3 = (
     "CREATE TABLE transactions (id BLOB PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID",
@@ -25,6 +26,7 @@ LATER = ("index_runs", "index_pages", "state_log")
 def take_back(path: Path, version: int = 3) -> None:
     """Make the file of a store that is not open one of version 3; of 2, which had no sets, turns and prevotes."""
     with closing(apsw.Connection(str(path))) as connection:
+        take_back_pending(connection)
         records = list(read_state(connection).items())
         entries = [entry for page in read_all(connection) for entry in page]
         for statement in TABLES_3:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from zlib import crc32
 
 import apsw
 import pytest
@@ -14,14 +16,16 @@ from blockchain.runtime import sqlite, sqlite_upgrade
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.sqlite_backup import back_up
 from blockchain.runtime.sqlite_file import SCHEMA_VERSION, TABLES, open_writer
-from blockchain.seams import PendingTransaction, Stage, Store
+from blockchain.seams import Batch, PendingTransaction, Stage, Store
 from tests.node.one_chain import Node, spec_with
 from tests.runtime.kills import Kills
 from tests.runtime.store_batches import contents
 from tests.runtime.store_v1 import write_store_1
 from tests.runtime.store_v3 import take_back
+from tests.runtime.store_v4 import take_back_to_4
 from tests.samples import address, wallet
 
+NIL = b"\xc0"  # no story
 ACCOUNTS = [address(name) for name in ("a", "b", "mint", "nobody")]
 
 
@@ -52,7 +56,7 @@ def test_the_history_is_made_from_the_blocks(tmp_path: Path, caplog: pytest.LogC
         assert contents(store) == contents(node.store) | {"pending": store.pending(), "turns": [], "sets": [None] * 7}
         assert histories(store) == histories(node.store)
         assert histories(store)[1] == [(5, 0), (4, 1), (4, 0), (3, 1), (2, 0), (1, 1), (1, 0)]
-    assert f"store {path}: upgraded to format {SCHEMA_VERSION}, the index of 5 blocks made anew" in caplog.messages
+    assert f"store {path}: upgraded from format 1 to format {SCHEMA_VERSION}" in caplog.messages
 
 
 def test_an_upgraded_store_is_opened_like_any_other_and_written_on(
@@ -80,7 +84,7 @@ def test_a_store_of_version_2_knows_the_sets_from_its_head_on(tmp_path: Path, ca
         node.grow(node.pay("a", 0))
     take_back(path, version=2)
     with caplog.at_level(logging.INFO), closing(SqliteStore.open(tmp_path, node.spec.hash)) as store:
-        assert f"store {path}: upgraded to format {SCHEMA_VERSION}, the index of 1 blocks made anew" in caplog.messages
+        assert f"store {path}: upgraded from format 2 to format {SCHEMA_VERSION}" in caplog.messages
         assert store.validators(1) is None and store.validators(2) is None and store.turns() == []
         again = Node(spec_with(), store=store)
         again.grow(again.pay("a", 1))
@@ -96,6 +100,7 @@ def on_disk(folder: Path, blocks: int) -> Path:
         node = Node(spec, store=store)
         for nonce in range(blocks):
             node.grow(node.pay("a", nonce), node.pay("b", nonce))
+        store.write(waiting(node))
     take_back(folder / "chain.db")
     return folder / "chain.db"
 
@@ -104,7 +109,17 @@ def in_memory(blocks: int) -> Node:
     node = Node(spec_with())
     for nonce in range(blocks):
         node.grow(node.pay("a", nonce), node.pay("b", nonce))
+    node.store.write(waiting(node))
     return node
+
+
+def waiting(node: Node) -> Batch:
+    """Payments far ahead, of which two share a story."""
+    payments = [node.pay("b", nonce) for nonce in (90, 91, 92)]
+    shared = (Stage("received", 5, code="client"),)
+    stories = (shared, shared, ())
+    together = zip(payments, stories, strict=True)
+    return Batch(pending_added=tuple(PendingTransaction(one.id, one.raw, story) for one, story in together))
 
 
 def test_a_store_of_version_3_holds_the_same_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +148,7 @@ def test_a_store_of_version_3_holds_the_same_afterwards(tmp_path: Path, monkeypa
         ("UPDATE blocks SET raw = zeroblob(9) WHERE height = 2", "block 2"),
         ("DROP TABLE state", "not the tables of format 3: no such table: state"),
         ("ALTER TABLE head DROP COLUMN state_count", "not the tables of format 3: no such column: state_count"),
-        ("ALTER TABLE pending DROP COLUMN story", "its table pending has other columns"),
+        ("ALTER TABLE pending DROP COLUMN story", "not the tables of format 3: no such column: story"),
         ("CREATE VIEW more AS SELECT * FROM pending", "views or triggers"),
     ],
 )
@@ -158,6 +173,74 @@ def test_a_store_of_version_3_is_backed_up_before_it_is_upgraded(tmp_path: Path)
         assert contents(store) == contents(in_memory(3).store)
 
 
+@pytest.fixture(name="version_4")
+def version_4_fixture(tmp_path: Path) -> Path:
+    """The file of such a store, in `tmp_path`: twelve blocks, pending transactions, of which one has left already."""
+    path, node = on_disk(tmp_path, 12), in_memory(12)
+    with closing(SqliteStore.open(tmp_path, node.spec.hash)) as store:
+        store.write(Batch(pending_removed=(store.pending()[1].id,)))
+    take_back_to_4(path)
+    return path
+
+
+def test_a_store_of_version_4_holds_the_same_afterwards(
+    tmp_path: Path, version_4: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = in_memory(12)
+    first, left, last = (one.id for one in node.store.pending())
+    node.store.write(Batch(pending_removed=(left,)))
+    copy = tmp_path.with_suffix(".db")
+    assert back_up(tmp_path, node.spec.hash, copy, overwrite=False, progress=lambda _done, _all: None) == 12
+    with caplog.at_level(logging.INFO), closing(SqliteStore.open(tmp_path, node.spec.hash)) as store:
+        assert f"store {version_4}: upgraded from format 4 to format {SCHEMA_VERSION}" in caplog.messages
+        assert contents(store) == contents(node.store) and histories(store) == histories(node.store)
+        store.write(Batch(pending_added=(PendingTransaction(last, b"again"),), pending_removed=(first,)))
+        assert [one.id for one in store.pending()] == [last]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("UPDATE pending SET crc = crc + 1 WHERE seq = 2", r"\(a pending transaction\)"),
+        ("UPDATE pending SET id = x'00' WHERE seq = 2", r"\(a pending transaction\)"),
+        ("UPDATE pending SET id = 'text' WHERE seq = 2", "a pending transaction that is not bytes"),
+        ("ALTER TABLE pending DROP COLUMN story", "not the tables of format 4: no such column: story"),
+        (f"UPDATE pending SET raw = x'', story = x'c0', crc = {crc32(NIL)}", "the story of a pending transaction"),
+    ],
+)
+def test_damage_in_a_store_of_version_4_stops_its_upgrade(
+    tmp_path: Path, version_4: Path, damage: str, words: str
+) -> None:
+    with closing(apsw.Connection(str(version_4))) as connection:
+        connection.execute(damage)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=f"is damaged .*{words}"):
+            SqliteStore.open(tmp_path, spec_with().hash)
+
+
+def test_an_upgrade_from_version_4_that_is_killed_at_any_statement_is_begun_again(
+    tmp_path: Path, version_4: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [one.id for one in in_memory(12).store.pending()][::2]
+    kills = Kills(version_4.parent, tmp_path / "killed")
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite, "open_writer", watched_by(kills))
+        SqliteStore.open(version_4.parent, spec_with().hash).close()
+    assert len(kills.folders) > 10
+    for folder in kills.folders:
+        with closing(SqliteStore.open(folder, spec_with().hash)) as store:
+            assert [one.id for one in store.pending()] == kept
+
+
+def watched_by(kills: Kills) -> Callable[[Path, str | None], apsw.Connection]:
+    def watched(path: Path, vfs: str | None) -> apsw.Connection:
+        writer = open_writer(path, vfs)
+        kills.watch(writer)
+        return writer
+
+    return watched
+
+
 def test_an_upgrade_that_is_killed_at_any_statement_is_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,13 +248,8 @@ def test_an_upgrade_that_is_killed_at_any_statement_is_begun_again(
     expected = contents(in_memory(12).store)
     kills = Kills(tmp_path / "data", tmp_path / "killed", every=2)
 
-    def watched(path: Path, vfs: str | None) -> apsw.Connection:
-        writer = open_writer(path, vfs)
-        kills.watch(writer)
-        return writer
-
     with monkeypatch.context() as patched:
-        patched.setattr(sqlite, "open_writer", watched)
+        patched.setattr(sqlite, "open_writer", watched_by(kills))
         SqliteStore.open(tmp_path / "data", spec_with().hash).close()
     assert len(kills.folders) > 20
     for folder in kills.folders:
