@@ -11,6 +11,7 @@ _SIGNER: Final = "blockchain/runtime/signer.py"
 _RECORD: Final = "blockchain/runtime/record_file.py"
 _SLOTS: Final = "blockchain/runtime/record_slots.py"
 _SQLITE: Final = "blockchain/runtime/sqlite.py"
+_PENDING: Final = "blockchain/runtime/sqlite_pending.py"
 _SQLITE_FILE: Final = "blockchain/runtime/sqlite_file.py"
 _HANDSHAKE: Final = "blockchain/runtime/handshake.py"
 _CHANNEL: Final = "blockchain/runtime/secure_channel.py"
@@ -190,6 +191,18 @@ MUTANTS: Final = (
         "a node with the wrong genesis file writes its chain into another one's store",
         "tests/runtime/test_sqlite.py::test_a_store_of_another_chain_is_refused",
         (Change(_SQLITE_FILE, "    if found != genesis_hash:\n", "    if not found:\n"),),
+    ),
+    Mutant(
+        "what_left_the_pool_is_back_after_a_restart",
+        "a transaction that was refused or is final waits again, and is told of as pending",
+        "tests/runtime/test_sqlite_pending.py::test_it_holds_what_the_store_in_memory_holds_whatever_comes_and_goes",
+        (Change(_PENDING, "gone = 0 if bits is None else", "gone = 0 if bits else"),),
+    ),
+    Mutant(
+        "places_of_a_write_that_was_undone",
+        "what was undone counts as written, and is not written when it comes again",
+        "tests/runtime/test_sqlite_pending.py::test_a_write_that_was_undone_leaves_no_trace_in_what_is_known",
+        (Change(_SQLITE, "PendingRows(self._writer), None\n", "PendingRows(self._writer), self._pending_rows\n"),),
     ),
     Mutant(
         "batch_in_pieces",
