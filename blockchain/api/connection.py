@@ -37,7 +37,8 @@ LINGER_SECONDS: Final = 1.0  # to read an answer that came before the request wa
 IDLE_SECONDS_MAX: Final = 30.0  # twice the keep-alive; the largest answer, of some 3 MiB, takes it at 100 KiB/s
 HEAD_BYTES_MAX: Final = 16 * 1024  # of a request line with its headers; browsers send one or two KiB
 PIECES_MAX: Final = 1_000  # of a body, however small they are; each costs the loop that runs the node some 10 µs
-PIECE_BYTES_MIN: Final = 64  # of those beyond, on average: the largest body in some 0.2 s
+PIECE_BYTES_MIN: Final = 256  # of those beyond, on average: the largest body in some 50 ms
+_ANSWERED: Final = (h11.DONE, h11.MUST_CLOSE)  # what h11 says of this side until the request is over, too
 _LOGGER: Final = logging.getLogger("blockchain.api")
 
 
@@ -124,7 +125,8 @@ class ApiConnection(H11Protocol):
         client = self.client[0] if self.client else ""
         facts = {"http.status_code": refusal.status, "network.client.ip": client}
         _LOGGER.info("ended a connection: %d %s", refusal.status, refusal.code, extra=facts)
-        self.transport.write(_as_bytes(refusal))
+        if self.conn.our_state not in _ANSWERED:  # else the answer went before the body
+            self.transport.write(_as_bytes(refusal))
         self.transport.write_eof()
         self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
@@ -227,12 +229,14 @@ class ApiConnection(H11Protocol):
 
 class _Parser(h11.Connection):
     """Refuses a body in very many small pieces: a client that sends a byte a chunk would keep the loop for minutes.
+    Of one that is answered already nobody knows the end, and uvloop reads megabytes of it in a turn: it has few pieces.
 
     The head of an answer waits for what follows it: they leave in one write, and small ones in one packet.
     """
 
     _pieces = 0
     _piece_bytes = 0
+    _unread_pieces = 0  # that came after the answer
     _head: Sequence[bytes] = ()
 
     def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
@@ -247,11 +251,13 @@ class _Parser(h11.Connection):
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         event = super().next_event()
         if isinstance(event, h11.Request):
-            self._pieces = self._piece_bytes = 0
+            self._pieces = self._piece_bytes = self._unread_pieces = 0
         elif isinstance(event, h11.Data):
             self._pieces += 1
             self._piece_bytes += len(event.data)
-            if self._pieces > PIECES_MAX + self._piece_bytes // PIECE_BYTES_MIN:
+            self._unread_pieces += self.our_state in _ANSWERED
+            too_many = self._pieces > PIECES_MAX + self._piece_bytes // PIECE_BYTES_MIN
+            if too_many or self._unread_pieces > PIECES_MAX:
                 raise h11.RemoteProtocolError("its body comes in very many small pieces")
         return event
 

@@ -186,6 +186,22 @@ def test_a_body_in_very_many_small_pieces_is_refused(size: int, is_read: bool) -
     check_problem_bytes(answer, 400, "malformed_json" if is_read else "bad_request")
 
 
+@pytest.mark.parametrize(
+    "body", [f"{PIECE_BYTES_MIN:x}\r\n{' ' * PIECE_BYTES_MIN}\r\n".encode() * (PIECES_MAX + 1), b"nonsense\r\n"]
+)
+def test_a_body_without_end_or_form_behind_its_answer_ends_the_connection_without_another(body: bytes) -> None:
+    """Nobody reads it, so nothing slowed it down: uvloop took in megabytes of chunks in a turn of two seconds."""
+
+    async def once() -> None:
+        async with serving() as server, talking(server) as (reader, writer):
+            writer.write(b"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+            assert (await read_answer(reader))[0] == 405
+            writer.write(body)
+            assert await read_all(reader) == b""
+
+    asyncio.run(once())
+
+
 def test_a_request_for_an_upgrade_is_answered_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     head = get("/livez", "Connection: Upgrade, close\r\nUpgrade: websocket\r\n")
 
