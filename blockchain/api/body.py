@@ -28,6 +28,9 @@ BODIES_BYTES_MAX: Final = 16 * BODY_BYTES_MAX  # of all requests; parsed, the wo
 INLINE_BYTES_MAX: Final = 4 * 1024  # some eight transactions, half a millisecond; as routes.paths.INLINE_BYTES_MAX
 BODY_SECONDS_MAX: Final = 30.0  # a client that drips bytes does not hold a place for ever
 SUBMISSION_TRANSACTIONS_MAX: Final = 1_000  # each takes about 0.1 ms to verify: a tenth of a second together
+# Of JSON, by the marks before and between them: a transaction has a dozen. Python's parser holds all threads until it
+# is done, and a megabyte of lists took it a third of a second.
+JSON_VALUES_MAX: Final = 32 * SUBMISSION_TRANSACTIONS_MAX
 T = TypeVar("T")
 _JSON: Final = "application/json"
 _MSGPACK: Final = "application/msgpack"
@@ -137,7 +140,9 @@ def _too_large(limits: BodyLimits) -> Refusal:
 
 
 def parse_json(raw: bytes) -> object:
-    """Strict JSON. Raises Refusal (400, `malformed_json`)."""
+    """Strict JSON of at most JSON_VALUES_MAX. Raises Refusal (400, `malformed_json`)."""
+    if sum(map(raw.count, (b",", b"[", b"{"))) > JSON_VALUES_MAX:
+        raise Refusal(400, "malformed_json", f"the body holds more than {JSON_VALUES_MAX} values")
     try:
         text = raw.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_check_object, parse_constant=_refuse_constant)
