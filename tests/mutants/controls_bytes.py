@@ -289,6 +289,12 @@ CONTROLS: Final = (
         (Change(_OUTLINES, "if len(half.asked) >= ASKED_MAX or", "if half.asked or"),),
     ),
     Mutant(
+        "late_proposal",
+        "what is told of a height that is over is held against what is here",
+        "tests/node/test_outlines.py::test_what_is_verified_while_its_height_ends_is_no_offence_of_who_forges_the_next_one",
+        (Change(_OUTLINES, "if told.proposal.height != self._engine.current.height:", "if False:"),),
+    ),
+    Mutant(
         "forged_outline",
         "what an outline lists is not compared with its header",
         "tests/node/test_outlines.py::test_an_outline_is_held_to_its_header_before_anything_is_asked_for",
