@@ -2,8 +2,8 @@
 
 All of one input's effects are performed before the next input (`steps.py`), and a `Write` is durable before the next
 effect runs: so a vote is on disk before it leaves the process. Durable writes and large verifications run in threads of
-their own; the event loop goes on serving peers and clients. Nothing waits for a signature: it is made in a thread too,
-and comes back as an input.
+their own; the event loop goes on serving peers and clients. A signature is made in a thread too, and comes back as an
+input; nothing waits for it, but where it comes right behind its record the two take one turn of the thread.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from blockchain.runtime.p2p import P2P
 from blockchain.runtime.peer_events import DialAnswered, DialFailed, PeerEvents
 from blockchain.runtime.remote_signer import RemoteSigner
 from blockchain.runtime.seldom import Seldom
-from blockchain.runtime.signing import Signing, answer_of
+from blockchain.runtime.signing import Answer, SignedWrite, Signing, answer_of, joined
 from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.steps import Steps
 from blockchain.runtime.submissions import Submissions
@@ -113,6 +113,9 @@ class NodeService:
         self._store = store
         self._final = StoreAhead(store)  # what readers see of it
         self._signers = {signer.public_key: signer for signer in signers}
+        self._signs_here = {
+            key: signer for key, signer in self._signers.items() if not isinstance(signer, RemoteSigner)
+        }
         self._verifiers = Verifiers(verify_workers)
         with ExitStack() as undone:
             undone.callback(self._verifiers.stop)
@@ -180,14 +183,17 @@ class NodeService:
 
     # ------------------------------------------------------------------------------------------------ the one writer
 
-    def _handle(self, given: Input) -> list[Effect]:
+    def _handle(self, given: Input) -> list[Effect | SignedWrite]:
         effects = self._core.handle(given, _wall_ms())
         self._final.expect(effects)
-        return effects
+        return joined(effects, self._signs_here)
 
-    def _perform(self, effect: Effect) -> bool:
+    def _perform(self, effect: Effect | SignedWrite) -> bool:
         """Whether it is done; a write is not, until it is on the disk."""
         match effect:
+            case SignedWrite():
+                self._keys.ask(partial(effect.perform, self._store.write), self._on_signed, self._steps.fail)
+                return False
             case Write(batch=batch):
                 left = chain(batch.pending_removed, batch.left_unwritten)
                 write, written = partial(self._store.write, batch), partial(self._on_written, left)
@@ -219,6 +225,9 @@ class NodeService:
             case _:
                 assert_never(effect)
         return True
+
+    def _on_signed(self, answer: Answer) -> None:
+        self._steps.go_on(partial(self._steps.give, answer))
 
     def _on_written(self, left_pool: Iterable[Hash32], _: None) -> None:
         self._steps.go_on(partial(self._waiters.on_left, left_pool))

@@ -11,30 +11,29 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Generic, TypeVar
 
 from blockchain.node.inputs import Input
 from blockchain.runtime.inbox import Inbox
 from blockchain.runtime.intake import Call, nothing
-from blockchain.seams import Effect
 
+E = TypeVar("E")  # an effect
 Waiting = tuple[Input, Call, Call]  # what to call before it is handled, and after
 
 
-class Steps:
+class Steps(Generic[E]):
     """Used inside one event loop: `begin`, then `run`.
 
     `handle` gives the effects of an input. `perform` does one; where it returns False, the next waits for `go_on`.
     `settle` is called when those of an input are all performed.
     """
 
-    def __init__(
-        self, handle: Callable[[Input], Iterable[Effect]], perform: Callable[[Effect], bool], settle: Call
-    ) -> None:
+    def __init__(self, handle: Callable[[Input], Iterable[E]], perform: Callable[[E], bool], settle: Call) -> None:
         self._handle = handle
         self._perform = perform
         self._settle = settle
         self._due: deque[Input] = deque()  # timers and signatures; at most one a kind of timer and request
-        self._effects: Iterator[Effect] = iter(())  # of the input in hand, those that are left
+        self._effects: Iterator[E] = iter(())  # of the input in hand, those that are left
         self._after: Call = nothing  # called when it is done
         self._is_resting = False  # nothing waits; not so before `begin`
         self._loop: asyncio.AbstractEventLoop  # from `begin` on, as the next
