@@ -28,19 +28,25 @@ class EarlyFrames:
     def __init__(self) -> None:
         self._frames: list[bytes] = []
         self._bytes = 0
+        self._has_dropped = False
 
     @property
     def size(self) -> int:
         """In bytes, of all the frames that are kept."""
         return self._bytes
 
-    def keep(self, frame: bytes | None) -> bool:
-        """Keep a frame, where it is one that may be kept, until it is taken; False: it is none, or there is no room."""
+    def keep(self, frame: bytes | None) -> None:
+        """Keep a frame until it is taken, where there is room for it; None is one that may not be kept."""
         if frame is None or len(self._frames) >= EARLY_FRAMES_MAX or self._bytes + len(frame) > EARLY_BYTES_MAX:
-            return False
+            self._has_dropped = True
+            return
         self._frames.append(frame)
         self._bytes += len(frame)
-        return True
+
+    def take_loss(self) -> bool:
+        """Whether one was not kept since this was last asked."""
+        has_dropped, self._has_dropped = self._has_dropped, False
+        return has_dropped
 
     def take(self) -> list[bytes]:
         """All of them, in the order in which they came."""

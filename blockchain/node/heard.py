@@ -124,8 +124,8 @@ class Heard:
         if told.height > peer.height and peer.note_came(Status, 1):
             peer.presume(told.height)
             effects = self._rooms.sync.on_spoke(peer.id)
-        if told.height == self._rooms.chain.height + 1 and not peer.early.keep(told.frame):
-            self._rooms.whereabouts.owe(told.height)
+        if told.height == self._rooms.chain.height + 1:
+            peer.early.keep(told.frame)
         return effects
 
     def begin_height(self, now: int) -> list[Effect]:
@@ -135,7 +135,12 @@ class Heard:
         self._begun = self._rooms.chain.height
         early = [peer for peer in self._rooms.peers.values() if peer.early.size]
         self._early = deque(peer.id for peer in sorted(early, key=lambda peer: peer.early.size))
-        return self.take_early(now)
+        return [*self.take_early(now), *self._tell_of_losses()]
+
+    def _tell_of_losses(self) -> list[Effect]:
+        """To whoever said more than was kept: it sends that again. Others have lost nothing."""
+        peers, status = self._rooms.peers, self._rooms.gossip.status
+        return [peers.send(peer, status()) for peer in peers.values() if peer.early.take_loss()]
 
     def take_early(self, now: int) -> list[Effect]:
         """Some of it, each peer's frames at a time; a timer for the rest. It was counted when it came."""

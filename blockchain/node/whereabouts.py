@@ -2,7 +2,7 @@
 
 They need its round at once, since they send it the votes of that. Its height they presume, and its step they see by its
 votes; so a word of these alone is said only once they have lasted, and in a network that takes less than that for a
-height none is. At once it is said by who has come to a height otherwise than they presume, or lacks what they sent.
+height none is. At once it is said by who has come to a height otherwise than they presume.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Whereabouts:
         self._awaited = self._told
 
     def owe(self, height: int) -> None:
-        """Peers cannot know that this node is there when it is, or have to send again what it dropped."""
+        """Peers cannot know that this node is there when it is."""
         self._owed = height
 
     def follow(self) -> list[Effect]:
