@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
 from blockchain.primitives.crypto import HASH_BYTES
@@ -20,6 +21,9 @@ from blockchain.primitives.smt_proof import BRANCH_PREFIX, EMPTY_HASH, KEY_BITS,
 RECORD_BYTES: Final = KEY_BYTES + HASH_BYTES
 _EMPTY_LEFT: Final = BRANCH_PREFIX + EMPTY_HASH
 _WORD: Final = 8  # bytes; so many of a key's first ones tell honest keys apart
+_WORD_AND_HASH: Final = f"Q{KEY_BYTES - _WORD}x{HASH_BYTES}s"  # of a record
+_ONE: Final = Struct(f">{_WORD_AND_HASH}")
+_TWO: Final = Struct(f">{_WORD_AND_HASH}{_WORD_AND_HASH}")
 BUCKET_LEAVES_MAX: Final = 16  # at one leaf a slot, chance puts 17 in one of about 10^15 slots
 
 
@@ -72,25 +76,44 @@ def hash_of(content: Content, depth: int) -> bytes:
         return content.hash
     if len(content) <= RECORD_BYTES:
         return content[KEY_BYTES:] or EMPTY_HASH
-    end = len(content) - RECORD_BYTES
-    first, last = int.from_bytes(content[:_WORD], "big"), int.from_bytes(content[end : end + _WORD], "big")
-    if first == last:  # nobody's honest keys: any way that is right
-        return hash_of(node_of(content, depth), depth)
-    height = (first ^ last).bit_length()  # from the bottom of the words: all agree on the bits above
-    middle = RECORD_BYTES
-    if middle == end:  # most slots of several leaves
-        pair = (BRANCH_PREFIX, content[KEY_BYTES:RECORD_BYTES], content[end + KEY_BYTES :])
+    top = 8 * _WORD - depth
+    if len(content) == 2 * RECORD_BYTES:  # most slots of several leaves
+        first, left, last, right = _TWO.unpack(content)
+        if first != last:
+            return _hash_above(left, right, first, (first ^ last).bit_length(), top)
     else:
-        while not int.from_bytes(content[middle : middle + _WORD], "big") >> height - 1 & 1:
-            middle += RECORD_BYTES
-        below = 8 * _WORD - height + 1  # the depth below the fork
-        pair = (BRANCH_PREFIX, hash_of(content[:middle], below), hash_of(content[middle:], below))
-    digest = sha256(b"".join(pair)).digest()
-    for above in range(height, 8 * _WORD - depth):
-        if first >> above & 1:
+        leaves = [*_ONE.iter_unpack(content)]
+        if len(dict(leaves)) == len(leaves):
+            return _hash_over(leaves, top)
+    return hash_of(node_of(content, depth), depth)  # nobody's honest keys: any way that is right
+
+
+def _hash_over(leaves: Sequence[tuple[int, bytes]], top: int) -> bytes:
+    """The hash of the node over two leaves or more: the first words of their keys, each another, and their hashes.
+
+    It stands `top` bits above the end of the words, on the way that all of them have in common, or where that ends.
+    """
+    (first, left), (last, right) = leaves[0], leaves[-1]
+    height = (first ^ last).bit_length()  # they agree on the bits above, and part there
+    if len(leaves) > 2:
+        fork, middle = 1 << height - 1, 1
+        while not leaves[middle][0] & fork:
+            middle += 1
+        if middle > 1:
+            left = _hash_over(leaves[:middle], height - 1)
+        if middle < len(leaves) - 1:
+            right = _hash_over(leaves[middle:], height - 1)
+    return _hash_above(left, right, first, height, top)
+
+
+def _hash_above(left: bytes, right: bytes, word: int, height: int, top: int) -> bytes:
+    """The hash at `top` of two nodes that part at `height`, and of nothing beside them on the way that `word` names."""
+    digest = sha256(BRANCH_PREFIX + left + right).digest()
+    for above in range(height, top):
+        if word >> above & 1:
             digest = sha256(_EMPTY_LEFT + digest).digest()
         else:
-            digest = sha256(b"".join((BRANCH_PREFIX, digest, EMPTY_HASH))).digest()
+            digest = sha256(BRANCH_PREFIX + digest + EMPTY_HASH).digest()
     return digest
 
 
