@@ -34,6 +34,7 @@ from blockchain.runtime.secure_channel import HEADER_BYTES, OVERHEAD_BYTES
 _REFUSALS_MAX: Final = 32  # connections beyond inbound_max that get a reason; the others are reset
 _SILENT_LOOKS: Final = 4
 CONTROL_FRAMES_MAX: Final = 64  # between two looks, 2 s; honest is a ping and a pong. One is 6 bytes, and takes 10 µs
+UNREAD_ANSWERS_BYTES_MAX: Final = 64 * 1024  # while a socket takes no more: pongs of who pings and never reads
 PART_BYTES: Final = 8_192  # of what came, before it is seen whether to go on: 1,400 frames at most, some 10 ms
 _BEGINNINGS: Final = (Opcode.BINARY, Opcode.TEXT)  # the opcodes of a message's first frame
 
@@ -69,6 +70,7 @@ class PeerConnection(Connection):
     received_bytes = 0  # of whatever kind, pongs too
     control_frames = 0  # since the last look at whether it is silent, or the beginning
     take_now: Callable[[bytes], bool] | None = None  # given each whole binary message that has none before it
+    _unread_answers = 0  # bytes that went after what the socket takes, since it took something
     _waiting = 0  # messages in the library's queue, or out of it and not dealt with
     _is_one_out = False
 
@@ -136,7 +138,16 @@ class PeerConnection(Connection):
                 continue
             part = bytes(self._rest[:PART_BYTES])
             del self._rest[:PART_BYTES]
+            before = self.transport.get_write_buffer_size()
             super().data_received(part)
+            if self.paused:
+                self._unread_answers += self.transport.get_write_buffer_size() - before
+                if self._unread_answers > UNREAD_ANSWERS_BYTES_MAX:
+                    self.transport.abort()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread_answers = 0
 
     def _plain_message(self) -> bytes | None:
         """Take the message that comes next, past the library, which is at the end of a frame; None: it is its own."""

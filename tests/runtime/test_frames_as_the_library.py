@@ -18,7 +18,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import CLIENT, SERVER, Protocol, Side, State
 
 from blockchain.runtime.plain_frames import PLAIN_BYTES_MAX
-from blockchain.runtime.websocket import CONTROL_FRAMES_MAX, PeerConnection
+from blockchain.runtime.websocket import CONTROL_FRAMES_MAX, UNREAD_ANSWERS_BYTES_MAX, PeerConnection
 from tests.runtime.scenarios import run
 
 SEEDS: Final = range(150)
@@ -55,7 +55,7 @@ class Transport(asyncio.Transport):
         """Nothing waits to be written."""
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return len(self.written)
 
     def is_reading(self) -> bool:
         return not (self.is_paused or self.is_closed)
@@ -259,6 +259,29 @@ def test_what_came_together_is_answered_in_one_write() -> None:
         assert not transport.is_ended
         connection.data_received(close)
         assert transport.written.endswith(b"\x88\x00") and transport.is_ended
+        connection.connection_lost(None)
+
+    run(scenario())
+
+
+def test_who_pings_and_reads_nothing_is_cut_however_slowly_it_does() -> None:
+    """Its pongs were kept without end; the library's own ping waits for room, and then nobody waits for its pong."""
+
+    async def scenario() -> None:
+        connection, transport = PeerConnection(Protocol(SERVER), max_queue=QUEUE), Transport()
+        connection.connection_made(transport)
+        ping = Frame(Opcode.PING, bytes(125)).serialize(mask=True)
+        answer_bytes = len(ping) - 4  # it is not masked
+        for reads in (True, False):
+            connection.pause_writing()
+            for _ in range(UNREAD_ANSWERS_BYTES_MAX // answer_bytes):
+                connection.control_frames = 0  # as from time to time
+                connection.data_received(ping)
+            assert not transport.is_closed
+            if reads:
+                connection.resume_writing()
+        connection.data_received(ping)
+        assert transport.is_closed
         connection.connection_lost(None)
 
     run(scenario())
