@@ -42,6 +42,7 @@ from blockchain.primitives import transaction as transaction_module
 from blockchain.primitives import vrf
 from blockchain.runtime import sqlite_index, sqlite_rows, sqlite_state, sqlite_stories, sqlite_validators
 from blockchain.runtime.sqlite import SqliteStore
+from blockchain.runtime.sqlite_pending import PendingRows
 from blockchain.seams import Write
 
 NAME: Final = "stages"
@@ -71,7 +72,7 @@ TIMED: Final = (
     Timed(sqlite_rows, "append_block", "store: block"),
     Timed(sqlite_index, "add_block", "store: index"),
     Timed(sqlite_state, "change_state", "store: state"),
-    Timed(sqlite_rows, "remove_pending", "store: pool"),
+    Timed(PendingRows, "remove", "store: pool"),
     Timed(sqlite_stories, "add_block_stories", "store: stories"),
     Timed(sqlite_validators, "add_turn", "store: turns"),
     Timed(SqliteStore, "write", "store: commit, and the rest of it"),
