@@ -44,11 +44,14 @@ def accused(evidence: Evidence) -> tuple[int, Address]:
 
 
 def contradicts(evidence: Evidence) -> bool:
-    """Whether no correct validator signs both messages, given that both are of one validator and height."""
+    """Whether both messages are of one validator and height, and no correct one signs both."""
+    first, second = messages_of(evidence)
+    if (first.height, author_of(first)) != (second.height, author_of(second)):
+        return False
     match evidence:
-        case ConflictingVotes(first=first, second=second):
-            same_place = (first.round, first.step) == (second.round, second.step)
-            return same_place and first.block_id != second.block_id
+        case ConflictingVotes(first=one, second=other):
+            same_place = (one.round, one.step) == (other.round, other.step)
+            return same_place and one.block_id != other.block_id
         case ConflictingProposals(first=one, second=other):
             differs = (one.block_id, one.valid_round) != (other.block_id, other.valid_round)
             return one.round == other.round and differs

@@ -56,6 +56,7 @@ def draw(seed: int, wishes: Wishes = NO_WISHES) -> Scenario:
         storm_ms=storm_ms,
         storm_min_ms=storm_min_ms,
         healed_delay_ms=_rng(seed, "healing").choice((None, HEALED_MS, HEALED_MS)),
+        verify_ms_max=0 if wishes.is_calm else _rng(seed, "verifying").choice((0, 0, 300, 1_500)),
         outlined_min=_rng(seed, "outlines").choice((1, 1, 3, OUTLINED_MIN)),  # no block here has so many
         absent=(0,) if shape == "third" and sum(member.stake > 0 for member in nodes) > 1 else (),
     )

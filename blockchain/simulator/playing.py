@@ -45,6 +45,7 @@ def world_of(scenario: Scenario) -> World:
     """The world of a scenario before time begins; nobody runs yet."""
     world = World(spec_of(scenario), keys_of(scenario), scenario.seed, scenario.links, scenario.skew_max_ms)
     world.outlined_min = scenario.outlined_min
+    world.verify_ms_max = scenario.verify_ms_max
     for number, names in scenario.hostile:
         turn(world, number, names)
     return world
@@ -117,6 +118,7 @@ class _Storm:
         world.network.heal(self._scenario.healed_delay_ms)  # first: what nodes say when they start arrives
         for fault in tuple(self._raging):
             self._end(fault)
+        world.verify_ms_max = 0
         self._is_healed = True
         for node in world.nodes:
             world.spare(node.number)

@@ -42,7 +42,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Faults come and go until `storm_ms`, or until a node is near `heights`, if that is sooner; then all heals.
 
     That is not before `storm_min_ms`. `absent` are nodes that never run, not even then. A client has something to send
-    each `load_ms` or so. Blocks of `outlined_min` transactions or more are proposed by their ids.
+    each `load_ms` or so. Blocks of `outlined_min` transactions or more are proposed by their ids. Until all heals a
+    node takes up to `verify_ms_max` to verify a block, or transactions.
     """
 
     seed: int
@@ -61,6 +62,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     healed_delay_ms: tuple[int, int] | None = None  # of links after healing, which keep the order then
     absent: tuple[int, ...] = ()
     outlined_min: int = OUTLINED_MIN
+    verify_ms_max: int = 0
 
 
 def key(name: str, number: int) -> SigningKey:
@@ -138,10 +140,11 @@ def _check_numbers(scenario: Scenario) -> None:
         raise ConfigError("no scenario: something ends before it begins, or begins before 0")
     if (
         min(scenario.heights, scenario.load_ms, scenario.outlined_min) < 1
-        or min(scenario.skew_max_ms, scenario.storm_ms, scenario.seed) < 0
+        or min(scenario.skew_max_ms, scenario.storm_ms, scenario.seed, scenario.verify_ms_max) < 0
     ):
         raise ConfigError(
-            "no scenario: heights, load_ms and outlined_min are 1 or more, skew_max_ms, storm_ms and seed 0 or more"
+            "no scenario: heights, load_ms and outlined_min are 1 or more, "
+            "skew_max_ms, storm_ms, verify_ms_max and seed 0 or more"
         )
 
 

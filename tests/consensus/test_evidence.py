@@ -10,7 +10,7 @@ from blockchain.primitives.crypto import Address
 from blockchain.primitives.vote import ConflictingProposals, ConflictingVotes, Evidence, ForgottenLock, Proposal, Vote
 from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE
 
-WHO = Address(b"w" * 32)
+WHO, OTHER = Address(b"w" * 32), Address(b"o" * 32)
 PREVOTED = Vote(7, 2, PREVOTE, BLOCK_A, -1, WHO)
 PRECOMMITTED = Vote(7, 1, PRECOMMIT, BLOCK_B, -1, WHO)
 PROPOSED = Proposal(7, 2, -1, BLOCK_A, WHO)
@@ -24,11 +24,17 @@ PROPOSED = Proposal(7, 2, -1, BLOCK_A, WHO)
         (ConflictingVotes(PREVOTED, replace(PREVOTED, polka_round=0)), False),  # the same value
         (ConflictingVotes(PREVOTED, replace(PREVOTED, block_id=BLOCK_B, round=3)), False),
         (ConflictingVotes(PREVOTED, replace(PREVOTED, block_id=BLOCK_B, step=PRECOMMIT)), False),
+        (ConflictingVotes(PREVOTED, replace(PREVOTED, block_id=BLOCK_B, height=8)), False),
+        (ConflictingVotes(PREVOTED, replace(PREVOTED, block_id=BLOCK_B, validator=OTHER)), False),
         (ConflictingProposals(PROPOSED, replace(PROPOSED, block_id=BLOCK_B)), True),
         (ConflictingProposals(PROPOSED, replace(PROPOSED, valid_round=1)), True),
+        (ConflictingProposals(PROPOSED, replace(PROPOSED, block_id=BLOCK_B, height=8)), False),
+        (ConflictingProposals(PROPOSED, replace(PROPOSED, block_id=BLOCK_B, forger=OTHER)), False),
         (ConflictingProposals(PROPOSED, PROPOSED), False),
         (ConflictingProposals(PROPOSED, replace(PROPOSED, block_id=BLOCK_B, round=3)), False),
         (ForgottenLock(PRECOMMITTED, PREVOTED), True),
+        (ForgottenLock(PRECOMMITTED, replace(PREVOTED, height=8)), False),
+        (ForgottenLock(PRECOMMITTED, replace(PREVOTED, validator=OTHER)), False),
         (ForgottenLock(PRECOMMITTED, replace(PREVOTED, polka_round=1)), False),  # a polka since: it may
         (ForgottenLock(PRECOMMITTED, replace(PREVOTED, block_id=BLOCK_B)), False),  # what it is locked on
         (ForgottenLock(PRECOMMITTED, replace(PREVOTED, block_id=None)), False),
