@@ -94,18 +94,18 @@ class PendingRows:
             self._thin_out(seq, changed.pop(seq).gone)
         unmarked = [(seq,) for seq in (*ended, *sparse)]
         self._connection.executemany("DELETE FROM pending_gone WHERE seq = ?", unmarked)
-        marked = [(seq, bits, crc32(bits)) for seq, row in changed.items() for bits in (_bits(row),)]
+        marked = [(seq, bits, _checksum(seq, bits)) for seq, row in changed.items() for bits in (_bits(row),)]
         self._connection.executemany("INSERT OR REPLACE INTO pending_gone VALUES (?, ?, ?)", marked)
 
     def _thin_out(self, seq: int, gone: int) -> None:
         rows = self._connection.execute("SELECT raw, crc FROM pending WHERE seq = ?", (seq,))
         ((raw, crc),) = rows.fetchall()
-        self._put(seq, _left(_unpack(self._connection, raw, crc), gone))
+        self._put(seq, _left(_unpack(self._connection, seq, raw, crc), gone))
 
     def _put(self, seq: int, together: list[PendingTransaction]) -> None:
         """As that row, in the place of what it was."""
         raw = _pack(together)
-        self._connection.execute("INSERT OR REPLACE INTO pending VALUES (?, ?, ?)", (seq, raw, crc32(raw)))
+        self._connection.execute("INSERT OR REPLACE INTO pending VALUES (?, ?, ?)", (seq, raw, _checksum(seq, raw)))
         self._rows[seq] = _Row(len(together), 0)
         first = seq * ROW_TRANSACTIONS_MAX
         self._places.update(zip([one.id for one in together], range(first, first + len(together)), strict=True))
@@ -126,15 +126,22 @@ def _read_rows(connection: apsw.Connection) -> Iterator[tuple[int, list[PendingT
         "ORDER BY seq"
     )
     for seq, raw, crc, bits, bits_crc in rows:
-        held = _unpack(connection, raw, crc)
-        gone = 0 if bits is None else _gone_of(connection, bits, bits_crc)
+        held = _unpack(connection, seq, raw, crc)
+        gone = 0 if bits is None else _gone_of(connection, seq, bits, bits_crc)
         if gone >> len(held):
             raise damaged(connection.filename, "more has left a row of pending transactions than lay in it")
         yield seq, held, gone
+    if connection.execute("SELECT 1 FROM pending_gone WHERE seq NOT IN (SELECT seq FROM pending)").fetchone():
+        raise damaged(connection.filename, "pending transactions have left a row that is not there")
 
 
-def _gone_of(connection: apsw.Connection, bits: object, crc: object) -> int:
-    if not isinstance(bits, bytes) or crc32(bits) != crc:
+def _checksum(seq: int, raw: bytes) -> int:
+    """Of a row and its number: under another one it would tell of other transactions."""
+    return crc32(raw, seq)
+
+
+def _gone_of(connection: apsw.Connection, seq: int, bits: object, crc: object) -> int:
+    if not isinstance(bits, bytes) or _checksum(seq, bits) != crc:
         raise damaged(connection.filename, "which pending transactions have left")
     return int.from_bytes(bits, "little")
 
@@ -161,8 +168,8 @@ def _pack(together: Sequence[PendingTransaction]) -> bytes:
     )
 
 
-def _unpack(connection: apsw.Connection, raw: object, crc: object) -> list[PendingTransaction]:
-    if not isinstance(raw, bytes) or crc32(raw) != crc:
+def _unpack(connection: apsw.Connection, seq: int, raw: object, crc: object) -> list[PendingTransaction]:
+    if not isinstance(raw, bytes) or _checksum(seq, raw) != crc:
         raise damaged(connection.filename, "a row of pending transactions")
     try:
         packed = codec.decode(raw, PackedRow, bytes_max=ROW_BYTES_MAX)

@@ -402,7 +402,7 @@ def test_is_one_clear_line_and_changes_nothing(
     "harm, words",
     [
         (
-            f"UPDATE pending SET raw = x'{NO_TRANSACTION.hex()}', crc = {crc32(NO_TRANSACTION)}",
+            f"UPDATE pending SET seq = 1, raw = x'{NO_TRANSACTION.hex()}', crc = {crc32(NO_TRANSACTION, 1)}",
             "transaction is damaged",
         ),
         ("UPDATE pending SET raw = x'00'", "is damaged (a row of pending transactions)"),

@@ -194,7 +194,7 @@ def pending_of(change: Callable[[PendingTransaction], PackedRow]) -> Callable[[P
         with open_chain(folder) as node:
             (waiting,) = node.store.pending()
         raw = codec.encode(change(waiting))
-        sql(file, "UPDATE pending SET raw = ?, crc = ?", raw, crc32(raw))
+        sql(file, "UPDATE pending SET seq = 1, raw = ?, crc = ?", raw, crc32(raw, 1))
 
     return harm
 

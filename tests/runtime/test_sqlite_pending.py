@@ -161,15 +161,17 @@ def test_killed_at_any_statement_a_write_is_there_or_not(tmp_path: Path) -> None
 
 
 def twice(connection: apsw.Connection) -> None:
-    connection.execute("INSERT INTO pending SELECT seq + 1, raw, crc FROM pending")
+    ((raw,),) = connection.execute("SELECT raw FROM pending").fetchall()
+    assert isinstance(raw, bytes)
+    connection.execute("INSERT INTO pending VALUES (2, ?, ?)", (raw, crc32(raw, 2)))
 
 
 def packed(raw: bytes) -> Callable[[apsw.Connection], object]:
-    return lambda connection: connection.execute("UPDATE pending SET raw = ?, crc = ?", (raw, crc32(raw)))
+    return lambda connection: connection.execute("UPDATE pending SET raw = ?, crc = ?", (raw, crc32(raw, 1)))
 
 
-def gone(bits: bytes, crc: int | None = None) -> Callable[[apsw.Connection], object]:
-    row = (1, bits, crc32(bits) if crc is None else crc)
+def gone(bits: bytes, crc: int | None = None, seq: int = 1) -> Callable[[apsw.Connection], object]:
+    row = (seq, bits, crc32(bits, seq) if crc is None else crc)
     return lambda connection: connection.execute("INSERT INTO pending_gone VALUES (?, ?, ?)", row)
 
 
@@ -185,6 +187,9 @@ def gone(bits: bytes, crc: int | None = None) -> Callable[[apsw.Connection], obj
         (gone(b"\1", crc=7), "which pending transactions have left"),
         (lambda connection: connection.execute("INSERT INTO pending_gone VALUES (1, 'text', 0)"), "which pending"),
         (gone(b"\x20"), "more has left a row"),
+        (gone(b"\1", crc=crc32(b"\1", 2)), "which pending transactions have left"),  # of another row
+        (gone(b"\1", seq=2), "left a row that is not there"),
+        (lambda connection: connection.execute("UPDATE pending SET seq = 2"), "a row of pending"),
         (twice, "twice"),
     ],
 )
