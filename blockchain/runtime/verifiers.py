@@ -37,8 +37,8 @@ FAR_BYTES_MIN: Final = 16 * 1024  # at once, some 80 transfers; of fewer, each w
 FAR_LEAVES_MIN: Final = 100_000  # of a tree, half a second of work: to start a process takes a fifth of one
 ASKED_MAX: Final = 2  # questions to one worker: the next is being sent while it works, whoever holds the interpreter
 WORKERS_DEFAULT_MAX: Final = 4  # the core applies no more than three or four of them verify
-ANSWER_S_MAX: Final = 60.0  # longer than any work takes: it stands still, and whoever waits for it does
 LATE_CHECK_S: Final = 5.0  # between two looks at who does not answer
+LATE_LOOKS: Final = 12  # without an answer, a minute, longer than any work takes: it stands still, and who waits for it
 REST_S: Final = 10.0  # after a worker was lost or could not be started, until the next is tried
 _PROGRAM: Final = (sys.executable, "-m", "blockchain.runtime.verifier")
 _PROJECT: Final = Path(__file__).parents[2]  # where the package is found
@@ -83,7 +83,8 @@ class Worker:
         self._questions, self._answers = self._process.stdin, self._process.stdout
         self._asking, self._hearing = threading.Lock(), threading.Lock()
         self.asked = 0  # questions that are not answered; kept by who hands them out
-        self._heard_at = 0.0  # by the monotonic clock: when it was asked last, or has answered
+        self._heard = 0  # counts on with each question and answer
+        self._seen: tuple[int, int] = (0, 0)  # that count at the last look, and how many looks have seen it
         self._was_late = False
 
     @property
@@ -92,7 +93,7 @@ class Worker:
 
     def ask(self, asked: Work, kind: type[T]) -> T:
         """Blocks until it has answered. Any thread may ask meanwhile: answers come in order. Raises WorkerLost."""
-        self._heard_at = time.monotonic()  # before it looks asked
+        self._heard += 1  # before it looks asked
         try:
             with self._asking:
                 send(self._questions, Question(asked))
@@ -100,7 +101,7 @@ class Worker:
             try:
                 raw = receive(self._answers)
             finally:
-                self._heard_at = time.monotonic()
+                self._heard += 1
                 self._hearing.release()
         except (OSError, ValueError):  # ValueError: who waited beside has found it dead, and closed the pipes
             raw = b""
@@ -110,9 +111,16 @@ class Worker:
         return codec.decode_again(raw, kind)
 
     def kill_if_late(self) -> None:
-        """Where it has not answered for `ANSWER_S_MAX`. Any thread."""
-        is_asked = self._asking.locked() or self._hearing.locked()
-        if is_asked and time.monotonic() - self._heard_at > ANSWER_S_MAX:
+        """Where it has not answered for `LATE_LOOKS` calls of this. By one thread, each `LATE_CHECK_S`.
+
+        Not by the clock: where node and workers stood still together, as in a paused container, none of them is late.
+        """
+        self._process.poll()  # one that has died is no zombie until it is asked
+        heard, looks = self._heard, 0
+        if (self._asking.locked() or self._hearing.locked()) and heard == self._seen[0]:
+            looks = self._seen[1] + 1
+        self._seen = heard, looks
+        if looks >= LATE_LOOKS:
             self._was_late = True
             self.kill()
 
@@ -177,7 +185,7 @@ class Verifiers:
             return list(self._started)
 
     def stop(self) -> None:
-        """End all workers; who waits for one gets CancelledError."""
+        """End all workers; who waits for one, or asks from now on, gets CancelledError."""
         with self._lock:
             self._is_stopped = True
         self._ended.set()
@@ -209,7 +217,12 @@ class Verifiers:
     def _far(self, asked: Sequence[Work], kind: type[T]) -> Iterator[T]:
         if not self.workers:
             return (_here(one, kind) for one in asked)
-        return self._threads.map(partial(self._ask, kind), asked)
+        try:
+            return self._threads.map(partial(self._ask, kind), asked)
+        except RuntimeError:  # no thread takes any more
+            with self._lock:
+                self._check_going_on()
+            raise
 
     def _ask(self, kind: type[T], asked: Work) -> T:
         """In one of the threads."""

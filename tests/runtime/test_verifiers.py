@@ -11,7 +11,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
 
 import pytest
 
@@ -28,7 +31,15 @@ from blockchain.node.stateless import (
 from blockchain.primitives import codec
 from blockchain.runtime import verifiers as module
 from blockchain.runtime.verifier import Question, receive, send
-from blockchain.runtime.verifiers import ASKED_MAX, FAR_BYTES_MIN, Verifiers, Worker, WorkerLost, default_workers
+from blockchain.runtime.verifiers import (
+    ASKED_MAX,
+    FAR_BYTES_MIN,
+    LATE_LOOKS,
+    Verifiers,
+    Worker,
+    WorkerLost,
+    default_workers,
+)
 from tests.node.test_verify import BLOCK
 from tests.samples import GENESIS_HASH, address, wallet
 
@@ -257,7 +268,6 @@ def test_one_that_does_not_answer_is_lost_as_any_other(
 ) -> None:
     """As one that somebody stopped. Else all clients would wait for it, and all large messages of peers."""
     monkeypatch.setattr(module, "_PROGRAM", HANGS)
-    monkeypatch.setattr(module, "ANSWER_S_MAX", 0.0)
     monkeypatch.setattr(module, "LATE_CHECK_S", 0.01)
     assert ask(verifiers) == FOUND and verifiers.running == []
     [line] = caplog.records
@@ -267,10 +277,61 @@ def test_one_that_does_not_answer_is_lost_as_any_other(
 def test_one_that_nobody_asks_is_never_late(eager: None, verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(verifiers)
     before = verifiers.running
-    monkeypatch.setattr(module, "ANSWER_S_MAX", 0.0)
-    for worker in verifiers._started.values():
-        worker.kill_if_late()
+    look_often(verifiers, 2 * LATE_LOOKS)
     assert ask(verifiers) == FOUND and verifiers.running == before
+
+
+def look_often(verifiers: Verifiers, times: int) -> None:
+    for _ in range(times):
+        for worker in verifiers._started.values():
+            worker.kill_if_late()
+
+
+def test_one_is_late_by_looks_and_not_by_the_clock(
+    eager: None, verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where node and workers stood still together, for hours, the first look after it kills nobody."""
+    heard = threading.Semaphore(0)
+
+    def send_and_say(pipe: IO[bytes], value: Question) -> None:
+        send(pipe, value)
+        heard.release()
+
+    monkeypatch.setattr(module, "_PROGRAM", HANGS)
+    monkeypatch.setattr(module, "send", send_and_say)
+    monkeypatch.setattr(module, "LATE_CHECK_S", SECONDS)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=count(0, 3_600).__next__))
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(ask, verifiers)
+        try:
+            assert all(heard.acquire(timeout=SECONDS) for _ in range(ASKED_MAX))
+            look_often(verifiers, LATE_LOOKS)  # the first sees the question
+            assert len(verifiers.running) == 1 and not asked.done()
+            [worker] = verifiers._started.values()
+            assert not worker._was_late
+            look_often(verifiers, 1)
+            assert asked.result(SECONDS) == FOUND and "did not answer" in caplog.text
+        finally:
+            verifiers.stop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no zombies there")
+def test_one_that_died_is_no_zombie_until_it_is_asked(eager: None, verifiers: Verifiers) -> None:
+    ask(verifiers)
+    [pid] = verifiers.running
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert is_there(pid)
+    look_often(verifiers, 1)
+    assert not is_there(pid)
+    assert ask(verifiers) == FOUND
+
+
+def test_who_asks_when_it_is_stopped_is_told_the_same_as_who_waited(eager: None) -> None:
+    verifiers = Verifiers(1)
+    verifiers.stop()
+    with pytest.raises(CancelledError):
+        ask(verifiers)
 
 
 def test_an_answer_cut_off_is_none() -> None:
