@@ -239,6 +239,9 @@ class Gossip:
         return effects
 
     def _spread_proposal(self, proposal: Proposal, block: VerifiedBlock, now: int) -> list[Effect]:
+        """None that ended its height: who was there is taken to go on, and its forger may have left the set."""
+        if proposal.height != self._engine.current.height:
+            return []
         targets: dict[bytes, list[PeerId]] = {}
         effects: list[Effect] = []
         author = self._near() & 1 << self._engine.current.validators.index[proposal.forger]

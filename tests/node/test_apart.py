@@ -188,6 +188,17 @@ def test_a_proposal_of_a_validator_whose_votes_crossed_comes_later_too() -> None
     assert [peers for peers, _ in sent(bench.gossip.on_lag_over(1, NOW), ProposedBlock)] == [(ONE,), (THREE,)]
 
 
+def test_a_proposal_that_ended_its_height_is_told_to_nobody_though_its_forger_has_left_the_set() -> None:
+    bench = Crossed(0, 1, 2)
+    proposal, block = bench.propose()
+    current = bench.engine.current
+    left = [one for one in current.validators.validators if one.address != proposal.forger]
+    current.height, current.validators = 2, ValidatorSet(tuple(left))
+    for peer in bench.peers.values():
+        peer.presume(2)
+    assert bench.gossip.broadcast(Broadcast(proposal, block), NOW) == []
+
+
 def test_precommits_that_come_after_the_decision_cross_too_and_are_not_sent_later() -> None:
     node = Node(spec_with())
     node.grow(node.pay("a", 0))
