@@ -79,17 +79,18 @@ async def wait_ended(request: Request, node: NodeReader, ids: Sequence[Hash32], 
         async with asyncio.timeout(None) as stay:
 
             def leave(_: object) -> None:
-                stay.reschedule(loop.time())
+                if not is_over:
+                    stay.reschedule(loop.time())
 
+            is_over = False
             leaving.add_done_callback(leave)
             try:
                 await node.wait_ended(ids, seconds)  # in this task: whoever waits is told a turn after it ended
             finally:
-                leaving.remove_done_callback(leave)
+                is_over = True  # the client may have left in this turn: then `leave` is due already
+                leaving.cancel()
     except TimeoutError:
         leaving.result()  # raises what it failed of
-    finally:
-        leaving.cancel()
 
 
 async def _wait_for_leaving(request: Request) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -175,6 +177,33 @@ def test_whoever_waits_is_told_of_the_end_within_two_turns_of_the_loop(
         assert waiting_for_it.done() and waiting_for_it.exception() is None
 
     asyncio.run(told())
+
+
+def test_a_client_that_leaves_in_the_turn_in_which_its_transaction_ends_leaves_no_error_behind() -> None:
+    ended, left, errors = asyncio.Event(), asyncio.Event(), list[dict[str, Any]]()
+
+    class _Node(FakeNode):
+        async def wait_ended(self, transaction_ids: Sequence[Hash32], seconds: float) -> None:
+            await ended.wait()
+
+    async def receive() -> Message:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def both() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        request = Request({"type": "http"}, receive)
+        waiting_for_it = asyncio.create_task(waiting.wait_ended(request, _Node(), [Hash32(bytes(32))], 60))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        left.set()
+        ended.set()
+        await waiting_for_it
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(both())
+    assert errors == []
 
 
 def test_a_client_that_leaves_waits_no_longer() -> None:
