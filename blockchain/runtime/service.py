@@ -61,6 +61,7 @@ from blockchain.runtime.sqlite import SqliteStore
 from blockchain.runtime.steps import Steps
 from blockchain.runtime.submissions import Submissions
 from blockchain.runtime.told_addresses import ToldAddresses
+from blockchain.runtime.verified_lately import VerifiedLately
 from blockchain.runtime.verifiers import Verifiers
 from blockchain.runtime.waiters import Waiters
 from blockchain.runtime.worker_thread import WorkerThread
@@ -130,7 +131,7 @@ class NodeService:
         self._disk = WorkerThread("disk")
         self._keys = WorkerThread("keys")
         self._frames = ThreadPoolExecutor(FRAMES_AT_ONCE if verify_workers else 1, "verify")
-        check_all = self._verifiers.check_all
+        lately = VerifiedLately(self._verifiers.check_all)
         self._intake = Intake(
             self._core.context,
             self._deliver,
@@ -138,7 +139,7 @@ class NodeService:
             self._inbox.has_room,
             self._frames,
             self._on_dial,
-            check_all,
+            lately.check_all,
         )
         self.p2p = make_p2p(self._intake)
         self._told = ToldAddresses(self.p2p)

@@ -289,6 +289,12 @@ CONTROLS: Final = (
         (Change(_OUTLINES, "if len(half.asked) >= ASKED_MAX or", "if half.asked or"),),
     ),
     Mutant(
+        "forgery_sent_twice",
+        "what was found bad is taken for good when it comes again",
+        "tests/runtime/test_verified_lately.py::test_what_is_bad_is_found_at_its_place_each_time",
+        (Change("blockchain/runtime/verified_lately.py", "            if one.flaws:\n                return\n", ""),),
+    ),
+    Mutant(
         "late_proposal",
         "what is told of a height that is over is held against what is here, and two heights make evidence",
         "tests/node/test_outlines.py::test_what_is_verified_while_its_height_ends_is_no_offence_of_who_forges_the_next_one",
