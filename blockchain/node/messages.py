@@ -187,6 +187,11 @@ def is_about_transactions(frame: bytes) -> bool:
     return frame.startswith(_OF_TRANSACTIONS, _MESSAGE_AT)
 
 
+def is_of_ids(frame: bytes) -> bool:
+    """Whether a frame says in its first bytes that it offers transactions or asks for some: ids, and nothing signed."""
+    return frame.startswith(_OF_IDS, _MESSAGE_AT)
+
+
 _NOTHING: Final = Hash32(bytes(HASH_BYTES))
 _NO_BLOCKS: Final = codec.encode(Blocks(1, (), None))
 _BLOCKS: Final = _NO_BLOCKS[:-3]  # their kind: what they hold takes a byte each here
@@ -200,6 +205,7 @@ _OF_TRANSACTIONS: Final = tuple(
         ((b"t",), Fresh((b"t",))),
     )
 )
+_OF_IDS: Final = _OF_TRANSACTIONS[:2]
 
 # ------------------------------------------------------------------------------------------ after verification
 

@@ -29,7 +29,7 @@ from typing import Final, TypeVar, assert_never
 
 from blockchain.errors import PeerFault
 from blockchain.node.inputs import BlocksArrived, Input, MessageFaulty, MessageReceived
-from blockchain.node.messages import Verified, is_about_transactions, is_of_blocks
+from blockchain.node.messages import Verified, is_about_transactions, is_of_blocks, is_of_ids
 from blockchain.node.stateless import CheckAll, check_here
 from blockchain.node.verify import VerifyContext, verify_frame
 from blockchain.runtime.peer_events import (
@@ -45,10 +45,11 @@ from blockchain.runtime.places import Places
 from blockchain.seams import DialledBack, PeerConnected, PeerDisconnected, PeerId, PeerMet
 
 INLINE_BYTES_MAX: Final = 2_048  # a smaller frame is verified faster than it is handed to a thread
+INLINE_IDS_BYTES_MAX: Final = 32 * 1024  # so is one of a thousand ids, a fifth of a millisecond: nothing is signed
 LANE_EVENTS_MAX: Final = 4  # of one peer, waiting for their turn; then its socket is not read
 BESIDE_EVENTS_MAX: Final = 64  # those about transactions: what it is asked for at once, and what it offers meanwhile
 LANE_INPUTS_MAX: Final = 16  # of one peer and queue, verified and waiting for the core; others' come between them
-LARGE_BYTES_MAX: Final = 32 * 1024 * 1024  # of all frames above INLINE_BYTES_MAX that wait for verification
+LARGE_BYTES_MAX: Final = 32 * 1024 * 1024  # of all large frames that wait for verification
 BESIDE_BYTES_MAX: Final = 16 * 1024 * 1024  # of those about transactions, which take no room from the others
 BESIDE_AT_ONCE: Final = 2  # large ones that are verified: two workers have enough to do, and a proposal is next
 
@@ -209,7 +210,7 @@ class Intake:
         """Verify and deliver a small frame that nothing of its peer waits before; False: `put` it."""
         peer, frame = PeerId(event.peer_id), event.data
         lane = self._lanes.get(peer)
-        if lane is None or len(frame) > INLINE_BYTES_MAX or is_of_blocks(frame):
+        if lane is None or not _is_small(frame) or is_of_blocks(frame):
             return False
         queue = lane.beside if is_about_transactions(frame) else lane
         if not (queue.is_idle and self._has_room() and queue.inputs.take_now()):
@@ -309,7 +310,7 @@ class Intake:
 
     async def _verify(self, peer: PeerId, frame: bytes, room: Room) -> Input:
         """What the core is given for a frame; its bytes leave the room that they took."""
-        if len(frame) <= INLINE_BYTES_MAX:
+        if _is_small(frame):
             return self._verify_small(peer, frame)
         try:
             return MessageReceived(peer, await self._verify_large(peer, frame, room))
@@ -339,8 +340,13 @@ def _connected(up: PeerUp) -> PeerConnected:
     return PeerConnected(PeerId(up.peer_id), up.advertised, up.inbound, up.remote, up.agent)
 
 
+def _is_small(frame: bytes) -> bool:
+    """Whether it is verified where it is."""
+    return len(frame) <= (INLINE_IDS_BYTES_MAX if is_of_ids(frame) else INLINE_BYTES_MAX)
+
+
 def _large_bytes(event: PeerEvent) -> int:
     """What an event takes of the room for large frames."""
-    if isinstance(event, FrameReceived) and len(event.data) > INLINE_BYTES_MAX:
+    if isinstance(event, FrameReceived) and not _is_small(event.data):
         return len(event.data)
     return 0

@@ -17,6 +17,7 @@ from blockchain.node.messages import (
     Want,
     encode_frame,
     is_about_transactions,
+    is_of_ids,
 )
 from blockchain.primitives.vote import Vote, VoteStep
 from blockchain.runtime.intake import (
@@ -39,6 +40,7 @@ MANY = Transactions(tuple(one.raw for one in PAID))
 @pytest.mark.parametrize("message", [Have((GENESIS,) * 200), WANT, MANY, Fresh(MANY.transactions[:1])])
 def test_what_is_about_transactions_is_seen_in_its_first_bytes(message: Message) -> None:
     assert is_about_transactions(encode_frame(GENESIS, message))
+    assert is_of_ids(encode_frame(GENESIS, message)) == isinstance(message, Have | Want)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from blockchain.node.inputs import MessageFaulty
-from blockchain.node.messages import Blocks
+from blockchain.node.messages import Blocks, Have, Want
 from blockchain.node.verify import VerifyContext
-from blockchain.runtime.intake import LANE_INPUTS_MAX, Intake
+from blockchain.runtime.intake import INLINE_BYTES_MAX, INLINE_IDS_BYTES_MAX, LANE_INPUTS_MAX, Intake
 from blockchain.runtime.peer_events import FrameReceived, PeerDown, PeerUp
 from blockchain.seams import PeerConnected, PeerDisconnected, PeerId
-from tests.runtime.intake_bench import ANN, BOB, LARGE, WANT, Bench, frame, put_all, rest, run, small
+from tests.runtime.intake_bench import ANN, BOB, GENESIS, LARGE, WANT, Bench, frame, put_all, rest, run, small
 
 
 def test_a_small_frame_is_delivered_at_once() -> None:
@@ -22,6 +22,27 @@ def test_a_small_frame_is_delivered_at_once() -> None:
         assert bench.of(ANN) == [PeerConnected, small(1), WANT]
         assert bench.intake.put_now(FrameReceived(ANN, b"garbage"))
         assert isinstance(bench.delivered[-1], MessageFaulty)
+
+    run(scenario)
+
+
+def test_so_is_one_of_many_ids_but_not_of_very_many() -> None:
+    """To decode a thousand takes less than to hand them to a thread."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.join(ANN)
+        for message in (Have((GENESIS,) * 900), Want((GENESIS,) * 900)):
+            assert INLINE_BYTES_MAX < len(frame(ANN, message).data) <= INLINE_IDS_BYTES_MAX
+            assert bench.intake.put_now(frame(ANN, message)) and bench.of(ANN)[-1] == message
+        bench.handle()
+        assert not bench.intake.put_now(frame(ANN, Have((GENESIS,) * 1_000)))
+        await put_all(bench, frame(ANN, Have((GENESIS,) * 900)), frame(ANN, Have((GENESIS,) * 1_000)))
+        await rest()
+        assert bench.of(ANN)[-1] == Have((GENESIS,) * 900) and len(bench.large.waiting) == 1
+        bench.large.work()
+        await rest()
+        assert bench.of(ANN)[-1] == Have((GENESIS,) * 1_000)
+        assert bench.intake._room_beside.used == 0
 
     run(scenario)
 
