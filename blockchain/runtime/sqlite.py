@@ -66,17 +66,16 @@ class SqliteStore:
         a database, damaged, or out of reach. `vfs` names a registered SQLite file system, for tests that break one.
         """
         path = folder / STORE_FILE
-        with ExitStack() as opened:
+        with InWords(path, "cannot open the store"), ExitStack() as opened:  # closing what was opened may fail too
             opened.callback(FolderLock.take(folder).release)
-            with InWords(path, "cannot open the store"):
-                check_size(path)
-                writer = open_writer(path, vfs)
-                opened.callback(writer.close)
-                claim(writer, path, genesis_hash)
-                bring_up_to_date(writer, path)
-                check_store(writer, path)
-                reader = open_reader(path, vfs)
-                opened.callback(reader.close)
+            check_size(path)
+            writer = open_writer(path, vfs)
+            opened.callback(writer.close)
+            claim(writer, path, genesis_hash)
+            bring_up_to_date(writer, path)
+            check_store(writer, path)
+            reader = open_reader(path, vfs)
+            opened.callback(reader.close)
             return cls(path, vfs, writer, reader, opened.pop_all())
 
     def close(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from zlib import crc32
@@ -18,8 +19,9 @@ from blockchain.runtime.sqlite_backup import back_up
 from blockchain.runtime.sqlite_file import SCHEMA_VERSION, TABLES, open_writer
 from blockchain.seams import Batch, PendingTransaction, Stage, Store
 from tests.node.one_chain import Node, spec_with
+from tests.runtime.broken_disk import BrokenDisk
 from tests.runtime.kills import Kills
-from tests.runtime.store_batches import contents
+from tests.runtime.store_batches import GENESIS, contents, digest
 from tests.runtime.store_v1 import write_store_1
 from tests.runtime.store_v3 import take_back
 from tests.runtime.store_v4 import take_back_to_4
@@ -27,6 +29,13 @@ from tests.samples import address, wallet
 
 NIL = b"\xc0"  # no story
 ACCOUNTS = [address(name) for name in ("a", "b", "mint", "nobody")]
+
+
+@pytest.fixture
+def disk() -> Iterator[BrokenDisk]:
+    broken = BrokenDisk("broken-upgrade")
+    yield broken
+    broken.unregister()
 
 
 def grown() -> Node:
@@ -239,6 +248,43 @@ def watched_by(kills: Kills) -> Callable[[Path, str | None], apsw.Connection]:
         return writer
 
     return watched
+
+
+@pytest.mark.parametrize("failure", [apsw.FullError, apsw.IOError])
+def test_a_disk_that_fails_at_any_moment_of_an_upgrade_is_one_line_and_costs_nothing(
+    tmp_path: Path, disk: BrokenDisk, failure: type[apsw.Error]
+) -> None:
+    """Also where it fails again when the file is closed."""
+
+    def fail_after(writes: int) -> Callable[[], None]:
+        left = iter(range(writes))
+
+        def maybe_fail() -> None:
+            if next(left, None) is None:
+                disk.failure = failure
+
+        return maybe_fail
+
+    pending = tuple(PendingTransaction(digest(number), b"raw", (Stage("received", 1),)) for number in range(600))
+    with closing(SqliteStore.open(tmp_path / "old", GENESIS)) as store:
+        store.write(Batch(pending_added=pending))
+    take_back_to_4(tmp_path / "old" / "chain.db")
+    places, told = 0, []
+    while disk.failure is not None or places == 0:
+        folder = tmp_path / f"after {places}"
+        shutil.copytree(tmp_path / "old", folder)
+        disk.on_change, disk.failure = fail_after(places), None
+        try:
+            SqliteStore.open(folder, GENESIS, vfs=disk.name).close()
+        except StoreError as error:
+            told.append(str(error))
+        failed, disk.failure = disk.failure, None
+        disk.on_change = lambda: None
+        with closing(SqliteStore.open(folder, GENESIS)) as store:
+            assert store.pending() == list(pending)
+        disk.failure = failed
+        places += 1
+    assert len(told) > 20 and not any("\n" in line for line in told)
 
 
 def test_an_upgrade_that_is_killed_at_any_statement_is_begun_again(
