@@ -30,7 +30,7 @@ from blockchain.node.messages import (
 from blockchain.node.peers import ALLOWANCES, Peer
 from blockchain.node.rounds_held import VotePlace, holdings_of, place_of
 from blockchain.primitives.block import BLOCK_EVIDENCE_MAX, VerifiedBlock
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
 from blockchain.seams import Broadcast, Effect, PeerId, Send, SetTimer, TimerKey, TimerKind
 
@@ -50,6 +50,7 @@ class Gossip:
         self._tick = 0
         self._older = 0  # where the rotating window over older rounds stands
         self._held = HeldVotes()
+        self._late: dict[tuple[int, Address], Vote] = {}  # others' newest precommits, of this height and the one before
         self._lag = Lag()
         self._members = engine.current.validators  # whose bits stand in `Peer.apart`
         self._height = engine.current.height
@@ -66,6 +67,8 @@ class Gossip:
     def follow_height(self, *, is_decided: bool) -> None:
         """The height was decided here: who was at it with this node is taken to go on with it."""
         before, self._height = self._height, self._engine.current.height
+        if before != self._height:
+            self._late = {at: vote for at, vote in self._late.items() if vote.height >= self._height - 1}
         if is_decided and self._height == before + 1:
             for peer in self._peers.values():
                 if peer.height == before:
@@ -103,7 +106,18 @@ class Gossip:
         kept = self._kept_from(peer, self._near()) if peer.has_just_come else 0
         is_kept = peer.height == self._engine.current.height and has_said(self._engine.current, kept)
         begun = self._lag.begin(peer.height) if is_kept else []
-        return [*begun, *self._send_missing(peer, kept, now)]
+        return [*begun, *self._send_missing(peer, kept, now), *self._send_late(peer)]
+
+    def _send_late(self, peer: Peer) -> list[Effect]:
+        """Precommits of the height before that a peer at this one may lack: it lasts there, maybe for want of them."""
+        at, index = self._engine.current.height, self._chain.parent_validators.index
+        lacked = [
+            vote
+            for (height, voter), vote in self._late.items()
+            if height == at - 1 == peer.height - 1 and peer.take_votes(height, place_of(vote), 1 << index[voter])
+        ]
+        pieces = (tuple(lacked[start : start + VOTES_MAX]) for start in range(0, len(lacked), VOTES_MAX))
+        return [self._peers.send(peer, Votes(piece)) for piece in pieces]
 
     def _send_missing(self, peer: Peer, kept: int, now: int) -> list[Effect]:
         """But for what is kept from it: messages of these validators, as bits."""
@@ -178,6 +192,8 @@ class Gossip:
         delay_ms = hold_ms(len(self._engine.current.validators), is_own=is_own)
         if delay_ms == 0:
             return self._spread(self._bundle((vote,)))
+        if not is_own and vote.step is VoteStep.PRECOMMIT and vote.block_id is not None:
+            self._late[vote.height, vote.validator] = vote
         if not is_own and not self._is_awaited_now(vote):
             return self._lag.begin(vote.height) if vote.height == self._engine.current.height else []
         is_first = self._held.add(vote)

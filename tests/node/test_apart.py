@@ -16,7 +16,7 @@ from blockchain.primitives.vote import Step, Vote
 from blockchain.seams import Broadcast, Effect, SetTimer, TimerKey, TimerKind
 from tests.node.gossip_bench import ONE, THREE, TWO, Bench, sent
 from tests.node.one_chain import NOW, Node, spec_with
-from tests.samples import BLOCK_A, PRECOMMIT, PREVOTE
+from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE
 
 LAG = SetTimer(TimerKey(TimerKind.LAG, 1), LAG_MS)
 RELAY = SetTimer(TimerKey(TimerKind.VOTES), RELAY_MS)
@@ -146,6 +146,38 @@ def test_a_late_precommit_that_is_kept_from_all_needs_no_timer() -> None:
     assert bench.gossip.broadcast(Broadcast(bench.vote(1, PRECOMMIT, node.chain.head.id, height=1)), NOW) == []
     unlike = bench.vote(2, PRECOMMIT, node.chain.head.id, height=1)
     assert bench.gossip.broadcast(Broadcast(unlike), NOW) == [RELAY]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_precommit_that_was_kept_goes_to_who_tells_of_the_next_height(is_late: bool) -> None:
+    """Who forges that waits for it."""
+    node = Node(spec_with())
+    bench = Crossed(1, node=node)
+    kept = bench.vote(1, PRECOMMIT, BLOCK_A, height=1)
+    if not is_late:
+        bench.gossip.broadcast(Broadcast(kept), NOW)
+    node.grow(node.pay("a", 0))
+    bench.engine.current.height = 2
+    for peer in bench.peers.values():
+        peer.presume(2)
+    if is_late:
+        bench.gossip.broadcast(Broadcast(kept), NOW)
+    assert bench.to_one(bench.gossip.spread_votes()) == []
+    bench.gossip.note_votes_of(bench.peers[THREE], (kept,))
+    assert sent(bench.gossip.catch_up(bench.tell(THREE, height=2), NOW), Votes) == [], "it has shown it meanwhile"
+    assert bench.to_one(bench.gossip.catch_up(bench.tell(ONE, height=2), NOW)) == [kept]
+    assert bench.to_one(bench.gossip.catch_up(bench.tell(ONE, height=2), NOW)) == [], "once"
+
+
+def test_precommits_are_remembered_for_their_height_and_the_next() -> None:
+    bench = Crossed(1)
+    bench.gossip.broadcast(Broadcast(bench.vote(1, PRECOMMIT, BLOCK_A)), NOW)
+    bench.gossip.broadcast(Broadcast(bench.vote(1, PRECOMMIT, BLOCK_B)), NOW)
+    for height in (2, 3):
+        assert len(bench.gossip._late) == 1
+        bench.engine.current.height = height
+        bench.gossip.follow_height(is_decided=True)
+    assert len(bench.gossip._late) == 0
 
 
 def test_while_a_proposal_is_disputed_the_timer_that_shows_it_is_set() -> None:
