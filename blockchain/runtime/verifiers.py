@@ -27,6 +27,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from msgspec import DecodeError
+
 from blockchain.ledger.smt_build import HERE, Builders, Hashed, Leaves, Part, Records
 from blockchain.ledger.smt_subtree import RECORD_BYTES
 from blockchain.node.stateless import Check, Found, check_here
@@ -85,7 +87,7 @@ class Worker:
         self.asked = 0  # questions that are not answered; kept by who hands them out
         self._heard = 0  # counts on with each question and answer
         self._seen: tuple[int, int] = (0, 0)  # that count at the last look, and how many looks have seen it
-        self._was_late = False
+        self._fault = ""  # why it is ended
 
     @property
     def pid(self) -> int:
@@ -107,8 +109,13 @@ class Worker:
             raw = b""
         if not raw:
             code = self.end()
-            raise WorkerLost("it did not answer" if self._was_late else f"it ended with code {code}")
-        return codec.decode_again(raw, kind)
+            raise WorkerLost(self._fault or f"it ended with code {code}")
+        try:
+            return codec.decode_again(raw, kind)
+        except DecodeError as error:  # a program that was replaced by a newer one while the node ran
+            self._fault = f"its answer cannot be read: {error}"
+            self.end()
+            raise WorkerLost(self._fault) from None
 
     def kill_if_late(self) -> None:
         """Where it has not answered for `LATE_LOOKS` calls of this. By one thread, each `LATE_CHECK_S`.
@@ -121,7 +128,7 @@ class Worker:
             looks = self._seen[1] + 1
         self._seen = heard, looks
         if looks >= LATE_LOOKS:
-            self._was_late = True
+            self._fault = "it did not answer"
             self.kill()
 
     def kill(self) -> None:

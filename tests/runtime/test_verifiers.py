@@ -62,6 +62,12 @@ BOTH_FIRST = (  # heard, then both answered
     "heard = [codec.decode_again(receive(sys.stdin.buffer), Question).asked for _ in range(2)]\n"
     "[send(sys.stdout.buffer, answer(asked)) for asked in heard]; sys.stdin.buffer.read()",
 )
+OTHER_WORDS = (
+    sys.executable,
+    "-c",
+    "import sys; sys.stdin.buffer.read(4); sys.stdout.buffer.write(bytes([0, 0, 0, 1, 7])); sys.stdout.buffer.flush()\n"
+    "sys.stdin.buffer.read()",
+)
 HANGS = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")  # until it is ended
 
 
@@ -281,6 +287,16 @@ def test_one_that_nobody_asks_is_never_late(eager: None, verifiers: Verifiers, m
     assert ask(verifiers) == FOUND and verifiers.running == before
 
 
+def test_one_whose_answer_cannot_be_read_is_lost_as_any_other(
+    eager: None, verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where the program was brought up to date while the node runs, and a worker begins then."""
+    monkeypatch.setattr(module, "_PROGRAM", OTHER_WORDS)
+    assert ask(verifiers) == FOUND and verifiers.running == []
+    [line] = caplog.records
+    assert line.getMessage().startswith("a worker was lost: its answer cannot be read: ")
+
+
 def look_often(verifiers: Verifiers, times: int) -> None:
     for _ in range(times):
         for worker in verifiers._started.values():
@@ -308,7 +324,7 @@ def test_one_is_late_by_looks_and_not_by_the_clock(
             look_often(verifiers, LATE_LOOKS)  # the first sees the question
             assert len(verifiers.running) == 1 and not asked.done()
             [worker] = verifiers._started.values()
-            assert not worker._was_late
+            assert not worker._fault
             look_often(verifiers, 1)
             assert asked.result(SECONDS) == FOUND and "did not answer" in caplog.text
         finally:
