@@ -44,7 +44,7 @@ def _quick_check(connection: apsw.Connection, size: int) -> list[object]:
 def check_pages(path: Path, answer: object) -> None:
     """What SQLite answered to a check of pages has to be "ok", or StoreError with what it found."""
     if answer != "ok":
-        raise damaged(path, " ".join(str(answer).split()))
+        raise damaged(path, str(answer))
 
 
 def check_head(connection: apsw.Connection, path: Path, version: int = SCHEMA_VERSION) -> None:

@@ -69,7 +69,8 @@ def added_since(version: int) -> frozenset[str]:
 
 
 def damaged(path: str | Path, what: str) -> StoreError:
-    return StoreError(f"store {path} is damaged ({what}): {HOW_TO_REPAIR}")
+    """One line, whatever SQLite says: it quotes what it has read."""
+    return StoreError(f"store {path} is damaged ({' '.join(what.split())}): {HOW_TO_REPAIR}")
 
 
 def check_size(path: Path) -> None:

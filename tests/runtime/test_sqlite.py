@@ -405,6 +405,20 @@ def test_a_lost_row_of_state_is_noticed_when_the_state_is_read(tmp_path: Path, d
         store.state_records()
 
 
+def test_damage_that_sqlite_quotes_is_told_in_one_line(tmp_path: Path) -> None:
+    """The name of a table has become the line's end before its definition."""
+    file = write_chain(tmp_path, 1)
+    raw = file.read_bytes()
+    place = raw.index(b"tablemetameta") + len(b"table")
+    file.write_bytes(raw[:place] + b"\nCRE" + raw[place + 4 :])
+    with (
+        pytest.raises(StoreError, match=r"damaged \(malformed database schema \( ?CRE") as told,
+        open_store(tmp_path),
+    ):
+        pass
+    assert "\n" not in str(told.value)
+
+
 def test_a_flipped_bit_in_the_index_is_noticed_when_it_is_read(tmp_path: Path) -> None:
     """Of a transaction that would be found, and of one that would not."""
     file = write_chain(tmp_path, 20)
