@@ -195,6 +195,8 @@ def check_owner(connection: apsw.Connection, path: Path, genesis_hash: bytes) ->
     names = _table_names(connection)
     if "meta" not in names:
         raise damaged(path, "no table says whose it is")
+    if _columns(connection, "meta") != _columns_of_tables()["meta"]:  # the same in all versions
+        raise damaged(path, "its table meta has other columns")
     meta: dict[str, bytes] = dict(connection.execute("SELECT name, value FROM meta"))
     version = _check_version(path, meta.get("schema_version"))
     found = meta.get("genesis_hash")

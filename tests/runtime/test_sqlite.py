@@ -405,6 +405,13 @@ def test_a_lost_row_of_state_is_noticed_when_the_state_is_read(tmp_path: Path, d
         store.state_records()
 
 
+def test_a_flipped_bit_in_the_name_of_a_column_is_damage(tmp_path: Path) -> None:
+    file = write_chain(tmp_path, 1)
+    file.write_bytes(file.read_bytes().replace(b"(name TEXT PRIMARY KEY, value", b"(name TEXT PRIMARY KEY, valuu"))
+    with pytest.raises(StoreError, match="its table meta has other columns"), open_store(tmp_path):
+        pass
+
+
 def test_damage_that_sqlite_quotes_is_told_in_one_line(tmp_path: Path) -> None:
     """The name of a table has become the line's end before its definition."""
     file = write_chain(tmp_path, 1)
