@@ -63,6 +63,9 @@ ADDED_BY: Final = {
 }
 
 
+Column = tuple[str, str, int, int]  # its name and type, 1 where it may not be NULL, its place in the key or 0
+
+
 def added_since(version: int) -> frozenset[str]:
     """The tables that a store of this version does not have yet."""
     return frozenset(name for later, names in ADDED_BY.items() if later > version for name in names)
@@ -223,15 +226,16 @@ def check_shape(connection: apsw.Connection, path: Path) -> None:
 
 
 @cache
-def _columns_of_tables() -> dict[str, set[str]]:
+def _columns_of_tables() -> dict[str, set[Column]]:
     with closing(apsw.Connection(":memory:")) as model:
         for name, columns in TABLES.items():
             model.execute(f"CREATE TABLE {name} {columns}")
         return {name: _columns(model, name) for name in TABLES}
 
 
-def _columns(connection: apsw.Connection, table: str) -> set[str]:
-    return {row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+def _columns(connection: apsw.Connection, table: str) -> set[Column]:
+    """With a flipped bit in the words PRIMARY KEY a table can be read, and its rows have no numbers."""
+    return set(connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table,)))
 
 
 def _table_names(connection: apsw.Connection) -> set[str]:

@@ -412,6 +412,19 @@ def test_a_flipped_bit_in_the_name_of_a_column_is_damage(tmp_path: Path) -> None
         pass
 
 
+@pytest.mark.parametrize("damage", [b"DRIMARY KEY", b"PRIMARY IEY"])
+def test_a_flipped_bit_in_the_key_of_a_table_is_damage(tmp_path: Path, damage: bytes) -> None:
+    """Both words are read as the type of the column: its rows have no numbers then, and what has left would be back."""
+    file = write_chain(tmp_path, 1)
+    told = b"pending_gone (seq INTEGER "
+    raw = file.read_bytes()
+    assert raw.count(told + b"PRIMARY KEY") == 1
+    file.write_bytes(raw.replace(told + b"PRIMARY KEY", told + damage))
+    with pytest.raises(StoreError) as caught, open_store(tmp_path):
+        pass
+    assert "\n" not in str(caught.value)
+
+
 def test_damage_that_sqlite_quotes_is_told_in_one_line(tmp_path: Path) -> None:
     """The name of a table has become the line's end before its definition."""
     file = write_chain(tmp_path, 1)
