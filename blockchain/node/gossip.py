@@ -18,6 +18,7 @@ from blockchain.node.chain import Chain
 from blockchain.node.connected import Connected
 from blockchain.node.disputes import disputed, disputed_for
 from blockchain.node.held_votes import Bundle, HeldVotes, hold_ms
+from blockchain.node.late_precommits import LatePrecommits
 from blockchain.node.messages import (
     ROUNDS_MAX,
     VOTES_MAX,
@@ -30,7 +31,8 @@ from blockchain.node.messages import (
 from blockchain.node.peers import ALLOWANCES, Peer
 from blockchain.node.rounds_held import VotePlace, holdings_of, place_of
 from blockchain.primitives.block import BLOCK_EVIDENCE_MAX, VerifiedBlock
-from blockchain.primitives.crypto import Address, Hash32
+from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Proposal, Vote, VoteStep
 from blockchain.seams import Broadcast, Effect, PeerId, Send, SetTimer, TimerKey, TimerKind
 
@@ -50,7 +52,7 @@ class Gossip:
         self._tick = 0
         self._older = 0  # where the rotating window over older rounds stands
         self._held = HeldVotes()
-        self._late: dict[tuple[int, Address], Vote] = {}  # others' newest precommits, of this height and the one before
+        self._late = LatePrecommits()  # of this height and the one before
         self._lag = Lag()
         self._members = engine.current.validators  # whose bits stand in `Peer.apart`
         self._height = engine.current.height
@@ -68,7 +70,7 @@ class Gossip:
         """The height was decided here: who was at it with this node is taken to go on with it."""
         before, self._height = self._height, self._engine.current.height
         if before != self._height:
-            self._late = {at: vote for at, vote in self._late.items() if vote.height >= self._height - 1}
+            self._late.let_go(self._height - 1)
         if is_decided and self._height == before + 1:
             for peer in self._peers.values():
                 if peer.height == before:
@@ -88,13 +90,13 @@ class Gossip:
 
     def note_votes_of(self, peer: Peer, votes: Iterable[Vote]) -> None:
         """The sender of votes holds them."""
-        now, parents = self._engine.current, self._chain.parent_validators
+        now = self._engine.current
         for (height, place), voters in self._bundle(votes).voters.items():
             peer.note_spoke(height)
             if height not in (peer.height, peer.height - 1):
                 continue
             crossed = (peer.note_votes if height == peer.height else peer.note_late)(place, voters)
-            if crossed and (height == now.height or have_same_places(parents, now.validators)):
+            if crossed and (height == now.height or self._has_places_of_parents()):
                 peer.apart.note(crossed)
 
     def tell_evidence(self, peer: Peer) -> list[Effect]:
@@ -110,12 +112,8 @@ class Gossip:
 
     def _send_late(self, peer: Peer) -> list[Effect]:
         """Precommits of the height before that a peer at this one may lack: it lasts there, maybe for want of them."""
-        at, index = self._engine.current.height, self._chain.parent_validators.index
-        lacked = [
-            vote
-            for (height, voter), vote in self._late.items()
-            if height == at - 1 == peer.height - 1 and peer.take_votes(height, place_of(vote), 1 << index[voter])
-        ]
+        at = self._engine.current.height
+        lacked = self._late.take_for(peer, at - 1) if peer.height == at else []
         pieces = (tuple(lacked[start : start + VOTES_MAX]) for start in range(0, len(lacked), VOTES_MAX))
         return [self._peers.send(peer, Votes(piece)) for piece in pieces]
 
@@ -193,7 +191,7 @@ class Gossip:
         if delay_ms == 0:
             return self._spread(self._bundle((vote,)))
         if not is_own and vote.step is VoteStep.PRECOMMIT and vote.block_id is not None:
-            self._late[vote.height, vote.validator] = vote
+            self._note_late(vote)
         if not is_own and not self._is_awaited_now(vote):
             return self._lag.begin(vote.height) if vote.height == self._engine.current.height else []
         is_first = self._held.add(vote)
@@ -201,10 +199,19 @@ class Gossip:
             return self.spread_votes()
         return [SetTimer(TimerKey(TimerKind.VOTES), delay_ms)] if is_first else []
 
+    def _note_late(self, vote: Vote) -> None:
+        members = self._sets().get(vote.height)
+        if members is not None:
+            self._late.note(vote, 1 << members.index[vote.validator])
+
+    def _has_places_of_parents(self) -> bool:
+        """Whether bits of the height in progress stand for the same validators at the height before."""
+        return have_same_places(self._engine.current.validators, self._chain.parent_validators)
+
     def _is_awaited_now(self, vote: Vote) -> bool:
         """Whether a peer may lack this vote of another and does not get it elsewhere, or a dispute is to be shown."""
         current, members = self._engine.current, self._engine.current.validators
-        if disputed(current) or not have_same_places(members, self._chain.parent_validators):
+        if disputed(current) or not self._has_places_of_parents():
             return True
         place, bit, near = place_of(vote), 1 << members.index[vote.validator], self._near()
         return any(
@@ -228,23 +235,27 @@ class Gossip:
         return self._spread(self._bundle(self._held.take()))
 
     def _bundle(self, votes: Iterable[Vote]) -> Bundle:
+        return Bundle(votes, self._sets())
+
+    def _sets(self) -> dict[int, ValidatorSet]:
+        """Of the heights of which votes are told."""
         current = self._engine.current
-        return Bundle(votes, {current.height: current.validators, current.height - 1: self._chain.parent_validators})
+        return {current.height: current.validators, current.height - 1: self._chain.parent_validators}
 
     def _spread(self, votes: Bundle) -> list[Effect]:
         """To the peers at a vote's height, or one on, where a precommit may complete the certificate."""
         targets: dict[tuple[tuple[int, VotePlace, int], ...], list[PeerId]] = {}
         effects: list[Effect] = []
-        near = self._near()
+        at, near = self._engine.current.height, self._near()
         for peer in self._peers.values():
             kept = self._kept_from(peer, near)
-            at = self._engine.current.height
             if any(height == at and voters & kept for (height, _), voters in votes.voters.items()):
                 effects.extend(self._lag.begin(at))
+            kept_of = {at: kept, at - 1: kept if self._has_places_of_parents() else 0}
             lacked = tuple(
                 (height, place, told)
                 for (height, place), voters in votes.voters.items()
-                if (told := peer.take_votes(height, place, voters & ~kept))
+                if (told := peer.take_votes(height, place, voters & ~kept_of[height]))
             )
             if lacked:
                 targets.setdefault(lacked, []).append(peer.id)

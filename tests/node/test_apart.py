@@ -6,16 +6,17 @@ from itertools import count
 
 import pytest
 
+from blockchain.node import peers
 from blockchain.node.apart import APART_TICKS, LAG_MS, SHOWN_ONE_IN, is_shown_all
 from blockchain.node.held_votes import RELAY_MS
 from blockchain.node.messages import Holdings, ProposedBlock, Tally, Votes
 from blockchain.node.peers import TICK_MS
-from blockchain.primitives.crypto import Hash32
+from blockchain.primitives.crypto import Address, Hash32
 from blockchain.primitives.validators import ValidatorSet
 from blockchain.primitives.vote import Step, Vote
 from blockchain.seams import Broadcast, Effect, SetTimer, TimerKey, TimerKind
 from tests.node.gossip_bench import ONE, THREE, TWO, Bench, sent
-from tests.node.one_chain import NOW, Node, spec_with
+from tests.node.one_chain import KEYS, NOW, Node, spec_with
 from tests.samples import BLOCK_A, BLOCK_B, PRECOMMIT, PREVOTE
 
 LAG = SetTimer(TimerKey(TimerKind.LAG, 1), LAG_MS)
@@ -169,10 +170,55 @@ def test_a_precommit_that_was_kept_goes_to_who_tells_of_the_next_height(is_late:
     assert bench.to_one(bench.gossip.catch_up(bench.tell(ONE, height=2), NOW)) == [], "once"
 
 
+def test_what_is_kept_of_one_validator_is_not_kept_of_who_had_its_place_at_the_height_before() -> None:
+    node = Node(spec_with())
+    bench = Crossed(node=node)
+    node.grow(node.pay("a", 0))
+    current = bench.engine.current
+    leaver, *rest = current.validators.validators
+    current.height, current.validators = 2, ValidatorSet(tuple(rest))
+    for peer in bench.peers:
+        bench.tell(peer, Holdings(0, False, ()), height=2)
+    who = {Address(key.public_key): number for number, key in enumerate(KEYS)}
+    bench.cross(bench.vote(who[rest[0].address], PREVOTE, None, height=2))
+    late = bench.vote(who[leaver.address], PRECOMMIT, BLOCK_A, height=1)
+    assert bench.to_one(bench.spread(late)) == [late]
+
+
+def test_who_goes_to_and_fro_between_heights_is_sent_no_more_of_them_than_it_may_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A status is 100 bytes, and may be told a hundred times a second; those that it would bring are 1.5 MB."""
+    monkeypatch.setattr(peers, "VOTES_SENT_MAX", 5)
+    node = Node(spec_with())
+    bench = Crossed(1, node=node)
+    for who in range(3):
+        bench.gossip.broadcast(Broadcast(bench.vote(who, PRECOMMIT, BLOCK_A, height=1)), NOW)
+    node.grow(node.pay("a", 0))
+    bench.engine.current.height = 2
+
+    def go_to_and_fro() -> int:
+        came = 0
+        for height in (1, 2) * 10:
+            told = bench.tell(ONE, height=height)
+            came += len(bench.to_one(bench.gossip.catch_up(told, NOW))) if height == 2 else 0
+        return came
+
+    assert go_to_and_fro() == 5
+    bench.peers[ONE].on_tick(TICK_MS)
+    assert go_to_and_fro() == 5
+
+
 def test_precommits_are_remembered_for_their_height_and_the_next() -> None:
     bench = Crossed(1)
     bench.gossip.broadcast(Broadcast(bench.vote(1, PRECOMMIT, BLOCK_A)), NOW)
     bench.gossip.broadcast(Broadcast(bench.vote(1, PRECOMMIT, BLOCK_B)), NOW)
+    assert bench.gossip._late._voters == {
+        1: {
+            (0, PRECOMMIT, BLOCK_B): 1
+            << bench.engine.current.validators.index[bench.vote(1, PRECOMMIT, BLOCK_B).validator]
+        }
+    }
     for height in (2, 3):
         assert len(bench.gossip._late) == 1
         bench.engine.current.height = height
