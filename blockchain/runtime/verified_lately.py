@@ -5,7 +5,8 @@ core, or has just become final: of whom a transaction was asked and who told of 
 were found good is remembered for a while, and which are being looked at: who brings these again waits for that.
 
 What others look at is waited for when all of one's own is found, so nobody waits in a ring. Only what is good is
-remembered: a copy with another signature is other bytes, and who waited for what turned out bad looks for himself.
+remembered: a copy with another signature is other bytes, and who waited for what turned out bad looks for himself. So
+does who has a little of it that comes late in a large frame: a peer that has sent that holds up no small proposal.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 from blockchain.node.stateless import Check, CheckAll, Flaw, Found, TransactionsCheck
 
 KEPT_BYTES_MIN: Final = 2 * 1024 * 1024  # the newest, some 10,000 transfers; less than twice as many, but for one check
+WAIT_FACTOR: Final = 8  # others' work that is waited for, in units of what it saves
 
 
 class _Part:
@@ -28,8 +30,9 @@ class _Part:
     def __init__(self, asked: TransactionsCheck) -> None:
         self.asked = asked
         self.new: list[int] = []
-        self.awaited: list[tuple[int, Future[None]]] = []
+        self.awaited: list[tuple[int, _Part]] = []
         self.is_over: Future[None] = Future()  # what is new was looked at, or never will be
+        self.work_bytes = 0  # of what is new in the checks that were asked for together, up to the end of this one
         self.found = Found()
 
     def check(self, places: Sequence[int]) -> TransactionsCheck:
@@ -50,7 +53,7 @@ class VerifiedLately:
         self._newer: set[bytes] = set()
         self._older: set[bytes] = set()
         self._newer_bytes = 0
-        self._looked_at: dict[bytes, Future[None]] = {}
+        self._looked_at: dict[bytes, _Part] = {}
 
     def check_all(self, checks: Sequence[Check]) -> Iterable[Found]:
         """Implements `stateless.CheckAll`. Blocks, and what is to be found of each, are looked at as they are."""
@@ -58,8 +61,9 @@ class VerifiedLately:
         if len(parts) < len(checks):
             return self._check_all(checks)
         try:
+            work_bytes = 0
             for part in parts:
-                self._claim(part)
+                work_bytes = self._claim(part, work_bytes)
             self._look(parts)
         finally:
             for part in parts:
@@ -68,8 +72,8 @@ class VerifiedLately:
             self._wait(parts)
         return [part.found for part in parts]
 
-    def _claim(self, part: _Part) -> None:
-        """What is new is looked at from now on."""
+    def _claim(self, part: _Part, work_bytes: int) -> int:
+        """What is new is looked at from now on, after so many bytes of others. Returns these together."""
         with self._lock:
             newer, older, looked_at = self._newer, self._older, self._looked_at
             for at, raw in enumerate(part.asked.raws):
@@ -77,10 +81,13 @@ class VerifiedLately:
                     continue
                 other = looked_at.get(raw)
                 if other is None:
-                    looked_at[raw] = part.is_over
+                    looked_at[raw] = part
                     part.new.append(at)
-                elif other is not part.is_over:
+                    work_bytes += len(raw)
+                elif other is not part:
                     part.awaited.append((at, other))
+            part.work_bytes = work_bytes
+        return work_bytes
 
     def _look(self, parts: Iterable[_Part]) -> None:
         """At what is new, as far as nothing is wrong."""
@@ -93,20 +100,24 @@ class VerifiedLately:
             self._keep(part.asked.raws[at] for at in part.new)
             self._release(part)
 
-    def _wait(self, parts: Iterable[_Part]) -> None:
-        """For what others look at; what they have not found good is looked at here."""
+    def _wait(self, parts: Sequence[_Part]) -> None:
+        """For what others look at, unless that is far more; what they have not found good is looked at here."""
+        saved_bytes = sum(len(part.asked.raws[at]) for part in parts for at, _ in part.awaited)
         for part in parts:
             for other in dict.fromkeys(other for _, other in part.awaited):
-                other.result()
+                if other.work_bytes <= WAIT_FACTOR * saved_bytes:
+                    other.is_over.result()
             left = [at for at, _ in part.awaited if not self._is_kept(part.asked.raws[at])]
             for found in self._check_all([part.check(left)]) if left else ():
                 part.take(found, left)
+                if not found.flaws:
+                    self._keep(part.asked.raws[at] for at in left)
 
     def _keep(self, raws: Iterable[bytes]) -> None:
         with self._lock:
             for raw in raws:
+                self._newer_bytes += 0 if raw in self._newer else len(raw)
                 self._newer.add(raw)
-                self._newer_bytes += len(raw)
             if self._newer_bytes >= KEPT_BYTES_MIN:
                 self._older, self._newer, self._newer_bytes = self._newer, set(), 0
 

@@ -98,6 +98,32 @@ def test_who_brings_what_another_looks_at_waits_for_that_and_looks_at_what_was_n
     assert looked.raws.count(second) == looked.raws.count(PAYS[3]) == 1
 
 
+@pytest.mark.parametrize("is_little", [True, False])
+def test_who_has_a_little_of_a_large_frame_does_not_wait_for_it(is_little: bool) -> None:
+    """A peer could hold up what others send by frames that end with the same."""
+    goes_on, looked = threading.Event(), Looked()
+    others = [wallet("c", GENESIS).transfer(address("b"), 1, nonce).raw for nonce in range(module.WAIT_FACTOR)]
+    large = others if is_little else others[1:]
+
+    def look(checks: Sequence[Check]) -> Iterator[Found]:
+        if checks and checks[0].raws[0] == large[0]:
+            goes_on.wait(SECONDS)
+        return looked.check_all(checks)
+
+    lately = VerifiedLately(look)
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(lately.check_all, [asked(*large), asked(PAYS[0])])
+        while PAYS[0] not in lately._looked_at:
+            threading.Event().wait(0.001)
+        two = threads.submit(lately.check_all, [asked(PAYS[0])])
+        if is_little:
+            assert two.result(SECONDS) == [Found()]
+            assert lately.check_all([asked(PAYS[0])]) == [Found()], "it is remembered"
+        goes_on.set()
+        assert [one.result(SECONDS), two.result(SECONDS)] == [[Found()] * 2, [Found()]]
+    assert looked.raws.count(PAYS[0]) == 1 + is_little
+
+
 def test_what_fails_is_waited_for_by_nobody() -> None:
     def fail(_: Sequence[Check]) -> Iterator[Found]:
         raise OSError("gone")
