@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blockchain.ledger.records import account_of, totals_of
+from blockchain.ledger.records import TOTALS_KEY, account_of, totals_of
 from blockchain.primitives.chain import GenesisAccount, GenesisValidator
 from blockchain.primitives.records import account_key
 from blockchain.primitives.transaction import Exchange, Stake, Unstake
@@ -150,6 +150,9 @@ def test_payments_are_done_and_taken_back_in_any_order() -> None:
     assert totals_of(state).minted == chain.minted
     ledger.forget_stakes(state, chain.state)
     assert totals_of(state) == totals_of(chain.state)
+    untouched = chain.state
+    ledger.forget_stakes(untouched, chain.state)
+    assert not untouched.has_changed(TOTALS_KEY), "what a block mints is read from below there"
     assert [ledger.concerns_stake(key) for key in (b"s", account_key(address("a")), b"v", b"q")] == [
         False,
         False,
