@@ -54,7 +54,9 @@ class Found(Struct, frozen=True, array_like=True):
     flaws: tuple[Flaw, ...] = ()
 
 
-CheckAll = Callable[[Sequence[Check]], Iterable[Found]]  # gives what is found in the order of the checks
+# Gives what is found, in the order of the checks. Where one that does not ask for `each` has a flaw, nothing is known
+# of the others: they may have been left out for it.
+CheckAll = Callable[[Sequence[Check]], Iterable[Found]]
 
 
 class CheckedBlock(Struct, frozen=True):

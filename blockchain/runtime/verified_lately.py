@@ -56,7 +56,10 @@ class VerifiedLately:
         self._looked_at: dict[bytes, _Part] = {}
 
     def check_all(self, checks: Sequence[Check]) -> Iterable[Found]:
-        """Implements `stateless.CheckAll`. Blocks, and what is to be found of each, are looked at as they are."""
+        """Implements `stateless.CheckAll`. Blocks, and what is to be found of each, are looked at as they are.
+
+        After a flaw nothing more is looked at, nor waited for, in whichever check it is.
+        """
         parts = [_Part(one) for one in checks if isinstance(one, TransactionsCheck) and not one.each]
         if len(parts) < len(checks):
             return self._check_all(checks)

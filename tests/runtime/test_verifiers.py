@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -163,18 +163,23 @@ def test_what_is_asked_at_once_is_shared_out(eager: None, monkeypatch: pytest.Mo
         assert isinstance(asked.exception(SECONDS), CancelledError)
 
 
+def let_workers_hang(monkeypatch: pytest.MonkeyPatch, on_asked: Callable[[], object]) -> None:
+    """None of them answers; each time before one is asked it is said."""
+    ask_one = Worker.ask
+
+    def ask_and_say(worker: Worker, one: Check, kind: type[Found]) -> Found:
+        on_asked()
+        return ask_one(worker, one, kind)
+
+    monkeypatch.setattr(module, "_PROGRAM", HANGS)
+    monkeypatch.setattr(Worker, "ask", ask_and_say)
+
+
 def test_what_the_workers_that_are_left_have_no_room_for_is_done_here(
     eager: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun = threading.Semaphore(0)
-
-    def ask_and_say(worker: Worker, one: Check, kind: type[Found]) -> Found:
-        begun.release()
-        return ask_one(worker, one, kind)
-
-    ask_one = Worker.ask
-    monkeypatch.setattr(module, "_PROGRAM", HANGS)
-    monkeypatch.setattr(Worker, "ask", ask_and_say)
+    let_workers_hang(monkeypatch, begun.release)
     verifiers = Verifiers(2)
     with ThreadPoolExecutor(ASKED_MAX) as threads:
         for _ in range(ASKED_MAX):
@@ -250,14 +255,7 @@ def test_where_none_lives_the_node_does_it_and_does_not_try_again_at_once(
 
 def test_who_waits_when_it_is_stopped_is_let_go(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Event()
-
-    def ask_and_say(worker: Worker, one: Check, kind: type[Found]) -> Found:
-        asked.set()
-        return ask_one(worker, one, kind)
-
-    ask_one = Worker.ask
-    monkeypatch.setattr(module, "_PROGRAM", HANGS)
-    monkeypatch.setattr(Worker, "ask", ask_and_say)
+    let_workers_hang(monkeypatch, asked.set)
     verifiers = Verifiers(1)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(ask, verifiers)
